@@ -1,0 +1,151 @@
+"""The seam between the HTTP engine and the three processes that direct it.
+
+The engine reads a request head and asks its director where the request goes now, or when. A director answers at once with
+`Relay` (to that upstream), with `Answer` (made by us), or with an awaitable of either when the request must wait: only then
+does a request become a task. The engine calls `finished` exactly once for every request it asked about, whatever happened, so a
+director gives back its slot there and nowhere else. The engine knows no services, no scaling and no Kubernetes.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Awaitable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+HeaderLine = tuple[bytes, bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Limits of one relayed request, in seconds from its head's arrival; 0 means no limit.
+
+    `response_start_s`: until the first byte of the answer. `idle_s`: between two bytes of the answer.
+    `total_s`: the whole request. `connect_s`: one TCP connect to the upstream.
+    """
+
+    connect_s: float = 5.0
+    response_start_s: float = 0.0
+    idle_s: float = 0.0
+    total_s: float = 0.0
+
+
+NO_TIMEOUTS = Timeouts()
+
+
+@dataclass(slots=True)
+class Relay:
+    """Send the request to this upstream.
+
+    `add_head`: ready-made header lines (each ending in CRLF) that the director appends to the request's head.
+    `context`: the director's own value for this attempt (which pod, which slot); the engine only hands it back.
+    `answer_head`: ready-made header lines appended to the response's head towards the client.
+    """
+
+    host: str
+    port: int
+    add_head: bytes = b""
+    timeouts: Timeouts = NO_TIMEOUTS
+    context: object = None
+    answer_head: bytes = b""
+
+
+@dataclass(slots=True)
+class Answer:
+    """Answer the request here.
+
+    `reason` is a code of `tidegate.contracts.outcomes` (an empty one writes no reason header: for probes). `body` is plain text;
+    the engine makes a JSON body `{"error": ..., "reason": ...}` of it where the request asks for JSON and `reason` is set.
+    """
+
+    status: int
+    reason: str = ""
+    body: bytes = b""
+    headers: tuple[HeaderLine, ...] = ()
+    context: object = None
+
+
+Direction = Relay | Answer
+
+
+class Failure(enum.StrEnum):
+    """Why an attempt did not produce the upstream's answer."""
+
+    CONNECT = "connect"  # refused or late: not one byte was written, the request may be tried elsewhere
+    STALE = "stale"  # a pooled connection was closed by the peer before it took a byte of this request
+    UPSTREAM = "upstream"  # the upstream broke after bytes were written, before its answer began
+    BROKEN_ANSWER = "broken_answer"  # it broke or spoke garbage after its answer began
+    TIMEOUT_START = "timeout_start"
+    TIMEOUT_IDLE = "timeout_idle"
+    TIMEOUT_TOTAL = "timeout_total"
+    CLIENT_GONE = "client_gone"
+    BAD_REQUEST = "bad_request"  # the request's body turned out malformed
+    DRAINED = "drained"  # the server's drain deadline passed
+
+
+@dataclass(slots=True)
+class Outcome:
+    """How one request ended: given to `finished`.
+
+    `status`: what the client saw (0 when nothing was sent). `failure`: None when the upstream's (or our) answer ended well.
+    `duration_s`: from the head's arrival; `first_byte_s`: until the answer's first byte, or None.
+    """
+
+    status: int
+    failure: Failure | None
+    duration_s: float
+    first_byte_s: float | None
+    direction: Direction | None
+
+
+@dataclass(slots=True)
+class Request:
+    """One request head, as parsed and cleaned of hop-by-hop headers.
+
+    `method`, `target` (origin-form, absolute-form already reduced) and header values are bytes as received; `headers` keeps order and
+    spelling. `host` is lower-cased without port. `peer` is the client's IP address. `arrived` is loop time in seconds.
+    `state` belongs to the director (its own per-request value); the engine never reads it.
+    """
+
+    method: bytes
+    target: bytes
+    host: str
+    headers: list[HeaderLine]
+    peer: str
+    arrived: float
+    http_version: str = "1.1"
+    is_upgrade: bool = False
+    attempts: int = 0
+    state: object = None
+    index: dict[bytes, bytes] = field(default_factory=dict)  # special headers by lower-case name, see `header`
+
+    def header(self, name: bytes) -> bytes | None:
+        """Return the first value of the header with this lower-case name, or None."""
+        value = self.index.get(name)
+        if value is not None:
+            return value
+        for key, candidate in self.headers:
+            if len(key) == len(name) and key.lower() == name:
+                return candidate
+        return None
+
+
+class Director(Protocol):
+    """What a process decides about its requests. All methods are called on the event loop and must not block."""
+
+    strip_request: frozenset[bytes]
+    """Lower-case request header names that are never passed upstream (beyond hop-by-hop ones)."""
+    strip_request_prefixes: tuple[bytes, ...]
+    """Lower-case prefixes of request header names that are never passed upstream (`k-`, `knative-serving-`...)."""
+
+    def direct(self, request: Request) -> Direction | Awaitable[Direction]:
+        """Say where the request goes. A returned awaitable is cancelled when the client leaves."""
+        ...
+
+    def retry(self, request: Request, failed: Relay, failure: Failure) -> Direction | Awaitable[Direction]:
+        """Say where a request goes whose attempt failed before one byte was written (CONNECT or STALE)."""
+        ...
+
+    def finished(self, request: Request, outcome: Outcome) -> None:
+        """Give back everything held for this request; called exactly once after `direct` was called."""
+        ...
