@@ -1,0 +1,94 @@
+"""Labels, annotations, ports and object names that several processes must spell alike.
+
+Knative's own spellings come from its public API specification; what is Tidegate's alone begins with `tidegate.dev/`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+SYSTEM_NAMESPACE = "tidegate-system"
+
+SERVING = "serving.knative.dev/"
+SERVICE_LABEL = SERVING + "service"
+SERVICE_UID_LABEL = SERVING + "serviceUID"
+CONFIGURATION_LABEL = SERVING + "configuration"
+CONFIGURATION_UID_LABEL = SERVING + "configurationUID"
+CONFIGURATION_GENERATION_LABEL = SERVING + "configurationGeneration"
+REVISION_LABEL = SERVING + "revision"
+REVISION_UID_LABEL = SERVING + "revisionUID"
+ROUTE_LABEL = SERVING + "route"
+ROUTE_NAMESPACE_LABEL = SERVING + "routeNamespace"
+ROUTING_STATE_LABEL = SERVING + "routingState"
+ROUTING_STATE_MODIFIED_ANNOTATION = SERVING + "routingStateModified"
+ROUTES_ANNOTATION = SERVING + "routes"
+CREATOR_ANNOTATION = SERVING + "creator"
+LAST_MODIFIER_ANNOTATION = SERVING + "lastModifier"
+ROLLOUT_DURATION_ANNOTATION = SERVING + "rollout-duration"
+VISIBILITY_LABEL = "networking.knative.dev/visibility"
+AUTOSCALING = "autoscaling.knative.dev/"
+SERVICE_NAME_LABEL = "kubernetes.io/service-name"
+
+CONFIG_AUTOSCALER = "config-autoscaler"
+CONFIG_DEFAULTS = "config-defaults"
+CONFIG_DEPLOYMENT = "config-deployment"
+CONFIG_DOMAIN = "config-domain"
+CONFIG_FEATURES = "config-features"
+CONFIG_GC = "config-gc"
+CONFIG_NETWORK = "config-network"
+CONFIG_OBSERVABILITY = "config-observability"
+
+REPORT_KEY_SECRET = "report-key"
+REPORT_KEY_FIELD = "key"
+
+ACTIVATOR_SERVICE = "activator-service"
+AUTOSCALER_SERVICE = "autoscaler"
+GATEWAY_SERVICE = "gateway"
+WEBHOOK_SERVICE = "webhook"
+
+SERVING_PORT = 8012
+ADMIN_PORT = 8022
+QUEUEPROXY_METRICS_PORT = 9091
+METRICS_PORT = 9090
+REPORT_PORT = 8080
+WEBHOOK_PORT = 8443
+DEFAULT_USER_PORT = 8080
+RESERVED_PORTS = frozenset({8008, 8012, 8013, 8022, 9090, 9091})
+
+USER_CONTAINER = "user-container"
+QUEUE_CONTAINER = "queue-proxy"
+
+NAME_LIMIT = 63
+_DIGEST_LENGTH = 32
+
+
+def child_name(parent: str, suffix: str) -> str:
+    """Return `parent + suffix`, shortened with an md5 digest so that it fits a DNS label of 63 characters.
+
+    The rule is Knative's (kmeta.ChildName), so that names agree with what its users expect. md5 only shortens here.
+    """
+    if len(parent) + len(suffix) <= NAME_LIMIT:
+        return parent + suffix
+    room = NAME_LIMIT - _DIGEST_LENGTH - len(suffix)
+    if room > 0:
+        return parent[:room] + _digest(parent) + suffix
+    return parent[: NAME_LIMIT - _DIGEST_LENGTH] + _digest(parent + suffix)
+
+
+def revision_name(configuration: str, generation: int) -> str:
+    """Return the name of the revision made from a Configuration's generation: `hello-00001`."""
+    return child_name(configuration, f"-{generation:05d}")
+
+
+def deployment_name(revision: str) -> str:
+    """Return the name of a revision's Deployment."""
+    return child_name(revision, "-deployment")
+
+
+def private_service_name(revision: str) -> str:
+    """Return the name of the Service whose endpoints are the revision's pods."""
+    return child_name(revision, "-private")
+
+
+def _digest(text: str) -> str:
+    return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()

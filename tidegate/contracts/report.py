@@ -1,0 +1,89 @@
+"""The in-flight report: what queueproxy and activator push to the autoscaler over one long-lived connection.
+
+A frame is a 4-byte big-endian length and a msgpack body of that many bytes; an empty frame is a heartbeat. The first frame of a connection
+is `Hello`. Reports carry durations and averages, never timestamps: monotonic clocks of two processes do not compare, so the autoscaler
+stamps arrival itself.
+
+A report token ties a connection to one revision: HMAC-SHA256 of `<namespace>/<revision>` under the cluster's report key, so
+that a pod can speak for its own revision and for no other. The activator speaks for all (`*`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+
+import msgspec
+
+FRAME_LIMIT_BYTES = 1 << 20
+HEARTBEAT_S = 10.0
+REPORT_INTERVAL_S = 1.0
+ANY_REVISION = "*"
+
+
+class Hello(msgspec.Struct, tag="hello", array_like=True, frozen=True):
+    """The first frame: who speaks (`source` is `queueproxy` or `activator`, `pod` its name) and for which revision."""
+
+    source: str
+    pod: str
+    namespace: str
+    revision: str
+    token: str
+
+
+class Report(msgspec.Struct, tag="report", array_like=True, frozen=True):
+    """What one process saw of one revision during the last `interval_s` seconds.
+
+    `concurrency` and `proxied_concurrency` are time-weighted means over the interval (requests); `requests` and
+    `proxied_requests` are arrivals in it. Proxied ones came through an activator, which reports them itself. `sequence` grows by one per report of a
+    connection. `is_first` marks the report an activator sends at once for a revision that had no waiter: the autoscaler then decides
+    without waiting for its tick; it covers no time (`interval_s` 0) and is not recorded in the windows.
+    """
+
+    namespace: str
+    revision: str
+    sequence: int
+    interval_s: float
+    concurrency: float
+    proxied_concurrency: float = 0.0
+    requests: int = 0
+    proxied_requests: int = 0
+    in_flight: int = 0
+    is_first: bool = False
+
+
+class Reports(msgspec.Struct, tag="reports", array_like=True, frozen=True):
+    """Several reports in one frame (an activator has one per revision it holds requests for)."""
+
+    reports: list[Report]
+
+
+Message = Hello | Report | Reports
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(Message)
+
+
+def encode(message: Message) -> bytes:
+    """Return the whole frame, length prefix included."""
+    body = _encoder.encode(message)
+    return len(body).to_bytes(4, "big") + body
+
+
+HEARTBEAT = (0).to_bytes(4, "big")
+
+
+def decode(body: bytes) -> Message:
+    """Return the message in a frame's body; raises `msgspec.DecodeError` or `msgspec.ValidationError`."""
+    return _decoder.decode(body)
+
+
+def token(key: bytes, namespace: str, revision: str) -> str:
+    """Return the token that lets its holder report for one revision (`revision` may be `ANY_REVISION`)."""
+    subject = ANY_REVISION if revision == ANY_REVISION else f"{namespace}/{revision}"
+    return hmac.new(key, subject.encode(), hashlib.sha256).hexdigest()
+
+
+def is_token_valid(key: bytes, hello: Hello) -> bool:
+    """Return whether the Hello's token was made for what it says, in constant time."""
+    return hmac.compare_digest(token(key, hello.namespace, hello.revision), hello.token)
