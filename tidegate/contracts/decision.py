@@ -44,9 +44,10 @@ class Because(enum.StrEnum):
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
     """The outcome of one turn for one revision.
 
-    `desired`: replicas to ask for; -1 is "no opinion, leave the scale alone". Concurrency values are requests in flight (or requests per second
-    when `metric` is `rps`), averaged over the stable and panic windows. `target`: per replica, utilization applied; `total`: the same without
-    utilization. `excess_burst_capacity`: requests; negative keeps the activator in the path. `unix_s` is wall-clock for people; nothing computes with it.
+    `desired`: replicas to ask for; -1 is "no opinion, leave the scale alone". Concurrency values are requests in
+    flight (or requests per second when `metric` is `rps`), averaged over the stable and panic windows. `target`: per
+    replica, utilization applied; `total`: the same without utilization. `excess_burst_capacity`: requests; negative
+    keeps the activator in the path. `unix_s` is wall-clock for people; nothing computes with it.
     """
 
     namespace: str

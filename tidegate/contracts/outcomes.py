@@ -1,7 +1,8 @@
 """The closed list of reasons for which Tidegate answers a request itself, and the HTTP status of each.
 
-Overload is 503, lateness 504, a broken upstream 502; `Retry-After` goes with the ones that pass by themselves. The code appears
-in the `X-Tidegate-Reason` header, in metrics and in logs. Nothing outside this module maps a failure to a status.
+Overload is 503, lateness 504, a broken upstream 502; `Retry-After` goes with the ones that pass by themselves. The
+code appears in the `X-Tidegate-Reason` header, in metrics and in logs. Nothing outside this module maps a failure to
+a status.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """One outcome: its code, HTTP status, the sentence for people, and seconds for `Retry-After` (0: no such header)."""
+    """One outcome: its code, HTTP status, the sentence for people, and seconds for `Retry-After` (0: no such
+    header)."""
 
     code: str
     status: int

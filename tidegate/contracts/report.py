@@ -1,11 +1,11 @@
 """The in-flight report: what queueproxy and activator push to the autoscaler over one long-lived connection.
 
-A frame is a 4-byte big-endian length and a msgpack body of that many bytes; an empty frame is a heartbeat. The first frame of a connection
-is `Hello`. Reports carry durations and averages, never timestamps: monotonic clocks of two processes do not compare, so the autoscaler
-stamps arrival itself.
+A frame is a 4-byte big-endian length and a msgpack body of that many bytes; an empty frame is a heartbeat. The first
+frame of a connection is `Hello`. Reports carry durations and averages, never timestamps: monotonic clocks of two
+processes do not compare, so the autoscaler stamps arrival itself.
 
-A report token ties a connection to one revision: HMAC-SHA256 of `<namespace>/<revision>` under the cluster's report key, so
-that a pod can speak for its own revision and for no other. The activator speaks for all (`*`).
+A report token ties a connection to one revision: HMAC-SHA256 of `<namespace>/<revision>` under the cluster's report
+key, so that a pod can speak for its own revision and for no other. The activator speaks for all (`*`).
 """
 
 from __future__ import annotations
@@ -35,9 +35,10 @@ class Report(msgspec.Struct, tag="report", array_like=True, frozen=True):
     """What one process saw of one revision during the last `interval_s` seconds.
 
     `concurrency` and `proxied_concurrency` are time-weighted means over the interval (requests); `requests` and
-    `proxied_requests` are arrivals in it. Proxied ones came through an activator, which reports them itself. `sequence` grows by one per report of a
-    connection. `is_first` marks the report an activator sends at once for a revision that had no waiter: the autoscaler then decides
-    without waiting for its tick; it covers no time (`interval_s` 0) and is not recorded in the windows.
+    `proxied_requests` are arrivals in it. Proxied ones came through an activator, which reports them itself.
+    `sequence` grows by one per report of a connection. `is_first` marks the report an activator sends at once for a
+    revision that had no waiter: the autoscaler then decides without waiting for its tick; it covers no time
+    (`interval_s` 0) and is not recorded in the windows.
     """
 
     namespace: str
@@ -61,7 +62,7 @@ class Reports(msgspec.Struct, tag="reports", array_like=True, frozen=True):
 Message = Hello | Report | Reports
 
 _encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(Message)
+_decoder: msgspec.msgpack.Decoder[Message] = msgspec.msgpack.Decoder(Message)
 
 
 def encode(message: Message) -> bytes:

@@ -1,8 +1,8 @@
 """What every component may ask of a Kubernetes API server, and the errors it answers with.
 
 `Api` is the seam: `tidegate.kube.client.Client` speaks it over HTTPS to any API server; the local API server offers the
-same protocol in-process to its built-in controllers. Objects are plain JSON dictionaries, as Kubernetes has them; parsing
-into typed values happens where a component's pure code begins.
+same protocol in-process to its built-in controllers. Objects are plain JSON dictionaries, as Kubernetes has them;
+parsing into typed values happens where a component's pure code begins.
 """
 
 from __future__ import annotations

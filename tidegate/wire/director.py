@@ -1,9 +1,11 @@
 """The seam between the HTTP engine and the three processes that direct it.
 
-The engine reads a request head and asks its director where the request goes now, or when. A director answers at once with
-`Relay` (to that upstream), with `Answer` (made by us), or with an awaitable of either when the request must wait: only then
-does a request become a task. The engine calls `finished` exactly once for every request it asked about, whatever happened, so a
-director gives back its slot there and nowhere else. The engine knows no services, no scaling and no Kubernetes.
+The engine reads a request head and asks its director where the request goes now, or when. A director answers at once
+with
+`Relay` (to that upstream), with `Answer` (made by us), or with an awaitable of either when the request must wait:
+only then does a request become a task. The engine calls `finished` exactly once for every request it asked about,
+whatever happened, so a director gives back its slot there and nowhere else. The engine knows no services, no scaling
+and no Kubernetes.
 """
 
 from __future__ import annotations
@@ -54,8 +56,9 @@ class Relay:
 class Answer:
     """Answer the request here.
 
-    `reason` is a code of `tidegate.contracts.outcomes` (an empty one writes no reason header: for probes). `body` is plain text;
-    the engine makes a JSON body `{"error": ..., "reason": ...}` of it where the request asks for JSON and `reason` is set.
+    `reason` is a code of `tidegate.contracts.outcomes` (an empty one writes no reason header: for probes). `body` is
+    plain text; the engine makes a JSON body `{"error": ..., "reason": ...}` of it where the request asks for JSON and
+    `reason` is set.
     """
 
     status: int
@@ -87,7 +90,8 @@ class Failure(enum.StrEnum):
 class Outcome:
     """How one request ended: given to `finished`.
 
-    `status`: what the client saw (0 when nothing was sent). `failure`: None when the upstream's (or our) answer ended well.
+    `status`: what the client saw (0 when nothing was sent). `failure`: None when the upstream's (or our) answer ended
+    well.
     `duration_s`: from the head's arrival; `first_byte_s`: until the answer's first byte, or None.
     """
 
@@ -102,8 +106,9 @@ class Outcome:
 class Request:
     """One request head, as parsed and cleaned of hop-by-hop headers.
 
-    `method`, `target` (origin-form, absolute-form already reduced) and header values are bytes as received; `headers` keeps order and
-    spelling. `host` is lower-cased without port. `peer` is the client's IP address. `arrived` is loop time in seconds.
+    `method`, `target` (origin-form, absolute-form already reduced) and header values are bytes as received; `headers`
+    keeps order and spelling. `host` is lower-cased without port. `peer` is the client's IP address. `arrived` is loop
+    time in seconds.
     `state` belongs to the director (its own per-request value); the engine never reads it.
     """
 
