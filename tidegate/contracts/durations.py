@@ -16,7 +16,7 @@ def parse_duration(text: str) -> float:
     """
     rest = text.strip()
     sign = -1.0 if rest.startswith("-") else 1.0
-    rest = rest.lstrip("+-") if rest[:1] in "+-" else rest
+    rest = rest[1:] if rest[:1] in ("+", "-") else rest
     if rest == "0":
         return 0.0
     total, position = 0.0, 0
