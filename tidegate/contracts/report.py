@@ -10,10 +10,15 @@ key, so that a pod can speak for its own revision and for no other. The activato
 
 from __future__ import annotations
 
+import base64
+import binascii
 import hashlib
 import hmac
+from typing import Any
 
 import msgspec
+
+from tidegate.contracts import names
 
 FRAME_LIMIT_BYTES = 1 << 20
 HEARTBEAT_S = 10.0
@@ -87,4 +92,17 @@ def token(key: bytes, namespace: str, revision: str) -> str:
 
 def is_token_valid(key: bytes, hello: Hello) -> bool:
     """Return whether the Hello's token was made for what it says, in constant time."""
-    return hmac.compare_digest(token(key, hello.namespace, hello.revision), hello.token)
+    expected = token(key, hello.namespace, hello.revision)
+    return hmac.compare_digest(expected.encode(), hello.token.encode("utf-8", "surrogateescape"))
+
+
+def key_of_secret(secret: dict[str, Any]) -> bytes:
+    """Return the report key in the Secret `report-key` (its field holds 32 bytes in hexadecimal); raises ValueError."""
+    try:
+        text = base64.b64decode(secret["data"][names.REPORT_KEY_FIELD], validate=True)
+        key = bytes.fromhex(text.decode("ascii").strip())
+    except (KeyError, TypeError, binascii.Error, UnicodeDecodeError) as error:
+        raise ValueError(f"Secret {names.REPORT_KEY_SECRET} holds no usable key") from error
+    if len(key) < 16:
+        raise ValueError(f"the key in Secret {names.REPORT_KEY_SECRET} is shorter than 16 bytes")
+    return key
