@@ -1,7 +1,8 @@
 """What is wrong with an object, where, and how it is told: the form of validation errors that users of Knative know.
 
-A problem is `<message>: <path>[, <path>...]`, then details on the next line when there are any. Paths are relative until the caller puts
-them under a parent with `under`. The message builders below are the closed set of wordings; validators use no others unless the API says so.
+A problem is `<message>: <path>[, <path>...]`, then details on the next line when there are any. Paths are relative
+until the caller puts them under a parent with `under`. The message builders below are the usual wordings; validators
+use others only where the API has them.
 """
 
 from __future__ import annotations

@@ -1,0 +1,56 @@
+"""config-deployment: how a revision's pods are made. `autoscaler-address` is Tidegate's own key."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from tidegate.contracts import problems
+from tidegate.contracts.config.reading import Reader
+from tidegate.contracts.problems import FieldProblem
+
+DEFAULT_SIDECAR_IMAGE = "tidegate.dev/queueproxy:latest"
+
+
+@dataclass(frozen=True)
+class DeploymentConfig:
+    """Parsed config-deployment; `autoscaler_address` empty means the Service `autoscaler`."""
+
+    sidecar_image: str = DEFAULT_SIDECAR_IMAGE
+    progress_deadline_s: int = 600
+    sidecar_requests: Mapping[str, str] = field(default_factory=lambda: {"cpu": "25m"})
+    sidecar_limits: Mapping[str, str] = field(default_factory=dict)
+    autoscaler_address: str = ""
+    affinity: str = "prefer-spread-revision-over-nodes"
+    is_always_schedulable: bool = False
+
+
+def parse(config_map: Mapping[str, Any] | None) -> tuple[DeploymentConfig, list[FieldProblem]]:
+    """Return the values and what is wrong with them."""
+    reader = Reader(config_map)
+    deadline_s = reader.duration_s("progress-deadline", 600.0)
+    if deadline_s <= 0 or deadline_s != int(deadline_s):
+        reader.complain(problems.invalid(reader.text("progress-deadline"), "progress-deadline", "whole seconds > 0"))
+        deadline_s = 600.0
+    affinity = reader.text("default-affinity-type", DeploymentConfig.affinity)
+    if affinity not in ("none", DeploymentConfig.affinity):
+        reader.complain(problems.invalid(affinity, "default-affinity-type"))
+        affinity = DeploymentConfig.affinity
+    values = DeploymentConfig(
+        sidecar_image=reader.text("queue-sidecar-image", DEFAULT_SIDECAR_IMAGE) or DEFAULT_SIDECAR_IMAGE,
+        progress_deadline_s=int(deadline_s),
+        sidecar_requests={"cpu": "25m"} | _quantities(reader, "request"),
+        sidecar_limits=_quantities(reader, "limit"),
+        autoscaler_address=reader.text("autoscaler-address"),
+        affinity=affinity,
+        is_always_schedulable=reader.boolean("pod-is-always-schedulable", False),
+    )
+    return values, reader.problems
+
+
+def _quantities(reader: Reader, kind: str) -> dict[str, str]:
+    found = {
+        resource: reader.text(f"queue-sidecar-{resource}-{kind}") for resource in ("cpu", "memory", "ephemeral-storage")
+    }
+    return {resource: quantity for resource, quantity in found.items() if quantity}

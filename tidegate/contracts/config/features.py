@@ -1,0 +1,40 @@
+"""config-features: which optional behaviours and pod fields are switched on.
+
+A flag is Enabled, Allowed or Disabled; an unknown value leaves the default. Which flags must be Enabled and which
+need only not be Disabled is the validator's business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+ENABLED, ALLOWED, DISABLED = "Enabled", "Allowed", "Disabled"
+_VALUES = {value.lower(): value for value in (ENABLED, ALLOWED, DISABLED, "AllowRootBounded")}
+_DEFAULTS = {"multi-container": ENABLED, "kubernetes.podspec-volumes-emptydir": ENABLED}
+
+
+@dataclass(frozen=True)
+class Features:
+    """Flags by their key in config-features."""
+
+    flags: Mapping[str, str] = field(default_factory=dict)
+
+    def state(self, key: str) -> str:
+        """Return Enabled, Allowed or Disabled."""
+        return self.flags.get(key, _DEFAULTS.get(key, DISABLED))
+
+    def is_enabled(self, key: str) -> bool:
+        """Whether the flag is Enabled."""
+        return self.state(key) == ENABLED
+
+    def is_permitted(self, key: str) -> bool:
+        """Whether the flag is anything but Disabled."""
+        return self.state(key) != DISABLED
+
+
+def parse(config_map: Mapping[str, Any] | None) -> Features:
+    """Return the flags; values that are not known are left at their default."""
+    data = (config_map or {}).get("data") or {}
+    return Features({key: _VALUES[str(text).lower()] for key, text in data.items() if str(text).lower() in _VALUES})

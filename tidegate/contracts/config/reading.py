@@ -1,0 +1,69 @@
+"""Reads typed keys out of one ConfigMap's data and collects what is wrong, by key.
+
+A reader never raises for a bad value: it notes a problem and goes on with the default, so that one look tells all
+that is wrong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tidegate.contracts import durations, problems
+from tidegate.contracts.problems import FieldProblem
+
+
+class Reader:
+    """The keys of one ConfigMap. `problems` fills up while keys are read."""
+
+    def __init__(self, config_map: Mapping[str, Any] | None) -> None:
+        data = (config_map or {}).get("data") or {}
+        self.data: dict[str, str] = {key: str(value) for key, value in data.items() if not key.startswith("_")}
+        self.problems: list[FieldProblem] = []
+
+    def text(self, key: str, default: str = "") -> str:
+        """Return a string."""
+        return self.data.get(key, default).strip()
+
+    def boolean(self, key: str, default: bool) -> bool:
+        """Return a boolean: `true` or `false` in any case, anything else is a problem."""
+        text = self.text(key)
+        if text.lower() in ("true", "false"):
+            return text.lower() == "true"
+        if text:
+            self.complain(problems.invalid(text, key))
+        return default
+
+    def integer(self, key: str, default: int, low: int = 0, high: int = 2**31 - 1) -> int:
+        """Return an integer within `low..high`."""
+        text = self.text(key)
+        if not text:
+            return default
+        try:
+            value = int(text)
+        except ValueError:
+            self.complain(problems.invalid(text, key))
+            return default
+        if not low <= value <= high:
+            self.complain(problems.out_of_bounds(value, low, high, key))
+            return default
+        return value
+
+    def duration_s(self, key: str, default_s: float, low_s: float = 0.0) -> float:
+        """Return seconds of a Go duration, not below `low_s`."""
+        text = self.text(key)
+        if not text:
+            return default_s
+        try:
+            value = durations.parse_duration(text)
+        except ValueError:
+            self.complain(problems.invalid(text, key))
+            return default_s
+        if value < low_s:
+            self.complain(problems.invalid(text, key, f"at least {low_s:g}s"))
+            return default_s
+        return value
+
+    def complain(self, problem: FieldProblem) -> None:
+        """Note a problem."""
+        self.problems.append(problem)
