@@ -1,0 +1,81 @@
+# Tidegate's everyday commands. Each one sets up .venv by itself when it is missing.
+
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+VENV := .venv
+BIN := $(VENV)/bin
+STATE ?= $(HOME)/.tidegate
+TORCH := 2.13.0
+
+# The first Python 3.11 or newer on the path; 3.11 is the one that CI uses.
+PYTHON ?= $(shell for candidate in python3.11 python3 python3.12 python3.13 python3.14; do \
+	"$$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && { echo "$$candidate"; break; }; \
+	done)
+
+.PHONY: help
+help: ## list the commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: $(VENV)/.ready ## tell the whole story on this machine with measured figures (4 minutes)
+	$(BIN)/python -m loadtest demo
+
+.PHONY: test
+test: $(VENV)/.ready-torch ## run every test, the end-to-end story included
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+.PHONY: unit
+unit: $(VENV)/.ready ## run the tests that start no local cluster
+	$(BIN)/python -m pytest -m "not e2e" $(PYTEST_ARGS)
+
+.PHONY: check
+check: lint ## format, lint, types, import directions, changelog
+	@echo "check: all good"
+
+.PHONY: lint
+lint: $(VENV)/.ready
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	.ci/changelog
+
+.PHONY: format
+format: $(VENV)/.ready ## rewrite the sources in the house format
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+.PHONY: up
+up: $(VENV)/.ready ## start a local instance (STATE=folder, UP_ARGS="--port 8080")
+	$(BIN)/tidegate up --state "$(STATE)" $(UP_ARGS)
+
+.PHONY: down
+down: ## stop the local instance of STATE
+	@if [ -x $(BIN)/tidegate ]; then $(BIN)/tidegate down --state "$(STATE)"; else echo "nothing is installed, so nothing runs"; fi
+
+.PHONY: clean
+clean: ## stop the local instance, then remove .venv, caches and build outputs
+	@if [ -x $(BIN)/tidegate ]; then $(BIN)/tidegate down --state "$(STATE)" || true; fi
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/.ready: pyproject.toml constraints.txt
+	@if [ -z "$(PYTHON)" ]; then \
+		echo "Tidegate needs Python 3.11 or newer, and none is on the path."; \
+		echo "Install it (Debian: apt-get install python3 python3-venv) or say where it is: make PYTHON=/path/to/python3.11"; \
+		exit 1; \
+	fi
+	@echo "[setup 1/2] $(VENV) with $$($(PYTHON) --version) ..."
+	@[ -x $(BIN)/python ] || $(PYTHON) -m venv $(VENV) || { \
+		rm -rf $(VENV); \
+		echo "could not create $(VENV); on Debian the missing part is: apt-get install python3-venv"; \
+		exit 1; \
+	}
+	@echo "[setup 2/2] Tidegate and its development tools (a minute or two the first time) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,models]'
+	@touch $@
+
+$(VENV)/.ready-torch: $(VENV)/.ready
+	@echo "[setup] torch $(TORCH) for the digits model (the first time this downloads a lot) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,models,torch]' 'torch==$(TORCH)'
+	@touch $@

@@ -1,0 +1,1 @@
+"""The smallest service: a greeting, from the standard library alone."""

@@ -1,0 +1,1 @@
+"""A WebSocket echo from the standard library alone."""

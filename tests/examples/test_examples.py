@@ -1,0 +1,157 @@
+"""The examples as plain programs, without Tidegate: started as processes, asked over HTTP, ended by SIGTERM."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import yaml
+from websockets.sync.client import connect
+
+from examples.autoscale.__main__ import largest_prime, parse_query
+from examples.digits import model as digits_model
+
+ROOT = Path(__file__).parents[2]
+EXAMPLES = sorted(path.parent.name for path in (ROOT / "examples").glob("*/service.yaml"))
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return listener.getsockname()[1]
+
+
+@contextmanager
+def running(name: str, **env: str) -> Iterator[int]:
+    port = free_port()
+    process = subprocess.Popen(
+        [sys.executable, "-m", f"examples.{name}"],
+        cwd=ROOT,
+        env={**os.environ, "PORT": str(port), "HOST": "127.0.0.1", **env},
+    )
+    try:
+        wait_for_port(port, process)
+        yield port
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=10) == 0
+    finally:
+        process.kill()
+        process.wait()
+
+
+def wait_for_port(port: int, process: subprocess.Popen[bytes], timeout_s: float = 30.0) -> None:
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            return
+        except OSError:
+            time.sleep(0.005)
+    raise AssertionError("the example did not start")
+
+
+def ask(port: int, method: str, path: str, body: bytes | None = None) -> tuple[int, bytes]:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    try:
+        connection.request(method, path, body=body)
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+    finally:
+        connection.close()
+
+
+def test_hello_greets_and_keeps_the_connection() -> None:
+    with running("hello", TARGET="tests", K_REVISION="hello-00001") as port:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+        for _ in range(3):
+            connection.request("GET", "/")
+            answer = connection.getresponse()
+            assert answer.status == 200
+            assert answer.read() == b"Hello tests! (hello-00001)\n"
+        connection.close()
+
+
+def test_sigterm_lets_a_request_in_flight_finish() -> None:
+    seen: list[tuple[int, bytes]] = []
+    with running("autoscale") as port:
+        asking = threading.Thread(target=lambda: seen.append(ask(port, "GET", "/?sleep=400")))
+        asking.start()
+        time.sleep(0.15)  # the request is in the handler
+    asking.join(timeout=5)
+    assert [status for status, _ in seen] == [200]
+
+
+def test_autoscale_sleeps_side_by_side() -> None:
+    with running("autoscale") as port:
+        started = time.monotonic()
+        threads = [threading.Thread(target=ask, args=(port, "GET", "/?sleep=300")) for _ in range(30)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert time.monotonic() - started < 3.0  # one after another would take 9 s
+        assert ask(port, "GET", "/?sleep=x")[0] == 400
+
+
+@pytest.mark.parametrize(("limit", "prime"), [(0, 0), (1, 0), (2, 2), (3, 3), (10, 7), (100, 97), (20000, 19997)])
+def test_largest_prime(limit: int, prime: int) -> None:
+    assert largest_prime(limit) == prime
+
+
+def test_autoscale_names_the_wrong_parameter() -> None:
+    assert parse_query("sleep=5&other=1") == {"sleep": 5, "prime": 0, "bloat": 0}
+    with pytest.raises(ValueError, match="bloat"):
+        parse_query("bloat=-1")
+
+
+def test_websocket_echoes_text_binary_and_large_messages() -> None:
+    with running("websocket") as port:
+        assert ask(port, "GET", "/")[0] == 200
+        with connect(f"ws://127.0.0.1:{port}/", max_size=None) as peer:
+            for message in ("hallo", b"\x00\xff", "x" * 200, b"y" * 300_000):
+                peer.send(message)
+                assert peer.recv(timeout=5) == message
+            peer.ping().wait(timeout=5)
+
+
+@pytest.mark.parametrize("suffix", [digits_model.TORCH_SUFFIX, digits_model.SKLEARN_SUFFIX])
+def test_digits_trains_and_serves(suffix: str, tmp_path: Path) -> None:
+    pytest.importorskip("torch" if suffix == digits_model.TORCH_SUFFIX else "sklearn")
+    file = tmp_path / f"digits{suffix}"
+    trained = subprocess.run(
+        [sys.executable, "-m", "examples.digits.train", "--out", str(file)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "accuracy on held-out digits" in trained.stdout
+    _, held_images, _, held_digits = digits_model.load_split()
+    with running("digits", MODEL_FILE=str(file)) as port:
+        body = json.dumps({"instances": held_images[:20].tolist()}).encode()
+        status, answer = ask(port, "POST", "/v1/models/digits:predict", body)
+        assert status == 200
+        right = sum(a == b for a, b in zip(json.loads(answer)["predictions"], held_digits[:20].tolist(), strict=True))
+        assert right >= 18
+        status, answer = ask(port, "POST", "/v1/models/digits:predict", b'{"instances": [[1, 2]]}')
+        assert status == 400
+        assert "instances[0]" in json.loads(answer)["error"]
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_service_yaml_names_its_own_image(name: str) -> None:
+    document = yaml.safe_load((ROOT / "examples" / name / "service.yaml").read_text())
+    assert document["apiVersion"] == "serving.knative.dev/v1"
+    assert document["metadata"]["name"] == name
+    [container] = document["spec"]["template"]["spec"]["containers"]
+    assert container["image"] == f"tidegate.dev/examples/{name}"
