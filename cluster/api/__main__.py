@@ -1,0 +1,111 @@
+"""`python -m cluster.api`: builds the API server of a local cluster and runs it until SIGTERM.
+
+The only module here that constructs. A lock on the state folder keeps a second server away from the same store.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import importlib
+import logging
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import IO
+
+from aiohttp import web
+
+from cluster.api import bootstrap, credentials, strategies
+from cluster.api.backend import Backend
+from cluster.api.builtin_kinds import builtin_kinds
+from cluster.api.kinds import Registry
+from cluster.api.server import ApiServer
+from cluster.api.shadow import shadow_maker
+from cluster.api.tokens import Authenticator
+from cluster.config import ApiConfig, StateFolder
+from cluster.store import Store
+from tidegate.process import logs, run, settings, tasks
+
+log = logging.getLogger(__name__)
+
+CHECKPOINT_EVERY_S = 5.0
+CHECKPOINT_WRITES = 1000
+SHUTDOWN_TIMEOUT_S = 2.0
+
+
+def build_backend(folder: StateFolder) -> Backend:
+    """Return the backend on the store of that folder."""
+    registry = Registry(builtin_kinds())
+    store = Store(folder.store, shadow_maker(registry))
+    return Backend(store, registry, strategies=strategies.general())
+
+
+@contextlib.asynccontextmanager
+async def serving(config: ApiConfig) -> AsyncIterator[tuple[ApiServer, str]]:
+    """Run an API server as long as the block lasts; yields it and its URL."""
+    folder = StateFolder(_absolute(config.state))
+    folder.root.mkdir(parents=True, exist_ok=True)
+    lock = _lock(folder)
+    backend = build_backend(folder)
+    keys = credentials.ensure(folder.pki, config.host)
+    server = ApiServer(backend, Authenticator(backend.store, keys.admin_token, keys.signing_key))
+    await bootstrap.ensure(backend)
+    runner = web.AppRunner(server.application(), access_log=None, shutdown_timeout=SHUTDOWN_TIMEOUT_S)
+    await runner.setup()
+    background = [tasks.spawn(_keep_folding(backend.store), "checkpoint")]
+    try:
+        site = web.TCPSite(runner, config.host, config.port, ssl_context=keys.server_context(), backlog=512)
+        await site.start()
+        url = f"https://{config.host}:{runner.addresses[0][1]}"
+        credentials.write_private(folder.kubeconfig, credentials.kubeconfig(url, keys))
+        if config.controllers:
+            background += _controllers(server)
+        server.ready = True
+        yield server, url
+    finally:
+        await tasks.cancel(*background)
+        await runner.cleanup()
+        backend.store.close()
+        lock.close()
+
+
+def _absolute(path: str) -> Path:
+    return Path(path).absolute()
+
+
+def _lock(folder: StateFolder) -> IO[str]:
+    file = (folder.root / "api.lock").open("w")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        raise settings.SettingsError(f"another API server already uses {folder.root}") from None
+    return file
+
+
+def _controllers(server: ApiServer) -> list[asyncio.Task[None]]:
+    try:
+        manager = importlib.import_module("cluster.controllers.manager")
+    except ModuleNotFoundError:
+        return []
+    return [tasks.spawn(manager.run(server.local), "controllers")]
+
+
+async def _keep_folding(store: Store) -> None:
+    while True:
+        await asyncio.sleep(CHECKPOINT_EVERY_S)
+        if store.writes_since_checkpoint >= CHECKPOINT_WRITES:
+            await asyncio.to_thread(store.checkpoint)
+
+
+async def main(stopping: asyncio.Event) -> None:
+    """Serve until `stopping` is set."""
+    config = settings.load(ApiConfig, program="python -m cluster.api")
+    logs.configure("api", config.log_level)
+    async with serving(config) as (_, url):
+        log.info("listening on %s", url)
+        await stopping.wait()
+
+
+if __name__ == "__main__":
+    run.run(main)

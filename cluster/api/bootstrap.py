@@ -1,0 +1,65 @@
+"""What exists in every cluster from the start: the four namespaces and the cluster roles users refer to."""
+
+from __future__ import annotations
+
+from cluster.api import writes
+from cluster.api.backend import Backend
+from cluster.api.users import APISERVER, Call
+from cluster.store import Stale
+from tidegate.kube.api import Object
+
+NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
+READ = ["get", "list", "watch"]
+WRITE = [*READ, "create", "update", "patch", "delete", "deletecollection"]
+EVERYTHING: Object = {"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}
+RBAC = "rbac.authorization.k8s.io"
+
+ROLES: dict[str, list[Object]] = {
+    "cluster-admin": [EVERYTHING, {"nonResourceURLs": ["*"], "verbs": ["*"]}],
+    "admin": [{"apiGroups": ["*"], "resources": ["*"], "verbs": WRITE}],
+    "edit": [
+        {"apiGroups": ["", "apps", "autoscaling", "policy", "networking.k8s.io"], "resources": ["*"], "verbs": WRITE}
+    ],
+    "view": [
+        {"apiGroups": ["", "apps", "autoscaling", "policy", "networking.k8s.io"], "resources": ["*"], "verbs": READ}
+    ],
+    "system:discovery": [
+        {"nonResourceURLs": ["/api", "/api/*", "/apis", "/apis/*", "/openapi", "/openapi/*"], "verbs": ["get"]}
+    ],
+    "system:basic-user": [
+        {
+            "apiGroups": ["authorization.k8s.io", "authentication.k8s.io"],
+            "resources": ["selfsubjectaccessreviews", "selfsubjectrulesreviews", "selfsubjectreviews"],
+            "verbs": ["create"],
+        }
+    ],
+}
+BINDINGS = {
+    "cluster-admin": "system:masters",
+    "system:discovery": "system:authenticated",
+    "system:basic-user": "system:authenticated",
+}
+
+
+async def ensure(backend: Backend) -> None:
+    """Create what is missing; existing objects are left as they are."""
+    for name in NAMESPACES:
+        await _ensure(backend, "", "namespaces", name, {"metadata": {"name": name}})
+    for name, rules in ROLES.items():
+        await _ensure(backend, RBAC, "clusterroles", name, {"metadata": {"name": name}, "rules": rules})
+    for role, group in BINDINGS.items():
+        reference = {"apiGroup": RBAC, "kind": "ClusterRole", "name": role}
+        subjects = [{"apiGroup": RBAC, "kind": "Group", "name": group}]
+        binding: Object = {"metadata": {"name": role}, "roleRef": reference, "subjects": subjects}
+        await _ensure(backend, RBAC, "clusterrolebindings", role, binding)
+
+
+async def _ensure(backend: Backend, group: str, plural: str, name: str, obj: Object) -> None:
+    kind = backend.registry.find(group, "v1", plural)
+    assert kind is not None, f"{plural} is a built-in kind"
+    if backend.store.get(backend.key(kind, "", name)) is not None:
+        return
+    try:
+        await writes.create_once(backend, kind, "", obj, Call(APISERVER, "kube-apiserver"))
+    except Stale:
+        return

@@ -1,0 +1,90 @@
+"""The HTTP face: authentication, authorization, then documents (discovery, health) or resources.
+
+Every request passes `handle`; every refusal leaves as a `Status` object. What a request means is decided in
+`resource_http` and below; this file only opens doors.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+
+from aiohttp import web
+
+from cluster.api import discovery, documents, negotiate, present, resource_http, routing, status, users
+from cluster.api.backend import Backend
+from cluster.api.local import LocalApi
+from cluster.api.tokens import Authenticator
+from tidegate.kube.api import ApiError
+
+log = logging.getLogger(__name__)
+
+BODY_LIMIT_BYTES = 8 << 20
+PUBLIC = ("/healthz", "/livez", "/readyz", "/version")
+
+
+class ApiServer:
+    """One API server over a backend. `application()` is what listens; `ready` turns /readyz on."""
+
+    def __init__(self, backend: Backend, authenticator: Authenticator) -> None:
+        self.backend = backend
+        self.authenticator = authenticator
+        self.local = LocalApi(backend)
+        self.ready = False
+        self._documents = documents.Documents(backend.registry)
+        self._resources = resource_http.Resources(backend, authenticator)
+
+    def application(self) -> web.Application:
+        """Return the aiohttp application with its single route."""
+        application = web.Application(client_max_size=BODY_LIMIT_BYTES)
+        application.router.add_route("*", "/{path:.*}", self.handle)
+        return application
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        """Answer one request."""
+        try:
+            return await self._answer(request)
+        except ApiError as error:
+            return refusal(error)
+        except web.HTTPRequestEntityTooLarge:
+            text = f"the request body is larger than {BODY_LIMIT_BYTES} bytes"
+            return refusal(ApiError(413, "RequestEntityTooLarge", text))
+        except (asyncio.CancelledError, ConnectionError):
+            raise
+        except Exception:
+            log.exception("%s %s failed", request.method, request.path)
+            return refusal(status.internal("see the log of the API server"))
+
+    async def _answer(self, request: web.Request) -> web.StreamResponse:
+        path = request.rel_url.raw_path
+        if path.split("/", 2)[1] in ("healthz", "livez", "readyz") or path == "/version":
+            return self._public(path)
+        user = self.authenticator.user(request.headers.get("Authorization", ""), time.time())
+        if user is None:
+            raise status.unauthorized()
+        target = routing.parse(path)
+        if target is not None:
+            return await self._resources.answer(request, target, user)
+        return self._document(request, path, user)
+
+    def _public(self, path: str) -> web.Response:
+        if path == "/version":
+            return web.json_response(body=present.encode(discovery.version()))
+        if path.startswith("/readyz") and not self.ready:
+            return web.Response(status=503, text="not ready")
+        return web.Response(text="ok")
+
+    def _document(self, request: web.Request, path: str, user: users.User) -> web.Response:
+        if request.method not in ("GET", "HEAD"):
+            raise status.no_such_path()
+        body, content_type = self._documents.answer(path.rstrip("/") or "/", request.headers.get("Accept", ""))
+        return web.Response(body=body, headers={"Content-Type": content_type})
+
+
+def refusal(error: ApiError) -> web.Response:
+    """Return a refusal as HTTP."""
+    headers = {"Content-Type": negotiate.JSON}
+    if error.status == 401:
+        headers["WWW-Authenticate"] = "Bearer"
+    return web.Response(status=error.status, body=present.encode(status.failure(error)), headers=headers)

@@ -1,0 +1,97 @@
+"""Who is behind a bearer token: the administrator's random token, or a signed one of a service account.
+
+Service account tokens are JWTs (RFC 7519, HS256) over a key of this cluster: they survive restarts without being
+stored, name the account and its uid, and die with either. Tokens are compared in constant time and never logged.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+from typing import Any
+
+import msgspec
+
+from cluster.api import users
+from cluster.store import Key, Store
+from tidegate.kube.api import Object
+
+ISSUER = "https://kubernetes.default.svc.cluster.local"
+DEFAULT_AUDIENCE = ISSUER
+LIFETIME_DEFAULT_S = 3600
+LIFETIME_MIN_S = 600
+LIFETIME_MAX_S = 365 * 86400
+
+_HEADER = base64.urlsafe_b64encode(b'{"alg":"HS256","typ":"JWT"}').rstrip(b"=")
+
+
+class Authenticator:
+    """Turns an Authorization header into a user. `signing_key` is this cluster's secret."""
+
+    def __init__(self, store: Store, admin_token: str, signing_key: bytes) -> None:
+        self._store = store
+        self._admin_token = admin_token.encode()
+        self._key = signing_key
+
+    def user(self, authorization: str, now_unix_s: float) -> users.User | None:
+        """Return the user of an Authorization header, None when the credentials are unknown or out of date."""
+        scheme, _, token = authorization.partition(" ")
+        if scheme.lower() != "bearer" or not token:
+            return None
+        if hmac.compare_digest(token.strip().encode(), self._admin_token):
+            return users.ADMIN
+        return self.service_account(token.strip(), now_unix_s)
+
+    def issue(
+        self, account: Object, lifetime_s: int, audiences: list[str], pod: Object | None, now_unix_s: float
+    ) -> str:
+        """Return a token for a stored ServiceAccount, good for `lifetime_s` seconds; `pod` only describes its use."""
+        metadata = account["metadata"]
+        namespace, name = metadata["namespace"], metadata["name"]
+        private: Object = {"namespace": namespace, "serviceaccount": {"name": name, "uid": metadata["uid"]}}
+        if pod:
+            private["pod"] = pod
+        claims = {
+            "iss": ISSUER,
+            "sub": f"{users.SERVICE_ACCOUNT_PREFIX}{namespace}:{name}",
+            "aud": audiences or [DEFAULT_AUDIENCE],
+            "iat": int(now_unix_s),
+            "nbf": int(now_unix_s),
+            "exp": int(now_unix_s) + lifetime_s,
+            "kubernetes.io": private,
+        }
+        signed = _HEADER + b"." + _encode(msgspec.json.encode(claims))
+        return (signed + b"." + self._signature(signed)).decode()
+
+    def service_account(self, token: str, now_unix_s: float) -> users.User | None:
+        """Return the user of a service account's token, None when it is forged, too old, or its account is gone."""
+        signed, _, signature = token.encode().rpartition(b".")
+        if not hmac.compare_digest(signature, self._signature(signed)):
+            return None
+        claims = _claims(signed)
+        if claims is None or now_unix_s >= claims.get("exp", 0):
+            return None
+        private = claims["kubernetes.io"]
+        namespace, account = private["namespace"], private["serviceaccount"]
+        stored = self._store.get(Key("", "serviceaccounts", namespace, account["name"]))
+        if stored is None or stored.shadow["metadata"]["uid"] != account["uid"]:
+            return None
+        return users.service_account(namespace, account["name"], account["uid"])
+
+    def _signature(self, signed: bytes) -> bytes:
+        return _encode(hmac.new(self._key, signed, hashlib.sha256).digest())
+
+
+def _encode(data: bytes) -> bytes:
+    return base64.urlsafe_b64encode(data).rstrip(b"=")
+
+
+def _claims(signed: bytes) -> dict[str, Any] | None:
+    payload = signed.partition(b".")[2]
+    try:
+        claims: dict[str, Any] = msgspec.json.decode(base64.urlsafe_b64decode(payload + b"=" * (-len(payload) % 4)))
+    except (binascii.Error, msgspec.DecodeError):
+        return None
+    return claims
