@@ -1,0 +1,51 @@
+"""`python -m loadtest`: the demo and the measurements of the whole system."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+
+import click
+
+from loadtest import story as story_module
+from loadtest import wake as wake_module
+from loadtest.figures import Figures
+from loadtest.instance import started
+
+
+@click.group(help=__doc__)
+def main() -> None:
+    """Entry point."""
+
+
+@main.command()
+@click.option("--service", default="hello", show_default=True, help="the example to wake")
+@click.option("--wakes", default=20, show_default=True, type=click.IntRange(1, 1000))
+@click.option("--bursts", default=10, show_default=True, type=click.IntRange(1, 100))
+@click.option("--json", "as_json", is_flag=True, help="print one JSON object instead of lines")
+@click.option("--save", type=click.Path(path_type=Path), help="also write the JSON object to this file")
+def wake(service: str, wakes: int, bursts: int, as_json: bool, save: Path | None) -> None:
+    """Measure wakes from zero, the reaction to bursts, and idle memory on a local instance of its own."""
+
+    async def run() -> Figures:
+        async with started() as instance:
+            return await wake_module.measure(instance, service, wakes, bursts)
+
+    figures = asyncio.run(run())
+    print(figures.as_json() if as_json else figures.as_text())
+    if save:
+        save.parent.mkdir(parents=True, exist_ok=True)
+        save.write_text(figures.as_json() + "\n")
+    sys.exit(0 if all(bar.holds for bar in figures.bars) else 1)
+
+
+@main.command()
+@click.option("--json", "as_json", is_flag=True, help="print one JSON object at the end instead of the story's lines")
+def demo(as_json: bool) -> None:
+    """Tell the whole story on this machine with measured figures; exit 0 only if every step held."""
+    sys.exit(asyncio.run(story_module.tell(as_json=as_json)))
+
+
+if __name__ == "__main__":
+    main()
