@@ -1,0 +1,92 @@
+"""Starts queueproxy: the only module of the package that constructs.
+
+Its imports are done beforehand in the process node's template, from which queueproxies are forked; so nothing is
+built while importing, and nothing heavy is imported later.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from queueproxy.config import Config
+from queueproxy.drain import Drain
+from queueproxy.limiter import Limiter
+from queueproxy.meter import Meter
+from queueproxy.metrics import Metrics
+from queueproxy.pipeline import Pipeline, Visit
+from queueproxy.probe import Readiness, parse
+from queueproxy.report import Reporter
+from tidegate.contracts import report
+from tidegate.process import logs, run, settings, tasks
+from tidegate.process.admin import AdminServer, Page
+from tidegate.process.report_link import ReportLink
+from tidegate.wire.pool import Pool
+from tidegate.wire.server import Server
+
+log = logging.getLogger("queueproxy")
+
+DRAIN_PAGE_TIMEOUT_S = 3600.0  # the pod's grace period ends it sooner
+
+
+def main() -> None:
+    """Run until SIGTERM and the drain after it."""
+    config = settings.load(Config, program="python -m queueproxy")
+    logs.configure("queueproxy", config.log_level)
+    run.run(lambda stopping: _serve(config, stopping))
+
+
+async def _serve(config: Config, stopping: asyncio.Event) -> None:
+    now = asyncio.get_running_loop().time()
+    limiter: Limiter[Visit] = Limiter(config.container_concurrency, config.queue_limit)
+    meter, metrics = Meter(now), Metrics()
+    metrics.watch(limiter, meter)
+    readiness = Readiness(parse(config.readiness_probe, config.user_port))
+    drain = Drain(meter, quiet_s=config.drain_quiet_s, idle_s=config.drain_idle_s)
+    pipeline = Pipeline(config, limiter, meter, readiness, metrics, lambda: drain.is_draining)
+    server = Server(pipeline, Pool())
+    await server.listen(config.pod_ip, config.serving_port)
+    admin = await _start_admin(config, metrics, drain)
+    reporting = _start_reporting(config, meter)
+    run.freeze_start_up()
+    await stopping.wait()
+    await drain.until_quiet()
+    await server.drain(_drain_limit_s(config))
+    drain.finish()
+    await tasks.cancel(*reporting)
+    await admin.close()
+
+
+async def _start_admin(config: Config, metrics: Metrics, drain: Drain) -> AdminServer:
+    admin = AdminServer(
+        is_ready=lambda: "shutting down" if drain.is_draining else True,
+        config=settings.describe(config),
+        registry=metrics.registry,
+    )
+
+    async def wait_for_drain(_path: str, _query: dict[str, str]) -> Page:
+        return Page(200, b"drained\n" if await drain.wait() else b"not draining\n")
+
+    admin.page("/wait-for-drain", wait_for_drain, timeout_s=DRAIN_PAGE_TIMEOUT_S)
+    for port in (config.admin_port, config.metrics_port):
+        await admin.start(config.pod_ip, port)
+    return admin
+
+
+def _start_reporting(config: Config, meter: Meter) -> list[asyncio.Task[None]]:
+    if config.autoscaler is None:
+        return []
+    hello = report.Hello("queueproxy", config.pod, config.namespace, config.revision, config.report_token)
+    link = ReportLink(lambda: config.autoscaler, lambda: hello)
+    reporter = Reporter(meter, link, namespace=config.namespace, revision=config.revision)
+    link.on_connected = reporter.connected
+    return [tasks.spawn(link.run(), "report-link"), tasks.spawn(reporter.run(), "reporter")]
+
+
+def _drain_limit_s(config: Config) -> float:
+    # Requests end by the revision's timeout at the latest; without one, the grace period of the pod decides.
+    return config.timeout_s or DRAIN_PAGE_TIMEOUT_S
+
+
+if __name__ == "__main__":
+    main()

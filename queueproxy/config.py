@@ -1,0 +1,72 @@
+"""The settings of queueproxy; the controller writes the environment variables into the pod."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tidegate.contracts import names
+from tidegate.process.settings import setting
+
+QUEUE_PER_SLOT = 10
+
+
+@dataclass(frozen=True)
+class Config:
+    """The sidecar in front of one user container."""
+
+    namespace: str = setting("namespace of the revision", default="", env="SERVING_NAMESPACE")
+    service: str = setting("Service of the revision", default="", env="SERVING_SERVICE")
+    configuration: str = setting("Configuration of the revision", default="", env="SERVING_CONFIGURATION")
+    revision: str = setting("revision served here", default="", env="SERVING_REVISION")
+    pod: str = setting("name of this pod", default="", env="SERVING_POD")
+    pod_ip: str = setting("address to listen on", default="127.0.0.1", env="SERVING_POD_IP")
+    serving_port: int = setting("port for requests", default=names.SERVING_PORT, env="QUEUE_SERVING_PORT")
+    admin_port: int = setting("port for drain and health", default=names.ADMIN_PORT)
+    metrics_port: int = setting("port for Prometheus", default=names.QUEUEPROXY_METRICS_PORT)
+    user_port: int = setting(
+        "port of the user container on 127.0.0.1", default=names.DEFAULT_USER_PORT, env="USER_PORT"
+    )
+    container_concurrency: int = setting(
+        "requests at once in the user container; 0 is no limit", default=0, env="CONTAINER_CONCURRENCY"
+    )
+    timeout_s: float = setting("whole request, queueing included", default=300.0, env="REVISION_TIMEOUT_SECONDS")
+    response_start_timeout_s: float = setting(
+        "until the first byte of the answer; 0 is no limit", default=0.0, env="REVISION_RESPONSE_START_TIMEOUT_SECONDS"
+    )
+    idle_timeout_s: float = setting(
+        "between two bytes of the answer; 0 is no limit", default=0.0, env="REVISION_IDLE_TIMEOUT_SECONDS"
+    )
+    readiness_probe: str = setting("the app's readiness probe as JSON", default="", env="SERVING_READINESS_PROBE")
+    autoscaler_address: str = setting("host:port for in-flight reports", default="", env="AUTOSCALER_ADDRESS")
+    report_token: str = setting("token for the reports", default="", env="REPORT_TOKEN", secret=True)
+    drain_quiet_s: float = setting(
+        "while requests are in flight, seconds without a new one before listening ends",
+        default=30.0,
+        env="DRAIN_QUIET_SECONDS",
+    )
+    drain_idle_s: float = setting(
+        "with nothing in flight, seconds without a request before listening ends",
+        default=1.0,
+        env="DRAIN_IDLE_SECONDS",
+    )
+    log_level: str = setting("debug, info, warning or error", default="info", env="SERVING_LOGGING_LEVEL")
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot work before a port is bound."""
+        if self.container_concurrency < 0:
+            raise ValueError(f"CONTAINER_CONCURRENCY is {self.container_concurrency}: it must be 0 or more")
+        if not 0 < self.user_port < 65536:
+            raise ValueError(f"USER_PORT is {self.user_port}: it must be a port")
+        if self.autoscaler_address and not self.autoscaler_address.rpartition(":")[2].isdigit():
+            raise ValueError(f"AUTOSCALER_ADDRESS is {self.autoscaler_address!r}: write host:port")
+
+    @property
+    def queue_limit(self) -> int:
+        """Requests that may wait for a slot (Knative's 10 per slot)."""
+        return QUEUE_PER_SLOT * self.container_concurrency
+
+    @property
+    def autoscaler(self) -> tuple[str, int] | None:
+        """Host and port of the autoscaler, None when this pod does not report."""
+        host, _, port = self.autoscaler_address.rpartition(":")
+        return (host.strip("[]"), int(port)) if host else None

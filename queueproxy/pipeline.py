@@ -1,0 +1,175 @@
+"""limit → relay → measure: the way of one request through queueproxy.
+
+The director of the HTTP engine here. Probes pass beside limit and meter. A request that finds no slot waits as a
+future in the limiter's FIFO; its slot, its place in the queue and its count are given back in `finished` and nowhere
+else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from queueproxy.config import Config
+from queueproxy.limiter import Limiter, Offer
+from queueproxy.meter import Meter
+from queueproxy.metrics import Metrics
+from queueproxy.probe import Readiness
+from tidegate.contracts import headers, outcomes
+from tidegate.wire.answers import answer_of
+from tidegate.wire.director import Answer, Direction, Failure, Outcome, Relay, Request, Timeouts
+
+USER_HOST = "127.0.0.1"
+STALE_ATTEMPTS = 3
+
+
+class Stage(enum.Enum):
+    """Where a counted request is."""
+
+    OUTSIDE = "outside"
+    WAITING = "waiting"
+    RUNNING = "running"
+
+
+@dataclass(slots=True, eq=False)
+class Visit:
+    """One counted request: what `finished` has to give back."""
+
+    is_proxied: bool
+    arrived: float
+    stage: Stage = Stage.OUTSIDE
+    turn: asyncio.Future[Direction] | None = None
+
+
+FULL = answer_of(outcomes.QUEUE_FULL)
+LATE = answer_of(outcomes.REQUEST_TIMEOUT)
+APP_REFUSED = answer_of(outcomes.UPSTREAM_CONNECT_FAILED, "the app does not accept connections")
+APP_BROKE = answer_of(outcomes.UPSTREAM_FAILED)
+READY = Answer(200, body=headers.PROBE_QUEUE)
+NOT_READY = Answer(503)
+SHUTTING_DOWN = Answer(503, body=b"shutting down")
+
+
+class Pipeline:
+    """Directs every request that reaches this pod."""
+
+    strip_request = headers.INTERNAL
+    strip_request_prefixes = headers.INTERNAL_PREFIXES
+
+    def __init__(
+        self,
+        config: Config,
+        limiter: Limiter[Visit],
+        meter: Meter,
+        readiness: Readiness,
+        metrics: Metrics,
+        is_draining: Callable[[], bool],
+    ) -> None:
+        self._limiter = limiter
+        self._meter = meter
+        self._readiness = readiness
+        self._metrics = metrics
+        self._is_draining = is_draining
+        self._loop = asyncio.get_running_loop()
+        self._clock = self._loop.time
+        self._timer: asyncio.TimerHandle | None = None
+        self._wait_limit_s = min(
+            filter(None, (config.timeout_s, config.response_start_timeout_s, config.idle_timeout_s)), default=0.0
+        )
+        timeouts = Timeouts(
+            response_start_s=config.response_start_timeout_s,
+            idle_s=config.idle_timeout_s,
+            total_s=config.timeout_s,
+        )
+        # There is one upstream and nothing to remember per attempt, so one Relay serves every request.
+        self._relay = Relay(USER_HOST, config.user_port, timeouts=timeouts)
+
+    def direct(self, request: Request) -> Direction | Awaitable[Direction]:
+        """Answer a probe, or count the request and give it a slot, a place in the queue, or 503."""
+        # The engine indexes every header that a director strips, and the user agent: no search through all headers.
+        probe = request.index.get(headers.NETWORK_PROBE)
+        if probe is not None:
+            return self._answer_probe(probe)
+        agent = request.index.get(b"user-agent")
+        if agent is not None and agent.startswith(headers.PROBE_USER_AGENTS):
+            return SHUTTING_DOWN if self._is_draining() else self._relay
+        return self._limit(request)
+
+    def retry(self, request: Request, failed: Relay, failure: Failure) -> Direction:
+        """Try a fresh connection after a stale one; there is no other app to turn to."""
+        if failure is not Failure.STALE:
+            return APP_REFUSED
+        return self._relay if request.attempts < STALE_ATTEMPTS else APP_BROKE
+
+    def finished(self, request: Request, outcome: Outcome) -> None:
+        """Give back the slot or the place in the queue, wake the next, and measure."""
+        visit = request.state
+        if not isinstance(visit, Visit):
+            return
+        if visit.stage is Stage.RUNNING:
+            self._admit(self._limiter.finish())
+        elif visit.stage is Stage.WAITING:
+            self._limiter.abandon(visit)
+        visit.stage = Stage.OUTSIDE
+        self._meter.ended(self._clock(), visit.is_proxied)
+        self._metrics.ended(outcome, _reason(outcome))
+
+    def _limit(self, request: Request) -> Direction | Awaitable[Direction]:
+        is_proxied = request.index.get(headers.PROXY_REQUEST) == headers.PROXIED_BY_ACTIVATOR
+        now = self._clock()
+        visit = request.state = Visit(is_proxied, now)
+        self._meter.arrived(now, is_proxied)
+        deadline = request.arrived + self._wait_limit_s if self._wait_limit_s else 0.0
+        match self._limiter.offer(visit, deadline):
+            case Offer.RUN:
+                visit.stage = Stage.RUNNING
+                return self._relay
+            case Offer.FULL:
+                return FULL
+        visit.stage = Stage.WAITING
+        visit.turn = self._loop.create_future()
+        self._arm_timer()
+        return visit.turn
+
+    def _admit(self, visit: Visit | None) -> None:
+        if visit is None:
+            return
+        visit.stage = Stage.RUNNING
+        self._metrics.queued.observe(self._clock() - visit.arrived)
+        # A waiter whose client has just left holds the slot until its own `finished`, which follows at once.
+        if visit.turn is not None and not visit.turn.done():
+            visit.turn.set_result(self._relay)
+
+    def _arm_timer(self) -> None:
+        deadline = self._limiter.next_deadline()
+        if self._timer is None and deadline is not None:
+            self._timer = self._loop.call_at(deadline, self._expire)
+
+    def _expire(self) -> None:
+        self._timer = None
+        for visit in self._limiter.expire(self._clock()):
+            visit.stage = Stage.OUTSIDE
+            if visit.turn is not None and not visit.turn.done():
+                visit.turn.set_result(LATE)
+        self._arm_timer()
+
+    def _answer_probe(self, probe: bytes) -> Direction | Awaitable[Direction]:
+        if probe != headers.PROBE_QUEUE:
+            text = b"unexpected probe header value: " + probe
+            return Answer(outcomes.BAD_PROBE.status, body=text)
+        if self._is_draining():
+            return SHUTTING_DOWN
+        if self._readiness.is_known_ready(self._clock()):
+            return READY
+        return self._held_probe()
+
+    async def _held_probe(self) -> Direction:
+        return READY if await self._readiness.ask() else NOT_READY
+
+
+def _reason(outcome: Outcome) -> str:
+    if outcome.failure is not None:
+        return outcome.failure.value
+    return outcome.direction.reason if isinstance(outcome.direction, Answer) else ""

@@ -1,0 +1,135 @@
+"""Is the app ready? Asked by the kubelet (or process node) and by activators, answered from the app's own probe.
+
+While the app starts, a question is held instead of answered "no": the app is tried every 5 ms, growing to 25 ms, and
+everybody who asked hears "ready" in the moment it accepts. One probe runs at a time, whoever asks. Afterwards the app
+is tried again only when a question comes and the last success is older than the declared period. This module knows no
+HTTP requests of users.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from tidegate.process import tasks
+from tidegate.wire import probe as wire_probe
+
+HOLD_S = 0.9  # just under the second that Kubernetes waits for a probe by default
+FIRST_PAUSE_S = 0.005
+LAST_PAUSE_S = 0.025
+PAUSE_GROWTH = 1.3
+LINGER_S = 2.0
+DEFAULT_PERIOD_S = 10.0
+USER_AGENT = "kube-probe/tidegate"
+
+
+@dataclass(frozen=True, slots=True)
+class AppProbe:
+    """How to try the app once. `path` is empty for a TCP connect (also used for exec, which runs in the user container,
+    and for grpc)."""
+
+    port: int
+    path: str = ""
+    headers: tuple[tuple[str, str], ...] = ()
+    host: str = "127.0.0.1"
+    timeout_s: float = 1.0
+    period_s: float = DEFAULT_PERIOD_S
+    successes: int = 1
+
+    async def is_passing(self) -> bool:
+        """Try the app once."""
+        try:
+            if not self.path:
+                await wire_probe.connect(self.host, self.port, self.timeout_s)
+                return True
+            status, _ = await wire_probe.get(self.host, self.port, self.path, self.headers, self.timeout_s)
+            return 200 <= status < 400
+        except (OSError, TimeoutError, ValueError):
+            return False
+
+
+def parse(text: str, user_port: int) -> list[AppProbe]:
+    """Return the probes in SERVING_READINESS_PROBE (one object, or an array for several containers).
+
+    Empty text means a TCP connect to the user port. Raises ValueError when the JSON is not a probe.
+    """
+    if not text.strip():
+        return [AppProbe(user_port)]
+    try:
+        document = msgspec.json.decode(text.encode())
+    except msgspec.DecodeError as error:
+        raise ValueError(f"SERVING_READINESS_PROBE is not JSON: {error}") from error
+    documents = document if isinstance(document, list) else [document]
+    if not all(isinstance(item, dict) for item in documents):
+        raise ValueError("SERVING_READINESS_PROBE must be an object or an array of objects")
+    return [_parse_one(item, user_port) for item in documents] or [AppProbe(user_port)]
+
+
+def _parse_one(document: dict[str, Any], user_port: int) -> AppProbe:
+    http = document.get("httpGet") or {}
+    action = http or document.get("tcpSocket") or document.get("grpc") or {}
+    port = action.get("port")
+    headers = [(str(item["name"]), str(item.get("value", ""))) for item in http.get("httpHeaders") or ()]
+    known = {name.lower() for name, _ in headers}
+    if "host" not in known:
+        headers.append(("Host", str(http.get("host") or "127.0.0.1")))
+    if "user-agent" not in known:
+        headers.append(("User-Agent", USER_AGENT))
+    return AppProbe(
+        port=port if isinstance(port, int) and port > 0 else user_port,
+        path=(str(http.get("path") or "/") if http else ""),
+        headers=tuple(headers) if http else (),
+        timeout_s=float(document.get("timeoutSeconds") or 1.0),
+        period_s=float(document.get("periodSeconds") or DEFAULT_PERIOD_S),
+        successes=int(document.get("successThreshold") or 1),
+    )
+
+
+class Readiness:
+    """Holds questions while the app starts, and lets everybody share one running probe."""
+
+    def __init__(self, probes: list[AppProbe]) -> None:
+        self._probes = probes
+        self._ready_at: float | None = None  # loop time of the last success
+        self._wanted_until = 0.0
+        self._task: asyncio.Task[None] | None = None
+        self._became_ready = asyncio.Event()
+
+    def is_known_ready(self, now: float) -> bool:
+        """Whether the app was ready within its probe's period, so that nobody needs to ask it."""
+        return self._ready_at is not None and now - self._ready_at < min(probe.period_s for probe in self._probes)
+
+    async def ask(self) -> bool:
+        """Return whether the app is ready; waits up to HOLD_S for it to become so."""
+        loop = asyncio.get_running_loop()
+        if self.is_known_ready(loop.time()):
+            return True
+        self._wanted_until = loop.time() + HOLD_S + LINGER_S
+        if self._task is None or self._task.done():
+            self._became_ready.clear()
+            self._task = tasks.spawn(self._probe_until_ready(), "app-readiness")
+        try:
+            async with asyncio.timeout(HOLD_S):
+                await self._became_ready.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    async def _probe_until_ready(self) -> None:
+        loop = asyncio.get_running_loop()
+        pause_s, streak = FIRST_PAUSE_S, 0
+        needed = max(probe.successes for probe in self._probes)
+        while loop.time() < self._wanted_until:
+            passing = all([await probe.is_passing() for probe in self._probes])
+            streak = streak + 1 if passing else 0
+            if streak >= needed:
+                self._ready_at = loop.time()
+                self._became_ready.set()
+                return
+            if not passing:
+                self._ready_at = None
+            await asyncio.sleep(pause_s)
+            pause_s = min(pause_s * PAUSE_GROWTH, LAST_PAUSE_S)

@@ -1,0 +1,112 @@
+"""Readiness of the app: what SERVING_READINESS_PROBE means, and that questions are held while the app starts."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from queueproxy import probe
+from queueproxy.probe import AppProbe, Readiness
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", AppProbe(9000)),
+        ('{"tcpSocket":{"port":1234}}', AppProbe(1234)),
+        ('{"tcpSocket":{"port":0},"successThreshold":2}', AppProbe(9000, successes=2)),
+        ('{"exec":{"command":["true"]},"periodSeconds":3}', AppProbe(9000, period_s=3)),
+        ('{"grpc":{"port":5000}}', AppProbe(5000)),
+        (
+            '{"httpGet":{"path":"/ok","port":8000,"httpHeaders":[{"name":"X-A","value":"b"}]},"timeoutSeconds":2}',
+            AppProbe(
+                8000,
+                "/ok",
+                (("X-A", "b"), ("Host", "127.0.0.1"), ("User-Agent", probe.USER_AGENT)),
+                timeout_s=2,
+            ),
+        ),
+    ],
+)
+def test_probe_json(text, expected):
+    assert probe.parse(text, 9000) == [expected]
+
+
+def test_probes_of_several_containers():
+    assert [item.port for item in probe.parse('[{"tcpSocket":{"port":1}},{"tcpSocket":{"port":2}}]', 9000)] == [1, 2]
+
+
+@pytest.mark.parametrize("text", ["{", "3", "[1]"])
+def test_what_is_no_probe_is_refused(text):
+    with pytest.raises(ValueError, match="SERVING_READINESS_PROBE"):
+        probe.parse(text, 9000)
+
+
+class App:
+    """Stands in for an AppProbe: passes from `ready_at` on."""
+
+    period_s = 10.0
+    successes = 1
+
+    def __init__(self, ready_at: float) -> None:
+        self.ready_at = ready_at
+        self.tries: list[float] = []
+
+    async def is_passing(self) -> bool:
+        now = asyncio.get_running_loop().time()
+        self.tries.append(now)
+        return now >= self.ready_at
+
+
+@pytest.mark.looptime
+async def test_questions_are_held_until_the_app_is_ready_and_share_one_probe(looptime):
+    app = App(0.5)
+    readiness = Readiness([app])  # type: ignore[list-item]
+    assert await asyncio.gather(*(readiness.ask() for _ in range(20))) == [True] * 20
+    assert 0.5 <= looptime <= 0.526
+    pauses = [later - earlier for earlier, later in zip(app.tries, app.tries[1:], strict=False)]
+    assert pauses[0] == pytest.approx(0.005)
+    assert max(pauses) == pytest.approx(0.025)
+    assert len(app.tries) < 30
+
+
+@pytest.mark.looptime
+async def test_an_app_that_does_not_come_up_is_not_ready_within_a_second(looptime):
+    readiness = Readiness([App(2.0)])  # type: ignore[list-item]
+    assert await readiness.ask() is False
+    assert looptime == pytest.approx(0.9)
+    assert await readiness.ask() is False
+    assert await readiness.ask() is True
+    assert 2.0 <= looptime < 2.04
+
+
+@pytest.mark.looptime
+async def test_once_ready_the_app_is_asked_again_only_after_its_period(looptime):
+    app = App(0.0)
+    readiness = Readiness([app])  # type: ignore[list-item]
+    assert await readiness.ask()
+    for _ in range(100):
+        assert await readiness.ask()
+    assert len(app.tries) == 1
+    await asyncio.sleep(10)
+    assert not readiness.is_known_ready(asyncio.get_running_loop().time())
+    assert await readiness.ask()
+    assert len(app.tries) == 2
+
+
+async def test_success_threshold_counts_consecutive_passes():
+    app = App(0.0)
+    app.successes = 3
+    readiness = Readiness([app])  # type: ignore[list-item]
+    assert await readiness.ask()
+    assert len(app.tries) == 3
+
+
+@pytest.mark.looptime
+async def test_nobody_asks_nobody_probes(looptime):
+    app = App(1e9)
+    readiness = Readiness([app])  # type: ignore[list-item]
+    assert not await readiness.ask()
+    await asyncio.sleep(60)
+    assert app.tries[-1] < 3.1

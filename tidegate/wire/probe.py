@@ -1,0 +1,47 @@
+"""One GET or one connect to see whether somebody is there: the client side of readiness probes.
+
+Small on purpose: one connection per call, no pool, no redirects, a bounded answer. It decides nothing about
+readiness.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+ANSWER_LIMIT_BYTES = 4096
+
+
+async def connect(host: str, port: int, timeout_s: float) -> None:
+    """Return when `host:port` accepts a connection; raises OSError or TimeoutError."""
+    async with asyncio.timeout(timeout_s):
+        _reader, writer = await asyncio.open_connection(host, port)
+    writer.close()
+
+
+async def get(
+    host: str, port: int, path: str, headers: Sequence[tuple[str, str]], timeout_s: float
+) -> tuple[int, bytes]:
+    """Return (status, first bytes of the body) of a GET.
+
+    Raises OSError or TimeoutError when nobody answers, ValueError when the answer is not HTTP.
+    """
+    lines = [f"GET {path} HTTP/1.1", *(f"{name}: {value}" for name, value in headers), "Connection: close", "", ""]
+    async with asyncio.timeout(timeout_s):
+        reader, writer = await asyncio.open_connection(host, port, limit=ANSWER_LIMIT_BYTES)
+        try:
+            writer.write("\r\n".join(lines).encode("latin-1"))
+            try:
+                head = await reader.readuntil(b"\r\n\r\n")
+            except (asyncio.IncompleteReadError, asyncio.LimitOverrunError) as error:
+                raise ValueError("no HTTP answer") from error
+            return _status(head), await reader.read(ANSWER_LIMIT_BYTES)
+        finally:
+            writer.close()
+
+
+def _status(head: bytes) -> int:
+    version, status = head.split(b" ", 2)[:2]
+    if not version.startswith(b"HTTP/1."):
+        raise ValueError("no HTTP answer")
+    return int(status[:3])
