@@ -17,6 +17,14 @@ class ServingMode(enum.StrEnum):
     PROXY = "Proxy"
 
 
+class Activity(enum.StrEnum):
+    """Whether a revision takes traffic: the Active condition of its PodAutoscaler (Unknown, True, False)."""
+
+    ACTIVATING = "Activating"
+    ACTIVE = "Active"
+    INACTIVE = "Inactive"
+
+
 class Because(enum.StrEnum):
     """What decided the number of pods, in the order the rules are applied; the last rule that changed it wins."""
 
@@ -44,10 +52,12 @@ class Because(enum.StrEnum):
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
     """The outcome of one turn for one revision.
 
-    `desired`: replicas to ask for; -1 is "no opinion, leave the scale alone". Concurrency values are requests in
-    flight (or requests per second when `metric` is `rps`), averaged over the stable and panic windows. `target`: per
-    replica, utilization applied; `total`: the same without utilization. `excess_burst_capacity`: requests; negative
-    keeps the activator in the path. `unix_s` is wall-clock for people; nothing computes with it.
+    `desired`: replicas to ask for; -1 is "no opinion, leave the scale alone"; where `is_applied` is false it is only
+    announced and the pods stay (the zero grace). Load values are requests in flight (or requests per second when
+    `metric` is `rps`), averaged over the stable and panic windows. `target`: per replica, utilization applied; `total`:
+    the same without utilization. `excess_burst_capacity`: requests; negative keeps the activator in the path.
+    `waiting`: requests that an activator holds. `next_change_s`: seconds until a rule that holds the scale now lets go, -1 when none does.
+    `unix_s` is wall-clock for people; nothing computes with it.
     """
 
     namespace: str
@@ -76,3 +86,9 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     is_poked: bool = False
     patched_unix_s: float = 0.0
     next_change: str = ""
+    next_change_s: float = -1.0
+    is_applied: bool = True
+    waiting: int = 0
+    activity: Activity = Activity.ACTIVATING
+    activity_reason: str = ""
+    is_initialized: bool = False

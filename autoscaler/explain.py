@@ -1,0 +1,120 @@
+"""A decision as one sentence with its inputs, and what would change it next. Pure: reads a Decision, adds two texts."""
+
+from __future__ import annotations
+
+import msgspec
+
+from tidegate.contracts.decision import Activity, Because, Decision
+
+_WHY = {
+    Because.NO_DATA: "nobody has reported load yet, so the last number stays",
+    Because.LOAD: "{load} over {window} needs {needed} at {target} each",
+    Because.PANIC: "panic: {panic_load} in the panic window needs {panic_needed}, and the number does not fall in panic",
+    Because.SCALE_UP_RATE: "load asks for more, but one turn may not go above {max_scale_up} from {ready} ready",
+    Because.SCALE_DOWN_RATE: "load asks for fewer, but one turn may not go below {max_scale_down} from {ready} ready",
+    Because.ACTIVATION_SCALE: "there is load, and the activation scale asks for at least this many",
+    Because.SCALE_DOWN_DELAY: "load asks for fewer, but the scale-down delay keeps the highest recent number",
+    Because.WINDOW_NOT_FULL: "since it started, the autoscaler has not seen a whole stable window; nothing is taken away",
+    Because.MIN_SCALE: "min-scale is {min_scale}",
+    Because.INITIAL_SCALE: "the initial scale of {min_scale} has not been reached yet",
+    Because.MAX_SCALE: "max-scale is {max_scale}, though load asks for more",
+    Because.WAITING_REQUEST: "{waiting} {waiting_verb} in the activator with no pod ready",
+    Because.ACTIVATING: "pods are starting, so the scale stays",
+    Because.ACTIVATION_FAILED: "no pod became ready before the progress deadline",
+    Because.SCALE_TO_ZERO_DISABLED: "idle, but scale to zero is disabled",
+    Because.ZERO_STABLE_WINDOW: "idle, but active for less than the stable window",
+    Because.ZERO_GRACE: "idle; requests already go through the activator, the last pods stay for the grace period",
+    Because.POD_RETENTION: "idle; the pod retention period keeps the last pods",
+    Because.IDLE: "no load in the stable window",
+}
+
+_ACTIVITY = {
+    Activity.ACTIVATING: "activating",
+    Activity.ACTIVE: "active",
+    Activity.INACTIVE: "inactive",
+}
+
+
+def explain(decision: Decision) -> Decision:
+    """Return the decision with `sentence` and `next_change` filled in."""
+    return msgspec.structs.replace(decision, sentence=sentence(decision), next_change=next_change(decision))
+
+
+def sentence(decision: Decision) -> str:
+    """Return the decision as one sentence: the number, why, and the inputs."""
+    why = _WHY[decision.because].format(
+        load=_load(decision, decision.stable_value),
+        panic_load=_load(decision, decision.panic_value),
+        window="the stable window",
+        needed=_pods(decision.stable_pods),
+        panic_needed=_pods(decision.panic_pods),
+        target=f"{decision.target:g}",
+        ready=decision.ready_pods,
+        max_scale_up=decision.max_scale_up,
+        max_scale_down=decision.max_scale_down,
+        min_scale=decision.min_scale,
+        max_scale=decision.max_scale,
+        waiting=_count(decision.waiting, "request"),
+        waiting_verb="waits" if decision.waiting == 1 else "wait",
+    )
+    return f"{_head(decision)}: {why} ({_inputs(decision)})."
+
+
+def next_change(decision: Decision) -> str:
+    """Return what would change the number next, as a sentence."""
+    left = f"{max(0.0, decision.next_change_s):.0f} s"
+    match decision.because:
+        case Because.ACTIVATING:
+            return f"A ready pod, or giving up in {left}."
+        case Because.ZERO_STABLE_WINDOW:
+            return f"Zero is announced in {left} if it stays idle."
+        case Because.ZERO_GRACE | Because.POD_RETENTION:
+            return f"The pods go in {left} if no request comes." if decision.next_change_s > 0 else "The grace period."
+        case Because.WINDOW_NOT_FULL:
+            return f"Scaling down is possible again in {left}."
+        case Because.IDLE | Because.ACTIVATION_FAILED:
+            return "The next request."
+        case Because.NO_DATA:
+            return "The first report of load."
+        case Because.MAX_SCALE:
+            return f"Load below {decision.max_scale * decision.target:g}, or a higher max-scale."
+        case _:
+            return _load_borders(decision)
+
+
+def _head(decision: Decision) -> str:
+    if decision.desired < 0:
+        return f"Stay at {_pods(decision.current_scale)}"
+    if not decision.is_applied:
+        return f"{_pods(decision.desired)} announced, {_pods(decision.current_scale)} kept"
+    return _pods(decision.desired)
+
+
+def _inputs(decision: Decision) -> str:
+    state = "panicking, " if decision.is_panicking else ""
+    return (
+        f"{state}stable {decision.stable_value:g}, panic {decision.panic_value:g}, target {decision.target:g}, "
+        f"{decision.ready_pods} ready, {decision.not_ready_pods} not ready, asked so far {decision.current_scale}, "
+        f"excess burst capacity {decision.excess_burst_capacity}, mode {decision.serving_mode}, "
+        f"{_ACTIVITY[decision.activity]}"
+    )
+
+
+def _load_borders(decision: Decision) -> str:
+    if decision.desired < 1:
+        return "The next request."
+    above = f"Load above {decision.desired * decision.target:g}"
+    below = f", or below {(decision.desired - 1) * decision.target:g}" if decision.desired > 1 else ", or none at all"
+    return above + below + f" (now {decision.stable_value:g})."
+
+
+def _load(decision: Decision, value: float) -> str:
+    return f"{value:g} requests {'per second' if decision.metric == 'rps' else 'in flight'}"
+
+
+def _pods(count: int) -> str:
+    return _count(count, "pod")
+
+
+def _count(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

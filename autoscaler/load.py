@@ -1,0 +1,160 @@
+"""From load to a number of pods: the first half of a decision, up to what load alone asks for.
+
+Formulas and their order are Knative's (its autoscaler's Scale): both windows are turned into pods, held within the rate
+limits, lifted to the activation scale; panic then keeps the highest number seen, and the scale-down delay the highest
+of a while. `tests/specs` is the readable reference. Bounds and zero come later, in `zero` and `decide`.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+from autoscaler.state import PODS_MAX, Memory, Observation, Step
+from tidegate.contracts.autoscaling import ScalingSpec
+from tidegate.contracts.decision import Because
+
+DELAY_BUCKET_S = 2.0
+ALWAYS_PROXY = -1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """Averages over the two windows; in requests in flight or requests per second."""
+
+    stable: float
+    panic: float
+    is_waiting: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How far one turn may go down and up from the pods that are ready."""
+
+    down: int
+    up: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """Pods asked for by each window; `raw_*` before any limit."""
+
+    raw_stable: int
+    raw_panic: int
+    stable: Step
+    panic: Step
+
+
+def load_of(spec: ScalingSpec, seen: Observation) -> Load | None:
+    """Return the load to decide on, or None where nothing is known.
+
+    Requests that wait at zero count at once, before any window has them. A revision whose activator never leaves the
+    path (target burst capacity -1) is idle when nobody reports, so no data means no load there.
+    """
+    stable, panic = seen.stable_value, seen.panic_value
+    if stable is None or panic is None:
+        stable = panic = 0.0 if spec.target_burst_capacity == ALWAYS_PROXY else None
+    if seen.waiting > 0 and seen.ready_pods == 0:
+        waiting = float(seen.waiting)
+        is_above = waiting > max(stable or 0.0, panic or 0.0)
+        return Load(max(stable or 0.0, waiting), max(panic or 0.0, waiting), is_waiting=is_above)
+    return None if stable is None or panic is None else Load(stable, panic)
+
+
+def rate_limits(spec: ScalingSpec, seen: Observation) -> Limits:
+    """Return the fewest and most pods of this turn; zero ready pods count as one.
+
+    The upper limit is rounded up: with a rate of 1.1, two pods could otherwise never become three.
+    """
+    ready = max(1, seen.ready_pods)
+    down = math.floor(ready / spec.max_scale_down_rate) if spec.is_reachable else 0
+    return Limits(down, min(PODS_MAX, math.ceil(spec.max_scale_up_rate * ready)))
+
+
+def pods_for_load(spec: ScalingSpec, load: Load) -> Ask:
+    """Return the pods each window's load needs at the target per pod."""
+    stable, panic = _pods(load.stable, spec.target), _pods(load.panic, spec.target)
+    because = Because.WAITING_REQUEST if load.is_waiting else Because.LOAD
+    return Ask(stable, panic, Step(stable, because), Step(panic, because))
+
+
+def limit_rates(limits: Limits, ask: Ask) -> Ask:
+    """Hold both windows' pods within the rate limits."""
+    return replace(ask, stable=_clamp(ask.stable, limits), panic=_clamp(ask.panic, limits))
+
+
+def lift_to_activation_scale(spec: ScalingSpec, ask: Ask) -> Ask:
+    """Raise to the activation scale where there is load at all; the rate limits do not hold it back."""
+    scale = spec.activation_scale
+    if scale <= 1:
+        return ask
+    stable, panic = ask.stable, ask.panic
+    if ask.raw_stable > 0 and scale > stable.pods:
+        stable = Step(scale, Because.ACTIVATION_SCALE)
+    if ask.raw_panic > 0 and scale > panic.pods:
+        panic = Step(scale, Because.ACTIVATION_SCALE)
+    return replace(ask, stable=stable, panic=panic)
+
+
+def watch_panic(spec: ScalingSpec, seen: Observation, ask: Ask, memory: Memory, now: float) -> Memory:
+    """Enter, prolong or leave panic.
+
+    Over the threshold: the panic window asks for at least `panic_threshold` times the ready pods. Panic ends when the
+    last such turn is a whole stable window past.
+    """
+    if ask.raw_panic / max(1, seen.ready_pods) >= spec.panic_threshold:
+        return replace(memory, panic_at=now)
+    if memory.panic_at is not None and now - memory.panic_at > spec.stable_window_s:
+        return replace(memory, panic_at=None, panic_pods=0)
+    return memory
+
+
+def choose_window(ask: Ask, memory: Memory) -> tuple[Step, Memory]:
+    """Take the stable window's pods; in panic the higher of both, and never fewer than panic has asked for before."""
+    if memory.panic_at is None:
+        return ask.stable, memory
+    step = ask.stable
+    if ask.panic.pods > step.pods:
+        is_lifted = ask.panic.because is not Because.LOAD
+        step = ask.panic if is_lifted else Step(ask.panic.pods, Because.PANIC)
+    step = step.to(max(step.pods, memory.panic_pods), Because.PANIC)
+    return step, replace(memory, panic_pods=step.pods)
+
+
+def delay_scale_down(spec: ScalingSpec, step: Step, memory: Memory, now: float) -> tuple[Step, Memory]:
+    """Take the highest number of the last `scale_down_delay_s` seconds, in buckets of two seconds."""
+    if spec.scale_down_delay_s <= 0 or not spec.is_reachable:
+        return step, replace(memory, delayed=()) if memory.delayed else memory
+    bucket = math.floor(now / DELAY_BUCKET_S)
+    oldest = bucket - math.ceil(spec.scale_down_delay_s / DELAY_BUCKET_S) + 1
+    # Whatever is older and not higher than the new number can never be the maximum again.
+    kept = tuple(pair for pair in memory.delayed if pair[0] >= oldest and pair[1] > step.pods)
+    kept += ((bucket, step.pods),)
+    return step.to(kept[0][1], Because.SCALE_DOWN_DELAY), replace(memory, delayed=kept)
+
+
+def excess_burst_capacity(spec: ScalingSpec, ready_pods: int, panic_value: float) -> int:
+    """Return the requests the ready pods could take beyond the present load and the target burst; negative: too few.
+
+    Uses the capacity of a pod without utilization, and the ready pods as they are (none is none).
+    """
+    if spec.target_burst_capacity == 0:
+        return 0
+    if spec.target_burst_capacity < 0:
+        return -1
+    excess = ready_pods * spec.total - spec.target_burst_capacity - panic_value
+    return math.floor(max(-float(PODS_MAX), min(float(PODS_MAX), excess)))
+
+
+def _pods(value: float, target: float) -> int:
+    if not value > 0:  # also for nan
+        return 0
+    return math.ceil(min(value / target, float(PODS_MAX)))
+
+
+def _clamp(step: Step, limits: Limits) -> Step:
+    if step.pods > limits.up:
+        return Step(limits.up, Because.SCALE_UP_RATE)
+    if step.pods < limits.down:
+        return Step(min(limits.down, limits.up), Because.SCALE_DOWN_RATE)
+    return step
