@@ -1,0 +1,121 @@
+"""Keep-alive connections to upstreams: the one used last is used next, a bounded number waits, and none waits for long.
+
+The pool connects and keeps; what is sent over a connection is `upstream_side`'s. A connection that the peer closes
+while it waits leaves the pool at once, so that few requests meet a stale one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from tidegate.wire.deadlines import NEVER, UNFILED, Deadlines
+from tidegate.wire.limits import Limits
+from tidegate.wire.upstream_side import UpstreamConnection
+
+Key = tuple[str, int]
+
+
+class Pool:
+    """Connections by (host, port). One pool serves one event loop."""
+
+    def __init__(
+        self,
+        *,
+        max_idle_per_upstream: int = 256,
+        idle_timeout_s: float = 60.0,
+        connect_timeout_s: float = 5.0,
+        limits: Limits | None = None,
+    ) -> None:
+        self.max_idle_per_upstream = max_idle_per_upstream
+        self.idle_timeout_s = idle_timeout_s
+        self.connect_timeout_s = connect_timeout_s
+        self.limits = limits or Limits()
+        self.connects = 0
+        self.reuses = 0
+        self.closed = False
+        self._idle: dict[Key, list[UpstreamConnection]] = {}
+        self._open: set[UpstreamConnection] = set()
+        self._deadlines: Deadlines | None = None
+
+    @property
+    def idle_count(self) -> int:
+        """How many connections wait."""
+        return sum(len(waiting) for waiting in self._idle.values())
+
+    @property
+    def open_count(self) -> int:
+        """How many connections are open, waiting or in use."""
+        return len(self._open)
+
+    def take(self, host: str, port: int) -> UpstreamConnection | None:
+        """Return the connection used last, or None when one must be made."""
+        waiting = self._idle.get((host, port))
+        while waiting:
+            connection = waiting.pop()
+            if connection.is_usable():
+                self.reuses += 1
+                return connection
+        return None
+
+    async def connect(self, host: str, port: int) -> UpstreamConnection:
+        """Open a new connection; raises OSError. The caller bounds the time."""
+        loop = asyncio.get_running_loop()
+        self.connects += 1
+        _, connection = await loop.create_connection(lambda: UpstreamConnection(self, (host, port)), host, port)
+        return connection
+
+    def give(self, connection: UpstreamConnection) -> None:
+        """Keep a connection whose answer ended well, or close it when enough wait."""
+        waiting = self._idle.setdefault(connection.key, [])
+        if self.closed or len(waiting) >= self.max_idle_per_upstream:
+            connection.close()
+            return
+        connection.idle_since = time.monotonic()
+        waiting.append(connection)
+        if connection.deadline_slot == UNFILED and self.idle_timeout_s:
+            self._watch(connection)
+
+    def close_idle(self, host: str, port: int) -> None:
+        """Close the waiting connections of an upstream that was ejected or left."""
+        for connection in self._idle.pop((host, port), ()):
+            connection.close()
+
+    async def close(self) -> None:
+        """Close every connection, waiting or in use."""
+        self.closed = True
+        for connection in list(self._open):
+            connection.abort()
+        self._idle.clear()
+        if self._deadlines is not None:
+            self._deadlines.close()
+        await asyncio.sleep(0)  # let the transports call connection_lost
+
+    # --- called by the connections ---
+
+    def opened(self, connection: UpstreamConnection) -> None:
+        """Note a new connection."""
+        self._open.add(connection)
+
+    def lost(self, connection: UpstreamConnection) -> None:
+        """Drop a connection that is gone."""
+        self._open.discard(connection)
+        if self._deadlines is not None:
+            self._deadlines.forget(connection)
+        waiting = self._idle.get(connection.key)
+        if waiting is not None:
+            if connection in waiting:
+                waiting.remove(connection)
+            if not waiting:
+                self._idle.pop(connection.key, None)
+
+    def idle_deadline(self, connection: UpstreamConnection) -> float:
+        """Return when this connection has waited long enough; `NEVER` for one in use."""
+        if connection.exchange is not None or not self.idle_timeout_s:
+            return NEVER
+        return connection.idle_since + self.idle_timeout_s
+
+    def _watch(self, connection: UpstreamConnection) -> None:
+        if self._deadlines is None:
+            self._deadlines = Deadlines(asyncio.get_running_loop(), resolution_s=0.5)
+        self._deadlines.watch(connection, self.idle_deadline(connection))

@@ -1,0 +1,119 @@
+"""The listening end of the engine: accepts connections, counts, drains. What a request does is `exchange`'s.
+
+One server serves one event loop and one director; several may share a `Pool` of that loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+
+from tidegate.wire import header_rules
+from tidegate.wire.client_side import ClientConnection
+from tidegate.wire.deadlines import Deadlines
+from tidegate.wire.director import Director
+from tidegate.wire.limits import Limits, ServerTimers
+from tidegate.wire.pool import Pool
+
+BACKLOG = 4096
+
+
+@dataclass(slots=True)
+class Counters:
+    """Running totals of one server. `answers`: answers made here, by reason code (empty: probes)."""
+
+    requests: int = 0
+    connections: int = 0
+    connections_open: int = 0
+    bytes_in: int = 0
+    bytes_out: int = 0
+    retries: int = 0
+    tunnels: int = 0
+    answers: dict[str, int] = field(default_factory=dict)
+
+
+class Server:
+    """An HTTP/1.1 server whose every request goes where its director says."""
+
+    def __init__(
+        self, director: Director, pool: Pool, limits: Limits | None = None, timers: ServerTimers | None = None
+    ) -> None:
+        self.director = director
+        self.pool = pool
+        self.limits = limits or Limits()
+        self.timers = timers or ServerTimers()
+        self.counters = Counters()
+        self.request_kinds = header_rules.request_kinds(director.strip_request, director.strip_request_prefixes)
+        self.is_draining = False
+        self.port = 0
+        self.deadlines: Deadlines
+        self._in_flight = 0
+        self._connections: set[ClientConnection] = set()
+        self._listener: asyncio.Server | None = None
+        self._quiet: asyncio.Event | None = None
+
+    @property
+    def in_flight(self) -> int:
+        """How many requests were directed and have not finished."""
+        return self._in_flight
+
+    @in_flight.setter
+    def in_flight(self, value: int) -> None:
+        self._in_flight = value
+        if value == 0 and self._quiet is not None:
+            self._quiet.set()
+
+    async def start(self, host: str, port: int, *, reuse_port: bool = False) -> None:
+        """Listen; port 0 takes a free one, found in `port` afterwards. Raises OSError when it cannot."""
+        loop = asyncio.get_running_loop()
+        self.deadlines = Deadlines(loop, self.timers.resolution_s)
+        self._listener = await loop.create_server(
+            lambda: ClientConnection(self), host, port, backlog=BACKLOG, reuse_port=reuse_port or None
+        )
+        self.port = self._listener.sockets[0].getsockname()[1]
+
+    async def drain(self, deadline_s: float) -> bool:
+        """Stop accepting, let requests in flight end for up to `deadline_s` seconds, close; True when all ended."""
+        self.is_draining = True
+        self._quiet = asyncio.Event()
+        if self._listener is not None:
+            self._listener.close()
+        for connection in list(self._connections):
+            connection.drain()
+        if self._in_flight:
+            try:
+                async with asyncio.timeout(deadline_s):
+                    await self._quiet.wait()
+            except TimeoutError:
+                pass
+        ended = self._in_flight == 0
+        await self.close()
+        return ended
+
+    async def close(self) -> None:
+        """Close everything now; requests in flight end as DRAINED."""
+        self.is_draining = True
+        if self._listener is not None:
+            self._listener.close()
+            self._listener = None
+        for connection in list(self._connections):
+            connection.end_now()
+        # Held awaitables are cancelled by now; they and the transports end in the next turns of the loop.
+        for _ in range(10):
+            if not self._in_flight and not self._connections:
+                break
+            await asyncio.sleep(0)
+        self.deadlines.close()
+
+    def connection_opened(self, connection: ClientConnection) -> None:
+        """Count a new connection."""
+        self._connections.add(connection)
+        self.counters.connections += 1
+        self.counters.connections_open += 1
+
+    def connection_lost(self, connection: ClientConnection) -> None:
+        """Forget a connection that is gone."""
+        if connection in self._connections:
+            self._connections.discard(connection)
+            self.counters.connections_open -= 1
+            self.deadlines.forget(connection)

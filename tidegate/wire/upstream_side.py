@@ -1,0 +1,238 @@
+"""The upstream's side of the engine: one connection to a pod, used by one exchange after the other.
+
+It sends a head and body pieces, reads the answer by its framing, and tells the exchange: answer began, piece, end,
+lost. It does not know clients, directors or retries.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import TYPE_CHECKING, cast
+
+from tidegate.wire import chunked, header_rules
+from tidegate.wire.answer_head import AnswerHeadReader
+from tidegate.wire.chunked import BodyError
+from tidegate.wire.deadlines import UNFILED
+from tidegate.wire.head_reader import HeadRefused
+from tidegate.wire.header_rules import clean_trailers
+
+if TYPE_CHECKING:
+    from tidegate.wire.exchange import Exchange
+    from tidegate.wire.pool import Pool
+
+SMALL_BYTES = 64 * 1024
+"""Up to here copying a body behind its head is cheaper than a second write."""
+
+TRAILER_KINDS = header_rules.answer_kinds()
+
+
+class UpstreamConnection(asyncio.Protocol):
+    """A connection to one upstream."""
+
+    __slots__ = (
+        "_body",
+        "_is_head_request",
+        "_is_lost",
+        "_is_reading_paused",
+        "_pool",
+        "answer",
+        "deadline_slot",
+        "exchange",
+        "has_answered",
+        "idle_since",
+        "is_paused",
+        "is_reused",
+        "key",
+        "on_tunnel_data",
+        "transport",
+    )
+
+    def __init__(self, pool: Pool, key: tuple[str, int]) -> None:
+        # connection
+        self._pool = pool
+        self.key = key
+        self.transport: asyncio.Transport = cast(asyncio.Transport, None)
+        self.deadline_slot = UNFILED
+        self.idle_since = 0.0
+        self.is_paused = False
+        self.is_reused = False
+        self._is_lost = False
+        self._is_reading_paused = False
+        # exchange
+        self.exchange: Exchange | None = None
+        self.answer = AnswerHeadReader(pool.limits)
+        self.on_tunnel_data: Callable[[bytes], None] | None = None
+        self._body: chunked.Body | None = None
+        self._is_head_request = False
+        self.has_answered = False
+
+    # --- called by the exchange ---
+
+    def is_usable(self) -> bool:
+        """Tell whether a request may be sent over this waiting connection."""
+        return not self._is_lost and not self.transport.is_closing()
+
+    def begin(self, exchange: Exchange, head: bytes, *, is_head_request: bool) -> None:
+        """Send a request head and read its answer for this exchange."""
+        self.exchange = exchange
+        self._is_head_request = is_head_request
+        self._body = None
+        self.has_answered = False
+        self.answer.reset()
+        self.transport.write(head)
+
+    def release(self, reusable: bool) -> None:
+        """End the exchange; the connection waits for the next one or is closed."""
+        self.exchange = None
+        self.on_tunnel_data = None
+        if reusable and self.answer.keep_alive and not self.is_paused and self.is_usable():
+            self.is_reused = True
+            self.resume_answer()
+            self._pool.give(self)
+        else:
+            self.abort()
+
+    def abort(self) -> None:
+        """Close at once, dropping what is not sent."""
+        self.exchange = None
+        self.on_tunnel_data = None
+        self.transport.abort()
+
+    def close(self) -> None:
+        """Close after what is written was sent."""
+        self.transport.close()
+
+    def pause_answer(self) -> None:
+        """Stop reading: the client is slow."""
+        if not self._is_reading_paused and not self.transport.is_closing():
+            self._is_reading_paused = True
+            self.transport.pause_reading()
+
+    def resume_answer(self) -> None:
+        """Read again."""
+        if self._is_reading_paused and not self.transport.is_closing():
+            self._is_reading_paused = False
+            self.transport.resume_reading()
+
+    # --- called by the pool's timer ---
+
+    def next_deadline(self) -> float:
+        """Return when this connection has waited long enough."""
+        return self._pool.idle_deadline(self)
+
+    def expire(self, now: float) -> None:
+        """Close: it waited long enough."""
+        self.close()
+
+    # --- called by the transport ---
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Note the transport."""
+        self.transport = cast(asyncio.Transport, transport)
+        limits = self._pool.limits
+        self.transport.set_write_buffer_limits(high=limits.body_high_bytes, low=limits.body_low_bytes)
+        self._pool.opened(self)
+
+    def data_received(self, data: bytes) -> None:
+        """Read answer bytes."""
+        exchange = self.exchange
+        if exchange is None:
+            self.abort()  # an answer nobody asked for: the connection cannot be trusted
+        elif self.on_tunnel_data is not None:
+            self.on_tunnel_data(data)
+        elif self._body is not None:
+            self._read_body(exchange, data, 0, b"")
+        else:
+            self._read_head(exchange, data)
+
+    def eof_received(self) -> bool:
+        """Take the peer's end: of a tunnel's direction, of a body without length, or of everything."""
+        exchange = self.exchange
+        if exchange is not None and self.on_tunnel_data is not None:
+            return exchange.tunnel_half_closed(by_client=False)
+        self._is_lost = True
+        if exchange is not None and self._body is not None and self.answer.length == chunked.UNTIL_CLOSE:
+            if exchange.is_chunking:
+                exchange.write_answer(chunked.LAST_CHUNK)
+            exchange.answer_ended()
+        elif exchange is not None:
+            exchange.upstream_lost(self)
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Take the connection's loss."""
+        self._is_lost = True
+        self._pool.lost(self)
+        if self.exchange is not None:
+            self.exchange.upstream_lost(self)
+
+    def pause_writing(self) -> None:
+        """Make the client wait: this upstream reads slowly."""
+        self.is_paused = True
+        if self.exchange is not None:
+            self.exchange.upstream_paused()
+
+    def resume_writing(self) -> None:
+        """Let the client go on."""
+        self.is_paused = False
+        if self.exchange is not None:
+            self.exchange.upstream_resumed()
+
+    # --- the answer ---
+
+    def _read_head(self, exchange: Exchange, data: bytes) -> None:
+        position, size = 0, len(data)
+        answer = self.answer
+        self.has_answered = True
+        while position < size:
+            try:
+                position = answer.feed(data, position)
+                if not answer.done:
+                    return
+                answer.finish(self._is_head_request)
+            except HeadRefused:
+                exchange.upstream_lost(self)
+                return
+            if answer.status >= 200:
+                self._begin_body(exchange, data, position)
+                return
+            if answer.status == 101:
+                exchange.switched(self, data[position:])
+                return
+            exchange.interim_answer(answer)
+            answer.reset()
+
+    def _begin_body(self, exchange: Exchange, data: bytes, position: int) -> None:
+        length = self.answer.length
+        left = len(data) - position
+        head = exchange.answer_began(self.answer)
+        if length == left and length <= SMALL_BYTES:  # the common case: the whole answer came in one read
+            exchange.write_answer(head + data[position:] if length else head)
+            exchange.answer_ended()
+            return
+        self._body = chunked.body_of(length)
+        self._read_body(exchange, data, position, head)
+
+    def _read_body(self, exchange: Exchange, data: bytes, position: int, head: bytes) -> None:
+        body = self._body
+        assert body is not None
+        pieces: list[bytes] = []
+        broken = False
+        try:
+            position = body.read(data, position, pieces)
+        except BodyError:
+            broken = True
+        if exchange.is_chunking:
+            pieces = chunked.encode_chunks(pieces)
+            if body.done:
+                pieces.append(chunked.encode_last(clean_trailers(body.trailers, TRAILER_KINDS)))
+        if head:
+            pieces.insert(0, head)
+        exchange.write_pieces(pieces)
+        if broken:
+            exchange.upstream_lost(self)
+        elif body.done:
+            if position < len(data):
+                self.answer.keep_alive = False  # it spoke on after its answer
+            exchange.answer_ended()
