@@ -73,10 +73,11 @@ async def wake_hello(instance: Instance) -> Told:
     reply = await load.get(instance.port, "hello.default.localhost")
     total_s = time.perf_counter() - begin
     check(reply.status == 200, f"the request that should wake hello got {reply.status}: {reply.body[:200]!r}")
+    total_ms, own_ms = round(total_s * 1e3, 1), round(own_s * 1e3, 1)
+    text = reply.body.decode().strip()
     return Told(
-        f"200 {reply.body.decode().strip()!r} after {total_s * 1e3:.0f} ms, of which the app's own start is {
-            own_s * 1e3:.0f} ms",
-        {"total_ms": round(total_s * 1e3, 1), "own_start_ms": round(own_s * 1e3, 1)},
+        f"200 {text!r} after {total_ms:.0f} ms, of which the app's own start is {own_ms:.0f} ms",
+        {"total_ms": total_ms, "own_start_ms": own_ms},
     )
 
 
@@ -88,8 +89,8 @@ async def grow(instance: Instance) -> Told:
         ("target 1, default 70 %", "grow-1-70", {"target": "1"}, 8),
         ("target 5, default 70 %", "grow-5-70", {"target": "5"}, 2),
     ]
-    for _, name, annotations, _ in pairs:
-        keys = {f"autoscaling.knative.dev/{key}": value for key, value in annotations.items()}
+    for _, name, targets, _ in pairs:
+        keys = {f"autoscaling.knative.dev/{key}": value for key, value in targets.items()}
         await tools.apply(instance, example("autoscale", service=name, annotations=keys))
     for _, name, _, _ in pairs:
         await tools.wait_ready(instance, name)

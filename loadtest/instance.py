@@ -114,12 +114,13 @@ class Instance:
         """Return the Knative Service once it is Ready at its current generation."""
 
         async def ready() -> Object | None:
-            obj = await self.client.get(resources.KNATIVE_SERVICES, service, namespace)
-            status = obj.get("status") or {}
-            observed = status.get("observedGeneration") == obj["metadata"].get("generation")
-            return obj if observed and is_ready(obj) else None
+            found = await self.client.get(resources.KNATIVE_SERVICES, service, namespace)
+            status = found.get("status") or {}
+            observed = status.get("observedGeneration") == found["metadata"].get("generation")
+            return found if observed and is_ready(found) else None
 
-        return await eventually(ready, timeout_s, f"service {service} is Ready")
+        obj: Object = await eventually(ready, timeout_s, f"service {service} is Ready")
+        return obj
 
     async def wait_zero(self, revision: str, timeout_s: float = 60.0, namespace: str = "default") -> None:
         """Return once no pod of the revision is left, not even a terminating one."""

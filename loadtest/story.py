@@ -11,7 +11,7 @@ import asyncio
 import json
 import os
 import shutil
-import subprocess
+import socket
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
@@ -127,18 +127,19 @@ async def _up(instance: Instance) -> chapters.Told:
 
 async def _down(instance: Instance, marker: str) -> chapters.Told:
     await asyncio.to_thread(instance.tidegate, "down", timeout_s=UP_TIMEOUT_S)
-    shutil.rmtree(instance.state)
-    left = _processes_with(marker, str(instance.state))
-    chapters.check(not left, f"processes are left: {left}")
-    listening = subprocess.run(["ss", "-ltnp"], capture_output=True, text=True, check=False).stdout if _has_ss() else ""
-    chapters.check(f":{instance.port} " not in listening, f"port {instance.port} is still open")
-    files = [str(path) for path in Path(tempfile.gettempdir()).glob(f"*{instance.state.name}*")]
-    chapters.check(not files, f"files are left: {files}")
+    await asyncio.to_thread(_check_nothing_left, instance, marker)
     return chapters.Told("no process, no open port, no temporary file")
 
 
-def _has_ss() -> bool:
-    return shutil.which("ss") is not None
+def _check_nothing_left(instance: Instance, marker: str) -> None:
+    shutil.rmtree(instance.state)
+    left = _processes_with(marker, str(instance.state))
+    chapters.check(not left, f"processes are left: {left}")
+    with socket.socket() as probe:
+        open_still = probe.connect_ex(("127.0.0.1", instance.port)) == 0
+    chapters.check(not open_still, f"port {instance.port} is still open")
+    files = [str(path) for path in Path(tempfile.gettempdir()).glob(f"*{instance.state.name}*")]
+    chapters.check(not files, f"files are left: {files}")
 
 
 def _processes_with(marker: str, state: str) -> list[str]:

@@ -41,7 +41,7 @@ async def apply_file(instance: Instance, path: Path) -> str:
     if HAVE_KUBECTL:
         await instance.command("kubectl", "apply", "-f", str(path))
         return f"kubectl apply -f {_short(path)}"
-    for document in yaml.safe_load_all(path.read_text()):
+    for document in _documents(path):
         await instance.apply(document)
     return f"applied {_short(path)} by the built-in client"
 
@@ -84,6 +84,10 @@ def parse_hey(text: str) -> Counter[int]:
     for count in re.findall(r"^\s*\[(\d+)\]", errors, re.MULTILINE):
         statuses[0] += int(count)
     return statuses
+
+
+def _documents(path: Path) -> list[Object]:
+    return list(yaml.safe_load_all(path.read_text()))
 
 
 def _short(path: Path) -> str:

@@ -129,8 +129,8 @@ async def _first_request_for_a_pod(instance: Instance, revision: str, since_unix
 
 async def _settle(instance: Instance, name: str) -> None:
     await instance.wait_zero(await instance.revision_of(name))
-    await asyncio.sleep(0.3)  # let the last process of the pod be gone, so that it does not share the cores with the
-    wake
+    # The last process of the pod must be gone too, so that it does not share the cores with the wake.
+    await asyncio.sleep(0.3)
 
 
 async def _idle_memory(instance: Instance, service: str) -> dict[str, Any]:
