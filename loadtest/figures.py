@@ -6,6 +6,7 @@ A bar has a stable name, the measured value, its unit and the limit that was pro
 from __future__ import annotations
 
 import json
+import math
 import os
 import platform
 import subprocess
@@ -68,7 +69,7 @@ def percentile(values: list[float], share: float) -> float:
     if not values:
         raise ValueError("no values were measured")
     ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, max(0, round(share * len(ordered) + 0.5) - 1))]
+    return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
 
 
 def machine() -> str:
