@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 
 from queueproxy.config import Config
 from queueproxy.drain import Drain
@@ -37,15 +38,15 @@ def main() -> None:
 
 
 async def _serve(config: Config, stopping: asyncio.Event) -> None:
-    now = asyncio.get_running_loop().time()
     limiter: Limiter[Visit] = Limiter(config.container_concurrency, config.queue_limit)
-    meter, metrics = Meter(now), Metrics()
+    meter, metrics = Meter(time.monotonic()), Metrics()
     metrics.watch(limiter, meter)
     readiness = Readiness(parse(config.readiness_probe, config.user_port))
-    drain = Drain(meter, quiet_s=config.drain_quiet_s, idle_s=config.drain_idle_s)
-    pipeline = Pipeline(config, limiter, meter, readiness, metrics, lambda: drain.is_draining)
-    server = Server(pipeline, Pool())
-    await server.listen(config.pod_ip, config.serving_port)
+    drain = Drain(meter, time.monotonic, quiet_s=config.drain_quiet_s, idle_s=config.drain_idle_s)
+    pipeline = Pipeline(config, limiter, meter, readiness, metrics, lambda: drain.is_draining, time.monotonic)
+    pool = Pool()
+    server = Server(pipeline, pool)
+    await server.start(config.pod_ip, config.serving_port)
     admin = await _start_admin(config, metrics, drain)
     reporting = _start_reporting(config, meter)
     run.freeze_start_up()
@@ -54,6 +55,7 @@ async def _serve(config: Config, stopping: asyncio.Event) -> None:
     await server.drain(_drain_limit_s(config))
     drain.finish()
     await tasks.cancel(*reporting)
+    await pool.close()
     await admin.close()
 
 
@@ -78,7 +80,7 @@ def _start_reporting(config: Config, meter: Meter) -> list[asyncio.Task[None]]:
         return []
     hello = report.Hello("queueproxy", config.pod, config.namespace, config.revision, config.report_token)
     link = ReportLink(lambda: config.autoscaler, lambda: hello)
-    reporter = Reporter(meter, link, namespace=config.namespace, revision=config.revision)
+    reporter = Reporter(meter, link, time.monotonic, namespace=config.namespace, revision=config.revision)
     link.on_connected = reporter.connected
     return [tasks.spawn(link.run(), "report-link"), tasks.spawn(reporter.run(), "reporter")]
 

@@ -9,6 +9,7 @@ listening ends and the engine lets the running ones finish. The grace period of 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from queueproxy.meter import Meter
 
@@ -25,8 +26,9 @@ def quiet_since(meter: Meter, started: float, *, quiet_s: float, idle_s: float) 
 class Drain:
     """The states of the end: serving, draining, drained."""
 
-    def __init__(self, meter: Meter, *, quiet_s: float, idle_s: float) -> None:
+    def __init__(self, meter: Meter, clock: Callable[[], float], *, quiet_s: float, idle_s: float) -> None:
         self._meter = meter
+        self._clock = clock
         self._quiet_s = quiet_s
         self._idle_s = idle_s
         self._started = asyncio.Event()
@@ -40,11 +42,10 @@ class Drain:
     async def until_quiet(self) -> None:
         """Begin to drain; return when the quiet period has passed."""
         self._started.set()
-        loop = asyncio.get_running_loop()
-        started = loop.time()
+        started = self._clock()
         while True:
             quiet = quiet_since(self._meter, started, quiet_s=self._quiet_s, idle_s=self._idle_s)
-            remaining_s = quiet - loop.time()
+            remaining_s = quiet - self._clock()
             if remaining_s <= 0:
                 return
             # The end of the last request shortens the period, so a long one is waited for in short steps.

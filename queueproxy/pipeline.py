@@ -56,7 +56,7 @@ class Pipeline:
     """Directs every request that reaches this pod."""
 
     strip_request = headers.INTERNAL
-    strip_request_prefixes = headers.INTERNAL_PREFIXES
+    strip_request_prefixes: tuple[bytes, ...] = headers.INTERNAL_PREFIXES
 
     def __init__(
         self,
@@ -66,6 +66,7 @@ class Pipeline:
         readiness: Readiness,
         metrics: Metrics,
         is_draining: Callable[[], bool],
+        clock: Callable[[], float],
     ) -> None:
         self._limiter = limiter
         self._meter = meter
@@ -73,7 +74,7 @@ class Pipeline:
         self._metrics = metrics
         self._is_draining = is_draining
         self._loop = asyncio.get_running_loop()
-        self._clock = self._loop.time
+        self._clock = clock
         self._timer: asyncio.TimerHandle | None = None
         self._wait_limit_s = min(
             filter(None, (config.timeout_s, config.response_start_timeout_s, config.idle_timeout_s)), default=0.0

@@ -7,6 +7,7 @@ connection is dropped rather than told late: a reading stands for the second it 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from queueproxy.meter import Meter, Reading
 from tidegate.contracts import report
@@ -16,9 +17,12 @@ from tidegate.process.report_link import ReportLink
 class Reporter:
     """Reads the meter each `report.REPORT_INTERVAL_S` and sends what is worth sending."""
 
-    def __init__(self, meter: Meter, link: ReportLink, *, namespace: str, revision: str) -> None:
+    def __init__(
+        self, meter: Meter, link: ReportLink, clock: Callable[[], float], *, namespace: str, revision: str
+    ) -> None:
         self._meter = meter
         self._link = link
+        self._clock = clock
         self._namespace = namespace
         self._revision = revision
         self._sequence = 0
@@ -32,7 +36,7 @@ class Reporter:
             # Ticks keep their rhythm when the loop was late; a missed one is skipped, never made up for.
             due = max(due + report.REPORT_INTERVAL_S, loop.time())
             await asyncio.sleep(due - loop.time())
-            self.tick(loop.time())
+            self.tick(self._clock())
 
     def connected(self) -> None:
         """Say at once, on a fresh connection, what is in flight: the autoscaler may have just started."""

@@ -26,10 +26,11 @@ class Harness:
         self.is_draining = False
         self.is_ready: bool | None = True  # None: known ready, nobody is asked
         self.limiter = Limiter(config.container_concurrency, config.queue_limit)
-        self.meter = Meter(asyncio.get_running_loop().time())
+        clock = asyncio.get_running_loop().time
+        self.meter = Meter(clock())
         self.metrics = Metrics()
         self.metrics.watch(self.limiter, self.meter)
-        self.pipeline = Pipeline(config, self.limiter, self.meter, self, self.metrics, lambda: self.is_draining)  # type: ignore[arg-type]
+        self.pipeline = Pipeline(config, self.limiter, self.meter, self, self.metrics, lambda: self.is_draining, clock)  # type: ignore[arg-type]
 
     def is_known_ready(self, now: float) -> bool:
         return self.is_ready is None

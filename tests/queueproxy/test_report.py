@@ -22,7 +22,7 @@ class Link:
 
 def script() -> tuple[Meter, Link, Reporter]:
     meter, link = Meter(0.0), Link()
-    return meter, link, Reporter(meter, link, namespace="default", revision="app-00001")  # type: ignore[arg-type]
+    return meter, link, Reporter(meter, link, lambda: 0.0, namespace="default", revision="app-00001")  # type: ignore[arg-type]
 
 
 def test_silence_while_idle_and_one_zero_after_traffic():
