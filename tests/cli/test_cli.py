@@ -1,0 +1,315 @@
+"""The command's own logic: options, errors with their fix, exit codes, tables; no instance runs."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from tidegate.cli import __main__ as cli
+from tidegate.cli import common, install, instance, memory, output, status, why
+from tidegate.cli.failures import Failure, Late, NotRunning
+from tidegate.contracts.decision import Because, Decision, ServingMode
+from tidegate.kube.api import ApiError
+
+
+def run(*arguments: str, env: dict[str, str] | None = None) -> Result:
+    return CliRunner(env={"KUBECONFIG": None, "HOME": "/nonexistent", **(env or {})}).invoke(cli.main, arguments)
+
+
+def decision(**changes: Any) -> Decision:
+    values: dict[str, Any] = {
+        "namespace": "default",
+        "revision": "hello-00001",
+        "unix_s": 1_700_000_000.25,
+        "desired": 3,
+        "because": Because.LOAD,
+        "sentence": "3 pods for 5 requests in flight.",
+        "metric": "concurrency",
+        "stable_value": 5.0,
+        "panic_value": 5.0,
+        "target": 2.0,
+        "total": 2.0,
+        "ready_pods": 2,
+        "not_ready_pods": 0,
+        "current_scale": 2,
+        "stable_pods": 3,
+        "panic_pods": 3,
+        "is_panicking": False,
+        "min_scale": 0,
+        "max_scale": 0,
+        "max_scale_up": 2000,
+        "max_scale_down": 1,
+        "excess_burst_capacity": -206,
+        "serving_mode": ServingMode.PROXY,
+    }
+    return Decision(**values | changes)
+
+
+def test_version_and_completion() -> None:
+    assert json.loads(run("version", "--json").output)["tidegate"]
+    assert run("version").output.startswith("tidegate ")
+    for shell in ("zsh", "fish"):
+        assert "_TIDEGATE_COMPLETE" in run("completion", shell).output
+
+
+def test_python_dash_m_works_as_well() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "tidegate.cli", "version"], capture_output=True, text=True, check=True, timeout=30
+    )
+    assert done.stdout.startswith("tidegate ")
+
+
+def test_every_command_has_help_and_no_traceback() -> None:
+    for name in cli.main.commands:
+        result = run(name, "--help")
+        assert result.exit_code == 0
+        assert "Usage:" in result.output
+
+
+def test_wrong_usage_is_exit_code_2() -> None:
+    assert run("up", "--port", "0").exit_code == 2
+    assert run("why").exit_code == 2
+
+
+@pytest.mark.parametrize("arguments", [("status",), ("why", "hello"), ("logs", "hello")])
+def test_nothing_runs_is_exit_code_3_and_says_what_to_do(arguments: tuple[str, ...], tmp_path: Path) -> None:
+    result = run(*arguments, "--state", str(tmp_path / "none"))
+    assert result.exit_code == 3
+    assert "tidegate up --state" in result.output
+
+
+def test_unreachable_api_server_is_exit_code_3(tmp_path: Path) -> None:
+    file = tmp_path / "kubeconfig"
+    file.write_text(
+        "current-context: c\ncontexts: [{name: c, context: {cluster: k}}]\n"
+        "clusters: [{name: k, cluster: {server: 'http://127.0.0.1:1'}}]\n"
+    )
+    result = run("status", "--kubeconfig", str(file))
+    assert result.exit_code == 3
+    assert "does not answer" in result.output
+
+
+def test_up_names_the_taken_port(tmp_path: Path) -> None:
+    import socket
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        result = run("up", "--state", str(tmp_path / "s"), "--port", str(port))
+    assert result.exit_code == 1
+    assert "--port" in result.output
+    assert not (tmp_path / "s").exists()
+
+
+def test_down_without_an_instance(tmp_path: Path) -> None:
+    result = run("down", "--state", str(tmp_path), "--json")
+    assert json.loads(result.output)["was_running"] is False
+
+
+def test_purge_refuses_a_folder_of_somebody_else(tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("years of work")
+    result = run("down", "--state", str(tmp_path), "--purge")
+    assert result.exit_code == 1
+    assert (tmp_path / "thesis.txt").exists()
+
+
+def test_purge_removes_a_state_folder(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    state.mkdir()
+    (state / "instance.json").write_text("{}")
+    assert run("down", "--state", str(state), "--purge").exit_code == 0
+    assert not state.exists()
+
+
+def test_stop_ends_the_supervisor(tmp_path: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]) as process:
+        (tmp_path / "run.json").write_text(json.dumps({"pids": {"supervisor": process.pid, "node": 2**22 + 1}}))
+        local = instance.Instance(tmp_path)
+        assert local.pids() == {"supervisor": process.pid}
+        assert instance.stop(local, timeout_s=10)
+        assert process.wait(10) != 0
+    assert not (tmp_path / "run.json").exists()
+    assert not instance.stop(local)
+
+
+def test_run_file_may_be_half_written(tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text('{"pids": {')
+    assert instance.Instance(tmp_path).pids() == {}
+
+
+def test_a_zombie_is_not_alive() -> None:
+    assert instance.is_alive(os.getpid())
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        assert not instance.is_alive(process.pid)
+
+
+def test_connection_prefers_the_flag(tmp_path: Path) -> None:
+    def write(name: str) -> Path:
+        file = tmp_path / name / "kubeconfig"
+        file.parent.mkdir()
+        file.write_text(
+            "current-context: c\ncontexts: [{name: c, context: {cluster: k}}]\n"
+            f"clusters: [{{name: k, cluster: {{server: 'https://{name}'}}}}]\n"
+        )
+        return file
+
+    flag, local = write("flag"), write("local")
+    assert common.connection(local.parent, flag).server == "https://flag"
+    assert common.connection(local.parent, None).server == "https://local"
+
+
+def test_memory_of_a_process_tree() -> None:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        weights = {weight.pid: weight for weight in memory.tree(os.getpid())}
+        assert process.pid in weights
+        assert weights[process.pid].parent == os.getpid()
+        assert 0 < weights[os.getpid()].pss_bytes <= weights[os.getpid()].rss_bytes
+        assert process.stdin
+        process.stdin.close()
+    assert memory.tree(2**22 + 1) == []
+
+
+def test_table_aligns_and_marks_empty_cells() -> None:
+    assert output.table(("A", "LONG"), [("xyz", ""), (1, 2)]) == "A     LONG\nxyz   -\n1     2"
+
+
+def test_why_tells_sentence_and_inputs() -> None:
+    text = why.render([decision(sentence="first"), decision()])
+    assert text.startswith("default/hello-00001\n")
+    assert "first" in text
+    assert "3 pods for 5 requests in flight." in text
+    assert "5.00 requests in flight: 3 pods" in text
+    assert "3 pods because load" in text
+
+
+class FakeApi:
+    """Answers `get`, `list` and `raw` of the CLI's questions from dictionaries."""
+
+    def __init__(self, objects: dict[str, list[dict[str, Any]]], pages: dict[str, bytes] | None = None) -> None:
+        self.objects = objects
+        self.pages = pages or {}
+
+    async def get(self, resource: Any, name: str, namespace: str = "", subresource: str = "") -> dict[str, Any]:
+        for obj in self.objects.get(resource.plural, []):
+            if obj["metadata"]["name"] == name:
+                return obj
+        raise ApiError(404, "NotFound", f"{name} not found")
+
+    async def list(self, resource: Any, namespace: str = "", labels: str = "", fields: str = "") -> Any:
+        key, _, value = labels.partition("=")
+        found = [
+            obj
+            for obj in self.objects.get(resource.plural, [])
+            if not key or obj["metadata"].get("labels", {}).get(key) == value
+        ]
+        return type("Page", (), {"items": found})
+
+    async def raw(self, method: str, path: str, **_: Any) -> bytes:
+        if path not in self.pages:
+            raise ApiError(404, "NotFound", path)
+        return self.pages[path]
+
+
+def revision(name: str, service: str) -> dict[str, Any]:
+    return {"metadata": {"name": name, "labels": {"serving.knative.dev/service": service}}}
+
+
+async def test_why_finds_revisions_by_service_and_by_name() -> None:
+    import msgspec
+
+    ring = msgspec.json.encode([decision()])
+    api: Any = FakeApi(
+        {"revisions": [revision("hello-00002", "hello"), revision("hello-00001", "hello")]},
+        {f"{why.PROXY}/default/hello-00001": ring},
+    )
+    assert await why.revisions(api, "default", "hello") == ["hello-00001", "hello-00002"]
+    assert await why.revisions(api, "default", "hello-00002") == ["hello-00002"]
+    assert [[entry.revision for entry in found] for found in await why.read(api, "default", "hello")] == [
+        ["hello-00001"]
+    ]
+    with pytest.raises(Failure, match="neither a revision nor a service"):
+        await why.read(api, "default", "nobody")
+    with pytest.raises(Failure, match="decided nothing yet"):
+        await why.read(api, "default", "hello-00002")
+
+
+def deployment(name: str, *, available: int, generation: int = 1, observed: int = 1) -> dict[str, Any]:
+    return {
+        "metadata": {"name": name, "generation": generation},
+        "spec": {"replicas": 1},
+        "status": {"observedGeneration": observed, "availableReplicas": available, "updatedReplicas": available},
+    }
+
+
+def test_a_deployment_is_available_only_in_its_own_generation() -> None:
+    assert install.is_available(deployment("a", available=1))
+    assert not install.is_available(deployment("a", available=0))
+    assert not install.is_available(deployment("a", available=1, generation=2))
+
+
+async def test_wait_available_says_which_and_why() -> None:
+    pod = {
+        "metadata": {"name": "gateway-1", "labels": {"app.kubernetes.io/component": "gateway"}},
+        "status": {"containerStatuses": [{"state": {"waiting": {"reason": "CrashLoopBackOff", "message": "exit 1"}}}]},
+    }
+    ready = [deployment(name, available=1) for name in install.COMPONENTS if name != "gateway"]
+    api: Any = FakeApi({"deployments": [*ready, deployment("gateway", available=0)], "pods": [pod]})
+    with pytest.raises(Late, match="gateway-1: CrashLoopBackOff exit 1; see: tidegate logs gateway"):
+        await install.wait_available(api, timeout_s=0)
+    api.objects["deployments"][-1] = deployment("gateway", available=1)
+    async with asyncio.timeout(5):
+        await install.wait_available(api, timeout_s=5)
+
+
+async def test_every_object_of_the_overlay_can_be_applied_without_kubectl(monkeypatch: pytest.MonkeyPatch) -> None:
+    applied: list[str] = []
+
+    class Recorder:
+        async def patch(self, resource: Any, name: str, obj: Any, namespace: str = "", **_: Any) -> dict[str, Any]:
+            assert (namespace != "") == resource.namespaced, f"{resource.kind} {name}"
+            applied.append(resource.kind)
+            return {}
+
+    monkeypatch.setattr(install.shutil, "which", lambda _: None)
+    recorder: Any = Recorder()
+    await install.apply(recorder, install.local_instance("127.0.0.1:8080"))
+    assert "kubectl is not installed" in await install.apply_overlay(recorder, Path("kubeconfig"))
+    assert applied[:2] == ["Namespace", "ConfigMap"]
+    assert applied.count("Deployment") == 4
+
+
+async def test_status_gathers_services_with_their_replicas() -> None:
+    service = {
+        "metadata": {"namespace": "default", "name": "hello"},
+        "status": {
+            "url": "http://hello.default.localhost",
+            "latestReadyRevisionName": "hello-00001",
+            "conditions": [{"type": "Ready", "status": "True"}],
+        },
+    }
+    scaler = {
+        "metadata": {
+            "namespace": "default",
+            "name": "hello-00001",
+            "labels": {"serving.knative.dev/service": "hello"},
+        },
+        "status": {"actualScale": 2},
+    }
+    api: Any = FakeApi({"services": [service], "podautoscalers": [scaler]})
+    api.connection = type("Connection", (), {"server": "https://127.0.0.1:1"})
+    document = await status.gather(api)
+    document["instance"] = {}
+    assert document["services"][0]["replicas"] == "2"
+    assert "http://hello.default.localhost" in status.render(document)
+
+
+def test_failures_have_their_own_exit_codes() -> None:
+    assert [kind("x").exit_code for kind in (Failure, NotRunning, Late)] == [1, 3, 4]

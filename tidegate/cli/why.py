@@ -1,0 +1,144 @@
+"""`tidegate why NAME`: the last scaling decision of a revision as a sentence, with what went into it.
+
+Decisions are read from the autoscaler's admin port through the API server's service proxy, so it needs no more than a
+kubeconfig. NAME is a revision, or a service: then every revision of it that the autoscaler knows is explained.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from tidegate.cli import common, output
+from tidegate.cli.failures import Failure
+from tidegate.contracts import decision as contract
+from tidegate.contracts import durations, names
+from tidegate.kube import resources as kinds
+from tidegate.kube.api import ApiError
+from tidegate.kube.client import Client
+
+AUTOSCALER = f"{names.AUTOSCALER_SERVICE}:{names.ADMIN_PORT}"
+PROXY = f"/api/v1/namespaces/{names.SYSTEM_NAMESPACE}/services/{AUTOSCALER}/proxy/decisions"
+
+_decode = msgspec.json.Decoder(list[contract.Decision]).decode
+
+Ring = list[contract.Decision]
+
+
+@click.command()
+@click.argument("name")
+@common.namespace_option
+@click.option("--since", default="", help="Also the decisions of the last so long, like 30s or 5m.")
+@common.state_option
+@common.kubeconfig_option
+@common.json_option
+def why(name: str, namespace: str, since: str, state: Path | None, kubeconfig: Path | None, as_json: bool) -> None:
+    """Explain the number of pods of NAME, a service or a revision."""
+    oldest_unix_s = _oldest(since)
+    where = common.connection(state, kubeconfig)
+    rings = common.call(where, lambda client: read(client, namespace, name))
+    rings = [_recent(ring, oldest_unix_s) for ring in rings]
+    if as_json:
+        output.print_json([msgspec.to_builtins(decision) for ring in rings for decision in ring])
+    else:
+        click.echo("\n\n".join(render(ring) for ring in rings))
+
+
+def _oldest(since: str) -> float | None:
+    if not since:
+        return None
+    try:
+        return time.time() - durations.parse_duration(since)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--since") from error
+
+
+def _recent(ring: Ring, oldest_unix_s: float | None) -> Ring:
+    """Keep the last decision, and with --since those after it."""
+    if oldest_unix_s is None:
+        return ring[-1:]
+    return [decision for decision in ring[:-1] if decision.unix_s >= oldest_unix_s] + ring[-1:]
+
+
+async def read(client: Client, namespace: str, name: str) -> list[Ring]:
+    """Return the decisions of each revision that `name` means, newest last; raises Failure when there are none."""
+    rings = [
+        ring
+        for revision in await revisions(client, namespace, name)
+        if (ring := await _ring(client, namespace, revision))
+    ]
+    if not rings:
+        raise Failure(
+            f"{namespace}/{name}: the autoscaler has decided nothing yet; "
+            f"it does so once there is a PodAutoscaler: kubectl get kpa -n {namespace}"
+        )
+    return rings
+
+
+async def revisions(client: Client, namespace: str, name: str) -> list[str]:
+    """Return the revisions that `name` means: itself, or those of the service of that name."""
+    if await _exists(client, namespace, name):
+        return [name]
+    page = await client.list(kinds.REVISIONS, namespace, labels=f"{names.SERVICE_LABEL}={name}")
+    if not page.items:
+        raise Failure(
+            f"NAME: {namespace} has neither a revision nor a service {name!r}; see: kubectl get ksvc,revisions -A"
+        )
+    return sorted(obj["metadata"]["name"] for obj in page.items)
+
+
+async def _exists(client: Client, namespace: str, name: str) -> bool:
+    try:
+        await client.get(kinds.REVISIONS, name, namespace)
+    except ApiError as error:
+        if error.is_not_found:
+            return False
+        raise
+    return True
+
+
+async def _ring(client: Client, namespace: str, revision: str) -> Ring:
+    try:
+        return _decode(await client.raw("GET", f"{PROXY}/{namespace}/{revision}"))
+    except ApiError as error:
+        if error.is_not_found:
+            return []
+        raise
+    except msgspec.ValidationError as error:
+        raise Failure(f"the autoscaler speaks another version of decisions: {error}") from error
+
+
+def render(ring: Ring) -> str:
+    """Return the sentences of a ring and the inputs of its last decision."""
+    last = ring[-1]
+    lines = [f"{last.namespace}/{last.revision}"]
+    lines += [f"  {_clock(decision.unix_s)}  {decision.sentence}" for decision in ring]
+    lines += ["", output.table(("INPUT", "VALUE"), inputs(last))]
+    return "\n".join(lines)
+
+
+def inputs(last: contract.Decision) -> list[tuple[str, Any]]:
+    """Return what went into a decision, name and value."""
+    unit = "requests per second" if last.metric == "rps" else "requests in flight"
+    limits = f"{last.min_scale} to {last.max_scale or 'unlimited'}"
+    return [
+        ("stable window", f"{last.stable_value:.2f} {unit}: {last.stable_pods} pods"),
+        (
+            "panic window",
+            f"{last.panic_value:.2f} {unit}: {last.panic_pods} pods{', panicking' if last.is_panicking else ''}",
+        ),
+        ("target per pod", f"{last.target:g} of {last.total:g} {unit}"),
+        ("pods", f"{last.ready_pods} ready, {last.not_ready_pods} not ready, scale {last.current_scale}"),
+        ("scale limits", f"{limits}; this turn {last.max_scale_down} to {last.max_scale_up}"),
+        ("excess burst capacity", f"{last.excess_burst_capacity} requests: {last.serving_mode.value}"),
+        ("decided", f"{last.desired} pods because {last.because.value}" if last.desired >= 0 else "no opinion"),
+        ("next change", last.next_change),
+    ]
+
+
+def _clock(unix_s: float) -> str:
+    return time.strftime("%H:%M:%S", time.localtime(unix_s)) + f".{int(unix_s % 1 * 1000):03d}"
