@@ -132,7 +132,7 @@ class Instance:
 
     async def admin(self, component: str, path: str) -> Any:
         """Return a JSON page of a component's admin port, through the API server."""
-        label = f"app={component}"
+        label = f"app.kubernetes.io/component={component}"
         pods = (await self.client.list(resources.PODS, names.SYSTEM_NAMESPACE, label)).items
         name = next(pod["metadata"]["name"] for pod in pods if is_ready(pod) and not is_leaving(pod))
         root = f"/api/v1/namespaces/{names.SYSTEM_NAMESPACE}/pods/{name}:{names.ADMIN_PORT}/proxy"
