@@ -295,6 +295,12 @@ class Store:
         if subscription in subscribers:
             subscribers.remove(subscription)
 
+    def reindex(self, collection: Collection) -> None:
+        """Make the shadows of a collection again, after the rules for them changed."""
+        objects = self._objects.get(collection, {})
+        for where, entry in objects.items():
+            objects[where] = Entry(entry.raw, entry.revision, self._shadow(collection, entry.decode()))
+
     def checkpoint(self) -> None:
         """Fold the log into the main file without stopping writers. May run in another thread."""
         self.writes_since_checkpoint = 0

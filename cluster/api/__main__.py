@@ -16,13 +16,15 @@ from typing import IO
 
 from aiohttp import web
 
-from cluster.api import bootstrap, credentials, strategies
+from cluster.api import bootstrap, crd_cleanup, crds, credentials, strategies
 from cluster.api.backend import Backend
 from cluster.api.builtin_kinds import builtin_kinds
 from cluster.api.kinds import Registry
 from cluster.api.server import ApiServer
 from cluster.api.shadow import shadow_maker
 from cluster.api.tokens import Authenticator
+from cluster.api.webhook_client import WebhookClient
+from cluster.api.webhooks import WebhookAdmission
 from cluster.config import ApiConfig, StateFolder
 from cluster.store import Store
 from tidegate.process import logs, run, settings, tasks
@@ -34,11 +36,14 @@ CHECKPOINT_WRITES = 1000
 SHUTDOWN_TIMEOUT_S = 2.0
 
 
-def build_backend(folder: StateFolder) -> Backend:
+def build_backend(folder: StateFolder, service_cidr: str) -> Backend:
     """Return the backend on the store of that folder."""
     registry = Registry(builtin_kinds())
     store = Store(folder.store, shadow_maker(registry))
-    return Backend(store, registry, strategies=strategies.general())
+    crds.follow(store, registry)
+    backend = Backend(store, registry)
+    backend.strategies = strategies.all_strategies(backend, service_cidr)
+    return backend
 
 
 @contextlib.asynccontextmanager
@@ -47,25 +52,31 @@ async def serving(config: ApiConfig) -> AsyncIterator[tuple[ApiServer, str]]:
     folder = StateFolder(_absolute(config.state))
     folder.root.mkdir(parents=True, exist_ok=True)
     lock = _lock(folder)
-    backend = build_backend(folder)
+    backend = build_backend(folder, config.service_cidr)
     keys = credentials.ensure(folder.pki, config.host)
     server = ApiServer(backend, Authenticator(backend.store, keys.admin_token, keys.signing_key))
     await bootstrap.ensure(backend)
     runner = web.AppRunner(server.application(), access_log=None, shutdown_timeout=SHUTDOWN_TIMEOUT_S)
     await runner.setup()
-    background = [tasks.spawn(_keep_folding(backend.store), "checkpoint")]
+    webhook_client = WebhookClient(backend.store)
+    backend.admission = WebhookAdmission(backend.store, backend.registry, webhook_client)
+    background = [
+        tasks.spawn(_keep_folding(backend.store), "checkpoint"),
+        tasks.spawn(crd_cleanup.run(backend), "crd-cleanup"),
+    ]
     try:
         site = web.TCPSite(runner, config.host, config.port, ssl_context=keys.server_context(), backlog=512)
         await site.start()
         url = f"https://{config.host}:{runner.addresses[0][1]}"
         credentials.write_private(folder.kubeconfig, credentials.kubeconfig(url, keys))
         if config.controllers:
-            background += _controllers(server)
+            background += _controllers(server, keys.ca_pem)
         server.ready = True
         yield server, url
     finally:
         await tasks.cancel(*background)
         await runner.cleanup()
+        await webhook_client.close()
         backend.store.close()
         lock.close()
 
@@ -83,12 +94,12 @@ def _lock(folder: StateFolder) -> IO[str]:
     return file
 
 
-def _controllers(server: ApiServer) -> list[asyncio.Task[None]]:
+def _controllers(server: ApiServer, root_ca_pem: str) -> list[asyncio.Task[None]]:
     try:
         manager = importlib.import_module("cluster.controllers.manager")
     except ModuleNotFoundError:
         return []
-    return [tasks.spawn(manager.run(server.local), "controllers")]
+    return [tasks.spawn(manager.run(server.local, root_ca_pem=root_ca_pem), "controllers")]
 
 
 async def _keep_folding(store: Store) -> None:

@@ -1,7 +1,7 @@
 """The deleting verbs: delete one object, or all that a selection means.
 
 What "delete" does at once is decided in `lifecycle`: mark and wait for finalizers and grace, or remove. Dependents are
-the garbage collector's work; only "Orphan" is done here, because it must happen before the owner is gone.
+the garbage collector's work, which the finalizers of foreground and orphan deletion call for.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from cluster import timestamps
 from cluster.api import lifecycle, reads, status
 from cluster.api.backend import DELETE, Admitted, Backend
+from cluster.api.crds import DEFINITIONS
 from cluster.api.kinds import Kind
 from cluster.api.users import Call
 from cluster.store import Entry, Key, Stale
@@ -18,6 +19,7 @@ from tidegate.kube.api import ApiError, Object
 
 ATTEMPTS = 5
 FOREGROUND = "foregroundDeletion"
+ORPHAN = "orphan"
 CRD_CLEANUP = "customresourcecleanup.apiextensions.k8s.io"
 
 
@@ -71,7 +73,7 @@ def _delete_once(
     obj = entry.decode()
     now_unix_s = backend.clock()
     grace = lifecycle.grace_s(kind, obj, options.grace_s)
-    _add_finalizers(backend, kind, obj, options)
+    _add_finalizers(kind, obj, options)
     deadline = timestamps.text(now_unix_s + grace)
     lifecycle.mark(obj, kind, timestamps.text(now_unix_s), deadline, grace)
     finished = lifecycle.is_finished(kind, obj)
@@ -84,10 +86,13 @@ def _delete_once(
     return backend.store.put(key, obj, entry.revision), False
 
 
-def _add_finalizers(backend: Backend, kind: Kind, obj: Object, options: Options) -> None:
+def _add_finalizers(kind: Kind, obj: Object, options: Options) -> None:
     finalizers = obj["metadata"].setdefault("finalizers", [])
-    if options.propagation == "Foreground" and FOREGROUND not in finalizers:
-        finalizers.append(FOREGROUND)
+    wanted = {"Foreground": FOREGROUND, "Orphan": ORPHAN}.get(options.propagation, "")
+    if kind.collection == DEFINITIONS:
+        wanted = CRD_CLEANUP
+    if wanted and wanted not in finalizers:
+        finalizers.append(wanted)
     if not finalizers:
         del obj["metadata"]["finalizers"]
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 
-from cluster.api import metadata, status
+from cluster.api import builtins, metadata, status
 from cluster.api.backend import Backend
 from cluster.api.kinds import Kind
 from cluster.api.users import Call
@@ -68,6 +68,8 @@ def settle(kind: Kind, live: Object, new: Object, subresource: str) -> Object:
         merged = live | {"spec": new.get("spec") or {}, "metadata": dict(live["metadata"])}
         return copied(merged)
     metadata.carry_over(live, new)
+    if kind.kind == "Namespace" and not kind.group:
+        new["spec"] = live.get("spec") or {}  # its finalizers change through `finalize` only
     if kind.has_status():
         new.pop("status", None)
         if "status" in live:
@@ -88,9 +90,15 @@ def after_admission(before: Object, mutated: Object | None) -> Object:
 
 
 def normalise(backend: Backend, kind: Kind, obj: Object, old: Object | None, call: Call) -> None:
-    """Fill in defaults and drop what is not part of the kind, in place; raises `ApiError` for strict validation."""
+    """Fill in defaults and what the server owns, in place; raises `ApiError`. Run again after mutating admission."""
     if old is None and kind.has_status() and kind.kind != "Node":
         obj.pop("status", None)
+    if kind.is_custom:
+        from cluster.api import schema
+
+        obj.update(schema.default(obj, kind.schema) if kind.schema else {})
+    else:
+        builtins.default_builtin(kind.kind, kind.group, obj)
     strategy = backend.strategies.get((kind.group, kind.kind))
     if strategy is not None:
         strategy.prepare(obj, old, call.dry_run)
@@ -99,5 +107,12 @@ def normalise(backend: Backend, kind: Kind, obj: Object, old: Object | None, cal
 def validate(kind: Kind, obj: Object, old: Object | None) -> None:
     """Raise `ApiError` Invalid with every rule the object breaks."""
     causes = metadata.check(obj, kind)
+    if kind.is_custom:
+        from cluster.api import schema
+
+        found = schema.validate(obj, kind.schema) if kind.schema else []
+    else:
+        found = builtins.validate_builtin(kind.kind, kind.group, obj, old)
+    causes += [(one.path, one.message, one.reason) for one in found]
     if causes:
         raise status.invalid(kind.named, obj["metadata"].get("name", ""), causes)

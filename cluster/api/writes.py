@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from cluster.api import lifecycle, metadata, ownership, rules, status
+from cluster.api import decoding, lifecycle, metadata, ownership, rules, status
 from cluster.api.backend import CREATE, UPDATE, Admitted, Backend
 from cluster.api.kinds import Kind
 from cluster.api.users import Call
@@ -44,6 +44,7 @@ async def create_once(
     key = backend.key(kind, namespace, obj["metadata"].get("name", ""))
     lifecycle.require_namespace(backend, kind, namespace)
     obj["apiVersion"], obj["kind"] = kind.stored_api_version, kind.kind
+    obj = decoding.decode(kind, obj, call)
     rules.normalise(backend, kind, obj, None, call)
     mutated = await backend.admission.mutate(Admitted(CREATE, kind, key, "", obj, None, call))
     obj = rules.after_admission(obj, mutated)
@@ -117,7 +118,7 @@ async def _admitted(
     backend: Backend, kind: Kind, key: Key, subresource: str, live: Object, new: Object, call: Call
 ) -> Object:
     new["apiVersion"], new["kind"] = kind.stored_api_version, kind.kind
-    new = rules.settle(kind, live, new, subresource)
+    new = rules.settle(kind, live, decoding.decode(kind, new, call), subresource)
     rules.normalise(backend, kind, new, live, call)
     mutated = await backend.admission.mutate(Admitted(UPDATE, kind, key, subresource, new, live, call))
     new = rules.settle(kind, live, rules.after_admission(new, mutated), subresource)
