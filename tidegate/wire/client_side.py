@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import enum
+import socket
+import struct
 import time
 from typing import TYPE_CHECKING, cast
 
@@ -37,6 +39,8 @@ class State(enum.IntEnum):
     LINGER = 5  # we have said the last word and wait for the client to read it
     CLOSED = 6
 
+
+RESET_AT_CLOSE = struct.pack("ii", 1, 0)
 
 _BODY_PAUSE = 1
 _BACKLOG_PAUSE = 2
@@ -269,8 +273,7 @@ class ClientConnection(asyncio.Protocol):
         """Close in a way that the client sees its answer incomplete."""
         self.keep_alive = False
         if self.exchange is not None and self.exchange.is_close_delimited:
-            self.state = State.CLOSED
-            self.transport.abort()  # only a reset shows that a body ended by the connection's end is cut short
+            self._reset()  # only this shows that a body ended by the connection's end is cut short
 
     def pause_body(self) -> None:
         """Stop reading the request's body."""
@@ -391,6 +394,13 @@ class ClientConnection(asyncio.Protocol):
         else:  # it reads, slowly
             self._since, self._discarded = now, unsent
             self.arm(self.next_deadline())
+
+    def _reset(self) -> None:
+        self.state = State.CLOSED
+        if not self.transport.is_closing():
+            socket_of = self.transport.get_extra_info("socket")
+            socket_of.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_AT_CLOSE)
+            self.transport.abort()
 
     def _close(self) -> None:
         if self.state < State.LINGER:
