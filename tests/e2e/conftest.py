@@ -1,0 +1,79 @@
+"""One real instance for all end-to-end tests: started by `tidegate up`, real processes, real kubectl and hey.
+
+Tests use services of their own names, so that their order does not matter.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shutil
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from loadtest.instance import UP_TIMEOUT_S, Instance, free_port
+from tidegate.kube import connect
+from tidegate.kube.client import Client
+
+GRACE = {"scale-to-zero-grace-period": "1s"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    here = Path(__file__).parent
+    for item in items:
+        if here in item.path.parents:
+            item.add_marker(pytest.mark.e2e)
+            if not item.get_closest_marker("timeout"):
+                item.add_marker(pytest.mark.timeout(240))
+
+
+@pytest.fixture(scope="session")
+def running_instance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Instance]:
+    instance = Instance(tmp_path_factory.mktemp("instance") / "state", free_port())
+    try:
+        instance.tidegate("up", "--port", str(instance.port), timeout_s=UP_TIMEOUT_S)
+        asyncio.run(_configure(instance))
+        yield instance
+    finally:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            instance.tidegate("down", timeout_s=UP_TIMEOUT_S)
+
+
+async def _configure(instance: Instance) -> None:
+    # Knative's grace of 30 s before zero is right for users and long for tests; windows are set per service.
+    async with Client(connect.load(instance.kubeconfig), user_agent="e2e") as client:
+        instance.client = client
+        await instance.configure("config-autoscaler", GRACE)
+
+
+@pytest.fixture
+async def instance(running_instance: Instance) -> AsyncIterator[Instance]:
+    async with Client(connect.load(running_instance.kubeconfig), user_agent="e2e") as client:
+        running_instance.client = client
+        yield running_instance
+
+
+@pytest.fixture(scope="session")
+def kubectl() -> str:
+    found = shutil.which("kubectl")
+    if not found:
+        pytest.skip("kubectl is not installed")
+    return found
+
+
+@pytest.fixture(scope="session")
+def digits_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    suffix = ".pt" if _has_torch() else ".pickle"
+    file = tmp_path_factory.mktemp("model") / f"digits{suffix}"
+    subprocess.run([sys.executable, "-m", "examples.digits.train", "--out", str(file)], check=True, timeout=120)
+    return file
+
+
+def _has_torch() -> bool:
+    from examples.digits import model
+
+    return model.has_torch()

@@ -1,0 +1,97 @@
+"""The documents say what is: every setting, command, reason code and example is in them, and every link leads somewhere."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import importlib.util
+import re
+from pathlib import Path
+
+import pytest
+
+from tidegate.cli import __main__ as cli
+from tidegate.contracts import outcomes
+from tidegate.process import settings
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
+CONFIG_MODULES = [
+    "gateway.config",
+    "activator.config",
+    "queueproxy.config",
+    "autoscaler.config",
+    "controller.config",
+    "cluster.config",
+    "cluster.node.config",
+]
+
+
+def config_classes() -> list[type]:
+    found = []
+    for name in CONFIG_MODULES:
+        module = importlib.import_module(name)
+        found += [
+            value
+            for value in vars(module).values()
+            if isinstance(value, type)
+            and value.__module__ == name
+            and dataclasses.is_dataclass(value)
+            and any("meaning" in field.metadata for field in dataclasses.fields(value))
+        ]
+    return found
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", page.read_text()):
+        if not target.startswith("http"):
+            assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_every_setting_of_every_process_is_documented() -> None:
+    page = (ROOT / "docs" / "configuration.md").read_text()
+    classes = config_classes()
+    assert classes
+    missing = [
+        f"{config.__module__}.{config.__name__}.{field.name}"
+        for config in classes
+        for field in dataclasses.fields(config)
+        if f"`{settings.env_name(field)}`" not in page
+    ]
+    assert not missing
+
+
+def test_every_command_and_flag_of_up_is_documented() -> None:
+    page = (ROOT / "docs" / "operating.md").read_text()
+    assert [name for name in cli.main.commands if f"`tidegate {name}" not in page] == []
+    flags = [option for parameter in cli.main.commands["up"].params for option in parameter.opts]
+    assert [flag for flag in flags if flag.startswith("--") and flag not in page] == []
+
+
+def test_every_reason_is_documented() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    rows = dict(re.findall(r"^\| `(\w+)` \| (\d{3}) \|", page, re.MULTILINE))
+    assert rows == {reason.code: str(reason.status) for reason in outcomes.ALL.values()}
+
+
+def test_the_architecture_ends_with_its_flaws() -> None:
+    headings = re.findall(r"^## (.+)$", (ROOT / "docs" / "architecture.md").read_text(), re.MULTILINE)
+    assert headings[-1] == "What is wrong with this"
+
+
+def test_every_example_is_in_the_readme() -> None:
+    readme = (ROOT / "README.md").read_text()
+    for service in (ROOT / "examples").glob("*/service.yaml"):
+        assert f"(examples/{service.parent.name})" in readme
+
+
+def test_every_make_command_of_the_readme_exists() -> None:
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    wanted = set(re.findall(r"\bmake ([a-z]+)\b", (ROOT / "README.md").read_text()))
+    assert {"demo", "test"} <= wanted <= targets
+
+
+def test_decisions_are_numbered_without_gaps() -> None:
+    numbers = [int(path.name[:4]) for path in sorted((ROOT / "docs" / "decisions").glob("*.md"))]
+    assert numbers == list(range(1, len(numbers) + 1))
