@@ -1,0 +1,117 @@
+"""Which pod addresses of a revision can be used: ready ones, and earlier ones that answered our own probe.
+
+The cold-start short cut: while somebody waits for a revision, each of its addresses that Kubernetes does not call
+ready is asked every few milliseconds. queueproxy holds the question until the app accepts, so the answer comes in
+that moment, ahead of kubelet, API server and watch. This module places no requests.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Set
+from dataclasses import dataclass, field
+
+from tidegate.contracts import headers
+from tidegate.kube.endpoints import NOBODY, Address, Endpoints
+from tidegate.process import tasks
+from tidegate.wire import probe as wire_probe
+
+Key = tuple[str, str]
+
+FIRST_PAUSE_S = 0.01
+LAST_PAUSE_S = 0.25
+PAUSE_GROWTH = 1.05  # reaches the last pause after about a hundred attempts
+PROBE_TIMEOUT_S = 2.0  # more than queueproxy holds a question
+PROBE_HEADERS = (
+    ("Host", "probe"),
+    ("User-Agent", headers.USER_AGENT_ACTIVATOR_PROBE.decode()),
+    ("K-Network-Probe", headers.PROBE_QUEUE.decode()),
+)
+
+
+async def is_pod_ready(address: Address) -> bool:
+    """Ask one pod's queueproxy; False when it does not answer, or answers anything but `queue`."""
+    try:
+        status, body = await wire_probe.get(*address, "/", PROBE_HEADERS, PROBE_TIMEOUT_S)
+    except (OSError, TimeoutError, ValueError):
+        return False
+    return status == 200 and body == headers.PROBE_QUEUE
+
+
+@dataclass(slots=True)
+class _Pods:
+    """The addresses of one revision."""
+
+    endpoints: Endpoints = NOBODY
+    answered: set[Address] = field(default_factory=set)
+    probing: dict[Address, asyncio.Task[None]] = field(default_factory=dict)
+
+
+class Backends:
+    """Knows the usable addresses of every revision; calls `on_change(key)` when they change.
+
+    `is_wanted(key)` says whether somebody waits; `may_hurry(key)` whether the revision allows the short cut (exec
+    readiness and startup probes do not: only kubelet can run them).
+    """
+
+    def __init__(
+        self,
+        *,
+        on_change: Callable[[Key], None],
+        is_wanted: Callable[[Key], bool],
+        may_hurry: Callable[[Key], bool],
+        is_ready: Callable[[Address], Awaitable[bool]] = is_pod_ready,
+    ) -> None:
+        self._on_change = on_change
+        self._is_wanted = is_wanted
+        self._may_hurry = may_hurry
+        self._is_ready = is_ready
+        self._pods: dict[Key, _Pods] = {}
+
+    def usable(self, key: Key) -> Set[Address]:
+        """Return the addresses that take requests now."""
+        pods = self._pods.get(key)
+        return pods.endpoints.ready | pods.answered if pods else frozenset()
+
+    def replace(self, key: Key, endpoints: Endpoints) -> None:
+        """Take over what Kubernetes says of a revision's pods."""
+        pods = self._pods.setdefault(key, _Pods())
+        before = self.usable(key)
+        # A pod that was ready and is not any more has lost our trust too: it is asked again.
+        pods.answered &= endpoints.not_ready - pods.endpoints.ready
+        pods.endpoints = endpoints
+        if self.usable(key) != before:
+            self._on_change(key)
+        if endpoints == NOBODY:
+            self._pods.pop(key, None)
+        self.hurry(key)
+
+    def hurry(self, key: Key) -> None:
+        """Ask the pods that are not ready, because somebody waits."""
+        pods = self._pods.get(key)
+        if pods is None or not self._is_wanted(key) or not self._may_hurry(key):
+            return
+        for address in pods.endpoints.not_ready - pods.answered - pods.probing.keys():
+            pods.probing[address] = tasks.spawn(self._ask_until_ready(key, pods, address), f"probe {address[0]}")
+
+    def refused(self, key: Key, address: Address) -> None:
+        """A pod refused a connection: its own answer counts no more, Kubernetes' word still does."""
+        pods = self._pods.get(key)
+        if pods is not None and address in pods.answered:
+            pods.answered.discard(address)
+            self._on_change(key)
+            self.hurry(key)
+
+    async def _ask_until_ready(self, key: Key, pods: _Pods, address: Address) -> None:
+        pause_s = FIRST_PAUSE_S
+        try:
+            while address in pods.endpoints.not_ready and self._is_wanted(key):
+                if await self._is_ready(address):
+                    if address in pods.endpoints.not_ready:
+                        pods.answered.add(address)
+                        self._on_change(key)
+                    return
+                await asyncio.sleep(pause_s)
+                pause_s = min(pause_s * PAUSE_GROWTH, LAST_PAUSE_S)
+        finally:
+            pods.probing.pop(address, None)

@@ -1,0 +1,131 @@
+"""Tells the autoscaler what is asked of each revision: at once when somebody begins to wait, and each second what is
+in flight.
+
+The first waiter of a revision is reported in the same turn of the loop in which it arrived, and again whenever the
+number in flight has doubled since (at most every 20 ms): the autoscaler decides on such a report without waiting for
+its tick. These reports cover no time, so the averages that follow each second have nothing to subtract. It knows no
+pods and holds nobody.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from tidegate.contracts import report
+from tidegate.process.level import Level
+from tidegate.process.report_link import ReportLink
+
+Key = tuple[str, str]
+"""(namespace, revision)"""
+
+POKE_PAUSE_S = 0.02
+
+
+@dataclass(slots=True)
+class _Seen:
+    """What is known of one revision with traffic."""
+
+    level: Level
+    requests: int = 0
+    poked_at: float = -1.0
+    poked_with: int = 0
+    is_poke_planned: bool = False
+
+
+class Demand:
+    """Counts requests per revision and reports them over `link`."""
+
+    def __init__(self, link: ReportLink, clock: Callable[[], float], waiting: Callable[[Key], int]) -> None:
+        self._link = link
+        self._clock = clock
+        self._waiting = waiting
+        self._seen: dict[Key, _Seen] = {}
+        self._sequence = 0
+        link.on_connected = self.repeat_pokes
+
+    def in_flight(self, key: Key) -> int:
+        """Requests of a revision in this activator, waiting or relayed."""
+        seen = self._seen.get(key)
+        return seen.level.value if seen else 0
+
+    def arrived(self, key: Key) -> None:
+        """Count a request that begins."""
+        now = self._clock()
+        seen = self._seen.get(key)
+        if seen is None:
+            seen = self._seen[key] = _Seen(Level(now))
+        seen.level.step(now, 1)
+        seen.requests += 1
+
+    def ended(self, key: Key) -> None:
+        """Count a request that ended, however it did."""
+        self._seen[key].level.step(self._clock(), -1)
+
+    def began_to_wait(self, key: Key) -> None:
+        """Poke the autoscaler when this is the first waiter, or when the number in flight has doubled since the last
+        poke."""
+        seen, now = self._seen[key], self._clock()
+        is_news = self._waiting(key) <= 1 or seen.level.value >= 2 * seen.poked_with
+        if not is_news or seen.is_poke_planned:
+            return
+        pause_s = seen.poked_at + POKE_PAUSE_S - now
+        if pause_s <= 0:
+            self._poke(key, seen, now)
+        else:
+            seen.is_poke_planned = True
+            asyncio.get_running_loop().call_later(pause_s, self._planned_poke, key, seen)
+
+    def repeat_pokes(self) -> None:
+        """Tell a fresh connection who waits: the autoscaler may have been away when they came."""
+        now = self._clock()
+        for key, seen in self._seen.items():
+            if self._waiting(key):
+                self._poke(key, seen, now)
+
+    async def run(self) -> None:
+        """Report each second until cancelled."""
+        loop = asyncio.get_running_loop()
+        due = loop.time()
+        while True:
+            due = max(due + report.REPORT_INTERVAL_S, loop.time())
+            await asyncio.sleep(due - loop.time())
+            self.tick()
+
+    def tick(self) -> None:
+        """Report the averages of all revisions with traffic; forget those that were idle, after one zero."""
+        now = self._clock()
+        reports = []
+        for key, seen in list(self._seen.items()):
+            mean, interval_s = seen.level.read(now)
+            if not (mean or seen.requests or seen.level.value):
+                del self._seen[key]
+            reports.append(self._report(key, seen, mean, interval_s))
+            seen.requests = 0
+        if reports:
+            self._link.send(report.Reports(reports))
+
+    def _planned_poke(self, key: Key, seen: _Seen) -> None:
+        seen.is_poke_planned = False
+        if self._waiting(key):
+            self._poke(key, seen, self._clock())
+
+    def _poke(self, key: Key, seen: _Seen, now: float) -> None:
+        seen.poked_at, seen.poked_with = now, seen.level.value
+        self._link.send(self._report(key, seen, float(seen.level.value), 0.0, is_first=True))
+
+    def _report(
+        self, key: Key, seen: _Seen, mean: float, interval_s: float, *, is_first: bool = False
+    ) -> report.Report:
+        self._sequence += 1
+        return report.Report(
+            namespace=key[0],
+            revision=key[1],
+            sequence=self._sequence,
+            interval_s=interval_s,
+            concurrency=mean,
+            requests=0 if is_first else seen.requests,
+            in_flight=seen.level.value,
+            is_first=is_first,
+        )

@@ -1,0 +1,247 @@
+"""enter → wait → place → relay → leave: the way of one request through the activator.
+
+The director of the HTTP engine here. A request that finds a seat goes on at once; every other waits as a future in
+its revision's waiting room until `admit` seats it, its deadline passes, or its client leaves. Seats, places in the
+room and counts are given back in `finished`; a pod that refused costs its seat in `retry`, where the request looks
+for another.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from activator.backends import Backends
+from activator.config import Config
+from activator.demand import Demand, Key
+from activator.metrics import Metrics
+from activator.placement import Placement
+from activator.watch import Revision, Watch
+from tidegate.contracts import headers, outcomes
+from tidegate.wire.answers import answer_of
+from tidegate.wire.balance import Address
+from tidegate.wire.director import Answer, Direction, Failure, Outcome, Relay, Request
+
+STALE_ATTEMPTS = 3
+PROXIED = b"K-Proxy-Request: " + headers.PROXIED_BY_ACTIVATOR + b"\r\n"
+
+UNKNOWN = answer_of(outcomes.UNKNOWN_REVISION)
+FULL = answer_of(outcomes.WAITING_ROOM_FULL)
+LATE = answer_of(outcomes.ACTIVATION_TIMEOUT)
+POD_BROKE = answer_of(outcomes.UPSTREAM_FAILED)
+HEALTHY = Answer(200)
+SHUTTING_DOWN = Answer(503, body=b"shutting down")
+PROBED = Answer(200, body=headers.PROBE_ACTIVATOR)
+
+
+@dataclass(slots=True, eq=False)
+class Visit:
+    """One request of a known revision: what `finished` has to give back."""
+
+    key: Key
+    revision: Revision
+    placement: Placement[Visit]
+    arrived: float
+    deadline: float
+    ticket: int  # its place in the order of arrival
+    had_seat: bool = False
+    is_waiting: bool = False
+    pod: Address | None = None
+    turn: asyncio.Future[Direction] | None = None
+
+
+class Pipeline:
+    """Directs every request that reaches this activator."""
+
+    strip_request = headers.INTERNAL
+    strip_request_prefixes: tuple[bytes, ...] = headers.INTERNAL_PREFIXES
+
+    def __init__(
+        self,
+        config: Config,
+        watch: Watch,
+        metrics: Metrics,
+        is_draining: Callable[[], bool],
+        clock: Callable[[], float],
+    ) -> None:
+        self._config = config
+        self._watch = watch
+        self._metrics = metrics
+        self._is_draining = is_draining
+        self._clock = clock
+        self._loop = asyncio.get_running_loop()
+        self._placements: dict[Key, Placement[Visit]] = {}
+        self._timers: dict[Key, asyncio.TimerHandle] = {}
+        # Set by __main__: both ask this pipeline who waits.
+        self.demand: Demand
+        self.backends: Backends
+
+    @property
+    def waiting(self) -> int:
+        """Requests in all waiting rooms."""
+        return sum(len(placement.room) for placement in self._placements.values())
+
+    def waiting_for(self, key: Key) -> int:
+        """Requests in one revision's waiting room."""
+        placement = self._placements.get(key)
+        return len(placement.room) if placement else 0
+
+    def direct(self, request: Request) -> Direction | Awaitable[Direction]:
+        """Answer a probe, or seat the request, or let it wait."""
+        # The engine indexes every header that a director strips, and the user agent.
+        probe = request.index.get(headers.NETWORK_PROBE)
+        if probe is not None:
+            return self._answer_probe(probe)
+        agent = request.index.get(b"user-agent")
+        if agent is not None and agent.startswith(headers.PROBE_USER_AGENTS):
+            return self._answer_health()
+        key = _key(request)
+        if key is None:
+            return UNKNOWN
+        revision = self._watch.revision(key)
+        if revision is None:
+            return self._enter_later(request, key)
+        return self._enter(request, key, revision)
+
+    def retry(self, request: Request, failed: Relay, failure: Failure) -> Direction | Awaitable[Direction]:
+        """Look for another seat after a refusal; try the same pod again after a stale connection."""
+        visit = request.state
+        assert isinstance(visit, Visit) and visit.pod is not None
+        if failure is Failure.STALE:
+            return failed if request.attempts < STALE_ATTEMPTS else POD_BROKE
+        pod, visit.pod = visit.pod, None
+        visit.placement.leave(pod)
+        visit.placement.pods.eject(pod, self._clock())
+        self._metrics.ejections.inc()
+        self.backends.refused(visit.key, pod)
+        return self._place(visit)
+
+    def finished(self, request: Request, outcome: Outcome) -> None:
+        """Give back the seat or the place in the room, and seat who waits next."""
+        visit = request.state
+        if not isinstance(visit, Visit):
+            return
+        if visit.is_waiting:
+            visit.is_waiting = False
+            visit.placement.room.abandon(visit.ticket)
+        if visit.pod is not None:
+            if outcome.failure is None:
+                visit.placement.pods.answered(visit.pod)
+            visit.placement.leave(visit.pod)
+            visit.pod = None
+        self.demand.ended(visit.key)
+        self._metrics.ended(outcome)
+        self.admit(visit.key)
+
+    def pods_changed(self, key: Key) -> None:
+        """Take over the usable pods of one revision and seat its waiters."""
+        placement = self._placements.get(key)
+        if placement is not None:
+            placement.replace_pods(self.backends.usable(key))
+            self.admit(key)
+
+    def revision_gone(self, key: Key) -> None:
+        """Answer the waiters of a deleted revision, and forget it."""
+        placement = self._placements.get(key)
+        if placement is None:
+            return
+        while (entry := placement.room.next()) is not None:
+            _turn_away(entry[1], UNKNOWN)
+        self._rest(key)
+
+    def admit(self, key: Key) -> None:
+        """Seat those who wait for one revision, as many as there are seats; nobody else is woken."""
+        placement = self._placements.get(key)
+        if placement is None:
+            return
+        now = self._clock()
+        for _, visit, pod in placement.admit(now):
+            visit.is_waiting = False
+            self._metrics.waited.observe(now - visit.arrived)
+            relay = self._relay(visit, pod)
+            # A client that left in this turn of the loop holds the seat until its own `finished`.
+            if visit.turn is not None and not visit.turn.done():
+                visit.turn.set_result(relay)
+        self._rest(key)
+
+    async def _enter_later(self, request: Request, key: Key) -> Direction:
+        revision = await self._watch.wait_for_revision(key, self._config.revision_wait_s)
+        if revision is None:
+            return UNKNOWN
+        direction = self._enter(request, key, revision)
+        return direction if isinstance(direction, Relay | Answer) else await direction
+
+    def _enter(self, request: Request, key: Key, revision: Revision) -> Direction | Awaitable[Direction]:
+        placement = self._placements.get(key)
+        if placement is None:
+            placement = Placement(revision.container_concurrency, self._config.waiting_capacity)
+            placement.replace_pods(self.backends.usable(key))
+            self._placements[key] = placement
+        placement.pods.limit = revision.container_concurrency  # a deleted name may come back with another value
+        deadline = request.arrived + revision.timeouts.total_s
+        visit = request.state = Visit(key, revision, placement, self._clock(), deadline, placement.room.ticket())
+        self.demand.arrived(key)
+        return self._place(visit)
+
+    def _place(self, visit: Visit) -> Direction | Awaitable[Direction]:
+        pod = visit.placement.seat(self._clock())
+        return self._wait(visit) if pod is None else self._relay(visit, pod)
+
+    def _wait(self, visit: Visit) -> Direction | Awaitable[Direction]:
+        room = visit.placement.room
+        if visit.had_seat:
+            room.come_back(visit.ticket, visit, visit.deadline)
+        elif not room.enter(visit.ticket, visit, visit.deadline):
+            return FULL
+        visit.is_waiting = True
+        visit.turn = self._loop.create_future()
+        self.demand.began_to_wait(visit.key)
+        self.backends.hurry(visit.key)
+        self._rest(visit.key)
+        return visit.turn
+
+    def _relay(self, visit: Visit, pod: Address) -> Relay:
+        visit.pod = pod
+        visit.had_seat = True
+        return Relay(*pod, add_head=PROXIED, timeouts=visit.revision.timeouts)
+
+    def _rest(self, key: Key) -> None:
+        """Arm the one timer of a revision for what happens by itself; forget a deleted revision when it is empty."""
+        placement = self._placements[key]
+        timer, wake = self._timers.get(key), placement.next_wake()
+        if timer is not None and timer.when() != wake:
+            self._timers.pop(key).cancel()
+            timer = None
+        if wake is not None and timer is None:
+            self._timers[key] = self._loop.call_at(wake, self._woke, key)
+        elif wake is None and self._watch.revision(key) is None and placement.is_empty:
+            del self._placements[key]
+
+    def _woke(self, key: Key) -> None:
+        self._timers.pop(key, None)
+        for visit in self._placements[key].room.expire(self._clock()):
+            _turn_away(visit, LATE)
+        self.admit(key)
+
+    def _answer_probe(self, probe: bytes) -> Answer:
+        if probe == headers.PROBE_ACTIVATOR:
+            return self._answer_health(PROBED)
+        return Answer(outcomes.BAD_PROBE.status, body=b'unexpected probe header value: "%b"' % probe)
+
+    def _answer_health(self, healthy: Answer = HEALTHY) -> Answer:
+        return SHUTTING_DOWN if self._is_draining() else healthy
+
+
+def _turn_away(visit: Visit, answer: Answer) -> None:
+    visit.is_waiting = False
+    if visit.turn is not None and not visit.turn.done():
+        visit.turn.set_result(answer)
+
+
+def _key(request: Request) -> Key | None:
+    namespace = request.index.get(headers.NAMESPACE)
+    revision = request.index.get(headers.REVISION)
+    if not namespace or not revision:
+        return None
+    return namespace.decode("latin-1"), revision.decode("latin-1")
