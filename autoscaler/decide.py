@@ -21,7 +21,7 @@ from tidegate.contracts.decision import Activity, Because, Decision, ServingMode
 
 def decide(spec: ScalingSpec, seen: Observation, memory: Memory, now: float) -> tuple[Decision, Memory]:
     """Return the decision for one revision at `now` (monotonic seconds), and the memory for its next turn."""
-    load = load_rules.load_of(spec, seen)
+    load = load_rules.load_of(spec, seen, memory)
     limits = load_rules.rate_limits(spec, seen)
     before = memory
     if load is None:

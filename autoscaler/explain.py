@@ -8,13 +8,13 @@ from tidegate.contracts.decision import Activity, Because, Decision
 
 _WHY = {
     Because.NO_DATA: "nobody has reported load yet, so the last number stays",
-    Because.LOAD: "{load} over {window} needs {needed} at {target} each",
-    Because.PANIC: "panic: {panic_load} in the panic window needs {panic_needed}, and the number does not fall in panic",
+    Because.LOAD: "{load} over {window} need {needed} at {target} each",
+    Because.PANIC: "panic: {panic_load} in the panic window need {panic_needed}; in panic the number never falls",
     Because.SCALE_UP_RATE: "load asks for more, but one turn may not go above {max_scale_up} from {ready} ready",
     Because.SCALE_DOWN_RATE: "load asks for fewer, but one turn may not go below {max_scale_down} from {ready} ready",
     Because.ACTIVATION_SCALE: "there is load, and the activation scale asks for at least this many",
     Because.SCALE_DOWN_DELAY: "load asks for fewer, but the scale-down delay keeps the highest recent number",
-    Because.WINDOW_NOT_FULL: "since it started, the autoscaler has not seen a whole stable window; nothing is taken away",
+    Because.WINDOW_NOT_FULL: "the autoscaler restarted and has not seen a whole stable window; nothing is taken away",
     Because.MIN_SCALE: "min-scale is {min_scale}",
     Because.INITIAL_SCALE: "the initial scale of {min_scale} has not been reached yet",
     Because.MAX_SCALE: "max-scale is {max_scale}, though load asks for more",

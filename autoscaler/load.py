@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from autoscaler.state import PODS_MAX, Memory, Observation, Step
 from tidegate.contracts.autoscaling import ScalingSpec
-from tidegate.contracts.decision import Because
+from tidegate.contracts.decision import Activity, Because
 
 DELAY_BUCKET_S = 2.0
 ALWAYS_PROXY = -1.0
@@ -45,16 +45,17 @@ class Ask:
     panic: Step
 
 
-def load_of(spec: ScalingSpec, seen: Observation) -> Load | None:
+def load_of(spec: ScalingSpec, seen: Observation, memory: Memory) -> Load | None:
     """Return the load to decide on, or None where nothing is known.
 
-    Requests that wait at zero count at once, before any window has them. A revision whose activator never leaves the
-    path (target burst capacity -1) is idle when nobody reports, so no data means no load there.
+    Requests that wait at zero, or on the way there, count at once, before any window has them. A revision whose activator
+    never leaves the path (target burst capacity -1) is idle when nobody reports, so no data means no load there.
     """
     stable, panic = seen.stable_value, seen.panic_value
     if stable is None or panic is None:
         stable = panic = 0.0 if spec.target_burst_capacity == ALWAYS_PROXY else None
-    if seen.waiting > 0 and seen.ready_pods == 0:
+    is_zero = seen.ready_pods == 0 or memory.activity is Activity.INACTIVE
+    if seen.waiting > 0 and is_zero:
         waiting = float(seen.waiting)
         is_above = waiting > max(stable or 0.0, panic or 0.0)
         return Load(max(stable or 0.0, waiting), max(panic or 0.0, waiting), is_waiting=is_above)

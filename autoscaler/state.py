@@ -18,7 +18,8 @@ class Observation:
     """What is seen of one revision at one moment.
 
     `stable_value` and `panic_value` are averages over the two windows (requests in flight, or requests per second);
-    None: no data. `waiting`: requests that an activator holds right now. `current_scale`: replicas asked of the Deployment.
+    None: no data. `waiting`: requests that an activator holds right now. `current_scale`: replicas asked of the
+    Deployment.
     """
 
     namespace: str = ""

@@ -1,0 +1,29 @@
+"""The settings of the autoscaler process. How it scales is in the ConfigMap config-autoscaler, which applies live."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tidegate.contracts import names
+from tidegate.process.settings import setting
+
+
+@dataclass(frozen=True)
+class Config:
+    """Turns in-flight reports into replicas."""
+
+    pod_ip: str = setting("address to listen on", default="127.0.0.1", env="POD_IP")
+    report_port: int = setting("port for in-flight reports", default=names.REPORT_PORT)
+    admin_port: int = setting("port for health and decisions", default=names.ADMIN_PORT)
+    metrics_port: int = setting("port for Prometheus", default=names.METRICS_PORT)
+    system_namespace: str = setting(
+        "namespace of settings and report key", default=names.SYSTEM_NAMESPACE, env="POD_NAMESPACE"
+    )
+    kubeconfig: str = setting("kubeconfig file; empty: $KUBECONFIG or the pod's own account", default="")
+    log_level: str = setting("debug, info, warning or error", default="info")
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot work before a port is bound."""
+        for name in ("report_port", "admin_port", "metrics_port"):
+            if not 0 <= getattr(self, name) < 65536:
+                raise ValueError(f"{name} is {getattr(self, name)}: it must be a port")

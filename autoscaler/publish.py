@@ -1,0 +1,211 @@
+"""Carries decisions to the API server: the Deployment's scale first, then the PodAutoscaler's status, then Events.
+
+One worker per revision at a time, always with the newest decision; a write happens only where something differs. A
+failed write is tried again after a growing pause, and at once when a request waits. Events are best effort. Nothing
+here decides.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable
+
+from autoscaler import status
+from autoscaler.demand import Key
+from autoscaler.watch import World
+from tidegate.contracts import names
+from tidegate.contracts.decision import Because, Decision
+from tidegate.kube import events, resources
+from tidegate.kube.api import Api, ApiError, Object, labels_of
+from tidegate.process import tasks
+
+log = logging.getLogger(__name__)
+
+COMPONENT = "autoscaler"
+FIRST_BACKOFF_S = 0.1
+LAST_BACKOFF_S = 5.0
+EVENTS_IN_FLIGHT = 32
+
+OnPatched = Callable[[Decision, float], None]
+"""Called with the decision whose scale was written, and the Unix time it was."""
+
+
+class Lane:
+    """What is under way for one revision."""
+
+    __slots__ = ("asked", "backoff_s", "decision", "is_panicking", "newer", "older_version", "poked", "worker")
+
+    def __init__(self, decision: Decision) -> None:
+        self.decision = decision
+        self.worker: asyncio.Task[None] | None = None
+        self.poked = asyncio.Event()
+        self.backoff_s = FIRST_BACKOFF_S
+        self.is_panicking = decision.is_panicking
+        # Own writes that the caches do not show yet.
+        self.asked: int | None = None
+        self.newer: Object | None = None
+        self.older_version = ""
+
+
+class Publisher:
+    """Writes what changed. `unix_clock` stamps conditions; `on_patched` hears of every scale written."""
+
+    def __init__(self, api: Api, world: World, unix_clock: Callable[[], float], on_patched: OnPatched) -> None:
+        self._api = api
+        self._world = world
+        self._unix_clock = unix_clock
+        self._on_patched = on_patched
+        self._lanes: dict[Key, Lane] = {}
+        self._events: set[asyncio.Task[None]] = set()
+        self.failures = 0
+
+    def scale(self, key: Key, autoscaler: Object) -> int | None:
+        """Return the replicas asked of the Deployment, own writes included; None while there is no Deployment."""
+        deployment = self._world.deployment(autoscaler)
+        if deployment is None:
+            return None
+        lane = self._lanes.get(key)
+        if lane is not None and lane.asked is not None:
+            return lane.asked
+        replicas = deployment.get("spec", {}).get("replicas")
+        return 1 if replicas is None else int(replicas)
+
+    def publish(self, key: Key, decision: Decision) -> None:
+        """Take a decision over; starts writing if anything differs."""
+        lane = self._lanes.get(key)
+        if lane is None:
+            lane = self._lanes[key] = Lane(decision)
+        lane.decision = decision
+        self._tell_panic(key, lane, decision)
+        if decision.is_poked:
+            lane.poked.set()
+        if lane.worker is None and self._has_work(key, lane):
+            lane.worker = tasks.spawn(self._work(key, lane), f"publish {key[0]}/{key[1]}")
+
+    def deployment_changed(self, key: Key) -> None:
+        """The cache has caught up with the Deployment: what it shows counts again."""
+        lane = self._lanes.get(key)
+        if lane is not None:
+            lane.asked = None
+
+    def forget(self, key: Key) -> None:
+        """The revision is gone: stop writing."""
+        lane = self._lanes.pop(key, None)
+        if lane is not None and lane.worker is not None:
+            lane.worker.cancel()
+
+    async def close(self) -> None:
+        """Stop all writing."""
+        await tasks.cancel(*(lane.worker for lane in self._lanes.values()), *self._events)
+        self._lanes.clear()
+
+    def _has_work(self, key: Key, lane: Lane) -> bool:
+        autoscaler = self._autoscaler(key, lane)
+        if autoscaler is None:
+            return False
+        return self._scale_due(key, lane, autoscaler) is not None or self._status_due(lane, autoscaler) is not None
+
+    async def _work(self, key: Key, lane: Lane) -> None:
+        try:
+            while (autoscaler := self._autoscaler(key, lane)) is not None:
+                try:
+                    if not await self._write_one(key, lane, autoscaler):
+                        return
+                    lane.backoff_s = FIRST_BACKOFF_S
+                except ApiError as error:
+                    if error.is_not_found:
+                        return  # not there yet, or no more: the next turn looks again
+                    self.failures += 1
+                    log.warning("%s/%s: %s; next try in %.1f s", *key, error, lane.backoff_s)
+                    await self._pause(lane)
+        finally:
+            lane.worker = None
+
+    async def _write_one(self, key: Key, lane: Lane, autoscaler: Object) -> bool:
+        """Write the most urgent difference; False when there is none."""
+        replicas = self._scale_due(key, lane, autoscaler)
+        if replicas is not None:
+            await self._write_scale(key, lane, autoscaler, replicas)
+            return True
+        body = self._status_due(lane, autoscaler)
+        if body is None:
+            return False
+        version = autoscaler["metadata"].get("resourceVersion", "")
+        lane.newer = await self._api.patch(
+            resources.POD_AUTOSCALERS, key[1], {"status": body}, key[0], subresource="status", manager=COMPONENT
+        )
+        lane.older_version = version
+        return True
+
+    async def _write_scale(self, key: Key, lane: Lane, autoscaler: Object, replicas: int) -> None:
+        decision = lane.decision
+        before = self.scale(key, autoscaler)
+        name = autoscaler["spec"]["scaleTargetRef"]["name"]
+        patch = {"spec": {"replicas": replicas}}
+        await self._api.patch(resources.DEPLOYMENTS, name, patch, key[0], subresource="scale", manager=COMPONENT)
+        lane.asked = replicas
+        self._on_patched(decision, self._unix_clock())
+        self._tell_scaled(key, decision, before or 0, replicas)
+
+    async def _pause(self, lane: Lane) -> None:
+        lane.poked.clear()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(lane.backoff_s):
+                await lane.poked.wait()
+        lane.backoff_s = min(lane.backoff_s * 2, LAST_BACKOFF_S)
+
+    def _autoscaler(self, key: Key, lane: Lane) -> Object | None:
+        """Return the newest known version: our own last write until the cache shows another."""
+        cached = self._world.autoscaler(key)
+        if cached is None or lane.newer is None:
+            return cached
+        if cached["metadata"].get("resourceVersion") == lane.older_version:
+            return lane.newer
+        lane.newer = None
+        return cached
+
+    def _scale_due(self, key: Key, lane: Lane, autoscaler: Object) -> int | None:
+        decision = lane.decision
+        if decision.desired < 0 or not decision.is_applied:
+            return None
+        scale = self.scale(key, autoscaler)
+        return decision.desired if scale is not None and scale != decision.desired else None
+
+    def _status_due(self, lane: Lane, autoscaler: Object) -> Object | None:
+        body = status.status_of(lane.decision, autoscaler, self._unix_clock())
+        return None if status.is_current(body, autoscaler) else body
+
+    def _tell_scaled(self, key: Key, decision: Decision, before: int, after: int) -> None:
+        if decision.because is Because.ACTIVATION_FAILED:
+            self._tell(key, "WakeFailed", f"Scaled from {before} to 0: {decision.sentence}", kind="Warning")
+        elif after == 0:
+            self._tell(key, "ScaledToZero", f"Scaled from {before} to 0: {decision.sentence}")
+        elif after != before:
+            reason = "ScaledUp" if after > before else "ScaledDown"
+            self._tell(key, reason, f"Scaled from {before} to {after}: {decision.sentence}")
+
+    def _tell_panic(self, key: Key, lane: Lane, decision: Decision) -> None:
+        if decision.is_panicking != lane.is_panicking:
+            lane.is_panicking = decision.is_panicking
+            self._tell(key, "PanicStarted" if decision.is_panicking else "PanicEnded", decision.sentence)
+
+    def _tell(self, key: Key, reason: str, message: str, kind: str = "Normal") -> None:
+        autoscaler = self._world.autoscaler(key)
+        if autoscaler is None or len(self._events) >= EVENTS_IN_FLIGHT:
+            return
+        revision = {
+            "apiVersion": resources.REVISIONS.api_version,
+            "kind": resources.REVISIONS.kind,
+            "metadata": {
+                "name": key[1],
+                "namespace": key[0],
+                "uid": labels_of(autoscaler).get(names.REVISION_UID_LABEL, ""),
+            },
+        }
+        task = tasks.spawn(
+            events.record(self._api, revision, reason, message, component=COMPONENT, kind=kind), f"event {reason}"
+        )
+        self._events.add(task)
+        task.add_done_callback(self._events.discard)
