@@ -1,45 +1,18 @@
-"""The documents say what is: every setting, command, reason code and example is in them, and every link leads somewhere."""
+"""The documents say what is: every setting, command, reason code and example is in them; every link leads somewhere."""
 
 from __future__ import annotations
 
-import dataclasses
-import importlib
-import importlib.util
 import re
 from pathlib import Path
 
 import pytest
 
+from tests.support import settings_tables
 from tidegate.cli import __main__ as cli
 from tidegate.contracts import outcomes
-from tidegate.process import settings
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
-CONFIG_MODULES = [
-    "gateway.config",
-    "activator.config",
-    "queueproxy.config",
-    "autoscaler.config",
-    "controller.config",
-    "cluster.config",
-    "cluster.node.config",
-]
-
-
-def config_classes() -> list[type]:
-    found = []
-    for name in CONFIG_MODULES:
-        module = importlib.import_module(name)
-        found += [
-            value
-            for value in vars(module).values()
-            if isinstance(value, type)
-            and value.__module__ == name
-            and dataclasses.is_dataclass(value)
-            and any("meaning" in field.metadata for field in dataclasses.fields(value))
-        ]
-    return found
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -50,16 +23,8 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 
 def test_every_setting_of_every_process_is_documented() -> None:
-    page = (ROOT / "docs" / "configuration.md").read_text()
-    classes = config_classes()
-    assert classes
-    missing = [
-        f"{config.__module__}.{config.__name__}.{field.name}"
-        for config in classes
-        for field in dataclasses.fields(config)
-        if f"`{settings.env_name(field)}`" not in page
-    ]
-    assert not missing
+    page = settings_tables.PAGE.read_text()
+    assert settings_tables.renewed(page) == page, "run: python tests/support/settings_tables.py"
 
 
 def test_every_command_and_flag_of_up_is_documented() -> None:
