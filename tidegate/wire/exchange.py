@@ -458,7 +458,7 @@ class Exchange:
         arrived, began = self.request.arrived, self._first_byte_at
         first_byte_s = began - arrived if began else None
         outcome = Outcome(self._status, failure, time.monotonic() - arrived, first_byte_s, self.direction)
-        self._server.in_flight -= 1
+        self._server.exchange_ended()
         try:
             self._director.finished(self.request, outcome)
         except Exception:

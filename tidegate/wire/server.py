@@ -6,6 +6,8 @@ One server serves one event loop and one director; several may share a `Pool` of
 from __future__ import annotations
 
 import asyncio
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from tidegate.wire import header_rules
@@ -46,22 +48,11 @@ class Server:
         self.request_kinds = header_rules.request_kinds(director.strip_request, director.strip_request_prefixes)
         self.is_draining = False
         self.port = 0
+        self.in_flight = 0
         self.deadlines: Deadlines
-        self._in_flight = 0
         self._connections: set[ClientConnection] = set()
         self._listener: asyncio.Server | None = None
-        self._quiet: asyncio.Event | None = None
-
-    @property
-    def in_flight(self) -> int:
-        """How many requests were directed and have not finished."""
-        return self._in_flight
-
-    @in_flight.setter
-    def in_flight(self, value: int) -> None:
-        self._in_flight = value
-        if value == 0 and self._quiet is not None:
-            self._quiet.set()
+        self._changed: asyncio.Event | None = None
 
     async def start(self, host: str, port: int, *, reuse_port: bool = False) -> None:
         """Listen; port 0 takes a free one, found in `port` afterwards. Raises OSError when it cannot."""
@@ -75,18 +66,16 @@ class Server:
     async def drain(self, deadline_s: float) -> bool:
         """Stop accepting, let requests in flight end for up to `deadline_s` seconds, close; True when all ended."""
         self.is_draining = True
-        self._quiet = asyncio.Event()
         if self._listener is not None:
             self._listener.close()
         for connection in list(self._connections):
             connection.drain()
-        if self._in_flight:
-            try:
-                async with asyncio.timeout(deadline_s):
-                    await self._quiet.wait()
-            except TimeoutError:
-                pass
-        ended = self._in_flight == 0
+        until = time.monotonic() + deadline_s
+        ended = await self._wait(until, lambda: self.in_flight == 0)
+        # Answers may still sit in our buffers, and heads may be on their way: shortly, as the clients are slow to leave.
+        shortly = min(until, time.monotonic() + self.timers.linger_s)
+        await self._wait(shortly, lambda: self.in_flight == 0 and not self._connections)
+        ended = ended and self.in_flight == 0
         await self.close()
         return ended
 
@@ -99,11 +88,32 @@ class Server:
         for connection in list(self._connections):
             connection.end_now()
         # Held awaitables are cancelled by now; they and the transports end in the next turns of the loop.
-        for _ in range(10):
-            if not self._in_flight and not self._connections:
+        for turn in range(20):
+            if not self.in_flight and not self._connections:
                 break
+            if turn == 5:
+                for connection in list(self._connections):
+                    connection.transport.abort()
             await asyncio.sleep(0)
         self.deadlines.close()
+
+    async def _wait(self, until: float, condition: Callable[[], bool]) -> bool:
+        """Wait for the condition, asked again whenever a request or a connection ends, until a monotonic time."""
+        self._changed = asyncio.Event()
+        try:
+            async with asyncio.timeout(until - time.monotonic()):
+                while not condition():
+                    self._changed.clear()
+                    await self._changed.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    def exchange_ended(self) -> None:
+        """Count the end of a request."""
+        self.in_flight -= 1
+        if self._changed is not None:
+            self._changed.set()
 
     def connection_opened(self, connection: ClientConnection) -> None:
         """Count a new connection."""
@@ -117,3 +127,5 @@ class Server:
             self._connections.discard(connection)
             self.counters.connections_open -= 1
             self.deadlines.forget(connection)
+            if self._changed is not None:
+                self._changed.set()
