@@ -95,7 +95,8 @@ async def test_answer_framings(upstream_answer: bytes, body: bytes, split: int) 
 
 
 async def test_chunks_keep_their_borders_and_trailers_pass() -> None:
-    raw = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n1\r\nc\r\n0\r\nX-Sum: 9\r\nContent-Length: 3\r\n\r\n"
+    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+    raw = head + b"2\r\nab\r\n1\r\nc\r\n0\r\nX-Sum: 9\r\nContent-Length: 3\r\n\r\n"
     async with rig(answering(raw)) as engine:
         answer = await engine.ask(GET)
         assert answer.chunks == [b"ab", b"c"]
@@ -343,6 +344,21 @@ async def test_client_leaving_while_held_cancels_the_awaitable() -> None:
         await engine.director.all_finished()
         assert engine.director.outcomes[0].failure is Failure.CLIENT_GONE
         assert engine.director.outcomes[0].status == 0
+
+
+async def test_client_leaving_while_its_held_body_stands_still() -> None:
+    async def held() -> Relay:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async with rig(direct=lambda request, port: held()) as engine:
+        client = await engine.client()
+        client.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9000000\r\n\r\n" + b"x" * 9_000_000)
+        await turns_until(lambda: engine.server.counters.bytes_in > 256 * 1024)
+        client.reset()
+        await engine.director.all_finished()
+        assert engine.director.outcomes[0].failure is Failure.CLIENT_GONE
+        assert engine.director.outcomes[0].duration_s < 1
 
 
 async def test_finished_comes_after_the_awaitable_has_ended_and_hands_its_result_on() -> None:

@@ -8,16 +8,14 @@ server and nginx take it), except in a tunnel. It decides nothing about where a 
 from __future__ import annotations
 
 import asyncio
-import enum
-import socket
-import struct
 import time
 from typing import TYPE_CHECKING, cast
 
 from tidegate.contracts import outcomes
 from tidegate.wire import answers, chunked
 from tidegate.wire.chunked import BodyError
-from tidegate.wire.deadlines import NEVER, UNFILED
+from tidegate.wire.client_socket import ClientSocket, Pause, State
+from tidegate.wire.deadlines import NEVER
 from tidegate.wire.exchange import Exchange
 from tidegate.wire.head_reader import HeadRefused
 from tidegate.wire.header_rules import clean_trailers
@@ -28,66 +26,35 @@ if TYPE_CHECKING:
     from tidegate.wire.server import Server
 
 
-class State(enum.IntEnum):
-    """What the next byte from the client is."""
-
-    HEAD = 0
-    BODY = 1
-    HOLD = 2  # the request is complete, its answer is not: bytes wait
-    DISCARD = 3  # the answer is complete, the request's body is not: bytes are dropped
-    TUNNEL = 4
-    LINGER = 5  # we have said the last word and wait for the client to read it
-    CLOSED = 6
-
-
-RESET_AT_CLOSE = struct.pack("ii", 1, 0)
-
-_BODY_PAUSE = 1
-_BACKLOG_PAUSE = 2
-
-
-class ClientConnection(asyncio.Protocol):
+class ClientConnection(ClientSocket):
     """One connection from a client."""
 
     __slots__ = (
         "_backlog",
-        "_backlog_at",
         "_body",
-        "_discarded",
+        "_discarded_bytes",
         "_head",
-        "_paused",
         "_peer",
-        "_since",
         "_tunnel",
-        "deadline_slot",
         "exchange",
-        "is_write_paused",
         "keep_alive",
         "limits",
         "server",
-        "state",
-        "transport",
     )
 
     def __init__(self, server: Server) -> None:
+        super().__init__(server.deadlines, server.timers)
         # connection
         self.server = server
         self.limits = server.limits
-        self.transport: asyncio.Transport = cast(asyncio.Transport, None)
-        self.deadline_slot = UNFILED
-        self.state = State.HEAD
         self._head = RequestHeadReader(server.limits, server.request_kinds)
         self._peer = ""
-        self._paused = 0
-        self.is_write_paused = False
-        self._since = 0.0  # when this state began, for the timers
         self._backlog = b""
-        self._backlog_at = 0
         # request
         self.exchange: Exchange | None = None
         self.keep_alive = True
         self._body: chunked.Body | None = None
-        self._discarded = 0
+        self._discarded_bytes = 0
         self._tunnel: Tunnel | None = None
 
     # --- called by the transport ---
@@ -111,7 +78,7 @@ class ClientConnection(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         """Take the client's end of input."""
-        if self.state == State.TUNNEL and self.exchange is not None:
+        if self.state is State.TUNNEL and self.exchange is not None:
             return self.exchange.tunnel_half_closed(by_client=True)
         self._left()
         return False
@@ -139,14 +106,14 @@ class ClientConnection(asyncio.Protocol):
         size = len(data)
         while position < size:
             state = self.state
-            if state == State.HEAD:
+            if state is State.HEAD:
                 position = self._read_head(data, position)
-            elif state == State.BODY or state == State.DISCARD:
+            elif state is State.BODY or state is State.DISCARD:
                 position = self._read_body(data, position)
-            elif state == State.HOLD:
+            elif state is State.HOLD:
                 self._hold(data, position)
                 return
-            elif state == State.TUNNEL and self._tunnel is not None:
+            elif state is State.TUNNEL and self._tunnel is not None:
                 self._tunnel.from_client(data[position:])
                 return
             else:
@@ -159,7 +126,7 @@ class ClientConnection(asyncio.Protocol):
             position = head.feed(data, position)
             if not head.done:
                 if not was_begun:
-                    self._since = time.monotonic()
+                    self.since = time.monotonic()
                     self.arm(self.next_deadline())
                 return position
             request = head.take(self._peer, time.monotonic())
@@ -210,7 +177,7 @@ class ClientConnection(asyncio.Protocol):
     def _body_broken(self, exchange: Exchange | None) -> None:
         self._body = None
         if exchange is None:
-            self._linger()
+            self.linger()
         elif not exchange.has_started:
             self.exchange = None
             self._refuse(outcomes.BAD_REQUEST)
@@ -219,24 +186,22 @@ class ClientConnection(asyncio.Protocol):
             exchange.request_broken()
 
     def _discard(self, count: int) -> None:
-        self._discarded += count
+        self._discarded_bytes += count
         if self._body is None:
             self._enter_head(time.monotonic())
-        elif self._discarded > self.limits.discard_bytes:
-            self._linger()
+        elif self._discarded_bytes > self.limits.discard_bytes:
+            self.linger()
 
     def _hold(self, data: bytes, position: int) -> None:
         """Keep bytes that came before their turn."""
-        self._backlog = self._backlog[self._backlog_at :] + data[position:]
-        self._backlog_at = 0
+        self._backlog += data[position:]
         if len(self._backlog) > self.limits.backlog_bytes:
-            self._pause(_BACKLOG_PAUSE)
+            self.pause(Pause.BACKLOG)
 
     def _release_backlog(self) -> None:
-        backlog, position = self._backlog, self._backlog_at
-        self._backlog, self._backlog_at = b"", 0
-        self._resume(_BACKLOG_PAUSE)
-        self._consume(backlog, position)
+        backlog, self._backlog = self._backlog, b""
+        self.resume(Pause.BACKLOG)
+        self._consume(backlog, 0)
 
     # --- called by the exchange ---
 
@@ -244,18 +209,18 @@ class ClientConnection(asyncio.Protocol):
         """Take the end of an answer: read on, or close."""
         self.exchange = None
         self._tunnel = None
-        self._resume(_BODY_PAUSE)
+        self.resume(Pause.BODY)
         if self.state >= State.LINGER:
             return
         if not self.keep_alive:
             if self._body is None and not self._backlog:
-                self._finish_writing()
+                self.finish_writing()
             else:
-                self._linger()
+                self.linger()
         elif self._body is not None:
             self.state = State.DISCARD
-            self._discarded = 0
-            self._since = time.monotonic()
+            self._discarded_bytes = 0
+            self.since = time.monotonic()
             self.arm(self.next_deadline())
         else:
             self._enter_head(time.monotonic())
@@ -273,83 +238,58 @@ class ClientConnection(asyncio.Protocol):
         """Close in a way that the client sees its answer incomplete."""
         self.keep_alive = False
         if self.exchange is not None and self.exchange.is_close_delimited:
-            self._reset()  # only this shows that a body ended by the connection's end is cut short
-
-    def pause_body(self) -> None:
-        """Stop reading the request's body."""
-        self._pause(_BODY_PAUSE)
-
-    def resume_body(self) -> None:
-        """Read the request's body again."""
-        self._resume(_BODY_PAUSE)
-
-    def is_closing(self) -> bool:
-        """Tell whether nothing can be written any more."""
-        return self.transport.is_closing()
-
-    def _pause(self, why: int) -> None:
-        if not self._paused and not self.transport.is_closing():
-            self.transport.pause_reading()
-        self._paused |= why
-
-    def _resume(self, why: int) -> None:
-        if self._paused & why:
-            self._paused &= ~why
-            if not self._paused and not self.transport.is_closing():
-                self.transport.resume_reading()
+            self.reset()  # only this shows that a body ended by the connection's end is cut short
 
     # --- timers ---
 
-    def arm(self, deadline: float) -> None:
-        """See to it that `expire` is called by `deadline`."""
-        self.server.deadlines.watch(self, deadline)
-
     def next_deadline(self) -> float:
-        """Return when the present state has lasted long enough."""
-        timers = self.server.timers
+        """Return when the earliest timer of the present state fires."""
+        deadline = super().next_deadline()
         if self.exchange is not None:
-            return self.exchange.next_deadline()
-        if self.state == State.HEAD:
+            return min(deadline, self.exchange.next_deadline())
+        return min(deadline, self._own_deadline())
+
+    def _own_deadline(self) -> float:
+        timers = self.timers
+        if self.state is State.HEAD:
             limit_s = timers.head_timeout_s if self._head.has_begun else timers.keep_alive_s
-        elif self.state == State.DISCARD or self.state == State.LINGER:
+        elif self.state is State.DISCARD:
             limit_s = timers.linger_s
-            if self._discarded and self.state == State.LINGER:
-                limit_s = timers.stalled_s
         else:
             return NEVER
-        return self._since + limit_s if limit_s else NEVER
+        return self.since + limit_s if limit_s else NEVER
 
     def expire(self, now: float) -> None:
-        """Act: the present state lasted too long."""
+        """Act on the timer that fired."""
+        super().expire(now)
         if self.exchange is not None:
             self.exchange.expire(now)
-        elif self.state == State.HEAD and self._head.has_begun:
-            self._refuse(outcomes.HEAD_TIMEOUT)
-        elif self.state == State.DISCARD:
-            self._linger()
-        elif self.state == State.LINGER:
-            self._check_linger(now)
-        else:
-            self._close()
+        elif self._own_deadline() <= now:
+            if self.state is State.DISCARD:
+                self.linger()
+            elif self._head.has_begun:
+                self._refuse(outcomes.HEAD_TIMEOUT)
+            else:
+                self.close()
 
     # --- end ---
 
     def drain(self) -> None:
         """Close when idle; otherwise the answer in progress will be the last."""
         self.keep_alive = False
-        if self.exchange is None and self.state == State.HEAD and not self._head.has_begun:
-            self._close()
+        if self.exchange is None and self.state is State.HEAD and not self._head.has_begun:
+            self.close()
 
     def end_now(self) -> None:
         """Close whatever is going on."""
         if self.exchange is not None:
             self.exchange.drain()
-        self._close()
+        self.close()
 
     def _enter_head(self, now: float) -> None:
         self.state = State.HEAD
-        self._since = now
-        self.arm(now + self.server.timers.keep_alive_s if self.server.timers.keep_alive_s else NEVER)
+        self.since = now
+        self.arm(now + self.timers.keep_alive_s if self.timers.keep_alive_s else NEVER)
 
     def _refuse(self, reason: outcomes.Reason) -> None:
         """Answer a head that never became a request, and close."""
@@ -358,56 +298,10 @@ class ClientConnection(asyncio.Protocol):
         answer = answers.render(answers.answer_of(reason), None, keep_alive=False)
         counters.bytes_out += len(answer)
         self.transport.write(answer)
-        self._linger()
-
-    def _linger(self) -> None:
-        """Say that no more comes, and wait shortly: closing with unread input would destroy the answer on its way."""
-        if self.state >= State.LINGER:
-            return
-        self._backlog = b""
-        if not self.transport.is_closing() and self.transport.can_write_eof():
-            self.transport.write_eof()
-            self._resume(_BODY_PAUSE | _BACKLOG_PAUSE)
-            self._enter_linger()
-        else:
-            self._finish_writing()
-
-    def _finish_writing(self) -> None:
-        """Close when what is written was sent; a client that never reads it is cut off by the timer."""
-        if self.transport.get_write_buffer_size():
-            self._enter_linger()
-        else:
-            self.state = State.CLOSED
-        self.transport.close()
-
-    def _enter_linger(self) -> None:
-        self.state = State.LINGER
-        self._since = time.monotonic()
-        self._discarded = self.transport.get_write_buffer_size()
-        self.arm(self.next_deadline())
-
-    def _check_linger(self, now: float) -> None:
-        unsent = self.transport.get_write_buffer_size()
-        if unsent == 0 or unsent >= self._discarded:
-            self.state = State.CLOSED
-            self.transport.abort()
-        else:  # it reads, slowly
-            self._since, self._discarded = now, unsent
-            self.arm(self.next_deadline())
-
-    def _reset(self) -> None:
-        self.state = State.CLOSED
-        if not self.transport.is_closing():
-            socket_of = self.transport.get_extra_info("socket")
-            socket_of.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_AT_CLOSE)
-            self.transport.abort()
-
-    def _close(self) -> None:
-        if self.state < State.LINGER:
-            self._finish_writing()
+        self.linger()
 
     def _left(self) -> None:
-        if self.state == State.CLOSED:
+        if self.state is State.CLOSED:
             return
         self.state = State.CLOSED
         self._backlog = b""

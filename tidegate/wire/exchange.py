@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 from tidegate.contracts import outcomes
 from tidegate.wire import answers, chunked
 from tidegate.wire.answer_head import AnswerHeadReader
+from tidegate.wire.client_socket import Pause
 from tidegate.wire.deadlines import NEVER
 from tidegate.wire.director import Answer, Direction, Failure, Outcome, Relay, Request
 from tidegate.wire.tunnel import Tunnel
@@ -192,7 +193,7 @@ class Exchange:
         if pieces:
             upstream.transport.writelines(pieces)
         if not upstream.is_paused:
-            self._client.resume_body()
+            self._client.resume(Pause.BODY)
 
     def _retry(self, relay: Relay, failure: Failure) -> None:
         """Let the director choose again; nothing of this request was taken by an upstream."""
@@ -229,7 +230,7 @@ class Exchange:
         self._buffer += pieces
         self._buffered_bytes += sum(map(len, pieces))
         if self._buffered_bytes > self._client.limits.body_high_bytes:
-            self._client.pause_body()
+            self._client.pause(Pause.BODY)
 
     def request_broken(self) -> None:
         """Take the news that the request's body is malformed."""
@@ -351,11 +352,11 @@ class Exchange:
 
     def upstream_paused(self) -> None:
         """Stop reading the request: the upstream is slow."""
-        self._client.pause_body()
+        self._client.pause(Pause.BODY)
 
     def upstream_resumed(self) -> None:
         """Read the request again."""
-        self._client.resume_body()
+        self._client.resume(Pause.BODY)
 
     # --- timers ---
 
@@ -448,7 +449,7 @@ class Exchange:
         counters.answers[answer.reason] = counters.answers.get(answer.reason, 0) + 1
         self._status = answer.status
         self._first_byte_at = time.monotonic()
-        if not self._client.is_closing():
+        if not self._client.transport.is_closing():
             self.write_answer(answers.render(answer, self.request, self._client.keep_alive))
 
     def _finish(self, failure: Failure | None) -> None:

@@ -72,7 +72,7 @@ class Server:
             connection.drain()
         until = time.monotonic() + deadline_s
         ended = await self._wait(until, lambda: self.in_flight == 0)
-        # Answers may still sit in our buffers, and heads may be on their way: shortly, as the clients are slow to leave.
+        # Answers may still sit in our buffers and heads may be on their way: they get a short while more.
         shortly = min(until, time.monotonic() + self.timers.linger_s)
         await self._wait(shortly, lambda: self.in_flight == 0 and not self._connections)
         ended = ended and self.in_flight == 0

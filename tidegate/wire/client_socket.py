@@ -1,0 +1,171 @@
+"""The socket half of a client connection: when it is read, how it is closed, and how we notice that nobody is there.
+
+Knows states and timers, no HTTP. Closing has three ways: after the last byte was sent (`finish_writing`), after the
+client's input was taken as well so that our last answer is not destroyed by a reset (`linger`), and by a reset that
+shows a cut body (`reset`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import select
+import socket
+import struct
+import time
+from typing import cast
+
+from tidegate.wire.deadlines import NEVER, UNFILED, Deadlines
+from tidegate.wire.limits import ServerTimers
+
+PAUSED_CHECK_S = 0.05
+"""A paused socket reports nothing, not even that its other end is gone: it is asked this often."""
+
+_RESET_AT_CLOSE = struct.pack("ii", 1, 0)
+_POLL_GONE = select.POLLERR | select.POLLHUP
+_POLL_ENDED = getattr(select, "POLLRDHUP", 0)
+
+
+class State(enum.IntEnum):
+    """What the next byte from the client is."""
+
+    HEAD = 0
+    BODY = 1
+    HOLD = 2  # the request is complete, its answer is not: bytes wait
+    DISCARD = 3  # the answer is complete, the request's body is not: bytes are dropped
+    TUNNEL = 4
+    LINGER = 5  # we have said the last word and wait for the client to read it
+    CLOSED = 6
+
+
+class Pause(enum.IntFlag):
+    """Why reading stands still."""
+
+    BODY = 1
+    BACKLOG = 2
+
+
+class ClientSocket(asyncio.Protocol):
+    """Reading, pausing and closing of one client's socket."""
+
+    __slots__ = (
+        "_deadlines",
+        "_paused",
+        "_paused_check_at",
+        "_unsent_bytes",
+        "deadline_slot",
+        "is_write_paused",
+        "since",
+        "state",
+        "timers",
+        "transport",
+    )
+
+    def __init__(self, deadlines: Deadlines, timers: ServerTimers) -> None:
+        self._deadlines = deadlines
+        self.timers = timers
+        self.transport: asyncio.Transport = cast(asyncio.Transport, None)
+        self.deadline_slot = UNFILED
+        self.state = State.HEAD
+        self.since = 0.0  # when this state began
+        self.is_write_paused = False
+        self._paused = 0
+        self._paused_check_at = NEVER
+        self._unsent_bytes = 0
+
+    def arm(self, deadline: float) -> None:
+        """See to it that `expire` is called by `deadline`."""
+        self._deadlines.watch(self, deadline)
+
+    def next_deadline(self) -> float:
+        """Return when to be asked again for the sake of the socket."""
+        if self.state is not State.LINGER:
+            return self._paused_check_at
+        limit_s = self.timers.stalled_s if self._unsent_bytes else self.timers.linger_s
+        return self.since + limit_s
+
+    def expire(self, now: float) -> None:
+        """Act on what `next_deadline` asked for."""
+        if self.state is State.LINGER:
+            self._check_linger(now)
+        elif self._paused_check_at <= now:
+            self._check_paused(now)
+
+    # --- pauses ---
+
+    def pause(self, why: Pause) -> None:
+        """Stop reading."""
+        if not self._paused and not self.transport.is_closing():
+            self.transport.pause_reading()
+            self._paused_check_at = time.monotonic() + PAUSED_CHECK_S
+            self.arm(self._paused_check_at)
+        self._paused |= why
+
+    def resume(self, why: int) -> None:
+        """Read again, unless another reason to stand still is left."""
+        if self._paused & why:
+            self._paused &= ~why
+            if not self._paused:
+                self._paused_check_at = NEVER
+                if not self.transport.is_closing():
+                    self.transport.resume_reading()
+
+    def _check_paused(self, now: float) -> None:
+        poll = select.poll()
+        poll.register(self.transport.get_extra_info("socket").fileno(), _POLL_ENDED)
+        events = poll.poll(0)
+        gone = _POLL_GONE if self.state is State.TUNNEL else _POLL_GONE | _POLL_ENDED
+        if events and events[0][1] & gone:
+            self.transport.abort()
+        else:
+            self._paused_check_at = now + PAUSED_CHECK_S
+            self.arm(self._paused_check_at)
+
+    # --- closing ---
+
+    def reset(self) -> None:
+        """Close so that the client sees a broken connection; what is not sent is dropped."""
+        self.state = State.CLOSED
+        if not self.transport.is_closing():
+            endpoint = self.transport.get_extra_info("socket")
+            endpoint.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_AT_CLOSE)
+            self.transport.abort()
+
+    def linger(self) -> None:
+        """Say that no more comes and drop the client's input for a while: closing with unread input resets."""
+        if self.state >= State.LINGER:
+            return
+        if not self.transport.is_closing() and self.transport.can_write_eof():
+            self.transport.write_eof()
+            self.resume(Pause.BODY | Pause.BACKLOG)
+            self._enter_linger()
+        else:
+            self.finish_writing()
+
+    def finish_writing(self) -> None:
+        """Close when what is written was sent; a client that never reads it is cut off by the timer."""
+        if self.transport.get_write_buffer_size():
+            self._enter_linger()
+        else:
+            self.state = State.CLOSED
+        self.transport.close()
+
+    def close(self) -> None:
+        """Close unless that is under way."""
+        if self.state < State.LINGER:
+            self.finish_writing()
+
+    def _enter_linger(self) -> None:
+        self.state = State.LINGER
+        self.since = time.monotonic()
+        self._unsent_bytes = self.transport.get_write_buffer_size()
+        self.arm(ClientSocket.next_deadline(self))
+
+    def _check_linger(self, now: float) -> None:
+        unsent = self.transport.get_write_buffer_size()
+        if unsent == 0 or unsent >= self._unsent_bytes:
+            self.state = State.CLOSED
+            self.transport.abort()
+        else:  # it reads, slowly
+            self.since, self._unsent_bytes = now, unsent
+            self.arm(ClientSocket.next_deadline(self))
