@@ -1,0 +1,13 @@
+"""The edge: every request of a client arrives here.
+
+pipeline  admit → route → pick → relay → record: read this first
+routes    (pure) host → revision by exact weight; an immutable table
+pick      (pure) ready pod with the fewest requests in flight, or "through the activator"
+watch     keeps table and endpoints current by swapping immutable snapshots
+wakes     the last requests that met a revision without a ready pod
+metrics   Prometheus counters
+
+A request flows client → wire → pipeline → wire → queueproxy or activator. Access to the Kubernetes API: get, list,
+watch of routes (serving.knative.dev), podautoscalers (autoscaling.internal.knative.dev) and endpointslices
+(discovery.k8s.io).
+"""

@@ -1,0 +1,37 @@
+"""The settings of the gateway."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tidegate.contracts import names
+from tidegate.process.settings import setting
+
+
+@dataclass(frozen=True)
+class Config:
+    """The edge: every request of a client arrives here."""
+
+    pod_ip: str = setting("address of this pod", default="127.0.0.1", env="POD_IP")
+    system_namespace: str = setting("where Tidegate itself runs", default=names.SYSTEM_NAMESPACE, env="POD_NAMESPACE")
+    listen: str = setting("host:port for clients; empty: the pod's address", default="", env="TIDEGATE_GATEWAY_LISTEN")
+    admin_port: int = setting("port for health, wakes and settings", default=names.ADMIN_PORT)
+    metrics_port: int = setting("port for Prometheus", default=names.METRICS_PORT)
+    trust_forwarded: bool = setting("believe X-Forwarded-* and Forwarded from clients", default=False)
+    connect_timeout_s: float = setting("one connect to a pod or activator", default=1.0)
+    activator_wait_s: float = setting("how long a request waits for an activator to come back", default=10.0)
+    activator_wait_limit: int = setting("requests that may wait for an activator", default=5000)
+    drain_quiet_s: float = setting("seconds from SIGTERM until listening ends", default=0.5)
+    drain_timeout_s: float = setting("seconds until requests in flight are cut off at the end", default=55.0)
+    log_level: str = setting("debug, info, warning or error", default="info")
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot work before a port is bound."""
+        if self.listen and not self.listen.rpartition(":")[2].isdigit():
+            raise ValueError(f"TIDEGATE_GATEWAY_LISTEN is {self.listen!r}: write host:port")
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Where clients are listened for."""
+        host, _, port = self.listen.rpartition(":")
+        return (host.strip("[]"), int(port)) if host else (self.pod_ip, names.SERVING_PORT)

@@ -1,0 +1,43 @@
+"""Pod or activator? Where one request of a revision goes.
+
+Pure. In mode Serve it goes to the ready pod with the fewest requests in flight that has room; when there is none, and
+in mode Proxy, through an activator, which holds it. With no activator left, a ready pod is better than an error.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from tidegate.contracts.decision import ServingMode
+from tidegate.wire.balance import Address, Balancer
+
+
+@dataclass(slots=True)
+class Backend:
+    """What the gateway knows of one revision: the autoscaler's serving mode and the ready pods."""
+
+    mode: ServingMode = ServingMode.PROXY
+    pods: Balancer = field(default_factory=Balancer)
+
+    @property
+    def is_cold(self) -> bool:
+        """Whether no pod is ready."""
+        return not self.pods.addresses
+
+
+class Pick(NamedTuple):
+    """Where a request goes; `group` is where it is counted."""
+
+    address: Address
+    group: Balancer
+
+
+def pick(backend: Backend, activators: Balancer, now: float) -> Pick | None:
+    """Count the request on a pod or an activator and return which; None when neither can take it."""
+    first, second = (backend.pods, activators) if backend.mode is ServingMode.SERVE else (activators, backend.pods)
+    for group in (first, second):
+        address = group.take(now)
+        if address is not None:
+            return Pick(address, group)
+    return None

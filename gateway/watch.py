@@ -1,0 +1,126 @@
+"""Keeps the routing table, the revisions' modes and the endpoints current.
+
+The table is an immutable mapping that is swapped whole; of a change only the Route concerned is read again. Changes
+that arrive in one turn of the loop are put into one new table. It decides nothing about requests.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from gateway import routes
+from gateway.pick import Backend
+from tidegate.contracts import names
+from tidegate.contracts.decision import ServingMode
+from tidegate.kube import endpoints, resources
+from tidegate.kube.api import Api, Object, labels_of, name_of, namespace_of
+from tidegate.kube.cache import Cache
+from tidegate.process import tasks
+from tidegate.wire.balance import Balancer
+
+
+class Watch:
+    """The caches of this process, and what the pipeline reads of them."""
+
+    def __init__(self, api: Api, system_namespace: str) -> None:
+        self.table: routes.Table = {}
+        self.activators = Balancer()
+        # Set by __main__: called when a pod or an activator may have become available.
+        self.on_endpoints: Callable[[], None] = lambda: None
+        self._backends: dict[routes.Key, Backend] = {}
+        self._hosted: dict[routes.Key, routes.HostedRoute] = {}
+        self._is_rebuild_planned = False
+        self._routes = Cache(api, resources.ROUTES)
+        self._autoscalers = Cache(api, resources.POD_AUTOSCALERS)
+        self._slices = Cache(
+            api, resources.ENDPOINT_SLICES, labels=names.REVISION_LABEL, indexers={"revision": _revision_index}
+        )
+        self._activator_slices = Cache(
+            api,
+            resources.ENDPOINT_SLICES,
+            system_namespace,
+            labels=f"{names.SERVICE_NAME_LABEL}={names.ACTIVATOR_SERVICE}",
+        )
+        self._routes.on_change(self._route_changed)
+        self._autoscalers.on_change(self._autoscaler_changed)
+        self._slices.on_change(self._slice_changed)
+        self._activator_slices.on_change(self._activators_changed)
+
+    @property
+    def is_synced(self) -> bool:
+        """Whether everything has been listed once: before, a host might wrongly be called unknown."""
+        return all(cache.is_synced for cache in self._caches()) and not self._is_rebuild_planned
+
+    async def wait_synced(self, timeout_s: float) -> None:
+        """Return once everything has been listed; raises TimeoutError."""
+        async with asyncio.timeout(timeout_s):
+            for cache in self._caches():
+                await cache.wait_synced(timeout_s)
+            await asyncio.sleep(0)  # the table is rebuilt in the turn after the last Route
+
+    def start(self) -> list[asyncio.Task[None]]:
+        """Run all caches; returns their tasks."""
+        return [tasks.spawn(cache.run(), f"watch {cache.resource.plural}") for cache in self._caches()]
+
+    def backend(self, key: routes.Key) -> Backend:
+        """Return what is known of a revision (it may be nothing yet: no pods, mode Proxy)."""
+        backend = self._backends.get(key)
+        if backend is None:
+            backend = self._backends[key] = Backend()
+        return backend
+
+    def _caches(self) -> tuple[Cache, ...]:
+        return self._routes, self._autoscalers, self._slices, self._activator_slices
+
+    def _route_changed(self, _kind: str, old: Object | None, new: Object | None) -> None:
+        route = new or old
+        assert route is not None
+        key = (namespace_of(route), name_of(route))
+        if new is None:
+            self._hosted.pop(key, None)
+        else:
+            self._hosted[key] = routes.read_route(new, self._hosted.get(key))
+        if not self._is_rebuild_planned:
+            self._is_rebuild_planned = True
+            asyncio.get_running_loop().call_soon(self._rebuild)
+
+    def _rebuild(self) -> None:
+        self._is_rebuild_planned = False
+        self.table = routes.build_table(self._hosted.values())
+
+    def _autoscaler_changed(self, _kind: str, old: Object | None, new: Object | None) -> None:
+        if new is None:
+            assert old is not None
+            key = (namespace_of(old), name_of(old))
+            backend = self.backend(key)
+            backend.mode, backend.pods.limit = ServingMode.PROXY, 0
+            self._forget_when_gone(key)
+            return
+        backend = self.backend((namespace_of(new), name_of(new)))
+        backend.pods.limit = int((new.get("spec") or {}).get("containerConcurrency") or 0)
+        is_serving = (new.get("status") or {}).get("servingMode") == ServingMode.SERVE
+        backend.mode = ServingMode.SERVE if is_serving else ServingMode.PROXY
+
+    def _slice_changed(self, _kind: str, old: Object | None, new: Object | None) -> None:
+        for index in {text for obj in (old, new) if obj is not None for text in _revision_index(obj)}:
+            namespace, _, name = index.partition("/")
+            found = endpoints.read(self._slices.by_index("revision", index))
+            self.backend((namespace, name)).pods.replace(found.ready)
+            self._forget_when_gone((namespace, name))
+        self.on_endpoints()
+
+    def _forget_when_gone(self, key: routes.Key) -> None:
+        # Caches of two kinds are not in step: only a revision that both have dropped is gone.
+        namespace, name = key
+        if self._autoscalers.get(name, namespace) is None and not self._backends[key].pods.addresses:
+            del self._backends[key]
+
+    def _activators_changed(self, _kind: str, _old: Object | None, _new: Object | None) -> None:
+        self.activators.replace(endpoints.read(self._activator_slices.objects.values()).ready)
+        self.on_endpoints()
+
+
+def _revision_index(obj: Object) -> list[str]:
+    revision = labels_of(obj).get(names.REVISION_LABEL)
+    return [f"{namespace_of(obj)}/{revision}"] if revision else []
