@@ -1,7 +1,7 @@
 """Structural schemas of CustomResourceDefinitions applied to objects: defaulting, pruning, unknown fields. Pure.
 
 Validation is in `schema_validation` and offered here too. Functions return a new object where something changed and
-share the rest with the input, which they never change. CEL rules (`x-kubernetes-validations`) are stored, not evaluated.
+share the rest with the input, which they never change. CEL rules (`x-kubernetes-validations`) are kept, not evaluated.
 """
 
 from __future__ import annotations
