@@ -53,6 +53,10 @@ class Conditions:
         """Return a condition; one that was never set reads as Unknown."""
         return self._by_type.get(kind) or {"type": kind, "status": UNKNOWN}
 
+    def before(self, kind: str) -> Condition:
+        """Return a condition as it was when this reconcile began."""
+        return self._before.get(kind) or {"type": kind, "status": UNKNOWN}
+
     def is_true(self, kind: str) -> bool:
         """Whether the condition is True."""
         return bool(self.get(kind)["status"] == TRUE)

@@ -1,0 +1,10 @@
+"""What the API server asks before it stores an object: defaulting and validation, pure.
+
+review         AdmissionReview in, AdmissionReview out; which rules apply to which kind
+defaults       what an author left unsaid
+metadata       names, annotations and labels of the object itself
+revision_spec  the pod-level part of a Revision's spec
+containers     one container
+probes         its probes
+traffic        the traffic block
+"""

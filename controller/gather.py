@@ -1,0 +1,115 @@
+"""From a key to what should happen: collects what its reconciler may look at, and asks it.
+
+No I/O: everything comes from the objects as last seen.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from controller import objects, triggers
+from controller.cluster_config import ClusterConfig
+from controller.objects import Objects
+from controller.reconcile import configuration, revision, route, service
+from controller.reconcile.outcome import Object, Outcome
+from controller.triggers import Key
+from tidegate.contracts import names, traffic
+from tidegate.kube import resources
+
+
+@dataclass
+class World:
+    """All that reconcilers are given. `refused` holds, by key, the generation and message of a refused child."""
+
+    known: Objects
+    config: ClusterConfig
+    refused: dict[Key, tuple[int, str]] = field(default_factory=dict)
+
+
+def target(world: World, key: Key) -> Object | None:
+    """Return the object that a key names."""
+    return world.known.get(triggers.RESOURCE_OF[key.kind], key.namespace, key.name)
+
+
+def decide(world: World, key: Key, now_unix: float) -> Outcome:
+    """Return what one key needs; nothing when its object is gone or going (owner collection does the rest)."""
+    obj = target(world, key)
+    if key.kind == triggers.ROUTE:
+        return route.reconcile(_route(world, key, obj), world.config.network, now_unix)
+    if obj is None or obj["metadata"].get("deletionTimestamp"):
+        return Outcome()
+    if key.kind == triggers.SERVICE:
+        return service.reconcile(_service(world, key, obj), now_unix)
+    if key.kind == triggers.CONFIGURATION:
+        return configuration.reconcile(_configuration(world, key, obj), world.config.retention, now_unix)
+    return revision.reconcile(_revision(world, key, obj), world.config, now_unix)
+
+
+def _service(world: World, key: Key, obj: Object) -> service.Observed:
+    known = world.known
+    template = obj["spec"].get("template") or {}
+    named = (template.get("metadata") or {}).get("name")
+    return service.Observed(
+        obj,
+        known.get(resources.CONFIGURATIONS, key.namespace, key.name),
+        known.get(resources.ROUTES, key.namespace, key.name),
+        known.get(resources.REVISIONS, key.namespace, named) if named else None,
+    )
+
+
+def _configuration(world: World, key: Key, obj: Object) -> configuration.Observed:
+    known = world.known
+    return configuration.Observed(
+        obj,
+        known.find(resources.REVISIONS, objects.BY_CONFIGURATION, key.namespace, key.name),
+        known.get(resources.REVISIONS, key.namespace, configuration.revision_name(obj)),
+        _refusal(world, key, obj),
+    )
+
+
+def _revision(world: World, key: Key, obj: Object) -> revision.Observed:
+    known = world.known
+    return revision.Observed(
+        obj,
+        known.get(resources.DEPLOYMENTS, key.namespace, names.deployment_name(key.name)),
+        known.get(resources.POD_AUTOSCALERS, key.namespace, key.name),
+        known.get(resources.SERVICES, key.namespace, names.private_service_name(key.name)),
+        known.find(resources.PODS, objects.BY_REVISION, key.namespace, key.name),
+        _refusal(world, key, obj),
+    )
+
+
+def _route(world: World, key: Key, obj: Object | None) -> route.Observed:
+    known = world.known
+    marked = [
+        *known.find(resources.REVISIONS, objects.BY_ROUTE, key.namespace, key.name),
+        *known.find(resources.CONFIGURATIONS, objects.BY_ROUTE, key.namespace, key.name),
+    ]
+    return route.Observed(key.name, obj, _lookup(known, key.namespace, obj), marked)
+
+
+def _lookup(known: Objects, namespace: str, obj: Object | None) -> traffic.Lookup:
+    targets = objects.index_keys(objects.BY_TARGET, obj)
+    configurations = {
+        name: found for name in targets if (found := known.get(resources.CONFIGURATIONS, namespace, name)) is not None
+    }
+    wanted = set(targets)
+    for found in configurations.values():
+        status = found.get("status") or {}
+        wanted |= {
+            status.get(field_name, "") for field_name in ("latestCreatedRevisionName", "latestReadyRevisionName")
+        }
+    revisions = {
+        name: found for name in wanted if (found := known.get(resources.REVISIONS, namespace, name)) is not None
+    }
+    for found in revisions.values():
+        owner = (found["metadata"].get("labels") or {}).get(names.CONFIGURATION_LABEL, "")
+        holder = known.get(resources.CONFIGURATIONS, namespace, owner)
+        if holder is not None:
+            configurations.setdefault(owner, holder)
+    return traffic.Lookup(configurations, revisions)
+
+
+def _refusal(world: World, key: Key, obj: Object) -> str:
+    generation, message = world.refused.get(key, (-1, ""))
+    return message if generation == obj["metadata"].get("generation", 0) else ""

@@ -1,0 +1,113 @@
+"""The only kopf file: watches, each handing what it sees to the worker and nothing else.
+
+kopf keeps the streams alive; it stores nothing on objects (no finalizers, no annotations) and posts no events.
+Handlers decide nothing: a missed or repeated event costs at most a look at an object that needs nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import kopf
+
+from controller.objects import WATCHED
+from controller.worker import Worker
+from tidegate.contracts import names
+from tidegate.kube import resources
+from tidegate.kube.api import Object, Resource
+from tidegate.kube.connect import Connection
+
+CONNECT_TIMEOUT_S = 5.0
+REQUEST_TIMEOUT_S = 30.0
+OnConfig = Callable[[], None]
+
+_OURS = f"{names.REVISION_LABEL}"
+_SELECTED_BY_LABEL = (resources.DEPLOYMENTS, resources.SERVICES, resources.PODS)
+
+
+def registry(worker: Worker, connection: Connection, config_changed: OnConfig) -> kopf.OperatorRegistry:
+    """Return kopf's registry with a handler per watched kind; `config_changed` is called when a ConfigMap changes."""
+    made = kopf.OperatorRegistry()
+
+    @kopf.on.login(registry=made)
+    def login(**_: Any) -> kopf.ConnectionInfo:
+        return connection_info(connection)
+
+    for resource in WATCHED:
+        _watch(made, resource, worker, config_changed)
+    return made
+
+
+def settings(system_namespace: str) -> kopf.OperatorSettings:
+    """Return kopf's settings: quiet, stateless, and watching only what is ours among pods, Deployments and Services."""
+    made = kopf.OperatorSettings()
+    made.posting.enabled = False
+    made.networking.connect_timeout = CONNECT_TIMEOUT_S
+    made.networking.request_timeout = REQUEST_TIMEOUT_S
+    made.watching.connect_timeout = CONNECT_TIMEOUT_S
+    made.queueing.idle_timeout = 1.0
+    made.process.ultimate_exiting_timeout = None
+    for resource in _SELECTED_BY_LABEL:
+        made.watching.label_selectors[_selector(resource)] = _OURS
+    made.watching.field_selectors[_selector(resources.CONFIG_MAPS)] = f"metadata.namespace={system_namespace}"
+    return made
+
+
+async def run(
+    worker: Worker, connection: Connection, system_namespace: str, config_changed: OnConfig, stopping: asyncio.Event
+) -> None:
+    """Run kopf until `stopping` is set (kopf takes the process's signals and then ends by itself)."""
+    logging.getLogger("kopf").setLevel(logging.WARNING)
+    await kopf.operator(
+        registry=registry(worker, connection, config_changed),
+        settings=settings(system_namespace),
+        standalone=True,
+        clusterwide=True,
+        stop_flag=stopping,
+    )
+
+
+def connection_info(connection: Connection) -> kopf.ConnectionInfo:
+    """Return our connection in kopf's terms."""
+    return kopf.ConnectionInfo(
+        server=connection.server,
+        ca_data=_encoded(connection.ca_pem),
+        insecure=not connection.verify,
+        token=connection.token or None,
+        certificate_data=_encoded(connection.client_cert_pem),
+        private_key_data=_encoded(connection.client_key_pem),
+        default_namespace=connection.namespace,
+    )
+
+
+def _watch(made: kopf.OperatorRegistry, resource: Resource, worker: Worker, config_changed: OnConfig) -> None:
+    @kopf.on.event(
+        group=resource.group, version=resource.version, plural=resource.plural, registry=made, id=resource.plural
+    )
+    async def on_event(event: Any, **_: Any) -> None:
+        obj: Object = event["object"]
+        if event["type"] == "DELETED":
+            worker.forget(resource, obj["metadata"].get("namespace", ""), obj["metadata"]["name"])
+        else:
+            worker.see(resource, obj)
+        if resource is resources.CONFIG_MAPS:
+            config_changed()
+
+
+def _selector(resource: Resource) -> Any:
+    return lambda found: (
+        (found.group, found.version, found.plural)
+        == (
+            resource.group,
+            resource.version,
+            resource.plural,
+        )
+    )
+
+
+def _encoded(pem: str) -> str | None:
+    return base64.b64encode(pem.encode()).decode() if pem else None

@@ -1,0 +1,200 @@
+"""Revision → Deployment + PodAutoscaler + private Service, and how it is.
+
+The Deployment is created with the initial scale; from then on its replicas belong to the autoscaler and are in nothing
+that is applied here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from controller.cluster_config import ClusterConfig
+from controller.reconcile import metadata, revision_pod, revision_status
+from controller.reconcile.outcome import Action, Apply, Create, Object, Outcome
+from tidegate.contracts import autoscaling, conditions, durations, names, serving
+from tidegate.contracts.conditions import Conditions
+
+_NOT_FOR_PODS = frozenset(
+    {
+        names.ROUTES_ANNOTATION,
+        names.ROUTING_STATE_MODIFIED_ANNOTATION,
+        names.SERVING + "no-gc",
+        names.SERVING + "lastPinned",
+        metadata.LAST_APPLIED_ANNOTATION,
+    }
+)
+PROGRESS_DEADLINE_ANNOTATION = names.SERVING + "progress-deadline"
+SCALING_API_VERSION = "autoscaling.internal.knative.dev/v1alpha1"
+CLASS_ANNOTATION = names.AUTOSCALING + "class"
+
+
+@dataclass(frozen=True)
+class Observed:
+    """A Revision, its children by name, and its pods. `refused` says why its Deployment was refused, if it was."""
+
+    revision: Object
+    deployment: Object | None = None
+    pod_autoscaler: Object | None = None
+    private_service: Object | None = None
+    pods: Sequence[Object] = field(default_factory=tuple)
+    refused: str = ""
+
+
+def reconcile(observed: Observed, config: ClusterConfig, now_unix: float) -> Outcome:
+    """Return what one Revision needs."""
+    revision = observed.revision
+    state = Conditions(conditions.REVISION, revision, now_unix)
+    status = dict(revision.get("status") or {})
+    actions: list[Action] = []
+    if not _mark_foreign(observed, state):
+        actions = _children(observed, config)
+        health = revision_status.Health(
+            observed.deployment,
+            observed.pod_autoscaler,
+            observed.pods,
+            observed.refused,
+            config.deployment.is_always_schedulable,
+        )
+        revision_status.judge(state, health)
+    _count_replicas(observed.pod_autoscaler, status)
+    spec = revision["spec"]
+    status["containerStatuses"] = _container_statuses(spec.get("containers"))
+    if spec.get("initContainers"):
+        status["initContainerStatuses"] = _container_statuses(spec["initContainers"])
+    status |= {"observedGeneration": revision["metadata"].get("generation", 0), "conditions": state.finish()}
+    return Outcome(tuple(actions), status)
+
+
+def deployment(revision: Object, config: ClusterConfig) -> Object:
+    """Return the Deployment of a revision, without replicas."""
+    labels = child_labels(revision)
+    annotations = {
+        key: value
+        for key, value in metadata.own_annotations(revision, without=_NOT_FOR_PODS).items()
+        if not key.startswith(names.AUTOSCALING)
+    }
+    name = names.deployment_name(revision["metadata"]["name"])
+    head = metadata.child(revision, "apps/v1", "Deployment", name, labels=labels, annotations=annotations)
+    spec = {
+        "selector": {"matchLabels": {names.REVISION_UID_LABEL: revision["metadata"]["uid"]}},
+        "revisionHistoryLimit": 0,
+        "progressDeadlineSeconds": _progress_deadline_s(revision, config),
+        "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0}},
+        "template": {
+            "metadata": {"labels": labels, "annotations": annotations},
+            "spec": revision_pod.pod_spec(revision, config),
+        },
+    }
+    return metadata.stamped(head | {"spec": spec})
+
+
+def pod_autoscaler(revision: Object, config: ClusterConfig, reachability: str) -> Object:
+    """Return the PodAutoscaler of a revision."""
+    annotations = metadata.own_annotations(revision, without=_NOT_FOR_PODS)
+    annotations.setdefault(CLASS_ANNOTATION, autoscaling.class_of(annotations, config.autoscaler))
+    name = revision["metadata"]["name"]
+    head = metadata.child(
+        revision, SCALING_API_VERSION, "PodAutoscaler", name, labels=child_labels(revision), annotations=annotations
+    )
+    typed = serving.revision_spec(revision["spec"])
+    target = {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "name": names.deployment_name(revision["metadata"]["name"]),
+    }
+    spec = {
+        "scaleTargetRef": target,
+        "containerConcurrency": typed.concurrency,
+        "protocolType": typed.protocol,
+        "reachability": reachability,
+    }
+    return metadata.stamped(head | {"spec": spec})
+
+
+def private_service(revision: Object) -> Object:
+    """Return the Service whose EndpointSlices list the revision's pods; headless, since nobody calls it by address."""
+    name = names.private_service_name(revision["metadata"]["name"])
+    head = metadata.child(revision, "v1", "Service", name, labels=child_labels(revision), annotations={})
+    port = {"name": "http", "port": 80, "protocol": "TCP", "targetPort": names.SERVING_PORT}
+    spec = {
+        "clusterIP": "None",
+        "selector": {names.REVISION_UID_LABEL: revision["metadata"]["uid"]},
+        "ports": [port],
+    }
+    return metadata.stamped(head | {"spec": spec})
+
+
+def child_labels(revision: Object) -> dict[str, str]:
+    """Return the labels of everything that is made of a revision."""
+    own = metadata.own_labels(revision)
+    for key in (names.ROUTE_LABEL, names.ROUTING_STATE_LABEL):
+        own.pop(key, None)
+    own |= {names.REVISION_LABEL: revision["metadata"]["name"], names.REVISION_UID_LABEL: revision["metadata"]["uid"]}
+    return {"app": revision["metadata"]["name"]} | own
+
+
+def reachability(revision: Object, deployed: Object | None) -> str:
+    """Return how routes see a revision: an unreachable one needs no minimum scale and may drop to zero at once."""
+    if deployed is not None and revision_status.is_failing(revision) and revision_status.is_without_pods(deployed):
+        return autoscaling.Reachability.UNREACHABLE.value
+    state = metadata.own_labels(revision).get(names.ROUTING_STATE_LABEL, "")
+    known = {
+        serving.ROUTING_ACTIVE: autoscaling.Reachability.REACHABLE.value,
+        serving.ROUTING_RESERVE: autoscaling.Reachability.UNREACHABLE.value,
+    }
+    return known.get(state, autoscaling.Reachability.UNKNOWN.value)
+
+
+def _children(observed: Observed, config: ClusterConfig) -> list[Action]:
+    revision = observed.revision
+    actions: list[Action] = []
+    wanted = deployment(revision, config)
+    if observed.deployment is None:
+        annotations = metadata.own_annotations(revision)
+        scale = autoscaling.resolve_spec(annotations, config=config.autoscaler).initial_scale
+        actions.append(Create(wanted | {"spec": wanted["spec"] | {"replicas": scale}}))
+    elif metadata.needs_apply(observed.deployment, wanted):
+        actions.append(Apply(wanted))
+    scaler = pod_autoscaler(revision, config, reachability(revision, observed.deployment))
+    for existing, desired in (
+        (observed.pod_autoscaler, scaler),
+        (observed.private_service, private_service(revision)),
+    ):
+        if metadata.needs_apply(existing, desired):
+            actions.append(Apply(desired))
+    return actions
+
+
+def _mark_foreign(observed: Observed, state: Conditions) -> bool:
+    children = (
+        ("Deployment", observed.deployment, revision_status.RESOURCES),
+        ("PodAutoscaler", observed.pod_autoscaler, revision_status.RESOURCES),
+        ("Service", observed.private_service, revision_status.ACTIVE),
+    )
+    for kind, child, condition in children:
+        if child is not None and metadata.is_foreign(child, observed.revision):
+            state.mark_false(condition, "NotOwned", metadata.not_owned(kind, child["metadata"]["name"]))
+            return True
+    return False
+
+
+def _progress_deadline_s(revision: Object, config: ClusterConfig) -> int:
+    text = metadata.own_annotations(revision).get(PROGRESS_DEADLINE_ANNOTATION, "")
+    try:
+        return int(durations.parse_duration(text)) or config.deployment.progress_deadline_s
+    except ValueError:
+        return config.deployment.progress_deadline_s
+
+
+def _count_replicas(scaler: Object | None, status: Object) -> None:
+    scaled = (scaler or {}).get("status") or {}
+    for source, field_name in (("actualScale", "actualReplicas"), ("desiredScale", "desiredReplicas")):
+        value = scaled.get(source)
+        if isinstance(value, int) and value >= 0:
+            status[field_name] = value
+
+
+def _container_statuses(containers: Sequence[Object] | None) -> list[Object]:
+    # Tags are not resolved to digests yet, so there is nothing to record but the names.
+    return [{"name": container.get("name", "")} for container in containers or []]

@@ -1,0 +1,206 @@
+"""The pod of a revision: the author's containers, prepared, and queue-proxy in front of the serving one.
+
+The author's readiness probe moves into queue-proxy, which asks the app many times a second while it starts; the
+kubelet asks queue-proxy. Ports that equal the serving port are left out of what queue-proxy is told, so that a
+node that maps ports needs to change `USER_PORT` only.
+"""
+
+from __future__ import annotations
+
+import copy
+
+import msgspec
+
+from controller.cluster_config import ClusterConfig
+from controller.reconcile.outcome import Object
+from tidegate.contracts import names, report, serving
+from tidegate.contracts.serving import RevisionSpec
+
+_NOT_OF_A_POD = frozenset(
+    {"containerConcurrency", "timeoutSeconds", "responseStartTimeoutSeconds", "idleTimeoutSeconds", "containers"}
+)
+SIDECAR_ANNOTATION = "queue.sidecar.serving.knative.dev/"
+FULL_DUPLEX_ANNOTATION = "features.knative.dev/http-full-duplex"
+USER_PORT_NAME = "user-port"
+QUEUE_PROBE_PERIOD_S = 1
+QUEUE_PROBE_TIMEOUT_S = 5
+"""Queue-proxy holds a readiness probe up to a second while the app starts; the kubelet must not give up before."""
+
+
+def pod_spec(revision: Object, config: ClusterConfig) -> Object:
+    """Return the spec of a revision's pods."""
+    spec = revision["spec"]
+    typed = serving.revision_spec(spec)
+    containers = [
+        _user_container(container, revision, typed, is_serving=index == typed.serving_container)
+        for index, container in enumerate(spec.get("containers") or [])
+    ]
+    pod = {key: copy.deepcopy(value) for key, value in spec.items() if key not in _NOT_OF_A_POD}
+    pod["containers"] = [*containers, queue_container(revision, typed, config)]
+    if typed.timeout_s:
+        pod["terminationGracePeriodSeconds"] = typed.timeout_s
+    if "affinity" not in pod and config.deployment.affinity != "none":
+        pod["affinity"] = _spread(revision["metadata"]["name"])
+    return pod
+
+
+def _user_container(container: Object, revision: Object, spec: RevisionSpec, *, is_serving: bool) -> Object:
+    made: Object = copy.deepcopy(container)
+    added = _identity_env(revision)
+    if is_serving:
+        made["ports"] = [{"name": USER_PORT_NAME, "containerPort": spec.port, "protocol": "TCP"}]
+        added.insert(0, {"name": "PORT", "value": str(spec.port)})
+        _prepare_probes(made, spec.port)
+    made["env"] = [*(made.get("env") or []), *added]
+    made["lifecycle"] = {"preStop": {"httpGet": {"port": names.ADMIN_PORT, "path": "/wait-for-drain"}}}
+    made.setdefault("terminationMessagePolicy", "FallbackToLogsOnError")
+    return made
+
+
+def _identity_env(revision: Object) -> list[Object]:
+    labels = revision["metadata"].get("labels") or {}
+    return [
+        {"name": "K_REVISION", "value": revision["metadata"]["name"]},
+        {"name": "K_CONFIGURATION", "value": labels.get(names.CONFIGURATION_LABEL, "")},
+        {"name": "K_SERVICE", "value": labels.get(names.SERVICE_LABEL, "")},
+    ]
+
+
+def _prepare_probes(container: Object, port: int) -> None:
+    # Only an exec probe can look inside the container; all others are queue-proxy's.
+    readiness = container.get("readinessProbe")
+    if readiness is not None and not readiness.get("exec"):
+        del container["readinessProbe"]
+    for handler in ("httpGet", "tcpSocket"):
+        target = (container.get("livenessProbe") or {}).get(handler)
+        if target is not None:
+            target["port"] = port
+        target = (container.get("startupProbe") or {}).get(handler)
+        if target is not None and target.get("port") in (None, 0, "", USER_PORT_NAME, "http1", "h2c"):
+            target["port"] = port
+
+
+def queue_container(revision: Object, spec: RevisionSpec, config: ClusterConfig) -> Object:
+    """Return the queue-proxy container."""
+    readiness = _serving_readiness(revision, spec)
+    annotations = revision["metadata"].get("annotations") or {}
+    container: Object = {
+        "name": names.QUEUE_CONTAINER,
+        "image": config.deployment.sidecar_image,
+        "ports": [
+            {"name": "queueadm-port", "containerPort": names.ADMIN_PORT, "protocol": "TCP"},
+            {"name": "http-usermetric", "containerPort": names.QUEUEPROXY_METRICS_PORT, "protocol": "TCP"},
+            {"name": "queue-port", "containerPort": names.SERVING_PORT, "protocol": "TCP"},
+        ],
+        "env": _queue_env(revision, spec, readiness, config),
+        "readinessProbe": _queue_readiness(readiness),
+        "securityContext": {
+            "runAsNonRoot": True,
+            "readOnlyRootFilesystem": True,
+            "allowPrivilegeEscalation": False,
+            "capabilities": {"drop": ["ALL"]},
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+    }
+    if resources := _queue_resources(annotations, config):
+        container["resources"] = resources
+    return container
+
+
+def _queue_env(revision: Object, spec: RevisionSpec, readiness: Object, config: ClusterConfig) -> list[Object]:
+    metadata = revision["metadata"]
+    labels = metadata.get("labels") or {}
+    annotations = metadata.get("annotations") or {}
+    namespace, name = metadata["namespace"], metadata["name"]
+    values = {
+        "SERVING_NAMESPACE": namespace,
+        "SERVING_SERVICE": labels.get(names.SERVICE_LABEL, ""),
+        "SERVING_CONFIGURATION": labels.get(names.CONFIGURATION_LABEL, ""),
+        "SERVING_REVISION": name,
+        "SYSTEM_NAMESPACE": names.SYSTEM_NAMESPACE,
+        "QUEUE_SERVING_PORT": str(names.SERVING_PORT),
+        "USER_PORT": str(spec.port),
+        "USER_PROTOCOL": spec.protocol,
+        "CONTAINER_CONCURRENCY": str(spec.concurrency),
+        "REVISION_TIMEOUT_SECONDS": str(spec.timeout_s),
+        "REVISION_RESPONSE_START_TIMEOUT_SECONDS": str(spec.response_start_timeout_s),
+        "REVISION_IDLE_TIMEOUT_SECONDS": str(spec.idle_timeout_s),
+        "SERVING_READINESS_PROBE": msgspec.json.encode(readiness, order="deterministic").decode(),
+        "ENABLE_HTTP_FULL_DUPLEX": str(annotations.get(FULL_DUPLEX_ANNOTATION, "").lower() == "enabled").lower(),
+        "AUTOSCALER_ADDRESS": config.autoscaler_address,
+        "REPORT_TOKEN": report.token(config.report_key, namespace, name) if config.report_key else "",
+    }
+    from_pod = {
+        "SERVING_POD": "metadata.name",
+        "SERVING_POD_IP": "status.podIP",
+        "POD_IP": "status.podIP",
+        "HOST_IP": "status.hostIP",
+    }
+    env = [{"name": key, "valueFrom": {"fieldRef": {"fieldPath": path}}} for key, path in from_pod.items()]
+    return env + [{"name": key, "value": value} for key, value in values.items()]
+
+
+def _serving_readiness(revision: Object, spec: RevisionSpec) -> Object:
+    """Return what queue-proxy must ask the app: the author's probe, aimed at loopback."""
+    containers = revision["spec"].get("containers") or [{}]
+    probe: Object = copy.deepcopy(containers[spec.serving_container].get("readinessProbe") or {})
+    if not any(probe.get(handler) is not None for handler in ("httpGet", "tcpSocket", "grpc", "exec")):
+        probe["tcpSocket"] = {}
+    if "exec" in probe:
+        # The kubelet runs the command itself; queue-proxy adds that the port accepts.
+        del probe["exec"]
+        probe["tcpSocket"] = {}
+    probe.setdefault("successThreshold", 1)
+    for handler in ("httpGet", "tcpSocket"):
+        if probe.get(handler) is not None:
+            probe[handler] = _aimed(probe[handler], spec.port)
+    if probe.get("httpGet") is not None:
+        probe["httpGet"].setdefault("path", "/")
+        probe["httpGet"].setdefault("scheme", "HTTP")
+    return probe
+
+
+def _aimed(handler: Object, user_port: int) -> Object:
+    aimed: Object = {key: value for key, value in handler.items() if key not in ("port", "host")} | {
+        "host": "127.0.0.1"
+    }
+    port = handler.get("port")
+    if isinstance(port, int) and port not in (0, user_port):
+        aimed["port"] = port
+    return aimed
+
+
+def _queue_readiness(readiness: Object) -> Object:
+    probe = {key: value for key, value in readiness.items() if key not in ("httpGet", "tcpSocket", "grpc", "exec")}
+    if not probe.get("periodSeconds"):
+        probe |= {"periodSeconds": QUEUE_PROBE_PERIOD_S, "timeoutSeconds": QUEUE_PROBE_TIMEOUT_S}
+        probe.setdefault("failureThreshold", 3)
+    probe["httpGet"] = {
+        "path": "/",
+        "port": names.SERVING_PORT,
+        "scheme": "HTTP",
+        "httpHeaders": [{"name": "K-Network-Probe", "value": "queue"}],
+    }
+    return probe
+
+
+def _queue_resources(annotations: dict[str, str], config: ClusterConfig) -> Object:
+    requests, limits = dict(config.deployment.sidecar_requests), dict(config.deployment.sidecar_limits)
+    for resource in ("cpu", "memory", "ephemeral-storage"):
+        for kind, values in (("request", requests), ("limit", limits)):
+            text = annotations.get(f"{SIDECAR_ANNOTATION}{resource}-resource-{kind}")
+            if text:
+                values[resource] = text
+    return ({"requests": requests} if requests else {}) | ({"limits": limits} if limits else {})
+
+
+def _spread(revision: str) -> Object:
+    term = {
+        "topologyKey": "kubernetes.io/hostname",
+        "labelSelector": {"matchLabels": {names.REVISION_LABEL: revision}},
+    }
+    return {
+        "podAntiAffinity": {
+            "preferredDuringSchedulingIgnoredDuringExecution": [{"weight": 100, "podAffinityTerm": term}]
+        }
+    }

@@ -1,0 +1,144 @@
+"""Works the queue: bounded concurrency, one run per key at a time, a failing key backs off alone.
+
+Read this first: `see`/`forget` mark whom a change concerns, `_reconcile` gathers, decides and performs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from typing import Any
+
+from prometheus_client import Counter, Gauge, Histogram
+
+from controller import gather, triggers
+from controller.apply import Performer
+from controller.gather import World
+from controller.triggers import Key
+from controller.workqueue import WorkQueue
+from tidegate.kube.api import Api, ApiError, Object, Resource
+from tidegate.process import tasks
+
+log = logging.getLogger(__name__)
+
+RECONCILE_TIMEOUT_S = 30.0
+
+_reconciles = Counter("tidegate_controller_reconciles_total", "Runs by kind and how they ended", ["kind", "outcome"])
+_seconds = Histogram(
+    "tidegate_controller_reconcile_seconds",
+    "Time of one run, API calls included",
+    ["kind"],
+    buckets=(0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10),
+)
+_queued = Gauge("tidegate_controller_queue_keys", "Keys that wait, run or back off")
+
+
+class Worker:
+    """Reconciles what changed. `concurrency` is the number of keys worked on at once."""
+
+    def __init__(self, api: Api, world: World, concurrency: int) -> None:
+        self.world = world
+        self._performer = Performer(api, world, self.see, self.forget)
+        self._queue: WorkQueue[Key] = WorkQueue()
+        self._concurrency = concurrency
+        self._running: set[asyncio.Task[Any]] = set()
+        self._wake = asyncio.Event()
+
+    def see(self, resource: Resource, obj: Object) -> None:
+        """Take in an object and mark whom it concerns, unless it is no news."""
+        metadata = obj["metadata"]
+        old = self.world.known.get(resource, metadata.get("namespace", ""), metadata["name"])
+        concerned = triggers.concerned(self.world.known, resource, old) if old is not None else set()
+        if self.world.known.put(resource, obj):
+            self.mark(concerned | triggers.concerned(self.world.known, resource, obj))
+
+    def forget(self, resource: Resource, namespace: str, name: str) -> None:
+        """Drop an object that is gone and mark whom it concerned."""
+        old = self.world.known.get(resource, namespace, name)
+        if old is None:
+            return
+        concerned = triggers.concerned(self.world.known, resource, old)
+        self.world.known.remove(resource, namespace, name)
+        self.mark(concerned)
+
+    def mark(self, keys: set[Key]) -> None:
+        """Ask for a reconcile of each key."""
+        for key in sorted(keys):
+            self._queue.mark(key)
+        self._wake.set()
+
+    def mark_everything(self) -> None:
+        """Ask for a reconcile of all there is."""
+        self.mark(triggers.everything(self.world.known))
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing runs and nothing waits."""
+        return len(self._queue) == 0
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        try:
+            while True:
+                self._wake.clear()
+                self._start_ready()
+                _queued.set(len(self._queue))
+                await self._sleep()
+        finally:
+            await tasks.cancel(*self._running)
+
+    def _start_ready(self) -> None:
+        while len(self._running) < self._concurrency:
+            key = self._queue.take(time.monotonic())
+            if key is None:
+                return
+            task = tasks.spawn(self._work(key), f"reconcile {key.kind} {key.namespace}/{key.name}")
+            self._running.add(task)
+            task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._running.discard(task)
+        self._wake.set()
+
+    async def _sleep(self) -> None:
+        due = self._queue.next_due()
+        timeout_s = None if due is None else max(0.0, due - time.monotonic())
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._wake.wait()
+        except TimeoutError:
+            pass
+
+    async def _work(self, key: Key) -> None:
+        started = time.monotonic()
+        outcome, requeue_after_s = "error", 0.0
+        try:
+            async with asyncio.timeout(RECONCILE_TIMEOUT_S):
+                requeue_after_s = await self._reconcile(key)
+            outcome = "ok"
+        except ApiError as error:
+            outcome = "conflict" if error.is_conflict else "refused"
+            self._report(key, error, is_expected=error.is_conflict or error.is_not_found)
+        except TimeoutError as error:
+            self._report(key, error, is_expected=False)
+        except Exception:
+            log.exception("reconcile of %s %s/%s failed", *key)
+        finally:
+            now = time.monotonic()
+            if outcome == "ok":
+                self._queue.succeed(key, now, requeue_after_s)
+            else:
+                self._queue.fail(key, now)
+            _reconciles.labels(key.kind, outcome).inc()
+            _seconds.labels(key.kind).observe(now - started)
+
+    async def _reconcile(self, key: Key) -> float:
+        target = gather.target(self.world, key)
+        outcome = gather.decide(self.world, key, time.time())
+        await self._performer.perform(key, target, outcome)
+        return outcome.requeue_after_s
+
+    def _report(self, key: Key, error: Exception, *, is_expected: bool) -> None:
+        level = logging.DEBUG if is_expected else logging.WARNING
+        log.log(level, "reconcile of %s %s/%s: %s", *key, error or type(error).__name__)
