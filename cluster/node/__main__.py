@@ -1,0 +1,117 @@
+"""`python -m cluster.node`: parse, build, run. The only module of the node that constructs."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import time
+from pathlib import Path
+
+import yaml
+
+from cluster.node import images, reaper, registration
+from cluster.node.addresses import Addresses, Ports
+from cluster.node.agent import Agent
+from cluster.node.config import Config
+from cluster.node.context import Context
+from cluster.node.forkserver import ForkServer
+from cluster.node.kubelet import Kubelet
+from cluster.node.service_proxy import ServiceProxy
+from cluster.node.tokens import Tokens
+from tidegate.kube import connect
+from tidegate.kube.client import Client
+from tidegate.process import logs, run, settings, tasks
+
+log = logging.getLogger("cluster.node")
+
+
+def main() -> None:
+    """Run the process node until SIGTERM."""
+    config = settings.load(Config, program="python -m cluster.node")
+    logs.configure("node", config.log_level)
+
+    async def serve(stopping: asyncio.Event) -> None:
+        connection = _connection(config)
+        async with Client(connection, user_agent="tidegate-node") as client:
+            await _serve(config, client, stopping)
+
+    run.run(serve)
+
+
+async def _serve(config: Config, client: Client, stopping: asyncio.Event) -> None:
+    began = time.monotonic()
+    config.folder.mkdir(parents=True, exist_ok=True)
+    state = str(config.folder)
+    if killed := reaper.kill_marked(reaper.STATE_VARIABLE, state):
+        log.warning("killed %d processes that an earlier node left behind", killed)
+    fork_server = ForkServer(config.fork_modules.replace(",", " ").split(), state)
+    context = _context(config, client, fork_server)
+    agent = Agent(context)
+    kubelet = Kubelet(agent, _kubelet_token(config))
+    port = await kubelet.start(config.kubelet_port)
+    node = registration.Registration(client, config, port)
+    background = [tasks.spawn(fork_server.run(), "forkserver")]
+    try:
+        await node.register()
+        background.append(tasks.spawn(node.run(), "registration"))
+        if config.service_proxy:
+            background.append(tasks.spawn(ServiceProxy(client).run(), "service-proxy"))
+        await agent.start()
+        log.info("node %s is up after %.0f ms", config.name, (time.monotonic() - began) * 1000)
+        run.freeze_start_up()
+        await stopping.wait()
+    finally:
+        await agent.stop()
+        await kubelet.stop()
+        await tasks.cancel(*background)
+        reaper.kill_marked(reaper.STATE_VARIABLE, state)
+
+
+def _context(config: Config, client: Client, fork_server: ForkServer) -> Context:
+    connection = client.connection
+    state = str(config.folder)
+    return Context(
+        node_name=config.name,
+        root=config.folder,
+        state=state,
+        server=connection.server,
+        ca_pem=connection.ca_pem,
+        log_limit_bytes=config.log_limit_bytes,
+        catalog=[*_catalog(config), *images.BUILT_IN],
+        allocatable=registration.capacity(config),
+        api=client,
+        tokens=Tokens(client),
+        addresses=Addresses(config.pod_cidr),
+        ports=Ports(int.from_bytes(hashlib.sha256(state.encode()).digest()[:4], "big")),
+        fork_server=fork_server,
+    )
+
+
+def _connection(config: Config) -> connect.Connection:
+    try:
+        return connect.load(config.kubeconfig or None)
+    except connect.ConnectError as error:
+        raise settings.SettingsError(str(error)) from error
+
+
+def _catalog(config: Config) -> list[images.Pattern]:
+    if not config.images:
+        return []
+    try:
+        return images.parse(yaml.safe_load(Path(config.images).read_text()))
+    except (OSError, yaml.YAMLError, images.CatalogError) as error:
+        raise settings.SettingsError(f"images: {config.images}: {error}") from error
+
+
+def _kubelet_token(config: Config) -> str:
+    if not config.kubelet_token_file:
+        return ""
+    try:
+        return Path(config.kubelet_token_file).read_text().strip()
+    except OSError as error:
+        raise settings.SettingsError(f"kubelet_token_file: {error}") from error
+
+
+if __name__ == "__main__":
+    main()

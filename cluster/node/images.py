@@ -1,0 +1,126 @@
+"""The image catalog: what command an image name stands for on this machine.
+
+Pure. A process node pulls nothing; an image is a name for a command of this installation. Patterns are tried in order,
+the user's before the built-in ones: an exact name, a prefix ending in `*`, or a regular expression after `re:`. Tag and
+digest are ignored unless the pattern has them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+PYTHON = "{python}"
+"""Stands for the interpreter of this installation in a command."""
+
+
+class CatalogError(ValueError):
+    """The catalog file is not usable; the message names the entry and the field."""
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """What an image brings along: entrypoint, default arguments, environment, working directory."""
+
+    command: tuple[str, ...]
+    args: tuple[str, ...] = ()
+    env: dict[str, str] = field(default_factory=dict)
+    working_dir: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Pattern:
+    """One catalog entry; `{1}`, `{2}`... in the command are the groups of a regular expression."""
+
+    name: str
+    image: Image
+
+
+COMPONENTS = ("gateway", "activator", "autoscaler", "controller", "queueproxy")
+BUILT_IN: tuple[Pattern, ...] = (
+    *(Pattern(f"tidegate.dev/{name}", Image((PYTHON, "-m", name))) for name in COMPONENTS),
+    Pattern(r"re:tidegate\.dev/examples/([a-z][a-z0-9_]*)", Image((PYTHON, "-m", "examples.{1}"))),
+    Pattern(r"re:tidegate\.dev/runtimes/([a-z][a-z0-9_]*)", Image((PYTHON, "-m", "runtimes.{1}"))),
+)
+
+
+def parse(document: Any) -> list[Pattern]:
+    """Read a catalog: `images: [{image, command, args, env, workingDir}]`; raises `CatalogError`."""
+    entries = (document or {}).get("images") if isinstance(document or {}, dict) else None
+    if entries is None and document:
+        raise CatalogError("the image catalog needs a list under 'images'")
+    return [_pattern(index, entry) for index, entry in enumerate(entries or [])]
+
+
+def resolve(image: str, patterns: Sequence[Pattern]) -> Image | None:
+    """Return what `image` stands for, None when no pattern matches."""
+    for pattern in patterns:
+        for name in (image, untagged(image)):
+            if (groups := _match(pattern.name, name)) is not None:
+                return _filled(pattern.image, groups)
+    return None
+
+
+def untagged(image: str) -> str:
+    """Return the image's name without digest and tag."""
+    name = image.partition("@")[0]
+    head, slash, tail = name.rpartition("/")
+    return head + slash + tail.partition(":")[0]
+
+
+def command_line(container: dict[str, Any], image: Image | None) -> list[str]:
+    """Return the command by Kubernetes' rule: `command` replaces entrypoint and arguments, `args` only the latter."""
+    command, args = container.get("command") or [], container.get("args") or []
+    if command:
+        return [*command, *args]
+    if image is None:
+        return []
+    return [*image.command, *(args or image.args)]
+
+
+def advice(image: str) -> str:
+    """Return the message for an image that stands for nothing here."""
+    return (
+        f'image "{image}" is not in the image catalog of this node, which runs processes and pulls nothing: '
+        "give the container a command, or add the image to the catalog file (--images)"
+    )
+
+
+def _match(pattern: str, image: str) -> tuple[str, ...] | None:
+    if pattern.startswith("re:"):
+        found = re.fullmatch(pattern[3:], image)
+        return found.groups(default="") if found else None
+    if pattern.endswith("*"):
+        return (image[len(pattern) - 1 :],) if image.startswith(pattern[:-1]) else None
+    return () if pattern == image else None
+
+
+def _filled(image: Image, groups: tuple[str, ...]) -> Image:
+    def fill(text: str) -> str:
+        for number, group in enumerate(groups, 1):
+            text = text.replace(f"{{{number}}}", group)
+        return text
+
+    command, args = tuple(map(fill, image.command)), tuple(map(fill, image.args))
+    return Image(command, args, {key: fill(value) for key, value in image.env.items()}, fill(image.working_dir))
+
+
+def _pattern(index: int, entry: Any) -> Pattern:
+    if not isinstance(entry, dict) or not isinstance(entry.get("image"), str):
+        raise CatalogError(f"images[{index}]: 'image' must be a name, a prefix ending in '*', or 're:' and a pattern")
+    unknown = set(entry) - {"image", "command", "args", "env", "workingDir"}
+    if unknown:
+        raise CatalogError(f"images[{index}]: unknown field {sorted(unknown)[0]!r}")
+    command, args = entry.get("command"), entry.get("args") or []
+    if not isinstance(command, list) or not command or not isinstance(args, list):
+        raise CatalogError(f"images[{index}]: 'command' must be a list with at least one word, 'args' a list")
+    if entry["image"].startswith("re:"):
+        try:
+            re.compile(entry["image"][3:])
+        except re.error as error:
+            raise CatalogError(f"images[{index}]: {entry['image']!r} is no regular expression: {error}") from error
+    env = {str(key): str(value) for key, value in (entry.get("env") or {}).items()}
+    image = Image(tuple(map(str, command)), tuple(map(str, args)), env, str(entry.get("workingDir") or ""))
+    return Pattern(entry["image"], image)

@@ -1,0 +1,187 @@
+"""A userland kube-proxy: listens on each Service's clusterIP:port and splices to a ready endpoint, in turn.
+
+Only Services with a selector and a clusterIP inside 127.0.0.0/8, TCP only. A connection that cannot be made to one
+endpoint is tried on the next. Which endpoints there are is `EndpointSlice` business; this only carries bytes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import socket
+from dataclasses import dataclass, field
+
+from tidegate.kube import resources
+from tidegate.kube.api import Api, Object, labels_of, name_of, namespace_of
+from tidegate.kube.cache import Cache
+from tidegate.process import tasks
+
+log = logging.getLogger(__name__)
+
+SERVICE_NAME = "kubernetes.io/service-name"
+CONNECT_TIMEOUT_S = 2.0
+CONNECTIONS_LIMIT = 2048
+CHUNK_BYTES = 64 << 10
+BIND_RETRY_S = 1.0
+
+Address = tuple[str, int]
+
+
+@dataclass(slots=True, eq=False)
+class Listener:
+    """One clusterIP:port: the server socket's task and the targets it hands out in turn."""
+
+    address: Address
+    targets: list[Address] = field(default_factory=list)
+    turn: int = 0
+    task: asyncio.Task[None] | None = None
+
+    def next_targets(self) -> list[Address]:
+        """Return all targets, beginning with the one whose turn it is."""
+        if not self.targets:
+            return []
+        start = self.turn % len(self.targets)
+        self.turn = start + 1
+        return self.targets[start:] + self.targets[:start]
+
+
+def service_ports(service: Object) -> list[tuple[str, Address]]:
+    """Return (port name, clusterIP:port) of what is to be listened on for a Service."""
+    spec = service.get("spec") or {}
+    cluster_ip = str(spec.get("clusterIP") or "")
+    if not spec.get("selector") or not cluster_ip.startswith("127."):
+        return []
+    wanted = [one for one in spec.get("ports") or [] if (one.get("protocol") or "TCP") == "TCP"]
+    return [(one.get("name") or "", (cluster_ip, int(one["port"]))) for one in wanted]
+
+
+def ready_targets(slices: list[Object], port_name: str) -> list[Address]:
+    """Return the ready endpoints of a Service's slices for one port."""
+    found = []
+    for one in slices:
+        numbers = [port["port"] for port in one.get("ports") or [] if (port.get("name") or "") == port_name]
+        for endpoint in one.get("endpoints") or []:
+            if numbers and (endpoint.get("conditions") or {}).get("ready") is not False:
+                found += [(address, int(numbers[0])) for address in endpoint["addresses"]]
+    return sorted(set(found))
+
+
+class ServiceProxy:
+    """Listens for all Services of the cluster."""
+
+    def __init__(self, api: Api) -> None:
+        self._services = Cache(api, resources.SERVICES)
+        self._slices = Cache(api, resources.ENDPOINT_SLICES, indexers={"service": lambda one: (_service_of(one),)})
+        self._services.on_change(self._service_changed)
+        self._slices.on_change(self._slice_changed)
+        self._listeners: dict[tuple[str, Address], Listener] = {}
+        self._places = asyncio.Semaphore(CONNECTIONS_LIMIT)
+
+    async def run(self) -> None:
+        """Proxy until cancelled."""
+        watches = [tasks.spawn(one.run(), f"watch-{one.resource.plural}") for one in (self._services, self._slices)]
+        try:
+            await asyncio.gather(*watches)
+        finally:
+            await tasks.cancel(*watches, *(one.task for one in self._listeners.values()))
+
+    def _service_changed(self, _kind: str, old: Object | None, new: Object | None) -> None:
+        service = new if new is not None else old
+        assert service is not None
+        key = f"{namespace_of(service)}/{name_of(service)}"
+        wanted = {address: name for name, address in service_ports(service)} if new is not None else {}
+        for where in [one for one in self._listeners if one[0] == key and one[1] not in wanted]:
+            listener = self._listeners.pop(where)
+            if listener.task is not None:
+                listener.task.cancel()
+        for address in wanted:
+            if (key, address) not in self._listeners:
+                listener = self._listeners[key, address] = Listener(address)
+                listener.task = tasks.spawn(self._listen(listener), f"service-{key}")
+        self._refresh(key)
+
+    def _slice_changed(self, _kind: str, old: Object | None, new: Object | None) -> None:
+        one = new if new is not None else old
+        assert one is not None
+        self._refresh(_service_of(one))
+
+    def _refresh(self, key: str) -> None:
+        namespace, _, name = key.partition("/")
+        service = self._services.get(name, namespace)
+        if service is None:
+            return
+        slices = self._slices.by_index("service", key)
+        for port_name, address in service_ports(service):
+            if listener := self._listeners.get((key, address)):
+                listener.targets = ready_targets(slices, port_name)
+
+    async def _listen(self, listener: Listener) -> None:
+        """Hold the listening socket; a taken address is tried again, for its Service may wait for another's end."""
+
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await self._serve(listener, reader, writer)
+
+        while True:
+            try:
+                server = await asyncio.start_server(serve, *listener.address)
+            except OSError as error:
+                log.warning("cannot listen on %s:%d: %s", *listener.address, error)
+                await asyncio.sleep(BIND_RETRY_S)
+                continue
+            try:
+                async with server:
+                    await server.serve_forever()
+            finally:
+                server.close()
+
+    async def _serve(self, listener: Listener, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._places.locked():
+            writer.transport.abort()
+            return
+        async with self._places:
+            upstream = await _connect(listener)
+            if upstream is None:
+                writer.transport.abort()
+                return
+            try:
+                await _splice((reader, writer), upstream)
+            finally:
+                writer.transport.abort()
+                upstream[1].transport.abort()
+
+
+Pair = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+async def _connect(listener: Listener) -> Pair | None:
+    for host, port in listener.next_targets():
+        with contextlib.suppress(OSError, TimeoutError):
+            async with asyncio.timeout(CONNECT_TIMEOUT_S):
+                return await asyncio.open_connection(host, port)
+    return None
+
+
+async def _splice(client: Pair, upstream: Pair) -> None:
+    for _, writer in (client, upstream):
+        if (raw := writer.get_extra_info("socket")) is not None:
+            with contextlib.suppress(OSError):
+                raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    one_way = tasks.spawn(_copy(client[0], upstream[1]), "splice-out")
+    try:
+        await _copy(upstream[0], client[1])
+        # The upstream has finished; the client may still be reading, but has nobody left to write to.
+    finally:
+        await tasks.cancel(one_way)
+
+
+async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with contextlib.suppress(OSError):
+        while data := await reader.read(CHUNK_BYTES):
+            writer.write(data)
+            await writer.drain()
+        writer.write_eof()
+
+
+def _service_of(endpoint_slice: Object) -> str:
+    return f"{namespace_of(endpoint_slice)}/{labels_of(endpoint_slice).get(SERVICE_NAME, '')}"

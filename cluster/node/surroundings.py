@@ -1,0 +1,181 @@
+"""What a container finds around it: variables, working folder, kubeconfig, log pipes' place, command line.
+
+It gathers what the pure modules need (ConfigMaps, Secrets, tokens) from the API and writes what they plan to disk.
+Errors that the user can fix are `ConfigError`s with the message that the container's status will show.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from cluster.node import environment, images, volume_files, volumes
+from cluster.node.context import Context
+from cluster.node.environment import ConfigError, PodFacts
+from cluster.node.images import Image
+from cluster.node.reaper import POD_VARIABLE, STATE_VARIABLE
+from tidegate.kube import resources
+from tidegate.kube.api import ApiError, Object, name_of, namespace_of
+
+INHERITED = (
+    "HOME",
+    "USER",
+    "LANG",
+    "LC_ALL",
+    "TZ",
+    "TMPDIR",
+    "LD_LIBRARY_PATH",
+    "SSL_CERT_FILE",
+    "CUDA_VISIBLE_DEVICES",
+)
+KUBECONFIG_NAME = "kubeconfig"
+TOKEN_NAME = "token"
+
+
+class UnknownImage(Exception):
+    """The image stands for nothing on this node."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """Everything needed to start a container but its log."""
+
+    argv: list[str]
+    env: dict[str, str]
+    cwd: str
+
+
+@dataclass(slots=True)
+class PodFolder:
+    """Where a pod's things are, and what its containers share."""
+
+    root: Path
+    facts: PodFacts
+    sources: dict[tuple[str, str], dict[str, bytes] | None] = field(default_factory=dict)
+    folders: Mapping[str, str] = field(default_factory=dict)
+    api_env: dict[str, str] = field(default_factory=dict)
+
+    def log_path(self, container: str, restart: int) -> Path:
+        """Return the log file of one run of a container."""
+        return self.root / "logs" / container / f"{restart}.log"
+
+    def remove(self) -> None:
+        """Delete everything of the pod."""
+        shutil.rmtree(self.root, ignore_errors=True)
+
+
+async def prepare(context: Context, pod: Object, folder: PodFolder) -> None:
+    """Fetch what the pod refers to and write its volumes and kubeconfig; raises `ConfigError` or `ApiError`."""
+    folder.root.mkdir(parents=True, exist_ok=True)
+    wanted = environment.sources_of(pod) | volumes.sources_of(pod)
+    folder.sources = {key: await _source(context, *key, namespace_of(pod)) for key in sorted(wanted)}
+    planned = volumes.plan(pod, folder.facts, folder.sources)
+    needs_token = any(isinstance(file, volumes.Token) for one in planned.values() for file in one.files.values())
+    token = await _token(context, pod, is_needed=needs_token)
+    folder.folders = volume_files.materialise(folder.root / "volumes", planned, token)
+    folder.api_env = _api_env(context, folder.root, token if _wants_api(pod) else "", namespace_of(pod))
+
+
+def setting(context: Context, pod: Object, container: Object, folder: PodFolder) -> Setting:
+    """Return how to start `container`; raises `ConfigError` or `UnknownImage`."""
+    name = container.get("image") or ""
+    image = images.resolve(name, context.catalog)
+    if image is None and not container.get("command"):
+        raise UnknownImage(images.advice(name))
+    own = environment.build(container, pod, folder.facts, folder.sources)
+    mounts = volumes.mounts_of(container, folder.folders)
+    env = {**_base_env(context), **(image.env if image else {}), **folder.api_env, **own}
+    env = {key: volumes.rewritten(value, mounts) for key, value in env.items()}
+    env |= {STATE_VARIABLE: context.state, POD_VARIABLE: str(pod["metadata"]["uid"])}
+    env.setdefault("HOSTNAME", pod["spec"].get("hostname") or name_of(pod))
+    argv = [
+        volumes.rewritten(environment.expand(word, own).replace(images.PYTHON, sys.executable), mounts)
+        for word in images.command_line(container, image)
+    ]
+    return Setting(argv, env, _cwd(container, image, mounts, folder.root))
+
+
+async def _source(context: Context, kind: str, name: str, namespace: str) -> dict[str, bytes] | None:
+    resource = resources.SECRETS if kind == "secret" else resources.CONFIG_MAPS
+    try:
+        found = await context.api.get(resource, name, namespace)
+    except ApiError as error:
+        if error.is_not_found:
+            return None
+        raise
+    return environment.decoded({"kind": resource.kind, **found})
+
+
+def _wants_api(pod: Object) -> bool:
+    return pod["spec"].get("automountServiceAccountToken") is not False
+
+
+async def _token(context: Context, pod: Object, *, is_needed: bool) -> str:
+    if not (is_needed or _wants_api(pod)):
+        return ""
+    account = pod["spec"].get("serviceAccountName") or "default"
+    try:
+        return await context.tokens.token(namespace_of(pod), account)
+    except ApiError as error:
+        if is_needed or not error.is_not_found:
+            raise
+        return ""  # a namespace without service accounts: the pod runs without access to the API
+
+
+def _api_env(context: Context, root: Path, token: str, namespace: str) -> dict[str, str]:
+    server = urlsplit(context.server)
+    env = {
+        "KUBERNETES_SERVICE_HOST": server.hostname or "",
+        "KUBERNETES_SERVICE_PORT": str(server.port or 443),
+    }
+    if token:
+        token_path = root / TOKEN_NAME
+        volume_files.write_whole(token_path, token.encode(), 0o600)
+        document = kubeconfig(context, token, str(token_path), namespace)
+        volume_files.write_whole(root / KUBECONFIG_NAME, json.dumps(document).encode(), 0o600)
+        env["KUBECONFIG"] = str(root / KUBECONFIG_NAME)
+    return env
+
+
+def kubeconfig(context: Context, token: str, token_path: str, namespace: str) -> Object:
+    """Return a pod's kubeconfig (JSON is YAML): the token inline for simple readers, and as a file for the others."""
+    cluster: Object = {"server": context.server}
+    if context.ca_pem:
+        cluster["certificate-authority-data"] = context.ca_data
+    else:
+        cluster["insecure-skip-tls-verify"] = context.server.startswith("https")
+    return {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": "pod",
+        "clusters": [{"name": "cluster", "cluster": cluster}],
+        "users": [{"name": "pod", "user": {"token": token, "tokenFile": token_path}}],
+        "contexts": [{"name": "pod", "context": {"cluster": "cluster", "user": "pod", "namespace": namespace}}],
+    }
+
+
+def _base_env(context: Context) -> dict[str, str]:
+    env = {name: os.environ[name] for name in INHERITED if name in os.environ}
+    # `python` in a container is the interpreter of this installation.
+    folder = str(Path(sys.executable).parent)
+    env["PATH"] = os.pathsep.join([folder, os.environ.get("PATH", os.defpath)])
+    env["PYTHONUNBUFFERED"] = "1"
+    return env
+
+
+def _cwd(container: Object, image: Image | None, mounts: Mapping[str, str], root: Path) -> str:
+    wanted = container.get("workingDir") or (image.working_dir if image else "")
+    if not wanted:
+        folder = root / "work" / container["name"]
+        folder.mkdir(parents=True, exist_ok=True)
+        return str(folder)
+    real = volumes.rewritten(wanted, mounts)
+    if not Path(real).is_dir():
+        raise ConfigError(f"workingDir {wanted!r} does not exist on this machine")
+    return real

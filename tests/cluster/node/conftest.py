@@ -1,0 +1,112 @@
+"""A process node in this process: a scripted API server, a state folder and loopback addresses of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cluster.node import images, reaper
+from cluster.node.addresses import Addresses, Ports
+from cluster.node.agent import Agent
+from cluster.node.context import Context
+from cluster.node.forkserver import ForkServer
+from cluster.node.tokens import Tokens
+from tests.support.fake_api import FakeApi
+from tidegate.kube import resources
+from tidegate.kube.api import Object
+from tidegate.process import tasks
+
+_numbers = itertools.count(1)
+
+
+class World:
+    """The node under test and its far end."""
+
+    def __init__(self, folder: Path, fork_server: ForkServer | None = None) -> None:
+        self.api = FakeApi()
+        self.folder = folder
+        # A range of its own per test process, so that test runs side by side do not meet.
+        net = f"127.{200 + os.getpid() % 50}.{next(_numbers) % 120 * 2}.0/24"
+        self.context = Context(
+            node_name="n1",
+            root=folder / "node",
+            state=str(folder / "node"),
+            server="https://127.0.0.1:6443",
+            ca_pem="PEM",
+            log_limit_bytes=1 << 20,
+            catalog=images.BUILT_IN,
+            allocatable={"cpu": "2", "memory": "1Gi"},
+            api=self.api,
+            tokens=Tokens(self.api),
+            addresses=Addresses(net),
+            ports=Ports(os.getpid() * 97),
+            fork_server=fork_server,
+        )
+        self.agent = Agent(self.context)
+
+    async def run(self, pod: Object) -> Object:
+        """Create a pod bound to the node."""
+        pod = {**pod, "spec": {"nodeName": "n1", **pod["spec"]}}
+        return await self.api.create(resources.PODS, pod, "default")
+
+    def pod(self, name: str = "p") -> Object:
+        """Return the pod as stored."""
+        found = self.api.peek(resources.PODS, name, "default")
+        assert found is not None, f"pod {name} is gone"
+        return found
+
+    def container(self, name: str = "p", index: int = 0) -> Any:
+        """Return the status of one container."""
+        statuses = (self.pod(name).get("status") or {}).get("containerStatuses") or [{}]
+        return statuses[index]
+
+    def condition(self, kind: str, name: str = "p") -> str:
+        """Return the status of a condition."""
+        found = (self.pod(name).get("status") or {}).get("conditions") or []
+        return next((one["status"] for one in found if one["type"] == kind), "")
+
+    def log(self, name: str = "p", container: str = "c", run: int = 0) -> str:
+        """Return a container's stored log."""
+        path = self.context.root / "pods" / self.pod(name)["metadata"]["uid"] / "logs" / container / f"{run}.log"
+        return path.read_text() if path.exists() else ""
+
+    def output(self, name: str = "p", container: str = "c", run: int = 0) -> list[str]:
+        """Return what a container wrote, by line."""
+        return [line.split(" ", 3)[3] for line in self.log(name, container, run).splitlines()]
+
+    async def until(self, condition: Callable[[], Any], timeout_s: float = 8.0) -> None:
+        """Wait for a condition of the far end."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                while not condition():
+                    await asyncio.sleep(0.005)
+        except TimeoutError:
+            raise AssertionError(f"not in time; pods: {self.api.all(resources.PODS)}") from None
+
+
+def pod(*command: str, name: str = "p", container: Object | None = None, **spec: Any) -> Object:
+    """Return a pod of one container `c`."""
+    one = {"name": "c", "image": "any", **({"command": list(command)} if command else {}), **(container or {})}
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "namespace": "default"},
+        "spec": {"containers": [one], "terminationGracePeriodSeconds": 5, **spec},
+    }
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    made = World(tmp_path)
+    await made.agent.start()
+    yield made
+    await made.agent.stop()
+    assert not list(reaper.marked(reaper.STATE_VARIABLE, made.context.state)), "processes were left behind"
+    await asyncio.sleep(0)
+    await tasks.cancel(*[task for task in asyncio.all_tasks() if task.get_name().startswith(("event-", "status-"))])
