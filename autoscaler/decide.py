@@ -61,16 +61,17 @@ def hold_until_window_full(
 def bounds(spec: ScalingSpec, memory: Memory) -> tuple[int, int]:
     """Return (lowest, highest) number of pods; highest 0 is no limit.
 
-    The minimum holds only while traffic can reach the revision. The initial scale is a minimum until reached once.
+    The minimum holds only while traffic can reach the revision. The initial scale is a minimum until reached once, and
+    until then lifts a maximum below it.
     """
     low = spec.min_scale if spec.is_reachable else 0
     if spec.initial_scale > 1 and spec.is_reachable and not memory.is_initialized:
         low = max(low, spec.initial_scale)
-    return low, spec.max_scale
+    return low, max(spec.max_scale, low) if spec.max_scale else 0
 
 
 def apply_bounds(spec: ScalingSpec, step: Step, memory: Memory) -> Step:
-    """Hold the step within the bounds; what is below the minimum rises to it even above the maximum.
+    """Hold the step within the bounds.
 
     No opinion stays none, except while the revision is activating: then its minimum is asked for.
     """
@@ -79,7 +80,9 @@ def apply_bounds(spec: ScalingSpec, step: Step, memory: Memory) -> Step:
     low, high = bounds(spec, memory)
     if step.pods < low:
         return Step(low, Because.INITIAL_SCALE if low > spec.min_scale else Because.MIN_SCALE)
-    return Step(high, Because.MAX_SCALE) if 0 < high < step.pods else step
+    if 0 < high < step.pods:
+        return Step(high, Because.MAX_SCALE if high == spec.max_scale else Because.INITIAL_SCALE)
+    return step
 
 
 def _decision(

@@ -48,8 +48,8 @@ class Ask:
 def load_of(spec: ScalingSpec, seen: Observation, memory: Memory) -> Load | None:
     """Return the load to decide on, or None where nothing is known.
 
-    Requests that wait at zero, or on the way there, count at once, before any window has them. A revision whose activator
-    never leaves the path (target burst capacity -1) is idle when nobody reports, so no data means no load there.
+    Requests that wait at zero, or on the way there, count at once, before any window has them. A revision whose
+    activator never leaves the path (target burst capacity -1) is idle when nobody reports: no data means no load there.
     """
     stable, panic = seen.stable_value, seen.panic_value
     if stable is None or panic is None:

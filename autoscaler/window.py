@@ -48,8 +48,12 @@ class Window:
         self._total += value
 
     def is_empty(self, now: float) -> bool:
-        """Whether nothing was recorded for longer than the window."""
-        return self._first is None or math.floor(now) - self._last > len(self._buckets)
+        """Whether the window holds no recorded second.
+
+        Knative calls a window empty one second later; in that second its average is 0, and one turn would halve the pods
+        of a revision whose reports were lost.
+        """
+        return self._first is None or math.floor(now) - self._last >= len(self._buckets)
 
     def average(self, now: float) -> float:
         """Return the linear average over the seconds that have data, cut to six decimals."""
