@@ -1,0 +1,39 @@
+"""EndpointSlices read once: ready, not ready, terminating, which port."""
+
+from __future__ import annotations
+
+import pytest
+
+from tidegate.kube import endpoints
+from tidegate.kube.endpoints import Endpoints
+
+
+def piece(*pods, ports=({"name": "http", "port": 8012},)):
+    return {
+        "ports": list(ports),
+        "endpoints": [{"addresses": [ip], "conditions": conditions} for ip, conditions in pods],
+    }
+
+
+@pytest.mark.parametrize(
+    ("slices", "ready", "not_ready"),
+    [
+        ([], [], []),
+        ([piece(("10.0.0.1", {"ready": True}), ("10.0.0.2", {"ready": False}))], ["10.0.0.1"], ["10.0.0.2"]),
+        ([piece(("10.0.0.1", {}))], ["10.0.0.1"], []),
+        ([piece(("10.0.0.1", {"ready": True, "terminating": True}))], [], []),
+        ([piece(("10.0.0.1", {"ready": False})), piece(("10.0.0.1", {"ready": True}))], ["10.0.0.1"], []),
+        ([piece(("10.0.0.1", {"ready": True}), ports=())], [], []),
+        ([{"ports": None, "endpoints": None}], [], []),
+    ],
+)
+def test_sides(slices, ready, not_ready):
+    expected = Endpoints(frozenset((ip, 8012) for ip in ready), frozenset((ip, 8012) for ip in not_ready))
+    assert endpoints.read(slices) == expected
+
+
+def test_the_port_is_found_by_name_or_is_the_first():
+    ports = ({"name": "admin", "port": 8022}, {"name": "reports", "port": 8080})
+    both = piece(("10.0.0.1", {"ready": True}), ports=ports)
+    assert endpoints.read([both], port_name="reports").ready == {("10.0.0.1", 8080)}
+    assert endpoints.read([both], port_name="other").ready == {("10.0.0.1", 8022)}

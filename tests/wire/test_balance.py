@@ -1,0 +1,139 @@
+"""The balancer: fewest in flight first, limits held, counts right under any script."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tidegate.wire.balance import FIRST_ASIDE_S, LAST_ASIDE_S, Balancer
+
+A, B, C = ("10.0.0.1", 8012), ("10.0.0.2", 8012), ("10.0.0.3", 8012)
+
+
+def balancer(*addresses, limit=0):
+    result = Balancer(limit)
+    result.replace(addresses)
+    return result
+
+
+def test_equals_take_turns():
+    pods = balancer(A, B, C)
+    taken = []
+    for _ in range(6):
+        address = pods.take(0.0)
+        taken.append(address)
+        pods.give_back(address)
+    assert taken == [A, B, C, A, B, C]
+
+
+def test_the_least_loaded_is_taken():
+    pods = balancer(A, B)
+    assert [pods.take(0.0), pods.take(0.0), pods.take(0.0)] == [A, B, A]
+    pods.give_back(A)
+    pods.give_back(A)
+    assert pods.take(0.0) == A
+
+
+def test_a_limit_holds_per_address():
+    pods = balancer(A, B, limit=2)
+    assert Counter(pods.take(0.0) for _ in range(5)) == {A: 2, B: 2, None: 1}
+    assert pods.free(0.0) == 0
+    pods.give_back(B)
+    assert pods.free(0.0) == 1
+    assert pods.take(0.0) == B
+
+
+def test_without_limit_free_is_unbounded_or_nothing():
+    assert balancer().free(0.0) == 0
+    assert balancer(A).free(0.0) is None
+
+
+def test_avoided_addresses_are_passed_over():
+    pods = balancer(A, B)
+    assert pods.take(0.0, avoid=(A,)) == B
+    assert pods.take(0.0, avoid=(A, B)) is None
+
+
+def test_an_address_that_left_keeps_its_count_until_its_last_request_ends():
+    pods = balancer(A, B)
+    pods.take(0.0)
+    pods.replace([B])
+    assert pods.in_flight_on(A) == 1
+    assert pods.take(0.0) == B
+    pods.replace([A, B])
+    assert pods.in_flight == 2
+    pods.give_back(A)
+    assert pods.take(0.0) == A
+
+
+def test_a_refused_address_is_set_aside_for_growing_times():
+    pods = balancer(A, B)
+    assert pods.take(0.0) == A
+    pods.give_back(A)
+    assert pods.eject(A, 0.0) == FIRST_ASIDE_S
+    assert pods.next_return() == FIRST_ASIDE_S
+    assert [pods.take(0.05), pods.take(0.05)] == [B, B]
+    assert pods.take(FIRST_ASIDE_S) == A
+    assert pods.eject(A, 1.0) == 1.0 + 2 * FIRST_ASIDE_S
+    for _ in range(20):
+        pods.eject(A, 2.0)
+    assert pods.eject(A, 2.0) == 2.0 + LAST_ASIDE_S
+
+
+def test_an_answer_forgives_refusals():
+    pods = balancer(A)
+    pods.eject(A, 0.0)
+    pods.answered(A)
+    assert pods.eject(A, 1.0) == 1.0 + FIRST_ASIDE_S
+
+
+def test_ejecting_an_address_that_left_is_harmless():
+    pods = balancer(A)
+    pods.replace([])
+    pods.eject(A, 0.0)
+    assert pods.next_return() is None
+    pods.replace([A])
+    assert pods.take(0.0) == A
+
+
+ADDRESSES = st.sampled_from([A, B, C])
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("take"), st.none()),
+        st.tuples(st.just("back"), st.integers(0, 20)),
+        st.tuples(st.just("eject"), ADDRESSES),
+        st.tuples(st.just("replace"), st.sets(ADDRESSES)),
+    ),
+    max_size=60,
+)
+
+
+@given(limit=st.integers(0, 3), steps=STEPS)
+def test_any_script_keeps_counts_and_limits(limit, steps):
+    pods, offered, held, now = Balancer(limit), set(), [], 0.0
+    for action, value in steps:
+        now += 0.03
+        if action == "take":
+            address = pods.take(now)
+            if address is not None:
+                assert address in offered
+                held.append(address)
+                assert not limit or held.count(address) <= limit
+        elif action == "back" and held:
+            pods.give_back(held.pop(value % len(held)))
+        elif action == "eject":
+            pods.eject(value, now)
+        elif action == "replace":
+            offered = value
+            pods.replace(value)
+        assert pods.in_flight == len(held)
+        assert all(pods.in_flight_on(address) == held.count(address) for address in (A, B, C))
+        assert set(pods.addresses) == offered
+    for address in held:
+        pods.give_back(address)
+    assert pods.in_flight == 0
+    now += LAST_ASIDE_S
+    expected = len(offered) * limit if limit else (None if offered else 0)
+    assert pods.free(now) == expected
