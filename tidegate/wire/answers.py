@@ -6,10 +6,21 @@ import json
 
 from tidegate.contracts import outcomes
 from tidegate.wire.answer_head import STATUS_LINES, date_line
-from tidegate.wire.director import Answer, Request
+from tidegate.wire.director import Answer, Failure, Request
 
 _CLOSE = b"Connection: close\r\n"
 _KEEP = b"Connection: keep-alive\r\n"
+
+_FINAL_REASONS: dict[Failure, outcomes.Reason] = {
+    Failure.CONNECT: outcomes.UPSTREAM_CONNECT_FAILED,
+    Failure.STALE: outcomes.UPSTREAM_FAILED,
+    Failure.UPSTREAM: outcomes.UPSTREAM_FAILED,
+    Failure.TIMEOUT_START: outcomes.RESPONSE_START_TIMEOUT,
+    Failure.TIMEOUT_IDLE: outcomes.IDLE_TIMEOUT,
+    Failure.TIMEOUT_TOTAL: outcomes.REQUEST_TIMEOUT,
+    Failure.BAD_REQUEST: outcomes.BAD_REQUEST,
+    Failure.DRAINED: outcomes.DRAINING,
+}
 
 
 def answer_of(reason: outcomes.Reason, detail: str = "", context: object = None) -> Answer:
@@ -17,6 +28,11 @@ def answer_of(reason: outcomes.Reason, detail: str = "", context: object = None)
     text = f"{reason.text}: {detail}" if detail else reason.text
     headers = ((b"Retry-After", b"%d" % reason.retry_after_s),) if reason.retry_after_s else ()
     return Answer(reason.status, reason.code, text.encode(), headers, context)
+
+
+def answer_of_failure(failure: Failure) -> Answer:
+    """Return what a failure is answered with when nothing of an answer was sent (CLIENT_GONE has no answer)."""
+    return answer_of(_FINAL_REASONS[failure])
 
 
 def connection_line(request: Request | None, keep_alive: bool) -> bytes:

@@ -78,8 +78,8 @@ class ClientConnection(ClientSocket):
 
     def eof_received(self) -> bool:
         """Take the client's end of input."""
-        if self.state is State.TUNNEL and self.exchange is not None:
-            return self.exchange.tunnel_half_closed(by_client=True)
+        if self._tunnel is not None:
+            return self._tunnel.half_closed(by_client=True)
         self._left()
         return False
 
@@ -168,7 +168,8 @@ class ClientConnection(ClientSocket):
         if body.done:
             self.state = State.HOLD
         trailers = clean_trailers(body.trailers, self.server.request_kinds) if body.trailers else ()
-        exchange.request_pieces(pieces, trailers, body.done)
+        if exchange.body is not None:
+            exchange.body.take(pieces, trailers, is_last=body.done)
         return position
 
     def _has_refused(self) -> bool:
@@ -183,7 +184,7 @@ class ClientConnection(ClientSocket):
             self._refuse(outcomes.BAD_REQUEST)
         else:
             self.state = State.HOLD
-            exchange.request_broken()
+            exchange.body_broken()
 
     def _discard(self, count: int) -> None:
         self._discarded_bytes += count

@@ -35,7 +35,7 @@ class Tunnel:
 
     def open(self, data: bytes) -> None:
         """Join the two sides; `data` came from the upstream behind its 101."""
-        self._upstream.on_tunnel_data = self.from_upstream
+        self._upstream.tunnel = self
         if data:
             self.from_upstream(data)
         self._client.enter_tunnel(self)
@@ -67,7 +67,7 @@ class Tunnel:
 
     def abort(self) -> None:
         """Stop passing bytes."""
-        self._upstream.on_tunnel_data = None
+        self._upstream.tunnel = None
 
     def idle_deadline(self) -> float:
         """Return when this tunnel has been silent for too long."""

@@ -7,7 +7,6 @@ lost. It does not know clients, directors or retries.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from typing import TYPE_CHECKING, cast
 
 from tidegate.wire import chunked, header_rules
@@ -20,6 +19,7 @@ from tidegate.wire.header_rules import clean_trailers
 if TYPE_CHECKING:
     from tidegate.wire.exchange import Exchange
     from tidegate.wire.pool import Pool
+    from tidegate.wire.tunnel import Tunnel
 
 SMALL_BYTES = 64 * 1024
 """Up to here copying a body behind its head is cheaper than a second write."""
@@ -44,8 +44,8 @@ class UpstreamConnection(asyncio.Protocol):
         "is_paused",
         "is_reused",
         "key",
-        "on_tunnel_data",
         "transport",
+        "tunnel",
     )
 
     def __init__(self, pool: Pool, key: tuple[str, int]) -> None:
@@ -62,7 +62,7 @@ class UpstreamConnection(asyncio.Protocol):
         # exchange
         self.exchange: Exchange | None = None
         self.answer = AnswerHeadReader(pool.limits)
-        self.on_tunnel_data: Callable[[bytes], None] | None = None
+        self.tunnel: Tunnel | None = None
         self._body: chunked.Body | None = None
         self._is_head_request = False
         self.has_answered = False
@@ -73,19 +73,18 @@ class UpstreamConnection(asyncio.Protocol):
         """Tell whether a request may be sent over this waiting connection."""
         return not self._is_lost and not self.transport.is_closing()
 
-    def begin(self, exchange: Exchange, head: bytes, *, is_head_request: bool) -> None:
-        """Send a request head and read its answer for this exchange."""
+    def begin(self, exchange: Exchange, *, is_head_request: bool) -> None:
+        """Read the next answer for this exchange, which writes its request to `transport`."""
         self.exchange = exchange
         self._is_head_request = is_head_request
         self._body = None
         self.has_answered = False
         self.answer.reset()
-        self.transport.write(head)
 
     def release(self, reusable: bool) -> None:
         """End the exchange; the connection waits for the next one or is closed."""
         self.exchange = None
-        self.on_tunnel_data = None
+        self.tunnel = None
         if reusable and self.answer.keep_alive and not self.is_paused and self.is_usable():
             self.is_reused = True
             self.resume_answer()
@@ -96,7 +95,7 @@ class UpstreamConnection(asyncio.Protocol):
     def abort(self) -> None:
         """Close at once, dropping what is not sent."""
         self.exchange = None
-        self.on_tunnel_data = None
+        self.tunnel = None
         self.transport.abort()
 
     def close(self) -> None:
@@ -139,8 +138,8 @@ class UpstreamConnection(asyncio.Protocol):
         exchange = self.exchange
         if exchange is None:
             self.abort()  # an answer nobody asked for: the connection cannot be trusted
-        elif self.on_tunnel_data is not None:
-            self.on_tunnel_data(data)
+        elif self.tunnel is not None:
+            self.tunnel.from_upstream(data)
         elif self._body is not None:
             self._read_body(exchange, data, 0, b"")
         else:
@@ -149,8 +148,8 @@ class UpstreamConnection(asyncio.Protocol):
     def eof_received(self) -> bool:
         """Take the peer's end: of a tunnel's direction, of a body without length, or of everything."""
         exchange = self.exchange
-        if exchange is not None and self.on_tunnel_data is not None:
-            return exchange.tunnel_half_closed(by_client=False)
+        if self.tunnel is not None:
+            return self.tunnel.half_closed(by_client=False)
         self._is_lost = True
         if exchange is not None and self._body is not None and self.answer.length == chunked.UNTIL_CLOSE:
             if exchange.is_chunking:

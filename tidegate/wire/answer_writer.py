@@ -1,0 +1,107 @@
+"""The client's half of an exchange: heads and pieces of its answer, written as the client's version needs them.
+
+Used by `Exchange`, which decides what is written and when; nothing here knows directors, upstreams or timers.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from tidegate.wire import answers
+from tidegate.wire.answer_head import AnswerHeadReader
+from tidegate.wire.director import Answer, Direction, Relay, Request
+
+if TYPE_CHECKING:
+    from tidegate.wire.client_side import ClientConnection
+
+
+class AnswerWriter:
+    """Writes one answer, the upstream's or ours, and remembers how far it came."""
+
+    __slots__ = (
+        "_client",
+        "_first_byte_at",
+        "_last_byte_at",
+        "_server",
+        "_status",
+        "direction",
+        "is_chunking",
+        "is_close_delimited",
+        "request",
+    )
+
+    def __init__(self, client: ClientConnection, request: Request) -> None:
+        self._client = client
+        self._server = client.server
+        self.request = request
+        self.direction: Direction | None = None
+        self.is_chunking = False
+        self.is_close_delimited = False
+        self._status = 0  # what the client sees; 0 while nothing of the final answer was written
+        self._first_byte_at = 0.0
+        self._last_byte_at = 0.0
+
+    def interim_answer(self, answer: AnswerHeadReader) -> None:
+        """Pass a 1xx on, except to HTTP/1.0, which knows none."""
+        if self.request.http_version != "1.0":
+            self.write_answer(answer.client_head(b"", b""))
+
+    def answer_began(self, answer: AnswerHeadReader) -> bytes:
+        """Note the answer's begin; return its head for the client."""
+        relay = self.direction
+        assert type(relay) is Relay
+        client = self._client
+        framing = b""
+        if answer.length < 0:
+            if self.request.http_version == "1.1":
+                self.is_chunking = True
+                framing = b"Transfer-Encoding: chunked\r\n"
+            else:
+                self.is_close_delimited = True
+                client.keep_alive = False
+        if not client.keep_alive or self.request.http_version == "1.0":
+            framing += answers.connection_line(self.request, client.keep_alive)
+        self._status = answer.status
+        self._first_byte_at = time.monotonic()
+        return answer.client_head(framing, relay.answer_head)
+
+    def write_switch(self, answer: AnswerHeadReader) -> None:
+        """Write the head of a 101."""
+        relay = self.direction
+        assert type(relay) is Relay
+        framing = b"Connection: Upgrade\r\nUpgrade: %b\r\n" % (answer.upgrade or b"unknown")
+        self._status = 101
+        self._first_byte_at = time.monotonic()
+        self.write_answer(answer.client_head(framing, relay.answer_head))
+
+    def write_answer(self, data: bytes) -> None:
+        """Write answer bytes to the client."""
+        self._server.counters.bytes_out += len(data)
+        self._client.transport.write(data)
+        if self._has_idle_timer():
+            self._last_byte_at = time.monotonic()
+
+    def write_pieces(self, pieces: Sequence[bytes]) -> None:
+        """Write answer pieces to the client in one go."""
+        if len(pieces) == 1:
+            self.write_answer(pieces[0])
+        elif pieces:
+            self._server.counters.bytes_out += sum(map(len, pieces))
+            self._client.transport.writelines(pieces)
+            if self._has_idle_timer():
+                self._last_byte_at = time.monotonic()
+
+    def write_own(self, answer: Answer) -> None:
+        """Write an answer of ours, whole."""
+        counters = self._server.counters
+        counters.answers[answer.reason] = counters.answers.get(answer.reason, 0) + 1
+        self._status = answer.status
+        self._first_byte_at = time.monotonic()
+        if not self._client.transport.is_closing():
+            self.write_answer(answers.render(answer, self.request, self._client.keep_alive))
+
+    def _has_idle_timer(self) -> bool:
+        relay = self.direction
+        return type(relay) is Relay and relay.timeouts.idle_s > 0
