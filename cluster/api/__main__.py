@@ -17,8 +17,10 @@ from typing import IO
 from aiohttp import web
 
 from cluster.api import bootstrap, crd_cleanup, crds, credentials, strategies
+from cluster.api.authorize import Authorizer
 from cluster.api.backend import Backend
 from cluster.api.builtin_kinds import builtin_kinds
+from cluster.api.connect import Connector
 from cluster.api.kinds import Registry
 from cluster.api.server import ApiServer
 from cluster.api.shadow import shadow_maker
@@ -33,7 +35,7 @@ log = logging.getLogger(__name__)
 
 CHECKPOINT_EVERY_S = 5.0
 CHECKPOINT_WRITES = 1000
-SHUTDOWN_TIMEOUT_S = 2.0
+SHUTDOWN_TIMEOUT_S = 0.25
 
 
 def build_backend(folder: StateFolder, service_cidr: str) -> Backend:
@@ -54,7 +56,9 @@ async def serving(config: ApiConfig) -> AsyncIterator[tuple[ApiServer, str]]:
     lock = _lock(folder)
     backend = build_backend(folder, config.service_cidr)
     keys = credentials.ensure(folder.pki, config.host)
-    server = ApiServer(backend, Authenticator(backend.store, keys.admin_token, keys.signing_key))
+    connector = Connector(backend, config.kubelet_token_file)
+    authenticator = Authenticator(backend.store, keys.admin_token, keys.signing_key)
+    server = ApiServer(backend, authenticator, Authorizer(backend.store), connector)
     await bootstrap.ensure(backend)
     runner = web.AppRunner(server.application(), access_log=None, shutdown_timeout=SHUTDOWN_TIMEOUT_S)
     await runner.setup()
@@ -77,6 +81,7 @@ async def serving(config: ApiConfig) -> AsyncIterator[tuple[ApiServer, str]]:
         await tasks.cancel(*background)
         await runner.cleanup()
         await webhook_client.close()
+        await connector.close()
         backend.store.close()
         lock.close()
 

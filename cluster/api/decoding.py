@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from cluster.api import builtins, status
+from cluster.api import builtins, schema, status
 from cluster.api.kinds import Kind
 from cluster.api.users import Call
 from tidegate.kube.api import Object
@@ -20,8 +20,6 @@ STEP = re.compile(r"([^.\[\]]+)|\[(\d+)\]")
 def decode(kind: Kind, obj: Object, call: Call) -> Object:
     """Return `obj` without what is not part of its kind; raises `ApiError` BadRequest in strict field validation."""
     if kind.is_custom:
-        from cluster.api import schema
-
         _report(kind, schema.unknown_fields(obj, kind.schema) if kind.schema else [], call)
         return schema.prune(obj, kind.schema) if kind.schema else obj
     drop_nulls(obj)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
+from cluster.api import tables
 from cluster.api.kinds import Kind
 from cluster.api.negotiate import Wanted
 from cluster.store import Entry
@@ -77,6 +78,8 @@ def object_in_form(kind: Kind, entry: Entry, wanted: Wanted, now_unix_s: float, 
     """Return one object in the form the client asked for."""
     if wanted.form == "PartialObjectMetadata":
         return encode(partial(kind, entry))
+    if wanted.form == "Table":
+        return encode(_table(kind, [entry], entry.revision, now_unix_s, query))
     return body(kind, entry)
 
 
@@ -86,11 +89,39 @@ def list_in_form(
     """Return a list in the form the client asked for."""
     if wanted.form.startswith("PartialObjectMetadata"):
         return encode(partial_list(kind, entries, revision))
+    if wanted.form == "Table":
+        return encode(_table(kind, entries, revision, now_unix_s, query))
     return list_body(kind, entries, revision)
 
 
-def renderer(kind: Kind, wanted: Wanted, clock: Callable[[], float]) -> Renderer:
+def renderer(kind: Kind, wanted: Wanted, clock: Callable[[], float], query: Mapping[str, str]) -> Renderer:
     """Return the function that renders the objects of a watch in the form the client asked for."""
     if wanted.form.startswith("PartialObjectMetadata"):
         return lambda entry: encode(partial(kind, entry))
+    if wanted.form == "Table":
+        return _table_renderer(kind, clock, query)
     return lambda entry: body(kind, entry)
+
+
+def _table(kind: Kind, entries: list[Entry], revision: int, now_unix_s: float, query: Mapping[str, str]) -> Object:
+    include = query.get("includeObject") or "Metadata"
+    columns = None if kind.columns is None else list(kind.columns)
+    objects = [decoded(kind, entry) for entry in entries]
+    made = tables.table(kind.plural, kind.group, objects, now_unix_s, columns, include)
+    made["metadata"] = {"resourceVersion": str(revision)}
+    return made
+
+
+def _table_renderer(kind: Kind, clock: Callable[[], float], query: Mapping[str, str]) -> Renderer:
+    # Columns travel with the first event only: a client that gets them again prints its heading again.
+    told = False
+
+    def render(entry: Entry) -> bytes:
+        nonlocal told
+        made = _table(kind, [entry], entry.revision, clock(), query)
+        if told:
+            made["columnDefinitions"] = None
+        told = True
+        return encode(made)
+
+    return render

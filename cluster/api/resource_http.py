@@ -16,11 +16,13 @@ from cluster.api import (
     reads,
     scale,
     status,
+    subresources,
     users,
     watch_http,
     writes,
 )
 from cluster.api.backend import Backend
+from cluster.api.connect import Connector
 from cluster.api.kinds import Kind
 from cluster.api.routing import Target
 from cluster.api.tokens import Authenticator
@@ -35,14 +37,19 @@ MANAGER_LIMIT = 128
 class Resources:
     """Answers requests that address a kind."""
 
-    def __init__(self, backend: Backend, authenticator: Authenticator) -> None:
+    def __init__(self, backend: Backend, authenticator: Authenticator, connector: Connector) -> None:
         self._backend = backend
+        self._connector = connector
         self._authenticator = authenticator
 
     async def answer(self, request: web.Request, target: Target, user: users.User) -> web.StreamResponse:
         """Answer one authenticated request; raises `ApiError`."""
         kind = operations.kind_of(self._backend, target.group, target.version, target.plural, target.subresource)
         method = "GET" if request.method == "HEAD" else request.method
+        if target.subresource == "proxy":
+            return await self._connector.proxy(request, kind, target)
+        if target.subresource == "log" and method == "GET":
+            return await self._connector.logs(request, kind, target)
         if method == "GET":
             return await self._read(request, kind, target)
         call = call_of(request, user)
@@ -91,12 +98,25 @@ class Resources:
     # Writing
 
     async def _create(self, request: web.Request, kind: Kind, target: Target, call: Call) -> web.Response:
-        if target.name:
-            raise status.method_not_allowed(kind.named, "create")
         obj = await body_of(request)
+        if target.name:
+            return await self._act(kind, target, obj, call)
         namespace = target.namespace
         entry = await writes.create(self._backend, kind, namespace, obj, call)
         return self._object(request, kind, entry, "", call, 201)
+
+    async def _act(self, kind: Kind, target: Target, body: Object, call: Call) -> web.Response:
+        where = (self._backend, kind, target.namespace, target.name, body)
+        match target.subresource:
+            case "token":
+                answer = subresources.token_request(*where, self._authenticator)
+            case "binding":
+                answer = await subresources.bind(*where, call)
+            case "eviction":
+                answer = await subresources.evict(*where, call)
+            case _:
+                raise status.method_not_allowed(kind.named, "create")
+        return _json(present.encode(answer), 201, call)
 
     async def _patch(self, request: web.Request, kind: Kind, target: Target, call: Call) -> web.Response:
         patch_kind = _patch_kind(request)

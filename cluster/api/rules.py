@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 
-from cluster.api import builtins, metadata, status
+from cluster.api import builtins, metadata, schema, status
 from cluster.api.backend import Backend
 from cluster.api.kinds import Kind
 from cluster.api.users import Call
@@ -94,9 +94,10 @@ def normalise(backend: Backend, kind: Kind, obj: Object, old: Object | None, cal
     if old is None and kind.has_status() and kind.kind != "Node":
         obj.pop("status", None)
     if kind.is_custom:
-        from cluster.api import schema
-
-        obj.update(schema.default(obj, kind.schema) if kind.schema else {})
+        defaulted = schema.default(obj, kind.schema) if kind.schema else obj
+        if defaulted is not obj:
+            obj.clear()
+            obj.update(defaulted)
     else:
         builtins.default_builtin(kind.kind, kind.group, obj)
     strategy = backend.strategies.get((kind.group, kind.kind))
@@ -108,8 +109,6 @@ def validate(kind: Kind, obj: Object, old: Object | None) -> None:
     """Raise `ApiError` Invalid with every rule the object breaks."""
     causes = metadata.check(obj, kind)
     if kind.is_custom:
-        from cluster.api import schema
-
         found = schema.validate(obj, kind.schema) if kind.schema else []
     else:
         found = builtins.validate_builtin(kind.kind, kind.group, obj, old)

@@ -12,9 +12,23 @@ import time
 
 from aiohttp import web
 
-from cluster.api import discovery, documents, negotiate, present, resource_http, routing, status, users
+from cluster.api import (
+    authorize,
+    discovery,
+    documents,
+    negotiate,
+    present,
+    resource_http,
+    reviews,
+    routing,
+    status,
+    users,
+)
+from cluster.api.authorize import Authorizer
 from cluster.api.backend import Backend
+from cluster.api.connect import Connector
 from cluster.api.local import LocalApi
+from cluster.api.rbac import AccessRequest
 from cluster.api.tokens import Authenticator
 from tidegate.kube.api import ApiError
 
@@ -27,13 +41,17 @@ PUBLIC = ("/healthz", "/livez", "/readyz", "/version")
 class ApiServer:
     """One API server over a backend. `application()` is what listens; `ready` turns /readyz on."""
 
-    def __init__(self, backend: Backend, authenticator: Authenticator) -> None:
+    def __init__(
+        self, backend: Backend, authenticator: Authenticator, authorizer: Authorizer, connector: Connector
+    ) -> None:
         self.backend = backend
         self.authenticator = authenticator
         self.local = LocalApi(backend)
         self.ready = False
         self._documents = documents.Documents(backend.registry)
-        self._resources = resource_http.Resources(backend, authenticator)
+        self._authorizer = authorizer
+        self._reviews = reviews.Reviews(authenticator, authorizer)
+        self._resources = resource_http.Resources(backend, authenticator, connector)
 
     def application(self) -> web.Application:
         """Return the aiohttp application with its single route."""
@@ -64,9 +82,32 @@ class ApiServer:
         if user is None:
             raise status.unauthorized()
         target = routing.parse(path)
-        if target is not None:
-            return await self._resources.answer(request, target, user)
-        return self._document(request, path, user)
+        if target is None:
+            self._authorize_path(request, path, user)
+            return self._document(request, path)
+        self._authorize(request, target, user)
+        if (target.group, target.version, target.plural) in reviews.KINDS:
+            return await self._review(request, target, user)
+        return await self._resources.answer(request, target, user)
+
+    def _authorize(self, request: web.Request, target: routing.Target, user: users.User) -> None:
+        if user.is_master:
+            return
+        question = authorize.question_of(request.method, request.query, target)
+        if not self._authorizer.allows(user, question):
+            raise authorize.refusal(user, question)
+
+    def _authorize_path(self, request: web.Request, path: str, user: users.User) -> None:
+        question = AccessRequest(request.method.lower(), path=path)
+        if not user.is_master and not self._authorizer.allows(user, question):
+            raise authorize.refusal(user, question)
+
+    async def _review(self, request: web.Request, target: routing.Target, user: users.User) -> web.Response:
+        if request.method != "POST":
+            raise status.method_not_allowed(status.Named(target.group, target.plural, ""), request.method.lower())
+        review = await resource_http.body_of(request)
+        answered = self._reviews.answer(target.group, target.version, target.plural, review, user, time.time())
+        return web.Response(status=201, body=present.encode(answered), headers={"Content-Type": negotiate.JSON})
 
     def _public(self, path: str) -> web.Response:
         if path == "/version":
@@ -75,7 +116,7 @@ class ApiServer:
             return web.Response(status=503, text="not ready")
         return web.Response(text="ok")
 
-    def _document(self, request: web.Request, path: str, user: users.User) -> web.Response:
+    def _document(self, request: web.Request, path: str) -> web.Response:
         if request.method not in ("GET", "HEAD"):
             raise status.no_such_path()
         body, content_type = self._documents.answer(path.rstrip("/") or "/", request.headers.get("Accept", ""))

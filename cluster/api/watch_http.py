@@ -7,7 +7,7 @@ back-pressure while its bounded mailbox fills, and is then sent an ERROR event w
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from aiohttp import web
 
@@ -33,7 +33,7 @@ async def stream(
     response.enable_chunked_encoding()
     try:
         await response.prepare(request)
-        writer = _Writer(response, backend, kind, wanted)
+        writer = _Writer(response, backend, kind, wanted, query)
         bookmarks = query.get("allowWatchBookmarks") == "true"
         await _follow(watch, writer, _timeout_s(query.get("timeoutSeconds")), bookmarks, initial_events)
         await response.write_eof()
@@ -61,11 +61,18 @@ async def _follow(watch: reads.Watch, writer: _Writer, timeout_s: float, bookmar
 class _Writer:
     """Renders and sends the lines of one watch."""
 
-    def __init__(self, response: web.StreamResponse, backend: Backend, kind: Kind, wanted: negotiate.Wanted) -> None:
+    def __init__(
+        self,
+        response: web.StreamResponse,
+        backend: Backend,
+        kind: Kind,
+        wanted: negotiate.Wanted,
+        query: Mapping[str, str],
+    ) -> None:
         self._response = response
         self._backend = backend
         self._kind = kind
-        self._render: Callable[[Entry], bytes] = present.renderer(kind, wanted, backend.clock)
+        self._render: Callable[[Entry], bytes] = present.renderer(kind, wanted, backend.clock, query)
 
     async def events(self, events: list[reads.Event]) -> None:
         lines = [present.event_line(event.type, self._render(event.entry)) for event in events]

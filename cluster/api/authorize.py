@@ -1,0 +1,86 @@
+"""Who may do what: RBAC by the roles and bindings in the store; members of system:masters may do everything."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from cluster.api import rbac, status, users
+from cluster.api.rbac import AccessRequest
+from cluster.api.routing import Target
+from cluster.store import Change, Collection, Store
+from tidegate.kube.api import ApiError, Object
+
+GROUP = "rbac.authorization.k8s.io"
+CLUSTER_ROLES = Collection(GROUP, "clusterroles")
+CLUSTER_ROLE_BINDINGS = Collection(GROUP, "clusterrolebindings")
+ROLES = Collection(GROUP, "roles")
+ROLE_BINDINGS = Collection(GROUP, "rolebindings")
+EVERYTHING: Object = {"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}
+VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch"}
+
+
+class Authorizer:
+    """Answers questions from the roles and bindings of a store, read again after each change of theirs."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._rules: rbac.RuleSet | None = None
+        for collection in (CLUSTER_ROLES, CLUSTER_ROLE_BINDINGS, ROLES, ROLE_BINDINGS):
+            store.observe(collection, self._forget)
+
+    def _forget(self, _: Change) -> None:
+        self._rules = None
+
+    def _current(self) -> rbac.RuleSet:
+        if self._rules is None:
+            self._rules = rbac.RuleSet(
+                *(
+                    [entry.decode() for entry in self._store.entries(collection)]
+                    for collection in (CLUSTER_ROLES, CLUSTER_ROLE_BINDINGS, ROLES, ROLE_BINDINGS)
+                )
+            )
+        return self._rules
+
+    def allows(self, user: users.User, question: AccessRequest) -> bool:
+        """Whether the user may do that."""
+        return rbac.is_allowed(_info(user), question, self._current())
+
+    def rules_of(self, user: users.User, namespace: str) -> tuple[list[Object], list[Object]]:
+        """Return the resource rules and path rules of a user in a namespace."""
+        if user.is_master:
+            found: list[Object] = [EVERYTHING, {"verbs": ["*"], "nonResourceURLs": ["*"]}]
+        else:
+            found = list(rbac.rules_for(_info(user), namespace, self._current()))
+        return [rule for rule in found if rule.get("resources")], [
+            rule for rule in found if rule.get("nonResourceURLs")
+        ]
+
+
+def _info(user: users.User) -> rbac.UserInfo:
+    return rbac.UserInfo(user.name, user.groups, user.uid)
+
+
+def question_of(method: str, query: Mapping[str, str], target: Target) -> AccessRequest:
+    """Return what an HTTP request on a resource asks permission for."""
+    verb = VERBS.get(method, "")
+    if method == "DELETE":
+        verb = "delete" if target.name else "deletecollection"
+    elif method in ("GET", "HEAD"):
+        watching = query.get("watch", "").lower() in ("true", "1")
+        verb = "watch" if watching else "get" if target.name else "list"
+    name = target.name
+    if target.subresource == "proxy":
+        verb = {"GET": "get", "HEAD": "get"}.get(method, verb)
+        name = name.split(":")[1] if name.count(":") == 2 else name.split(":")[0]
+    return AccessRequest(verb, target.group, target.plural, target.subresource, target.namespace, name)
+
+
+def refusal(user: users.User, question: AccessRequest) -> ApiError:
+    """Return the Forbidden error for a question that was answered with no."""
+    if question.path:
+        message = f'forbidden: User "{user.name}" cannot {question.verb} path "{question.path}"'
+        return ApiError(403, "Forbidden", message)
+    resource = "/".join(part for part in (question.resource, question.subresource) if part)
+    scope = f'in the namespace "{question.namespace}"' if question.namespace else "at the cluster scope"
+    why = f'User "{user.name}" cannot {question.verb} resource "{resource}" in API group "{question.group}" {scope}'
+    return status.forbidden(status.Named(question.group, question.resource, ""), question.name, why)

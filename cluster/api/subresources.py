@@ -1,0 +1,60 @@
+"""The subresources that are acted on instead of stored: a service account's token, a pod's binding and eviction."""
+
+from __future__ import annotations
+
+from cluster import timestamps
+from cluster.api import deletes, reads, rules, status, tokens, writes
+from cluster.api.backend import Backend
+from cluster.api.kinds import Kind
+from cluster.api.users import Call
+from tidegate.kube.api import Object
+
+
+def token_request(
+    backend: Backend, kind: Kind, namespace: str, name: str, body: Object, authenticator: tokens.Authenticator
+) -> Object:
+    """Issue a token for a service account; return the TokenRequest. Raises `ApiError`."""
+    account = reads.get(backend, kind, namespace, name).decode()
+    spec: Object = body.get("spec") or {}
+    asked = int(spec.get("expirationSeconds") or tokens.LIFETIME_DEFAULT_S)
+    lifetime_s = min(max(asked, tokens.LIFETIME_MIN_S), tokens.LIFETIME_MAX_S)
+    now = backend.clock()
+    bound: Object = spec.get("boundObjectRef") or {}
+    pod = {"name": bound.get("name"), "uid": bound.get("uid")} if bound.get("kind") == "Pod" else None
+    audiences = [str(one) for one in spec.get("audiences") or []]
+    token = authenticator.issue(account, lifetime_s, audiences, pod, now)
+    spec = {**spec, "expirationSeconds": lifetime_s, "audiences": audiences or [tokens.DEFAULT_AUDIENCE]}
+    return {
+        "kind": "TokenRequest",
+        "apiVersion": "authentication.k8s.io/v1",
+        "metadata": {"name": name, "namespace": namespace, "creationTimestamp": timestamps.text(now)},
+        "spec": spec,
+        "status": {"token": token, "expirationTimestamp": timestamps.text(now + lifetime_s)},
+    }
+
+
+async def bind(backend: Backend, kind: Kind, namespace: str, name: str, body: Object, call: Call) -> Object:
+    """Assign a pod to a node; return a Status. Raises `ApiError` Conflict when it is assigned already."""
+    node = (body.get("target") or {}).get("name", "")
+    if not node:
+        cause = ("target.name", "Required value", "FieldValueRequired")
+        raise status.invalid(kind.named, name, [cause])
+
+    def change(live: Object) -> Object:
+        if live["spec"].get("nodeName"):
+            why = f'pod {name} is already assigned to node "{live["spec"]["nodeName"]}"'
+            raise status.conflict(kind.named, name, why)
+        new = rules.copied(live)
+        new["spec"]["nodeName"] = node
+        return new
+
+    await writes.modify(backend, kind, backend.key(kind, namespace, name), change, call)
+    return {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
+
+
+async def evict(backend: Backend, kind: Kind, namespace: str, name: str, body: Object, call: Call) -> Object:
+    """Delete a pod on behalf of a drain; return a Status. Disruption budgets are stored, not enforced."""
+    asked: Object = body.get("deleteOptions") or {}
+    options = deletes.Options(asked.get("gracePeriodSeconds"), (asked.get("preconditions") or {}).get("uid") or "")
+    await deletes.delete(backend, kind, backend.key(kind, namespace, name), options, call)
+    return {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
