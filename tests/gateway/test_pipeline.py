@@ -1,0 +1,221 @@
+"""The director of the gateway, by scripts."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+
+import pytest
+
+from gateway.config import Config
+from gateway.metrics import Metrics
+from gateway.pick import Backend
+from gateway.pipeline import Pipeline
+from gateway.routes import build_table, read_route
+from gateway.wakes import Wakes
+from tests.support.heads import answer_of, make_request, outcome, relay_of
+from tidegate.contracts.decision import ServingMode
+from tidegate.wire.balance import Balancer
+from tidegate.wire.director import Failure
+
+pytestmark = pytest.mark.looptime
+
+POD, OTHER, ACTIVATOR = ("10.0.0.1", 8012), ("10.0.0.2", 8012), ("10.0.9.1", 8012)
+HOST = "hello.default.localhost"
+
+
+class Harness:
+    """A pipeline over a hand-made world."""
+
+    def __init__(self, mode: ServingMode = ServingMode.SERVE, limit: int = 0, **settings: object) -> None:
+        traffic = [{"revisionName": "a", "percent": 80}, {"revisionName": "b", "percent": 20}]
+        status = {"url": f"http://{HOST}", "traffic": traffic}
+        route = {"metadata": {"name": "hello", "namespace": "default"}, "status": status}
+        self.table = build_table([read_route(route)])
+        self.activators = Balancer()
+        self.backends = {("default", name): Backend(mode, Balancer(limit)) for name in "ab"}
+        self.is_synced = True
+        self.is_draining = False
+        self.wakes = Wakes()
+        self.metrics = Metrics()
+        clock = asyncio.get_running_loop().time
+        config = Config(**settings)  # type: ignore[arg-type]
+        self.pipeline = Pipeline(config, self, self.metrics, self.wakes, lambda: self.is_draining, clock)  # type: ignore[arg-type]
+
+    def backend(self, key: tuple[str, str]) -> Backend:
+        return self.backends[key]
+
+    def pods(self, *addresses: tuple[str, int]) -> None:
+        for backend in self.backends.values():
+            backend.pods.replace(addresses)
+
+    def assert_empty(self) -> None:
+        assert self.pipeline.in_flight == self.pipeline.waiting == self.activators.in_flight == 0
+        assert all(backend.pods.in_flight == 0 for backend in self.backends.values())
+
+
+async def test_a_warm_request_goes_to_a_pod_with_what_the_next_hop_needs():
+    harness = Harness()
+    harness.pods(POD)
+    request = make_request(HOST)
+    relay = relay_of(harness.pipeline.direct(request))
+    assert (relay.host, relay.port) == POD
+    assert b"Knative-Serving-Revision: a\r\n" in relay.add_head
+    assert b"X-Forwarded-For: 10.0.0.1\r\n" in relay.add_head
+    assert f"X-Forwarded-Host: {HOST}\r\n".encode() in relay.add_head
+    assert harness.wakes.recent() == []
+    harness.pipeline.finished(request, outcome(relay))
+    harness.assert_empty()
+
+
+async def test_a_cold_request_goes_through_the_activator_and_is_noted():
+    harness = Harness()
+    harness.activators.replace([ACTIVATOR])
+    request = make_request(HOST)
+    relay = relay_of(harness.pipeline.direct(request))
+    assert (relay.host, relay.port) == ACTIVATOR
+    (wake,) = harness.wakes.recent()
+    assert (wake["namespace"], wake["revision"]) == ("default", "a")
+    harness.pipeline.finished(request, outcome(relay))
+    harness.assert_empty()
+
+
+async def test_the_split_is_exact():
+    harness = Harness()
+    harness.pods(POD)
+    relays = [relay_of(harness.pipeline.direct(make_request(HOST))) for _ in range(1000)]
+    seen = Counter(relay.add_head.split(b"\r\n")[1] for relay in relays)
+    assert sorted(seen.values()) == [200, 800]
+
+
+async def test_an_unknown_host_is_told_so_and_counted():
+    harness = Harness()
+    request = make_request("nobody.default.localhost")
+    answer = answer_of(harness.pipeline.direct(request))
+    assert (answer.status, answer.reason) == (404, "no_route")
+    harness.pipeline.finished(request, outcome(answer, 404))
+    labels = {"code_class": "4xx", "reason": "no_route"}
+    assert harness.metrics.registry.get_sample_value("tidegate_gateway_requests_total", labels) == 1
+    harness.assert_empty()
+
+
+@pytest.mark.parametrize(("synced", "draining", "status"), [(True, False, 200), (False, False, 503), (True, True, 503)])
+async def test_a_health_probe(synced, draining, status):
+    harness = Harness()
+    harness.is_synced, harness.is_draining = synced, draining
+    request = make_request("10.0.0.9", user_agent="kube-probe/1.31")
+    answer = answer_of(harness.pipeline.direct(request))
+    assert (answer.status, answer.reason) == (status, "")
+    harness.pipeline.finished(request, outcome(answer, status))
+    assert harness.metrics.registry.get_sample_value("tidegate_gateway_request_duration_seconds_count") == 0
+
+
+async def test_a_pod_that_refuses_is_set_aside_and_another_is_taken():
+    harness = Harness()
+    harness.pods(POD, OTHER)
+    harness.activators.replace([ACTIVATOR])
+    request = make_request(HOST)
+    relay = relay_of(harness.pipeline.direct(request))
+    again = relay_of(harness.pipeline.retry(request, relay, Failure.CONNECT))
+    assert {(relay.host, relay.port), (again.host, again.port)} == {POD, OTHER}
+    last = relay_of(harness.pipeline.retry(request, again, Failure.CONNECT))
+    assert (last.host, last.port) == ACTIVATOR
+    harness.pipeline.finished(request, outcome(last))
+    harness.assert_empty()
+    following = make_request(HOST)
+    assert (relay_of(harness.pipeline.direct(following)).host) == ACTIVATOR[0]
+
+
+async def test_a_stale_connection_is_tried_again_in_the_same_place():
+    harness = Harness()
+    harness.pods(POD)
+    request = make_request(HOST)
+    relay = relay_of(harness.pipeline.direct(request))
+    assert harness.pipeline.retry(request, relay, Failure.STALE) is relay
+    request.attempts = 3
+    assert answer_of(harness.pipeline.retry(request, relay, Failure.STALE)).reason == "upstream_failed"
+    harness.pipeline.finished(request, outcome(relay, 502))
+    harness.assert_empty()
+
+
+async def test_full_pods_send_through_the_activator():
+    harness = Harness(limit=1)
+    harness.pods(POD)
+    harness.activators.replace([ACTIVATOR])
+    hosts = Counter(relay_of(harness.pipeline.direct(make_request(HOST))).host for _ in range(10))
+    assert hosts == {POD[0]: 2, ACTIVATOR[0]: 8}  # one per revision, then the activator holds the rest
+
+
+async def test_without_activator_a_request_waits_for_one(looptime):
+    harness = Harness()
+    request = make_request(HOST)
+    waiting = asyncio.ensure_future(harness.pipeline.direct(request))  # type: ignore[arg-type]
+    await asyncio.sleep(3.03)
+    harness.activators.replace([ACTIVATOR])
+    harness.pipeline.endpoints_changed()
+    relay = relay_of(await waiting)
+    assert (relay.host, relay.port) == ACTIVATOR
+    assert 3.03 <= looptime < 3.04
+    harness.pipeline.finished(request, outcome(relay))
+    harness.assert_empty()
+
+
+async def test_no_activator_comes(looptime):
+    harness = Harness(activator_wait_s=10.0, activator_wait_limit=1)
+    first, second = make_request(HOST), make_request(HOST)
+    waiting = asyncio.ensure_future(harness.pipeline.direct(first))  # type: ignore[arg-type]
+    await asyncio.sleep(0)
+    assert answer_of(await harness.pipeline.direct(second)).reason == "no_activator"  # type: ignore[misc]
+    assert looptime == 0
+    answer = answer_of(await waiting)
+    assert (answer.status, answer.reason) == (503, "no_activator")
+    assert looptime == 10
+    for request in (first, second):
+        harness.pipeline.finished(request, outcome(answer, 503))
+    harness.assert_empty()
+
+
+async def test_a_restarted_activator_is_found_again_under_its_old_address(looptime):
+    harness = Harness(mode=ServingMode.PROXY)
+    harness.activators.replace([ACTIVATOR])
+    request = make_request(HOST)
+    relay = relay_of(harness.pipeline.direct(request))
+    relay = relay_of(await harness.pipeline.retry(request, relay, Failure.CONNECT))  # type: ignore[misc]
+    assert (relay.host, relay.port) == ACTIVATOR
+    assert 0.1 <= looptime <= 0.2
+
+
+async def test_a_client_that_leaves_while_waiting_leaves_nothing():
+    harness = Harness()
+    request = make_request(HOST)
+    waiting = asyncio.ensure_future(harness.pipeline.direct(request))  # type: ignore[arg-type]
+    await asyncio.sleep(0.05)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    harness.pipeline.finished(request, outcome(failure=Failure.CLIENT_GONE, status=0))
+    harness.assert_empty()
+
+
+@pytest.mark.parametrize(("trust", "expected"), [(False, b"For: 10.0.0.1\r\n"), (True, b"For: 1.2.3.4, 10.0.0.1\r\n")])
+async def test_forwarded_from_outside_is_believed_only_when_told(trust, expected):
+    harness = Harness(trust_forwarded=trust)
+    harness.pods(POD)
+    request = make_request(HOST, x_forwarded_for="1.2.3.4")
+    assert expected in relay_of(harness.pipeline.direct(request)).add_head
+
+
+async def test_internal_headers_from_outside_are_stripped():
+    stripped = Pipeline.strip_request
+    names = (b"knative-serving-revision", b"k-proxy-request", b"k-network-probe", b"x-forwarded-for", b"forwarded")
+    assert stripped.issuperset(names)
+    assert b"x-tidegate-" in Pipeline.strip_request_prefixes
+
+
+async def test_only_the_last_wakes_are_kept():
+    wakes = Wakes()
+    for number in range(300):
+        wakes.add("default", f"r{number}", float(number))
+    assert wakes.total == 300
+    assert len(wakes.recent()) == 256
+    assert wakes.recent()[-1]["revision"] == "r299"

@@ -1,0 +1,117 @@
+"""The routing table: which hosts a Route gives, and that every split is exact and even."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.routes import build_table, read_route, spread
+
+
+def route(name="hello", traffic=(), url="http://hello.default.example.com", created="2026-01-01T00:00:00Z"):
+    return {
+        "metadata": {"name": name, "namespace": "default", "creationTimestamp": created},
+        "status": {
+            "url": url,
+            "address": {"url": f"http://{name}.default.svc.cluster.local"},
+            "traffic": list(traffic),
+        },
+    }
+
+
+def share(revision, percent=None, **more):
+    return {"revisionName": revision, "percent": percent, **more}
+
+
+def turns(wheel, count):
+    return [wheel.turn().key[1] for _ in range(count)]
+
+
+def test_hosts_of_a_route():
+    table = build_table(
+        [read_route(route(traffic=[share("hello-00001", 100)], url="http://Hello.default.Example.com:8080"))]
+    )
+    assert set(table) == {
+        "hello.default.example.com",
+        "hello.default",
+        "hello.default.svc",
+        "hello.default.svc.cluster.local",
+    }
+    target = table["hello.default"].turn()
+    assert target.key == ("default", "hello-00001")
+    assert target.head == b"Knative-Serving-Namespace: default\r\nKnative-Serving-Revision: hello-00001\r\n"
+
+
+def test_a_tag_without_traffic_has_hosts_of_its_own():
+    traffic = [
+        share("hello-00001", 100),
+        share("hello-00002", 0, tag="next", url="http://next-hello.default.example.com"),
+    ]
+    table = build_table([read_route(route(traffic=traffic))])
+    for host in ("next-hello.default.example.com", "next-hello.default", "next-hello.default.svc"):
+        assert turns(table[host], 3) == ["hello-00002"] * 3
+    assert set(turns(table["hello.default"], 200)) == {"hello-00001"}
+
+
+def test_percents_of_one_revision_add_up():
+    traffic = [share("a", 30), share("b", 40), share("a", 30, tag="x", url="http://x-hello.default.example.com")]
+    table = build_table([read_route(route(traffic=traffic))])
+    assert Counter(turns(table["hello.default.example.com"], 100)) == {"a": 60, "b": 40}
+
+
+@pytest.mark.parametrize("status", [None, {}, {"traffic": []}, {"url": "http://x.y"}, {"traffic": [{"percent": 100}]}])
+def test_a_route_that_is_not_ready_has_no_hosts(status):
+    assert build_table([read_route({"metadata": {"name": "x", "namespace": "y"}, "status": status})]) == {}
+
+
+def test_a_cluster_local_route():
+    local = route(traffic=[share("a", 100)], url="http://hello.default.svc.cluster.local")
+    assert set(read_route(local).wheels) == {"hello.default", "hello.default.svc", "hello.default.svc.cluster.local"}
+
+
+def test_the_oldest_route_keeps_a_disputed_host():
+    first = read_route(route("a-b", [share("first", 100)], "http://a-b.default.example.com", "2026-01-01T00:00:00Z"))
+    tagged = [share("second", 100, tag="a", url="http://a-b.default.example.com")]
+    second = read_route(route("b", tagged, "http://b.default.example.com", "2026-01-02T00:00:00Z"))
+    for order in ([first, second], [second, first]):
+        assert turns(build_table(order)["a-b.default.example.com"], 1) == ["first"]
+
+
+def test_a_wheel_goes_on_turning_when_its_weights_stay():
+    old = read_route(route(traffic=[share("a", 50), share("b", 50)]))
+    assert turns(old.wheels["hello.default"], 1) == ["a"]
+    new = read_route(route(traffic=[share("a", 50), share("b", 50, tag="t", url="http://t.default.x")]), old)
+    assert turns(new.wheels["hello.default"], 2) == ["b", "a"]
+    assert turns(read_route(route(traffic=[share("c", 100)]), new).wheels["hello.default"], 1) == ["c"]
+
+
+def test_all_hosts_of_a_split_share_it():
+    hosted = read_route(route(traffic=[share("a", 50), share("b", 50)]))
+    assert turns(hosted.wheels["hello.default"], 1) + turns(hosted.wheels["hello.default.example.com"], 1) == ["a", "b"]
+
+
+def test_a_split_is_interleaved():
+    assert spread((("a", 80), ("b", 20))) == ["a", "a", "b", "a", "a"]
+    assert spread((("a", 50), ("b", 50))) == ["a", "b"]
+    assert spread((("a", 100),)) == ["a"]
+
+
+PERCENTS = st.lists(st.integers(1, 98), min_size=1, max_size=6).filter(lambda shares: sum(shares) < 100)
+
+
+@given(shares=PERCENTS, start=st.integers(0, 250))
+def test_any_hundred_requests_in_a_row_are_split_exactly(shares, start):
+    shares = [*shares, 100 - sum(shares)]
+    names = [f"revision-{number}" for number in range(len(shares))]
+    hosted = read_route(route(traffic=[share(name, percent) for name, percent in zip(names, shares, strict=True)]))
+    wheel = hosted.wheels["hello.default"]
+    turns(wheel, start)
+    window = turns(wheel, 100)
+    assert Counter(window) == dict(zip(names, shares, strict=True))
+    for length in range(1, 100):  # and never far from its share in between
+        seen = Counter(window[:length])
+        for name, percent in zip(names, shares, strict=True):
+            assert abs(seen[name] - length * percent / 100) <= len(shares)

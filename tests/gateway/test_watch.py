@@ -1,0 +1,84 @@
+"""The watch: what changes in the API is what the pipeline sees, and nothing else moves."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+
+from gateway.watch import Watch
+from tests.support.fake_api import FakeApi
+from tests.support.serving import put_autoscaler, put_pods, put_route, put_system
+from tidegate.contracts import names
+from tidegate.contracts.decision import ServingMode
+from tidegate.kube import resources
+from tidegate.process import tasks
+
+KEY = ("default", "hello-00001")
+
+
+@pytest.fixture
+async def api():
+    return FakeApi()
+
+
+@pytest.fixture
+async def watch(api):
+    put_route(api, "hello", [{"revisionName": "hello-00001", "percent": 100}])
+    watch = Watch(api, names.SYSTEM_NAMESPACE)
+    running = watch.start()
+    await watch.wait_synced(1.0)
+    yield watch
+    await tasks.cancel(*running)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(2):
+        while not condition():
+            await asyncio.sleep(0)
+
+
+async def test_routes_come_change_and_go(api, watch):
+    assert watch.is_synced
+    assert watch.table["hello.default.localhost"].turn().key == KEY
+    before = watch.table
+    put_route(api, "other", [{"revisionName": "other-00001", "percent": 100}])
+    await until(lambda: "other.default.localhost" in watch.table)
+    assert "other.default.localhost" not in before
+    assert watch.table["hello.default.localhost"] is before["hello.default.localhost"]
+    await api.delete(resources.ROUTES, "other", "default")
+    await until(lambda: "other.default.localhost" not in watch.table)
+
+
+async def test_mode_concurrency_and_pods_of_a_revision(api, watch):
+    assert watch.backend(KEY).is_cold
+    put_autoscaler(api, "hello-00001", "Serve", concurrency=3)
+    put_pods(api, "hello-00001", [("10.0.0.1", True), ("10.0.0.2", False)])
+    await until(lambda: not watch.backend(KEY).is_cold and watch.backend(KEY).mode is ServingMode.SERVE)
+    backend = watch.backend(KEY)
+    assert set(backend.pods.addresses) == {("10.0.0.1", 8012)}
+    assert backend.pods.limit == 3
+    put_autoscaler(api, "hello-00001", "Proxy")
+    await until(lambda: backend.mode is ServingMode.PROXY)
+
+
+async def test_a_deleted_revision_is_forgotten(api, watch):
+    put_autoscaler(api, "hello-00001", "Serve")
+    put_pods(api, "hello-00001", [("10.0.0.1", True)])
+    await until(lambda: not watch.backend(KEY).is_cold)
+    old = watch.backend(KEY)
+    await api.delete(resources.POD_AUTOSCALERS, "hello-00001", "default")
+    await until(lambda: old.mode is ServingMode.PROXY)
+    assert watch.backend(KEY) is old
+    await api.delete(resources.ENDPOINT_SLICES, "hello-00001-private-x", "default")
+    await until(lambda: old.is_cold)
+    assert watch.backend(KEY) is not old
+
+
+async def test_activators_and_the_news_of_them(api, watch):
+    news = []
+    watch.on_endpoints = lambda: news.append(set(watch.activators.addresses))
+    put_system(api, names.ACTIVATOR_SERVICE, [("10.0.9.1", True), ("10.0.9.2", False)])
+    await until(lambda: bool(news))
+    assert news == [{("10.0.9.1", 8012)}]
