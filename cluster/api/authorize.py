@@ -72,7 +72,18 @@ def question_of(method: str, query: Mapping[str, str], target: Target) -> Access
     if target.subresource == "proxy":
         verb = {"GET": "get", "HEAD": "get"}.get(method, verb)
         name = name.split(":")[1] if name.count(":") == 2 else name.split(":")[0]
+    if not name and verb in ("list", "watch", "deletecollection"):
+        name = _selected_name(query.get("fieldSelector", ""))
     return AccessRequest(verb, target.group, target.plural, target.subresource, target.namespace, name)
+
+
+def _selected_name(field_selector: str) -> str:
+    # As in Kubernetes: a rule with resourceNames allows to list and watch exactly that name.
+    for part in field_selector.split(","):
+        key, _, value = part.replace("==", "=").partition("=")
+        if key.strip() == "metadata.name":
+            return value.strip()
+    return ""
 
 
 def refusal(user: users.User, question: AccessRequest) -> ApiError:
