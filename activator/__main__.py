@@ -14,6 +14,7 @@ from activator.pipeline import Pipeline
 from activator.watch import Watch
 from tidegate.contracts import report
 from tidegate.kube import connect
+from tidegate.kube.api import Api
 from tidegate.kube.client import Client
 from tidegate.process import logs, run, settings, tasks
 from tidegate.process.admin import AdminServer
@@ -28,34 +29,39 @@ def main() -> None:
     """Run until SIGTERM and the drain after it."""
     config = settings.load(Config, program="python -m activator")
     logs.configure("activator", config.log_level)
-    run.run(lambda stopping: _serve(config, stopping))
+    run.run(lambda stopping: _connect_and_serve(config, stopping))
 
 
-async def _serve(config: Config, stopping: asyncio.Event) -> None:
+async def _connect_and_serve(config: Config, stopping: asyncio.Event) -> None:
     async with Client(connect.load()) as api:
-        watch = Watch(api, config.system_namespace, config.connect_timeout_s)
-        metrics = Metrics()
-        pipeline = Pipeline(config, watch, metrics, stopping.is_set, time.monotonic)
-        link = _make_link(config, watch)
-        demand = pipeline.demand = Demand(link, time.monotonic, pipeline.waiting_for)
-        backends = pipeline.backends = _make_backends(pipeline, watch)
-        watch.on_endpoints = backends.replace
-        watch.on_revision_gone = pipeline.revision_gone
-        watch.on_link_changed = link.retry_now
-        _show(metrics, pipeline, link)
-        pool = Pool()
-        server = Server(pipeline, pool)
-        background = [*watch.start(), tasks.spawn(link.run(), "report-link"), tasks.spawn(demand.run(), "demand")]
-        await server.start(config.pod_ip, config.serving_port)
-        admin = await _start_admin(config, metrics, watch, stopping)
-        run.freeze_start_up()
-        await stopping.wait()
-        # Gateways drop a terminating activator from their endpoints; what they had already sent still arrives.
-        await asyncio.sleep(config.drain_quiet_s)
-        await server.drain(config.drain_timeout_s)
-        await tasks.cancel(*background)
-        await pool.close()
-        await admin.close()
+        await serve(config, api, stopping)
+
+
+async def serve(config: Config, api: Api, stopping: asyncio.Event) -> None:
+    """Serve requests until `stopping` is set and the drain after it is over."""
+    watch = Watch(api, config.system_namespace, config.connect_timeout_s)
+    metrics = Metrics()
+    pipeline = Pipeline(config, watch, metrics, stopping.is_set, time.monotonic)
+    link = _make_link(config, watch)
+    demand = pipeline.demand = Demand(link, time.monotonic, pipeline.waiting_for)
+    backends = pipeline.backends = _make_backends(pipeline, watch)
+    watch.on_endpoints = backends.replace
+    watch.on_revision_gone = pipeline.revision_gone
+    watch.on_link_changed = link.retry_now
+    _show(metrics, pipeline, link)
+    pool = Pool()
+    server = Server(pipeline, pool)
+    background = [*watch.start(), tasks.spawn(link.run(), "report-link"), tasks.spawn(demand.run(), "demand")]
+    await server.start(config.pod_ip, config.serving_port)
+    admin = await _start_admin(config, metrics, watch, stopping)
+    run.freeze_start_up()
+    await stopping.wait()
+    # Gateways drop a terminating activator from their endpoints; what they had already sent still arrives.
+    await asyncio.sleep(config.drain_quiet_s)
+    await server.drain(config.drain_timeout_s)
+    await tasks.cancel(*background)
+    await pool.close()
+    await admin.close()
 
 
 def _make_link(config: Config, watch: Watch) -> ReportLink:

@@ -12,6 +12,7 @@ from gateway.pipeline import Pipeline
 from gateway.wakes import Wakes
 from gateway.watch import Watch
 from tidegate.kube import connect
+from tidegate.kube.api import Api
 from tidegate.kube.client import Client
 from tidegate.process import logs, run, settings, tasks
 from tidegate.process.admin import AdminServer, json_page
@@ -27,29 +28,34 @@ def main() -> None:
     """Run until SIGTERM and the drain after it."""
     config = settings.load(Config, program="python -m gateway")
     logs.configure("gateway", config.log_level)
-    run.run(lambda stopping: _serve(config, stopping))
+    run.run(lambda stopping: _connect_and_serve(config, stopping))
 
 
-async def _serve(config: Config, stopping: asyncio.Event) -> None:
+async def _connect_and_serve(config: Config, stopping: asyncio.Event) -> None:
     async with Client(connect.load()) as api:
-        watch, metrics, wakes = Watch(api, config.system_namespace), Metrics(), Wakes()
-        pipeline = Pipeline(config, watch, metrics, wakes, stopping.is_set, time.monotonic)
-        watch.on_endpoints = pipeline.endpoints_changed
-        _show(metrics, pipeline, watch, wakes)
-        pool = Pool()
-        server = Server(pipeline, pool)
-        background = watch.start()
-        admin = await _start_admin(config, metrics, watch, wakes, stopping)
-        await _wait_for_routes(watch, stopping)
-        await server.start(*config.address)
-        log.info("listening on %s:%d", *config.address)
-        run.freeze_start_up()
-        await stopping.wait()
-        await asyncio.sleep(config.drain_quiet_s)
-        await server.drain(config.drain_timeout_s)
-        await tasks.cancel(*background)
-        await pool.close()
-        await admin.close()
+        await serve(config, api, stopping)
+
+
+async def serve(config: Config, api: Api, stopping: asyncio.Event) -> None:
+    """Serve requests until `stopping` is set and the drain after it is over."""
+    watch, metrics, wakes = Watch(api, config.system_namespace), Metrics(), Wakes()
+    pipeline = Pipeline(config, watch, metrics, wakes, stopping.is_set, time.monotonic)
+    watch.on_endpoints = pipeline.endpoints_changed
+    _show(metrics, pipeline, watch, wakes)
+    pool = Pool()
+    server = Server(pipeline, pool)
+    background = watch.start()
+    admin = await _start_admin(config, metrics, watch, wakes, stopping)
+    await _wait_for_routes(watch, stopping)
+    await server.start(*config.address)
+    log.info("listening on %s:%d", *config.address)
+    run.freeze_start_up()
+    await stopping.wait()
+    await asyncio.sleep(config.drain_quiet_s)
+    await server.drain(config.drain_timeout_s)
+    await tasks.cancel(*background)
+    await pool.close()
+    await admin.close()
 
 
 async def _wait_for_routes(watch: Watch, stopping: asyncio.Event) -> None:

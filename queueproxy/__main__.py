@@ -34,10 +34,11 @@ def main() -> None:
     """Run until SIGTERM and the drain after it."""
     config = settings.load(Config, program="python -m queueproxy")
     logs.configure("queueproxy", config.log_level)
-    run.run(lambda stopping: _serve(config, stopping))
+    run.run(lambda stopping: serve(config, stopping))
 
 
-async def _serve(config: Config, stopping: asyncio.Event) -> None:
+async def serve(config: Config, stopping: asyncio.Event) -> None:
+    """Serve requests until `stopping` is set and the drain after it is over."""
     limiter: Limiter[Visit] = Limiter(config.container_concurrency, config.queue_limit)
     meter, metrics = Meter(time.monotonic()), Metrics()
     metrics.watch(limiter, meter)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from queueproxy import probe
 from tidegate.contracts import names
 from tidegate.process.settings import setting
 
@@ -59,6 +60,8 @@ class Config:
             raise ValueError(f"USER_PORT is {self.user_port}: it must be a port")
         if self.autoscaler_address and not self.autoscaler_address.rpartition(":")[2].isdigit():
             raise ValueError(f"AUTOSCALER_ADDRESS is {self.autoscaler_address!r}: write host:port")
+
+        probe.parse(self.readiness_probe, self.user_port)
 
     @property
     def queue_limit(self) -> int:

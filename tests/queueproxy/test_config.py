@@ -31,7 +31,13 @@ def test_without_an_address_nothing_is_reported():
 
 @pytest.mark.parametrize(
     "environ",
-    [{"CONTAINER_CONCURRENCY": "-1"}, {"USER_PORT": "0"}, {"AUTOSCALER_ADDRESS": "autoscaler"}, {"USER_PORT": "x"}],
+    [
+        {"CONTAINER_CONCURRENCY": "-1"},
+        {"USER_PORT": "0"},
+        {"AUTOSCALER_ADDRESS": "autoscaler"},
+        {"USER_PORT": "x"},
+        {"SERVING_READINESS_PROBE": "{"},
+    ],
 )
 def test_what_cannot_work_is_refused(environ):
     with pytest.raises(settings.SettingsError):

@@ -75,7 +75,7 @@ class Balancer:
     def eject(self, address: Address, now: float) -> float:
         """Set an address aside that refused a connection; returns until when. Each further refusal doubles the time."""
         strikes = self._strikes.get(address, 0)
-        until = now + min(FIRST_ASIDE_S * 2**strikes, LAST_ASIDE_S)
+        until: float = now + min(FIRST_ASIDE_S * 2**strikes, LAST_ASIDE_S)
         if address in self._offered:
             self._strikes[address] = min(strikes + 1, 16)
             self._ungroup(address)
