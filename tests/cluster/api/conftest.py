@@ -1,0 +1,76 @@
+"""A real API server in the test's own loop, over TLS on a free port, with a client and the real kubectl to use it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from cluster.api.__main__ import serving
+from cluster.api.server import ApiServer
+from cluster.config import ApiConfig
+from tidegate.kube import connect
+from tidegate.kube.client import Client
+
+
+@dataclass
+class Running:
+    """A server under test."""
+
+    server: ApiServer
+    url: str
+    state: Path
+    client: Client
+
+    @property
+    def kubeconfig(self) -> Path:
+        return self.state / "kubeconfig"
+
+
+@pytest.fixture
+async def running(tmp_path: Path) -> AsyncIterator[Running]:
+    config = ApiConfig(state=str(tmp_path / "state"), controllers=False)
+    async with serving(config) as (server, url):
+        async with Client(connect.load(tmp_path / "state" / "kubeconfig"), user_agent="test") as client:
+            yield Running(server, url, tmp_path / "state", client)
+
+
+@pytest.fixture
+def client(running: Running) -> Client:
+    return running.client
+
+
+class Kubectl:
+    """The real kubectl against one server."""
+
+    def __init__(self, running: Running, cache: Path) -> None:
+        self._environment = os.environ | {"KUBECONFIG": str(running.kubeconfig), "HOME": str(cache)}
+        self._cache = cache
+
+    async def __call__(self, *arguments: str, stdin: str = "", code: int = 0, **environment: str) -> str:
+        """Run kubectl; returns both outputs; fails unless it exits with `code`."""
+        process = await asyncio.create_subprocess_exec(
+            "kubectl",
+            f"--cache-dir={self._cache}",
+            *arguments,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            env=self._environment | environment,
+        )
+        output, _ = await asyncio.wait_for(process.communicate(stdin.encode()), 20)
+        text = output.decode()
+        assert process.returncode == code, f"kubectl {' '.join(arguments)} ended with {process.returncode}: {text}"
+        return text
+
+
+@pytest.fixture
+def kubectl(running: Running, tmp_path: Path) -> Kubectl:
+    if shutil.which("kubectl") is None:
+        pytest.skip("kubectl is not installed")
+    return Kubectl(running, tmp_path / "kube-cache")
