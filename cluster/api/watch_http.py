@@ -28,7 +28,13 @@ async def stream(
     """Answer a watch request; raises `ApiError` only before the first byte."""
     query = request.query
     initial_events = query.get("sendInitialEvents") == "true"
-    watch = reads.Watch(backend, kind, selection, None if initial_events else _since(query.get("resourceVersion", "")))
+    since = None if initial_events else _since(query.get("resourceVersion", ""))
+    try:
+        watch = reads.Watch(backend, kind, selection, since)
+    except ApiError as error:
+        if not error.is_gone:
+            raise
+        return await _refuse_old(request, error)
     response = web.StreamResponse(headers={"Content-Type": negotiate.JSON, "Cache-Control": "no-cache, private"})
     response.enable_chunked_encoding()
     try:
@@ -42,6 +48,13 @@ async def stream(
     finally:
         watch.close()
     return response
+
+
+async def _refuse_old(request: web.Request, error: ApiError) -> web.StreamResponse:
+    # As in Kubernetes: history that is gone is told by an ERROR event of a watch that has begun. Clients relist then,
+    # while many take a failing answer for a failing server (kopf ends).
+    line = present.event_line("ERROR", present.encode(status.failure(error)))
+    return web.Response(body=line, content_type=negotiate.JSON)
 
 
 async def _follow(watch: reads.Watch, writer: _Writer, timeout_s: float, bookmarks: bool, initial_events: bool) -> None:
