@@ -50,8 +50,8 @@ class Window:
     def is_empty(self, now: float) -> bool:
         """Whether the window holds no recorded second.
 
-        Knative calls a window empty one second later; in that second its average is 0, and one turn would halve the pods
-        of a revision whose reports were lost.
+        Knative calls a window empty one second later; in that second its average is 0, and one turn would halve the
+        pods of a revision whose reports were lost.
         """
         return self._first is None or math.floor(now) - self._last >= len(self._buckets)
 

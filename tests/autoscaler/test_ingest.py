@@ -1,0 +1,220 @@
+"""The report port over real sockets: who may speak, for whom, how much, and what becomes of it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+import pytest
+
+from autoscaler.demand import Demand
+from autoscaler.ingest import Bounds, Ingest
+from tidegate.contracts import report
+from tidegate.contracts.autoscaling import ScalingSpec
+from tidegate.contracts.report import Hello, Report, Reports
+
+KEY = bytes(range(32))
+REVISION = ("default", "hello-00001")
+
+
+class Port:
+    """An Ingest that listens, with a clock that stands still unless moved."""
+
+    def __init__(self, **bounds) -> None:
+        self.now = 100.0
+        self.secret: bytes | None = KEY
+        self.demand = Demand()
+        self.demand.configure(REVISION, ScalingSpec())
+        self.pokes: list[tuple[str, str]] = []
+        self.ingest = Ingest(
+            self.demand,
+            key=lambda: self.secret,
+            clock=lambda: self.now,
+            on_poke=self.pokes.append,
+            bounds=Bounds(**bounds),
+        )
+        self.port = 0
+        self.writers: list[asyncio.StreamWriter] = []
+
+    async def connect(self) -> Peer:
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        self.writers.append(writer)
+        return Peer(reader, writer)
+
+
+class Peer:
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader = reader
+        self.writer = writer
+
+    def say(self, *messages: report.Message) -> None:
+        self.writer.write(b"".join(report.encode(message) for message in messages))
+
+    async def is_cut(self) -> bool:
+        async with asyncio.timeout(20):
+            with contextlib.suppress(ConnectionError):
+                return await self.reader.read() == b""
+        return True
+
+
+@contextlib.asynccontextmanager
+async def listening(**bounds):
+    port = Port(**bounds)
+    port.port = await port.ingest.start("127.0.0.1", 0)
+    try:
+        yield port
+    finally:
+        await port.ingest.close()
+        for writer in port.writers:
+            writer.close()
+            with contextlib.suppress(ConnectionError):
+                await writer.wait_closed()
+
+
+async def until(condition) -> None:
+    async with asyncio.timeout(20):
+        while not condition():
+            await asyncio.sleep(0.001)
+
+
+def hello(source="queueproxy", namespace="default", revision="hello-00001", key=KEY) -> Hello:
+    if source == "activator":
+        namespace, revision = "*", "*"
+    return Hello(source, "pod-1", namespace, revision, report.token(key, namespace, revision))
+
+
+def reading(sequence, concurrency=2.0, revision="hello-00001", **more) -> Report:
+    return Report("default", revision, sequence, 1.0, concurrency, **more)
+
+
+async def test_a_queueproxy_reports_its_revision():
+    async with listening() as port:
+        peer = await port.connect()
+        peer.say(hello(), reading(1))
+        await until(lambda: port.ingest.counts["taken"])
+        port.demand.record(100.5)
+        assert port.demand.averages(REVISION, "concurrency", 100.5) == (2.0, 2.0)
+        peer.writer.close()
+        await until(lambda: port.demand.is_silent(REVISION))
+
+
+async def test_frames_may_arrive_in_any_pieces():
+    async with listening() as port:
+        peer = await port.connect()
+        stream = report.encode(hello()) + report.HEARTBEAT + report.encode(reading(1)) + report.encode(reading(2))
+        for index in range(len(stream)):
+            peer.writer.write(stream[index : index + 1])
+            await peer.writer.drain()
+        await until(lambda: port.ingest.counts["taken"] == 2)
+
+
+async def test_an_activator_reports_many_revisions_in_one_frame_and_pokes():
+    async with listening() as port:
+        peer = await port.connect()
+        first = Report("default", "hello-00001", 3, 0.0, 0.0, in_flight=1, is_first=True)
+        peer.say(hello("activator"), Reports([reading(1), reading(2, revision="other-00001")]), first)
+        await until(lambda: port.ingest.counts["taken"] == 3)
+        assert port.pokes == [REVISION]
+        assert port.demand.waiting(REVISION, 100.0) == 1
+
+
+async def test_a_queueproxy_cannot_poke_or_speak_for_others():
+    async with listening() as port:
+        peer = await port.connect()
+        peer.say(hello(), reading(1, revision="other-00001"), reading(2, is_first=True))
+        await until(lambda: port.ingest.counts["taken"])
+        assert port.ingest.counts["foreign"] == 1
+        assert not port.pokes
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        hello(key=b"another key of some length"),
+        Hello("queueproxy", "pod-1", "default", "hello-00002", hello().token),
+        Hello("queueproxy", "pod-1", "*", "*", report.token(KEY, "*", "*")),
+        Hello("activator", "pod-1", "default", "hello-00001", hello().token),
+        Hello("stranger", "pod-1", "default", "hello-00001", hello().token),
+        Hello("queueproxy", "pod-1", "default", "hello-00001", "ü"),
+        reading(1),
+    ],
+)
+async def test_who_cannot_prove_itself_is_cut(first):
+    async with listening() as port:
+        peer = await port.connect()
+        peer.say(first)
+        assert await peer.is_cut()
+        assert port.ingest.counts["refused"] == 1
+
+
+async def test_without_a_report_key_nobody_can_prove_anything():
+    async with listening() as port:
+        port.secret = None
+        peer = await port.connect()
+        peer.say(hello())
+        assert await peer.is_cut()
+
+
+async def test_silence_instead_of_a_hello_is_cut():
+    async with listening(hello_s=0.02) as port:
+        peer = await port.connect()
+        assert await peer.is_cut()
+        assert not port.ingest.connections
+
+
+async def test_silence_after_the_hello_is_swept():
+    async with listening() as port:
+        peer = await port.connect()
+        peer.say(hello())
+        await until(lambda: not port.demand.is_silent(REVISION))
+        port.ingest.sweep(129.0)
+        assert port.ingest.connections
+        port.ingest.sweep(131.0)
+        assert await peer.is_cut()
+        await until(lambda: port.demand.is_silent(REVISION))
+
+
+@pytest.mark.parametrize(
+    "stream",
+    [
+        b"\xff\xff\xff\xff",
+        (5000).to_bytes(4, "big"),
+        (3).to_bytes(4, "big") + b"\xc1\xc1\xc1",
+        report.encode(hello()) + (5000).to_bytes(4, "big"),
+        report.encode(hello()) + (1).to_bytes(4, "big") + b"\xc1",
+        report.encode(hello()) + report.encode(hello()),
+        b"GET / HTTP/1.1\r\n\r\n",
+    ],
+)
+async def test_who_breaks_the_format_is_cut(stream):
+    async with listening() as port:
+        peer = await port.connect()
+        peer.writer.write(stream)
+        assert await peer.is_cut()
+
+
+async def test_too_many_connections_are_refused():
+    async with listening(connections=1) as port:
+        first = await port.connect()
+        first.say(hello())
+        await until(lambda: port.ingest.connections)
+        second = await port.connect()
+        assert await second.is_cut()
+        assert len(port.ingest.connections) == 1
+
+
+@pytest.mark.slow
+async def test_who_sends_too_fast_is_read_more_slowly_and_loses_nothing():
+    async with listening(queueproxy_frames_per_s=10) as port:
+        peer = await port.connect()
+        peer.say(hello(), *(reading(number) for number in range(1, 16)))
+        await until(lambda: port.ingest.counts["taken"] == 15)
+        assert port.ingest.counts["slowed"] == 1
+
+
+async def test_repeated_and_impossible_reports_are_counted_as_dropped():
+    async with listening() as port:
+        peer = await port.connect()
+        peer.say(hello(), reading(2), reading(2), reading(1), reading(3, concurrency=-1.0))
+        await until(lambda: port.ingest.counts["dropped"] == 3)
+        assert port.ingest.counts["taken"] == 1
