@@ -23,6 +23,8 @@ from tidegate.process import tasks
 log = logging.getLogger(__name__)
 
 RECONCILE_TIMEOUT_S = 30.0
+SHORTEST_SLEEP_S = 0.001
+"""Clocks round: a timer may ring a hair before what it was set for, and must not be set for no time at all then."""
 
 _reconciles = Counter("tidegate_controller_reconciles_total", "Runs by kind and how they ended", ["kind", "outcome"])
 _seconds = Histogram(
@@ -90,7 +92,7 @@ class Worker:
 
     def _start_ready(self) -> None:
         while len(self._running) < self._concurrency:
-            key = self._queue.take(time.monotonic())
+            key = self._queue.take(asyncio.get_running_loop().time())
             if key is None:
                 return
             task = tasks.spawn(self._work(key), f"reconcile {key.kind} {key.namespace}/{key.name}")
@@ -103,7 +105,7 @@ class Worker:
 
     async def _sleep(self) -> None:
         due = self._queue.next_due()
-        timeout_s = None if due is None else max(0.0, due - time.monotonic())
+        timeout_s = None if due is None else max(SHORTEST_SLEEP_S, due - asyncio.get_running_loop().time())
         try:
             async with asyncio.timeout(timeout_s):
                 await self._wake.wait()
@@ -111,11 +113,12 @@ class Worker:
             pass
 
     async def _work(self, key: Key) -> None:
-        started = time.monotonic()
-        outcome, requeue_after_s = "error", 0.0
+        clock = asyncio.get_running_loop().time
+        started, outcome, requeue_after_s = clock(), "error", 0.0
+        target = gather.target(self.world, key)
         try:
             async with asyncio.timeout(RECONCILE_TIMEOUT_S):
-                requeue_after_s = await self._reconcile(key)
+                requeue_after_s = await self._reconcile(key, target)
             outcome = "ok"
         except ApiError as error:
             outcome = "conflict" if error.is_conflict else "refused"
@@ -125,16 +128,16 @@ class Worker:
         except Exception:
             log.exception("reconcile of %s %s/%s failed", *key)
         finally:
-            now = time.monotonic()
             if outcome == "ok":
-                self._queue.succeed(key, now, requeue_after_s)
+                self._queue.succeed(key, clock(), requeue_after_s)
+            elif outcome == "conflict" and gather.target(self.world, key) is not target:
+                self._queue.succeed(key, clock())  # the newer version is here already, and has marked the key
             else:
-                self._queue.fail(key, now)
+                self._queue.fail(key, clock())
             _reconciles.labels(key.kind, outcome).inc()
-            _seconds.labels(key.kind).observe(now - started)
+            _seconds.labels(key.kind).observe(clock() - started)
 
-    async def _reconcile(self, key: Key) -> float:
-        target = gather.target(self.world, key)
+    async def _reconcile(self, key: Key, target: Object | None) -> float:
         outcome = gather.decide(self.world, key, time.time())
         await self._performer.perform(key, target, outcome)
         return outcome.requeue_after_s

@@ -1,0 +1,267 @@
+"""Whole stories: a user applies something, pods come and go, and every object says what it should."""
+
+import pytest
+
+from tests.support.controller_world import NAMESPACE, controller_world, service
+from tidegate.contracts import conditions, names
+from tidegate.kube import resources
+from tidegate.kube.api import ApiError
+
+pytestmark = pytest.mark.looptime
+
+KSVC, CFG, REV, RT = (
+    resources.KNATIVE_SERVICES,
+    resources.CONFIGURATIONS,
+    resources.REVISIONS,
+    resources.ROUTES,
+)
+
+
+@pytest.fixture
+async def world():
+    async with controller_world() as made:
+        yield made
+
+
+async def test_a_service_becomes_everything_it_needs(world):
+    await world.apply(service())
+    deployment = world.get(resources.DEPLOYMENTS, "hello-00001-deployment")
+    assert deployment["spec"]["replicas"] == 1
+    scaler = world.get(resources.POD_AUTOSCALERS, "hello-00001")
+    assert scaler["spec"]["scaleTargetRef"]["name"] == "hello-00001-deployment"
+    assert scaler["spec"]["reachability"] == "Reachable"
+    private = world.get(resources.SERVICES, "hello-00001-private")
+    assert private["spec"]["ports"] == [{"name": "http", "port": 80, "protocol": "TCP", "targetPort": 8012}]
+    assert world.condition(KSVC, "hello")[0] == "Unknown"
+    assert world.condition(REV, "hello-00001", "Active") == ("Unknown", "Deploying", "")
+
+
+async def test_ready_pods_make_a_service_ready_with_url_and_traffic(world):
+    await world.apply(service())
+    await world.make_ready("hello-00001")
+    made = world.get(KSVC, "hello")
+    assert world.condition(KSVC, "hello") == ("True", "", "")
+    assert made["status"]["url"] == "http://hello.default.svc.cluster.local"
+    assert made["status"]["latestReadyRevisionName"] == "hello-00001"
+    assert made["status"]["traffic"] == [{"revisionName": "hello-00001", "latestRevision": True, "percent": 100}]
+    assert world.get(REV, "hello-00001")["status"]["actualReplicas"] == 1
+
+
+async def test_a_service_at_zero_stays_ready(world):
+    await world.apply(service())
+    await world.make_ready("hello-00001")
+    await world.make_idle("hello-00001")
+    assert world.condition(KSVC, "hello")[0] == "True"
+    assert world.condition(REV, "hello-00001")[0] == "True"
+    assert world.condition(REV, "hello-00001", "Active")[:2] == ("False", "NoTraffic")
+    assert world.get(REV, "hello-00001")["status"]["actualReplicas"] == 0
+
+
+async def test_nothing_is_written_when_nothing_changes(world):
+    await world.apply(service())
+    await world.make_ready("hello-00001")
+    before = len(world.api.calls)
+    world.worker.mark_everything()
+    await world.settle()
+    assert world.api.calls[before:] == []
+
+
+async def test_replicas_belong_to_the_autoscaler(world):
+    await world.apply(service())
+    await world.make_ready("hello-00001")
+    deployment = world.get(resources.DEPLOYMENTS, "hello-00001-deployment")
+    deployment["spec"]["replicas"] = 7
+    deployment["metadata"]["annotations"]["tidegate.dev/applied"] = "something else"
+    world.api.put(resources.DEPLOYMENTS, deployment)
+    await world.settle()
+    assert world.get(resources.DEPLOYMENTS, "hello-00001-deployment")["spec"]["replicas"] == 7
+    assert ("patch", "deployments", "hello-00001-deployment") in world.api.calls
+
+
+async def test_a_new_template_makes_a_revision_and_moves_traffic_when_it_is_ready(world):
+    await world.apply(service())
+    await world.make_ready("hello-00001")
+    await world.apply(service(image="hello:2"))
+    made = world.get(KSVC, "hello")
+    assert made["status"]["latestCreatedRevisionName"] == "hello-00002"
+    assert made["status"]["traffic"][0]["revisionName"] == "hello-00001"
+    assert world.condition(KSVC, "hello")[0] == "Unknown"
+    assert world.get(REV, "hello-00002")["metadata"]["labels"][names.ROUTING_STATE_LABEL] == "active"
+    await world.make_ready("hello-00002")
+    assert world.get(KSVC, "hello")["status"]["traffic"][0]["revisionName"] == "hello-00002"
+    assert world.condition(KSVC, "hello")[0] == "True"
+    assert world.get(REV, "hello-00001")["metadata"]["labels"][names.ROUTING_STATE_LABEL] == "reserve"
+    assert world.get(resources.POD_AUTOSCALERS, "hello-00001")["spec"]["reachability"] == "Unreachable"
+
+
+async def test_a_failing_new_revision_leaves_traffic_alone_and_says_why(world):
+    await world.apply(service())
+    await world.make_ready("hello-00001")
+    await world.apply(service(image="hello:broken"))
+    pod = _pod("hello-00002", {"lastState": {"terminated": {"exitCode": 5, "message": "no config"}}})
+    world.api.put(resources.PODS, pod)
+    deployment = world.get(resources.DEPLOYMENTS, "hello-00002-deployment")
+    deployment["status"] = {"observedGeneration": 1, "replicas": 1, "unavailableReplicas": 1}
+    world.api.put(resources.DEPLOYMENTS, deployment)
+    await world.settle()
+    assert world.condition(REV, "hello-00002") == ("False", "ExitCode5", "Container failed with: no config")
+    text = 'Revision "hello-00002" failed with message: Container failed with: no config.'
+    assert world.condition(CFG, "hello") == ("False", "RevisionFailed", text)
+    assert world.condition(KSVC, "hello") == ("False", "RevisionFailed", text)
+    assert world.condition(RT, "hello")[0] == "True"
+    assert world.get(KSVC, "hello")["status"]["traffic"][0]["revisionName"] == "hello-00001"
+    assert world.get(resources.POD_AUTOSCALERS, "hello-00002")["spec"]["reachability"] == "Unreachable"
+
+
+async def test_an_image_that_cannot_be_pulled_fails_everything_above_it(world):
+    await world.apply(service(image="nowhere:1"))
+    waiting = {"state": {"waiting": {"reason": "ErrImagePull", "message": "no such image"}}}
+    world.api.put(resources.PODS, _pod("hello-00001", waiting))
+    deployment = world.get(resources.DEPLOYMENTS, "hello-00001-deployment")
+    deployment["status"] = {"observedGeneration": 1, "replicas": 1, "unavailableReplicas": 1}
+    world.api.put(resources.DEPLOYMENTS, deployment)
+    await world.settle()
+    assert world.condition(REV, "hello-00001") == ("False", "ErrImagePull", "no such image")
+    for resource in (KSVC, CFG, RT):
+        status, reason, message = world.condition(resource, "hello")
+        assert (status, bool(reason), bool(message)) == ("False", True, True)
+    changed = world.get(resources.PODS, "hello-00001-pod")
+    changed["status"]["containerStatuses"][0]["state"]["waiting"]["reason"] = "ImagePullBackOff"
+    world.api.put(resources.PODS, changed)
+    await world.settle()
+    assert world.condition(REV, "hello-00001")[1] == "ErrImagePull", (
+        "the two reasons take turns; the condition must not"
+    )
+
+
+async def test_a_split_by_name_and_tag(world):
+    await world.apply(service())
+    await world.make_ready("hello-00001")
+    await world.apply(service(image="hello:2"))
+    await world.make_ready("hello-00002")
+    split = [
+        {"revisionName": "hello-00001", "percent": 20, "tag": "old"},
+        {"latestRevision": True, "percent": 80},
+    ]
+    await world.apply(service(image="hello:2", traffic=split))
+    url = "http://old-hello.default.svc.cluster.local"
+    assert world.get(RT, "hello")["status"]["traffic"] == [
+        {"revisionName": "hello-00001", "latestRevision": False, "percent": 20, "tag": "old", "url": url},
+        {"revisionName": "hello-00002", "latestRevision": True, "percent": 80},
+    ]
+    assert world.condition(KSVC, "hello")[0] == "True"
+    assert world.get(REV, "hello-00001")["metadata"]["labels"][names.ROUTING_STATE_LABEL] == "active"
+
+
+async def test_a_bad_target_freezes_the_route_on_its_last_good_state(world):
+    await world.apply(service())
+    await world.make_ready("hello-00001")
+    await world.apply(service(traffic=[{"revisionName": "hello-00009", "percent": 100}]))
+    text = 'Revision "hello-00009" referenced in traffic not found.'
+    assert world.condition(RT, "hello", "AllTrafficAssigned") == ("False", "RevisionMissing", text)
+    assert world.condition(RT, "hello", "IngressReady")[:2] == ("Unknown", "IngressNotConfigured")
+    assert world.condition(KSVC, "hello", "RoutesReady")[0] == "False"
+    assert world.get(RT, "hello")["status"]["traffic"][0]["revisionName"] == "hello-00001"
+
+
+async def test_a_name_of_the_users_choosing_and_a_rollback_to_it(world):
+    await world.apply(_named("blue", 1))
+    await world.make_ready("hello-blue")
+    assert world.condition(KSVC, "hello")[0] == "True"
+    await world.apply(_named("green", 2))
+    await world.make_ready("hello-green")
+    assert world.get(KSVC, "hello")["status"]["latestReadyRevisionName"] == "hello-green"
+    await world.apply(_named("blue", 1))
+    assert world.get(KSVC, "hello")["status"]["latestCreatedRevisionName"] == "hello-blue"
+    assert world.get(KSVC, "hello")["status"]["traffic"][0]["revisionName"] == "hello-blue"
+    assert len(world.api.all(REV)) == 2
+
+
+async def test_metadata_of_a_service_reaches_its_children_but_no_revision(world):
+    made = service()
+    made["metadata"] |= {"labels": {"team": "blue"}, "annotations": {"note": "x"}}
+    await world.apply(made)
+    for resource in (CFG, RT):
+        metadata = world.get(resource, "hello")["metadata"]
+        assert metadata["labels"]["team"] == "blue"
+        assert metadata["annotations"]["note"] == "x"
+        assert metadata["annotations"][names.CREATOR_ANNOTATION] == "ann@example.com"
+    revision = world.get(REV, "hello-00001")["metadata"]
+    assert "team" not in revision["labels"]
+    assert "note" not in revision["annotations"]
+    assert revision["annotations"][names.CREATOR_ANNOTATION] == "ann@example.com"
+
+
+async def test_autoscaling_annotations_can_be_edited_on_a_revision(world):
+    await world.apply(service(annotations={"autoscaling.knative.dev/target": "5"}))
+    assert (
+        world.get(resources.POD_AUTOSCALERS, "hello-00001")["metadata"]["annotations"]["autoscaling.knative.dev/target"]
+        == "5"
+    )
+    revision = world.get(REV, "hello-00001")
+    revision["metadata"]["annotations"]["autoscaling.knative.dev/target"] = "9"
+    world.api.put(REV, revision)
+    await world.settle()
+    scaler = world.get(resources.POD_AUTOSCALERS, "hello-00001")
+    assert scaler["metadata"]["annotations"]["autoscaling.knative.dev/target"] == "9"
+    deployment = world.get(resources.DEPLOYMENTS, "hello-00001-deployment")
+    template = deployment["spec"]["template"]["metadata"]
+    assert not any(key.startswith("autoscaling") for key in template["annotations"])
+
+
+async def test_a_foreign_deployment_is_left_alone(world):
+    foreign = {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": "hello-00001-deployment", "namespace": NAMESPACE},
+        "spec": {},
+    }
+    await world.api.create(resources.DEPLOYMENTS, foreign)
+    await world.apply(service())
+    text = 'There is an existing Deployment "hello-00001-deployment" that we do not own.'
+    assert world.condition(REV, "hello-00001") == ("False", "NotOwned", text)
+    assert world.get(resources.DEPLOYMENTS, "hello-00001-deployment")["spec"] == {}
+
+
+async def test_a_refused_deployment_fails_its_revision_and_is_tried_again(world):
+    world.api.refuse("create", resources.DEPLOYMENTS, ApiError(403, "Forbidden", "exceeded quota"), times=3)
+    seen = []
+    world.api.on_store = seen.append
+    await world.apply(service())
+    failed = [obj for obj in seen if conditions.find(obj, "ResourcesAvailable")]
+    assert any(conditions.find(obj, "ResourcesAvailable").get("reason") == "FailedCreate" for obj in failed)
+    assert world.condition(REV, "hello-00001", "ResourcesAvailable")[:2] == ("Unknown", "Deploying")
+    assert world.get(resources.DEPLOYMENTS, "hello-00001-deployment")
+
+
+async def test_deleting_a_route_releases_its_revisions(world):
+    await world.apply(service())
+    await world.make_ready("hello-00001")
+    await world.api.delete(KSVC, "hello", NAMESPACE)
+    await world.api.delete(RT, "hello", NAMESPACE)
+    await world.settle()
+    revision = world.get(REV, "hello-00001")["metadata"]
+    assert revision["labels"][names.ROUTING_STATE_LABEL] == "reserve"
+    assert names.ROUTES_ANNOTATION not in revision["annotations"]
+
+
+async def test_an_initial_scale_annotation_sets_the_first_replicas(world):
+    await world.apply(service(annotations={"autoscaling.knative.dev/initial-scale": "3"}))
+    assert world.get(resources.DEPLOYMENTS, "hello-00001-deployment")["spec"]["replicas"] == 3
+
+
+def _named(name, image):
+    made = service(image=f"hello:{image}")
+    made["spec"]["template"]["metadata"] = {"name": f"hello-{name}"}
+    return made
+
+
+def _pod(revision, container):
+    return {
+        "metadata": {
+            "name": f"{revision}-pod",
+            "namespace": NAMESPACE,
+            "labels": {names.REVISION_LABEL: revision},
+        },
+        "status": {"phase": "Pending", "containerStatuses": [{"name": "user-container", **container}]},
+    }
