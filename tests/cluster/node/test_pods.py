@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+import base64
+import contextlib
+import os
+import signal
 import sys
+from pathlib import Path
 
+import pytest
+
+from cluster.node import lifecycle
 from tests.cluster.node.conftest import World, pod
 from tidegate.kube import resources
 
@@ -15,14 +23,36 @@ SERVE = (
 )
 
 
+def is_running(pid: int) -> bool:
+    with contextlib.suppress(FileNotFoundError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    return False
+
+
 async def test_a_pod_starts_and_becomes_ready(world: World) -> None:
-    await world.run(pod("sh", "-c", "echo hello; sleep 60"))
+    await world.run(pod("sh", "-c", "echo hello; echo oops >&2; sleep 60"))
     await world.until(lambda: world.condition("Ready") == "True")
     status = world.pod()["status"]
     assert status["phase"] == "Running"
     assert status["podIP"].startswith("127.")
+    assert status["hostIP"] == "127.0.0.1"
     assert world.container()["state"]["running"]["startedAt"]
-    await world.until(lambda: world.output() == ["hello"])
+    await world.until(lambda: sorted(world.output()) == ["hello", "oops"])
+    assert " stderr F oops" in world.log()
+
+
+async def test_the_address_is_published_before_the_container_runs(world: World) -> None:
+    container = {"env": [{"name": "A", "valueFrom": {"secretKeyRef": {"name": "late", "key": "a"}}}]}
+    await world.run(pod("sh", "-c", "echo $A; sleep 60", container=container))
+    await world.until(lambda: world.container().get("state", {}).get("waiting", {}).get("reason"))
+    status = world.pod()["status"]
+    assert status["phase"] == "Pending"
+    assert status["podIP"]
+    await world.until(lambda: world.container()["state"]["waiting"]["reason"] == "CreateContainerConfigError")
+    assert world.container()["state"]["waiting"]["message"] == 'secret "late" not found'
+    world.api.put(resources.SECRETS, {"metadata": {"name": "late", "namespace": "default"}, "data": {"a": "aGk="}})
+    await world.until(lambda: world.condition("Ready") == "True")
+    await world.until(lambda: world.output() == ["hi"])
 
 
 async def test_readiness_is_probed_on_the_remapped_port(world: World) -> None:
@@ -40,10 +70,203 @@ async def test_deletion_stops_the_process_and_removes_the_object(world: World) -
     await world.until(lambda: world.condition("Ready") == "True")
     await world.api.delete(resources.PODS, "p", "default")
     await world.until(lambda: not world.api.all(resources.PODS))
-    assert not list((world.context.root / "pods").iterdir())
+    await world.until(lambda: not list((world.context.root / "pods").iterdir()))
+
+
+async def test_a_pod_that_ignores_sigterm_is_killed_with_its_grandchildren(world: World) -> None:
+    stubborn = "trap '' TERM; (trap '' TERM; sleep 61) & setsid sleep 62 & echo $! ready; wait"
+    await world.run(pod("sh", "-c", stubborn, terminationGracePeriodSeconds=1))
+    await world.until(lambda: any("ready" in line for line in world.output()))
+    escaped = int(world.output()[0].split()[0])
+    assert is_running(escaped)
+    await world.api.delete(resources.PODS, "p", "default")
+    await world.until(lambda: not world.api.all(resources.PODS))
+    await world.until(lambda: not is_running(escaped))
+
+
+async def test_sigterm_is_answered_within_the_grace(world: World) -> None:
+    await world.run(pod("sh", "-c", "trap 'echo bye; exit 0' TERM; echo up; while :; do sleep 0.01; done"))
+    await world.until(lambda: world.output() == ["up"])
+    log = world.context.root / "pods" / world.pod()["metadata"]["uid"] / "logs" / "c" / "0.log"
+    kept = world.folder / "kept.log"
+    os.link(log, kept)
+    await world.api.delete(resources.PODS, "p", "default")
+    await world.until(lambda: not world.api.all(resources.PODS))
+    assert kept.read_text().splitlines()[-1].endswith(" stdout F bye")
 
 
 async def test_completed_pod(world: World) -> None:
     await world.run(pod("true", restartPolicy="Never"))
     await world.until(lambda: world.pod().get("status", {}).get("phase") == "Succeeded")
     assert world.container()["state"]["terminated"]["reason"] == "Completed"
+
+
+async def test_failed_pod_keeps_its_exit_code(world: World) -> None:
+    await world.run(pod("sh", "-c", "exit 3", restartPolicy="Never"))
+    await world.until(lambda: world.pod().get("status", {}).get("phase") == "Failed")
+    assert world.container()["state"]["terminated"]["exitCode"] == 3
+    assert world.container()["state"]["terminated"]["reason"] == "Error"
+
+
+async def test_restart_at_once_then_with_back_off(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lifecycle, "FIRST_BACKOFF_S", 0.2)
+    await world.run(pod("sh", "-c", "echo run; exit 7"))
+    await world.until(lambda: world.container().get("restartCount") == 1)
+    await world.until(lambda: world.container()["state"].get("waiting", {}).get("reason") == "CrashLoopBackOff")
+    assert world.container()["lastState"]["terminated"]["exitCode"] == 7
+    await world.until(lambda: world.container()["restartCount"] >= 2)
+    assert world.output(run=0) == world.output(run=1) == ["run"]
+
+
+async def test_killed_container_is_restarted(world: World) -> None:
+    await world.run(pod("sh", "-c", "echo $$$$; exec sleep 60"))
+    await world.until(world.output)
+    os.kill(int(world.output()[0]), signal.SIGKILL)
+    await world.until(lambda: world.container().get("restartCount") == 1 and world.condition("Ready") == "True")
+    ended = world.container()["lastState"]["terminated"]
+    assert (ended["exitCode"], ended["signal"]) == (137, 9)
+
+
+async def test_unknown_image_says_what_to_do(world: World) -> None:
+    await world.run(pod(container={"image": "docker.io/nginx:1"}))
+    await world.until(lambda: world.container().get("state", {}).get("waiting", {}).get("reason") == "ErrImagePull")
+    assert "give the container a command" in world.container()["state"]["waiting"]["message"]
+    await world.until(lambda: world.container()["state"]["waiting"]["reason"] == "ImagePullBackOff")
+
+
+async def test_missing_command_is_a_start_error(world: World) -> None:
+    await world.run(pod("no-such-program", restartPolicy="Never"))
+    await world.until(lambda: world.pod().get("status", {}).get("phase") == "Failed")
+    ended = world.container()["state"]["terminated"]
+    assert ended["reason"] == "StartError"
+    assert "executable file not found" in ended["message"]
+
+
+async def test_init_containers_run_in_order_before_the_others(world: World) -> None:
+    inits = [
+        {"name": "one", "image": "x", "command": ["sh", "-c", "sleep 0.05; echo 1 >> /shared/steps"]},
+        {"name": "two", "image": "x", "command": ["sh", "-c", "echo 2 >> /shared/steps"]},
+    ]
+    mounts = [{"name": "shared", "mountPath": "/shared"}]
+    for one in inits:
+        one["volumeMounts"] = mounts  # type: ignore[assignment]
+    body = pod(
+        "sh",
+        "-c",
+        "cat /shared/steps; sleep 60",
+        container={"volumeMounts": mounts},
+        initContainers=inits,
+        volumes=[{"name": "shared", "emptyDir": {}}],
+    )
+    await world.run(body)
+    await world.until(lambda: world.condition("Ready") == "True")
+    await world.until(lambda: world.output() == ["1", "2"])
+    assert world.condition("Initialized") == "True"
+
+
+async def test_volumes_and_environment(world: World) -> None:
+    world.api.put(resources.CONFIG_MAPS, {"metadata": {"name": "cm", "namespace": "default"}, "data": {"k": "v"}})
+    secret = {"metadata": {"name": "s", "namespace": "default"}, "data": {"p": base64.b64encode(b"top").decode()}}
+    world.api.put(resources.SECRETS, secret)
+    container = {
+        "env": [
+            {"name": "IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}},
+            {"name": "WHERE", "value": "http://$(IP):1/etc/cm"},
+            {"name": "FILE", "value": "/etc/cm/k"},
+            {"name": "CPU", "valueFrom": {"resourceFieldRef": {"resource": "limits.cpu"}}},
+        ],
+        "envFrom": [{"prefix": "CM_", "configMapRef": {"name": "cm"}}],
+        "volumeMounts": [{"name": "cm", "mountPath": "/etc/cm"}, {"name": "all", "mountPath": "/all"}],
+    }
+    sources = [
+        {"secret": {"name": "s"}},
+        {"serviceAccountToken": {"path": "token"}},
+        {"downwardAPI": {"items": [{"path": "name", "fieldRef": {"fieldPath": "metadata.name"}}]}},
+    ]
+    volumes = [{"name": "cm", "configMap": {"name": "cm"}}, {"name": "all", "projected": {"sources": sources}}]
+    script = "echo $IP $WHERE $CM_k $CPU; cat $FILE /all/p /all/token /all/name; echo; cat $KUBECONFIG; echo; sleep 60"
+    await world.run(pod("sh", "-c", script, container=container, volumes=volumes))
+    await world.until(lambda: len(world.output()) == 3)
+    address = world.pod()["status"]["podIP"]
+    first, files, kubeconfig = world.output()
+    assert first == f"{address} http://{address}:1/etc/cm v 2"
+    assert files == "vtoptoken-of-defaultp"
+    assert '"token":"token-of-default"' in kubeconfig.replace(" ", "")
+
+
+async def test_no_kubeconfig_without_service_account_token(world: World) -> None:
+    body = pod("sh", "-c", "echo ${KUBECONFIG-none}; sleep 60", automountServiceAccountToken=False)
+    await world.run(body)
+    await world.until(lambda: world.output() == ["none"])
+    assert not [call for call in world.api.calls if call[1] == "serviceaccounts"]
+
+
+async def test_pre_stop_runs_before_sigterm(world: World) -> None:
+    marker = world.folder / "order"
+    hook = {"preStop": {"exec": {"command": ["sh", "-c", f"echo hook >> {marker}"]}}}
+    script = f"trap 'echo term >> {marker}; exit 0' TERM; echo up; while :; do sleep 0.01; done"
+    await world.run(pod("sh", "-c", script, container={"lifecycle": hook}))
+    await world.until(lambda: world.output() == ["up"])
+    await world.api.delete(resources.PODS, "p", "default")
+    await world.until(lambda: not world.api.all(resources.PODS))
+    assert marker.read_text().split() == ["hook", "term"]
+
+
+async def test_post_start_failure_restarts_the_container(world: World) -> None:
+    hook = {"postStart": {"exec": {"command": ["false"]}}}
+    await world.run(pod("sleep", "60", container={"lifecycle": hook}, terminationGracePeriodSeconds=1))
+    await world.until(lambda: world.container().get("restartCount"))
+    assert "PostStartHook failed" in world.container()["lastState"]["terminated"]["message"]
+
+
+async def test_liveness_failure_restarts_the_container(world: World) -> None:
+    probe = {"exec": {"command": ["test", "-e", "alive"]}, "periodSeconds": 0.05, "failureThreshold": 1}
+    await world.run(pod("sh", "-c", "touch alive; sleep 0.2; rm alive; sleep 60", container={"livenessProbe": probe}))
+    await world.until(lambda: world.container().get("restartCount") == 1)
+    assert "liveness probe failed" in world.container()["lastState"]["terminated"]["message"]
+
+
+async def test_readiness_comes_and_goes(world: World) -> None:
+    probe = {"exec": {"command": ["test", "-e", "ok"]}, "periodSeconds": 0.05, "failureThreshold": 1}
+    container = {"readinessProbe": probe, "workingDir": str(world.folder)}
+    await world.run(pod("sleep", "60", container=container))
+    await world.until(lambda: world.container().get("started"))
+    assert world.condition("Ready") == "False"
+    (world.folder / "ok").touch()
+    await world.until(lambda: world.condition("Ready") == "True")
+    (world.folder / "ok").unlink()
+    await world.until(lambda: world.condition("Ready") == "False")
+
+
+async def test_node_stop_leaves_objects_and_a_new_node_runs_them_again(world: World) -> None:
+    await world.run(pod("sh", "-c", "echo $$$$; exec sleep 60"))
+    await world.until(lambda: world.condition("Ready") == "True")
+    address = world.pod()["status"]["podIP"]
+    await world.agent.stop()
+    assert world.api.all(resources.PODS)
+    again = World(world.folder)
+    again.api = world.api
+    object.__setattr__(again.context, "api", world.api)
+    object.__setattr__(again.context, "addresses", world.context.addresses)
+    again.agent = type(again.agent)(again.context)
+    await again.agent.start()
+    await world.until(lambda: world.container()["restartCount"] == 1 and world.condition("Ready") == "True")
+    assert world.pod()["status"]["podIP"] == address
+    await again.agent.stop()
+
+
+async def test_a_namesake_is_another_pod(world: World) -> None:
+    first = await world.run(pod("sleep", "60"))
+    await world.until(lambda: world.condition("Ready") == "True")
+    await world.api.delete(resources.PODS, "p", "default", grace_s=0)
+    second = await world.run(pod("sleep", "61"))
+    assert first["metadata"]["uid"] != second["metadata"]["uid"]
+    await world.until(lambda: world.condition("Ready") == "True")
+
+
+async def test_a_status_that_cannot_be_written_is_written_later(world: World) -> None:
+    from tidegate.kube.api import Unreachable
+
+    world.api.refuse("patch", resources.PODS, Unreachable("down"), times=3)
+    await world.run(pod("sleep", "60"))
+    await world.until(lambda: world.condition("Ready") == "True")
