@@ -1,0 +1,393 @@
+"""Turns against a scripted API server: what is asked of Deployments, told in the status, and remembered."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+import msgspec
+import pytest
+
+from autoscaler.demand import Demand
+from autoscaler.loop import RING_LENGTH, Loop
+from autoscaler.metrics import Metrics
+from autoscaler.pages import decisions_page
+from autoscaler.watch import World
+from tests.support.fake_api import FakeApi
+from tidegate.contracts import conditions, names
+from tidegate.contracts.decision import Because, Decision
+from tidegate.contracts.report import Report
+from tidegate.kube import resources
+from tidegate.kube.api import ApiError, Unreachable
+from tidegate.process import tasks
+
+KEY = ("default", "hello-00001")
+DEPLOYMENT = "hello-00001-deployment"
+LABELS = {names.REVISION_LABEL: "hello-00001", names.REVISION_UID_LABEL: "revision-uid"}
+
+
+class System:
+    """A Loop with its caches on a FakeApi, and a clock that a test moves."""
+
+    def __init__(self, api: FakeApi) -> None:
+        self.api = api
+        self.now = 1000.5
+        self.world = World(api)
+        self.demand = Demand()
+        self.loop = Loop(api, self.world, self.demand, lambda: self.now, lambda: 1_800_000_000.0 + self.now)
+        self.sequence = 0
+
+    async def seconds(self, count: int, concurrency: float | None = None) -> None:
+        """Let seconds pass, each with one report of a queueproxy."""
+        for _ in range(count):
+            self.now += 1
+            if concurrency is not None:
+                self.sequence += 1
+                self.demand.report("pod", Report(*KEY, self.sequence, 1.0, concurrency), self.now)
+            await self.loop.tick(self.now)
+            await self.settle()
+
+    async def settle(self) -> None:
+        """Let everything that is under way come to rest."""
+        for _ in range(60):
+            await asyncio.sleep(0)
+
+    @property
+    def replicas(self) -> int:
+        return self.api.peek(resources.DEPLOYMENTS, DEPLOYMENT, "default")["spec"]["replicas"]
+
+    @property
+    def autoscaler(self) -> dict:
+        return self.api.peek(resources.POD_AUTOSCALERS, "hello-00001", "default")
+
+    def patches(self, plural: str) -> int:
+        return sum(1 for verb, kind, _name in self.api.calls if verb == "patch" and kind == plural)
+
+    def events(self) -> list[str]:
+        return [event["reason"] for event in self.api.all(resources.EVENTS)]
+
+    def pods(self, ready: int) -> None:
+        for number in range(ready):
+            condition = {"type": "Ready", "status": "True"}
+            self.api.put(
+                resources.PODS,
+                {
+                    "metadata": {"name": f"pod-{number}", "namespace": "default", "labels": LABELS},
+                    "status": {"phase": "Running", "conditions": [condition]},
+                },
+            )
+
+    def latest(self) -> Decision:
+        return self.loop.revisions[KEY].decision
+
+
+def put_revision(api: FakeApi, replicas: int = 0, status: dict | None = None, uid: str = "one", **annotations) -> None:
+    api.put(
+        resources.DEPLOYMENTS,
+        {"metadata": {"name": DEPLOYMENT, "namespace": "default", "labels": LABELS}, "spec": {"replicas": replicas}},
+    )
+    put_autoscaler(api, status, uid, **annotations)
+
+
+def put_autoscaler(api: FakeApi, status: dict | None = None, uid: str = "one", **annotations) -> None:
+    body = {
+        "metadata": {
+            "name": "hello-00001",
+            "namespace": "default",
+            "uid": uid,
+            "generation": 1,
+            "labels": LABELS,
+            "annotations": {names.AUTOSCALING + key.replace("_", "-"): value for key, value in annotations.items()},
+        },
+        "spec": {
+            "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": DEPLOYMENT},
+            "reachability": "Reachable",
+            "containerConcurrency": 0,
+        },
+    }
+    api.put(resources.POD_AUTOSCALERS, body | ({"status": status} if status else {}))
+
+
+@contextlib.asynccontextmanager
+async def running(api: FakeApi):
+    system = System(api)
+    caches = [tasks.spawn(cache.run(), "cache") for cache in system.world.caches]
+    try:
+        async with asyncio.timeout(60):
+            for cache in system.world.caches:
+                await cache.wait_synced(20)
+            await system.settle()
+            yield system
+    finally:
+        await tasks.cancel(*caches)
+        await system.loop.publisher.close()
+
+
+def inactive(**more) -> dict:
+    stamp = "2020-01-01T00:00:00Z"
+    return {
+        "observedGeneration": 1,
+        "desiredScale": 0,
+        "actualScale": 0,
+        "servingMode": "Proxy",
+        "conditions": [
+            {"type": "Active", "status": "False", "reason": "NoTraffic", "lastTransitionTime": stamp},
+            {"type": "ScaleTargetInitialized", "status": "True", "lastTransitionTime": stamp},
+        ],
+        **more,
+    }
+
+
+async def test_a_poke_patches_the_scale_before_anything_else():
+    api = FakeApi()
+    put_revision(api, status=inactive())
+    async with running(api) as system:
+        await system.seconds(2)
+        api.calls.clear()
+        system.demand.report("activator", Report(*KEY, 1, 0.0, 0.0, in_flight=1, is_first=True), system.now)
+        system.loop.poke(KEY)
+        await system.settle()
+        assert system.replicas == 1
+        writes = [(verb, plural) for verb, plural, _name in api.calls if verb in ("patch", "create")]
+        assert writes[0] == ("patch", "deployments")
+        assert ("patch", "podautoscalers") in writes
+        decision = system.loop.revisions[KEY].ring[-1]
+        assert system.autoscaler["status"]["desiredScale"] == 1
+        assert (conditions.find(system.autoscaler, "Active") or {})["reason"] == "Queued"
+        poked = [one for one in system.loop.revisions[KEY].ring if one.is_poked]
+        assert len(poked) == 1
+        assert poked[0].because is Because.WAITING_REQUEST
+        assert poked[0].patched_unix_s > 0
+        assert decision.revision == "hello-00001"
+        assert "ScaledUp" in system.events()
+
+
+async def test_more_pokes_while_a_pod_starts_change_nothing():
+    api = FakeApi()
+    put_revision(api, status=inactive())
+    async with running(api) as system:
+        for number in range(5):
+            report = Report(*KEY, number, 0.0, 0.0, in_flight=number + 1, is_first=True)
+            system.demand.report("activator", report, system.now)
+            system.loop.poke(KEY)
+            await system.settle()
+        assert system.patches("deployments") == 1
+        system.loop.poke(("default", "nobody"))
+
+
+async def test_a_revision_lives_from_its_first_pod_to_zero_and_back():
+    api = FakeApi()
+    put_revision(api, replicas=1, target="1", target_utilization_percentage="100", window="6s")
+    async with running(api) as system:
+        assert system.autoscaler["status"]["desiredScale"] == -1
+        assert conditions.find(system.autoscaler)["status"] == "Unknown"
+        system.pods(1)
+        await system.settle()
+        assert conditions.is_ready(system.autoscaler)
+        system.demand.open("pod", KEY, system.now)
+        await system.seconds(6, 5.0)
+        assert system.replicas == 5
+        system.pods(5)
+        await system.seconds(4, 5.0)
+        assert system.autoscaler["status"]["actualScale"] == 5
+        assert system.autoscaler["status"]["servingMode"] == "Proxy"
+        for pods in (5, 2, 1):
+            for number in range(pods, 5):
+                with contextlib.suppress(KeyError):
+                    api._remove((resources.PODS, "default", f"pod-{number}"))
+            await system.seconds(16, 0.0)
+        assert system.replicas == 0
+        assert conditions.find(system.autoscaler, "Active")["reason"] == "NoTraffic"
+        assert {"ScaledUp", "ScaledDown", "ScaledToZero", "PanicStarted", "PanicEnded"} <= set(system.events())
+
+
+async def test_nothing_is_written_while_nothing_changes():
+    api = FakeApi()
+    put_revision(api, replicas=1)
+    async with running(api) as system:
+        system.pods(1)
+        system.demand.open("pod", KEY, system.now)
+        await system.seconds(10, 1.0)
+        api.calls.clear()
+        await system.seconds(20, 1.0)
+        assert not [call for call in api.calls if call[0] == "patch"]
+
+
+async def test_a_sleeping_revision_takes_no_turns():
+    api = FakeApi()
+    put_revision(api, status=inactive())
+    async with running(api) as system:
+        await system.seconds(4)
+        before = system.loop.counts.total()
+        await system.seconds(20)
+        assert system.loop.counts.total() == before
+
+
+async def test_after_a_restart_pods_stay_until_a_window_was_seen():
+    api = FakeApi()
+    active = inactive(desiredScale=3, actualScale=3, servingMode="Serve")
+    active["conditions"][0]["status"] = "True"
+    put_revision(api, replicas=3, status=active)
+    system_pods = 3
+    async with running(api) as system:
+        system.pods(system_pods)
+        system.demand.open("pod", KEY, system.now)
+        await system.seconds(40, 0.0)
+        assert system.replicas == 3
+        assert system.latest().because is Because.WINDOW_NOT_FULL
+        await system.seconds(30, 0.0)
+        assert system.replicas < 3
+
+
+async def test_a_failed_patch_is_tried_again_with_growing_pauses(caplog):
+    api = FakeApi()
+    put_revision(api, status=inactive())
+    api.refuse("patch", resources.DEPLOYMENTS, Unreachable("connection refused"), times=2)
+    async with running(api) as system:
+        system.demand.report("activator", Report(*KEY, 1, 0.0, 0.0, in_flight=1, is_first=True), system.now)
+        system.loop.poke(KEY)
+        while system.replicas != 1:
+            await asyncio.sleep(0.01)
+        assert system.loop.publisher.failures == 2
+        assert "next try in 0.1 s" in caplog.text
+        assert "next try in 0.2 s" in caplog.text
+
+
+async def test_a_deployment_that_is_not_there_yet_is_waited_for():
+    api = FakeApi()
+    put_autoscaler(api, min_scale="2")
+    async with running(api) as system:
+        await system.seconds(4)
+        assert system.autoscaler["status"]["desiredScale"] == 2
+        put_revision(api, replicas=1, min_scale="2")
+        await system.settle()
+        assert system.replicas == 2
+
+
+async def test_a_patch_on_something_gone_is_no_failure():
+    api = FakeApi()
+    put_revision(api, status=inactive())
+    api.refuse("patch", resources.DEPLOYMENTS, ApiError(404, "NotFound", "gone"))
+    async with running(api) as system:
+        system.loop.poke(KEY)
+        await system.settle()
+        assert system.replicas == 0
+        await system.seconds(4)
+        assert system.replicas == 1
+        assert system.loop.publisher.failures == 0
+
+
+async def test_annotations_apply_live():
+    api = FakeApi()
+    put_revision(api, replicas=1)
+    async with running(api) as system:
+        system.pods(1)
+        system.demand.open("pod", KEY, system.now)
+        await system.seconds(2, 0.0)
+        put_autoscaler(api, system.autoscaler["status"], min_scale="3")
+        await system.settle()
+        assert system.replicas == 3
+        assert system.latest().because is Because.MIN_SCALE
+
+
+async def test_settings_apply_live():
+    api = FakeApi()
+    put_revision(api, replicas=1)
+    async with running(api) as system:
+        system.pods(1)
+        system.demand.open("pod", KEY, system.now)
+        await system.seconds(2, 0.0)
+        metadata = {"name": names.CONFIG_AUTOSCALER, "namespace": names.SYSTEM_NAMESPACE}
+        api.put(resources.CONFIG_MAPS, {"metadata": metadata, "data": {"min-scale": "2"}})
+        await system.settle()
+        assert system.replicas == 2
+
+
+async def test_other_classes_are_left_alone():
+    api = FakeApi()
+    put_revision(api, replicas=1, **{"class": "hpa.autoscaling.knative.dev", "min_scale": "5"})
+    async with running(api) as system:
+        await system.seconds(4)
+        assert KEY not in system.loop.revisions
+        assert system.replicas == 1
+        put_autoscaler(api, min_scale="5")
+        await system.settle()
+        assert system.replicas == 5
+
+
+async def test_a_deleted_revision_leaves_nothing_behind():
+    api = FakeApi()
+    put_revision(api, replicas=1)
+    async with running(api) as system:
+        await system.seconds(2)
+        api._remove((resources.POD_AUTOSCALERS, "default", "hello-00001"))
+        await system.settle()
+        assert not system.loop.revisions
+        assert not system.demand._revisions
+        await system.seconds(2)
+
+
+async def test_a_revision_of_the_same_name_starts_anew():
+    api = FakeApi()
+    put_revision(api, replicas=1)
+    async with running(api) as system:
+        system.pods(1)
+        await system.settle()
+        assert system.loop.revisions[KEY].memory.is_initialized
+        api._remove((resources.PODS, "default", "pod-0"))
+        put_autoscaler(api, uid="another")
+        await system.settle()
+        assert not system.loop.revisions[KEY].memory.is_initialized
+
+
+async def test_a_revision_that_cannot_be_handled_does_not_stop_the_turns(caplog):
+    api = FakeApi()
+    put_revision(api, replicas=1)
+    async with running(api) as system:
+        spec, system.loop.revisions[KEY].spec = system.loop.revisions[KEY].spec, None
+        await system.seconds(2)
+        assert "the turn of default/hello-00001 failed" in caplog.text
+        system.loop.revisions[KEY].spec = spec
+        await system.seconds(2)
+        assert system.latest() is not None
+
+
+async def test_pages_and_metrics_show_the_decisions():
+    api = FakeApi()
+    put_revision(api, replicas=1)
+    async with running(api) as system:
+        system.pods(1)
+        system.demand.open("pod", KEY, system.now)
+        await system.seconds(4, 1.0)
+        page = decisions_page(system.loop.revisions)
+        (latest,) = msgspec.json.decode(page("", {}).body, type=list[Decision])
+        assert latest.revision == "hello-00001"
+        assert latest.sentence
+        ring = msgspec.json.decode(page("default/hello-00001", {}).body, type=list[Decision])
+        assert 1 < len(ring) <= RING_LENGTH
+        assert page("default/nobody", {}).status == 404
+        metrics = Metrics(lambda: [latest], system.loop.counts, system.loop.counts, lambda: 7)
+        text = {metric.name: metric.samples for metric in metrics.registry.collect()}
+        assert text["kn_revision_pods_desired"][0].value == 1
+        assert text["kn_revision_concurrency_stable"][0].value == 1
+        assert text["kn_revision_rps_stable"] == []
+        assert text["tidegate_autoscaler_failed_writes"][0].value == 7
+
+
+@pytest.mark.looptime
+async def test_the_timer_ticks_in_the_middle_of_each_second():
+    api = FakeApi()
+    loop = asyncio.get_running_loop()
+    world = World(api)
+    ticking = Loop(api, world, Demand(), loop.time, loop.time)
+    ticks = []
+
+    async def tick(now):
+        ticks.append(round(now, 3) % 1)
+
+    ticking.tick = tick
+    task = tasks.spawn(ticking.run(), "turns")
+    await asyncio.sleep(10)
+    await tasks.cancel(task)
+    assert len(ticks) in (9, 10, 11)
+    assert set(ticks) == {0.5}
