@@ -47,8 +47,9 @@ async def create_once(
     obj = decoding.decode(kind, obj, call)
     rules.normalise(backend, kind, obj, None, call)
     mutated = await backend.admission.mutate(Admitted(CREATE, kind, key, "", obj, None, call))
-    obj = rules.after_admission(obj, mutated)
-    rules.normalise(backend, kind, obj, None, call)
+    if mutated is not None and mutated is not obj:
+        obj = rules.after_admission(obj, mutated)
+        rules.normalise(backend, kind, obj, None, call)
     rules.validate(kind, obj, None)
     await backend.admission.validate(Admitted(CREATE, kind, key, "", obj, None, call))
     if not applied:
@@ -121,8 +122,9 @@ async def _admitted(
     new = rules.settle(kind, live, decoding.decode(kind, new, call), subresource)
     rules.normalise(backend, kind, new, live, call)
     mutated = await backend.admission.mutate(Admitted(UPDATE, kind, key, subresource, new, live, call))
-    new = rules.settle(kind, live, rules.after_admission(new, mutated), subresource)
-    rules.normalise(backend, kind, new, live, call)
+    if mutated is not None and mutated is not new:
+        new = rules.settle(kind, live, rules.after_admission(new, mutated), subresource)
+        rules.normalise(backend, kind, new, live, call)
     new["metadata"]["resourceVersion"] = live["metadata"]["resourceVersion"]
     metadata.bump_generation(live, new, kind)
     if not metadata.is_same(live, new):
