@@ -23,6 +23,7 @@ class AnswerWriter:
     __slots__ = (
         "_client",
         "_first_byte_at",
+        "_has_idle_timer",
         "_last_byte_at",
         "_server",
         "_status",
@@ -39,6 +40,7 @@ class AnswerWriter:
         self.direction: Direction | None = None
         self.is_chunking = False
         self.is_close_delimited = False
+        self._has_idle_timer = False
         self._status = 0  # what the client sees; 0 while nothing of the final answer was written
         self._first_byte_at = 0.0
         self._last_byte_at = 0.0
@@ -80,7 +82,7 @@ class AnswerWriter:
         """Write answer bytes to the client."""
         self._server.counters.bytes_out += len(data)
         self._client.transport.write(data)
-        if self._has_idle_timer():
+        if self._has_idle_timer:
             self._last_byte_at = time.monotonic()
 
     def write_pieces(self, pieces: Sequence[bytes]) -> None:
@@ -90,7 +92,7 @@ class AnswerWriter:
         elif pieces:
             self._server.counters.bytes_out += sum(map(len, pieces))
             self._client.transport.writelines(pieces)
-            if self._has_idle_timer():
+            if self._has_idle_timer:
                 self._last_byte_at = time.monotonic()
 
     def write_own(self, answer: Answer) -> None:
@@ -101,7 +103,3 @@ class AnswerWriter:
         self._first_byte_at = time.monotonic()
         if not self._client.transport.is_closing():
             self.write_answer(answers.render(answer, self.request, self._client.keep_alive))
-
-    def _has_idle_timer(self) -> bool:
-        relay = self.direction
-        return type(relay) is Relay and relay.timeouts.idle_s > 0

@@ -106,14 +106,14 @@ class ClientConnection(ClientSocket):
         size = len(data)
         while position < size:
             state = self.state
-            if state is State.HEAD:
+            if state == State.HEAD:
                 position = self._read_head(data, position)
-            elif state is State.BODY or state is State.DISCARD:
+            elif state == State.BODY or state == State.DISCARD:
                 position = self._read_body(data, position)
-            elif state is State.HOLD:
+            elif state == State.HOLD:
                 self._hold(data, position)
                 return
-            elif state is State.TUNNEL and self._tunnel is not None:
+            elif state == State.TUNNEL and self._tunnel is not None:
                 self._tunnel.from_client(data[position:])
                 return
             else:
@@ -252,9 +252,9 @@ class ClientConnection(ClientSocket):
 
     def _own_deadline(self) -> float:
         timers = self.timers
-        if self.state is State.HEAD:
+        if self.state == State.HEAD:
             limit_s = timers.head_timeout_s if self._head.has_begun else timers.keep_alive_s
-        elif self.state is State.DISCARD:
+        elif self.state == State.DISCARD:
             limit_s = timers.linger_s
         else:
             return NEVER
@@ -266,7 +266,7 @@ class ClientConnection(ClientSocket):
         if self.exchange is not None:
             self.exchange.expire(now)
         elif self._own_deadline() <= now:
-            if self.state is State.DISCARD:
+            if self.state == State.DISCARD:
                 self.linger()
             elif self._head.has_begun:
                 self._refuse(outcomes.HEAD_TIMEOUT)
@@ -278,7 +278,7 @@ class ClientConnection(ClientSocket):
     def drain(self) -> None:
         """Close when idle; otherwise the answer in progress will be the last."""
         self.keep_alive = False
-        if self.exchange is None and self.state is State.HEAD and not self._head.has_begun:
+        if self.exchange is None and self.state == State.HEAD and not self._head.has_begun:
             self.close()
 
     def end_now(self) -> None:
@@ -290,7 +290,7 @@ class ClientConnection(ClientSocket):
     def _enter_head(self, now: float) -> None:
         self.state = State.HEAD
         self.since = now
-        self.arm(now + self.timers.keep_alive_s if self.timers.keep_alive_s else NEVER)
+        self.arm(now + (self.timers.keep_alive_s or NEVER))
 
     def _refuse(self, reason: outcomes.Reason) -> None:
         """Answer a head that never became a request, and close."""
@@ -302,7 +302,7 @@ class ClientConnection(ClientSocket):
         self.linger()
 
     def _left(self) -> None:
-        if self.state is State.CLOSED:
+        if self.state == State.CLOSED:
             return
         self.state = State.CLOSED
         self._backlog = b""

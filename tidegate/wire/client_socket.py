@@ -8,14 +8,13 @@ shows a cut body (`reset`).
 from __future__ import annotations
 
 import asyncio
-import enum
 import select
 import socket
 import struct
 import time
 from typing import cast
 
-from tidegate.wire.deadlines import NEVER, UNFILED, Deadlines
+from tidegate.wire.deadlines import NEVER, Deadlines
 from tidegate.wire.limits import ServerTimers
 
 PAUSED_CHECK_S = 0.05
@@ -26,8 +25,8 @@ _POLL_GONE = select.POLLERR | select.POLLHUP
 _POLL_ENDED = getattr(select, "POLLRDHUP", 0)
 
 
-class State(enum.IntEnum):
-    """What the next byte from the client is."""
+class State:
+    """What the next byte from the client is: plain integers in order, for an enum costs more than what it decides."""
 
     HEAD = 0
     BODY = 1
@@ -38,8 +37,8 @@ class State(enum.IntEnum):
     CLOSED = 6
 
 
-class Pause(enum.IntFlag):
-    """Why reading stands still."""
+class Pause:
+    """Why reading stands still; bits."""
 
     BODY = 1
     BACKLOG = 2
@@ -53,7 +52,7 @@ class ClientSocket(asyncio.Protocol):
         "_paused",
         "_paused_check_at",
         "_unsent_bytes",
-        "deadline_slot",
+        "filed_until",
         "is_write_paused",
         "since",
         "state",
@@ -63,10 +62,10 @@ class ClientSocket(asyncio.Protocol):
 
     def __init__(self, deadlines: Deadlines, timers: ServerTimers) -> None:
         self._deadlines = deadlines
+        self.filed_until = NEVER
         self.timers = timers
         self.transport: asyncio.Transport = cast(asyncio.Transport, None)
-        self.deadline_slot = UNFILED
-        self.state = State.HEAD
+        self.state: int = State.HEAD
         self.since = 0.0  # when this state began
         self.is_write_paused = False
         self._paused = 0
@@ -75,25 +74,26 @@ class ClientSocket(asyncio.Protocol):
 
     def arm(self, deadline: float) -> None:
         """See to it that `expire` is called by `deadline`."""
-        self._deadlines.watch(self, deadline)
+        if deadline < self.filed_until:
+            self._deadlines.watch(self, deadline)
 
     def next_deadline(self) -> float:
         """Return when to be asked again for the sake of the socket."""
-        if self.state is not State.LINGER:
+        if self.state != State.LINGER:
             return self._paused_check_at
         limit_s = self.timers.stalled_s if self._unsent_bytes else self.timers.linger_s
         return self.since + limit_s
 
     def expire(self, now: float) -> None:
         """Act on what `next_deadline` asked for."""
-        if self.state is State.LINGER:
+        if self.state == State.LINGER:
             self._check_linger(now)
         elif self._paused_check_at <= now:
             self._check_paused(now)
 
     # --- pauses ---
 
-    def pause(self, why: Pause) -> None:
+    def pause(self, why: int) -> None:
         """Stop reading."""
         if not self._paused and not self.transport.is_closing():
             self.transport.pause_reading()
@@ -114,7 +114,7 @@ class ClientSocket(asyncio.Protocol):
         poll = select.poll()
         poll.register(self.transport.get_extra_info("socket").fileno(), _POLL_ENDED)
         events = poll.poll(0)
-        gone = _POLL_GONE if self.state is State.TUNNEL else _POLL_GONE | _POLL_ENDED
+        gone = _POLL_GONE if self.state == State.TUNNEL else _POLL_GONE | _POLL_ENDED
         if events and events[0][1] & gone:
             self.transport.abort()
         else:

@@ -11,19 +11,18 @@ from __future__ import annotations
 import asyncio
 import heapq
 import math
-import sys
 import time
 from typing import Protocol
 
 NEVER = math.inf
-UNFILED = sys.maxsize
+NO_SLOT = 1 << 62
 
 
 class Owner(Protocol):
     """Something with a deadline that moves."""
 
-    deadline_slot: int
-    """Where it is filed; `UNFILED` when nowhere. Belongs to `Deadlines`."""
+    filed_until: float
+    """When it will be asked at the latest; `NEVER` while it is not filed. Only `Deadlines` writes it."""
 
     def next_deadline(self) -> float:
         """Return the present deadline (monotonic seconds), `NEVER` when there is none."""
@@ -43,20 +42,18 @@ class Deadlines:
         self._slots: dict[int, set[Owner]] = {}
         self._order: list[int] = []
         self._timer: asyncio.TimerHandle | None = None
-        self._armed_slot = UNFILED
+        self._armed_slot = NO_SLOT
 
     def __len__(self) -> int:
         return sum(len(owners) for owners in self._slots.values())
 
     def watch(self, owner: Owner, deadline: float) -> None:
-        """File the owner no later than `deadline`; an earlier filing stands."""
-        if deadline == NEVER:
+        """File the owner for `deadline` (rounded up to a slot); an earlier filing stands."""
+        if deadline >= owner.filed_until:
             return
         slot = int(deadline * self._per_s) + 1
-        if slot >= owner.deadline_slot:
-            return
         self.forget(owner)
-        owner.deadline_slot = slot
+        owner.filed_until = slot / self._per_s
         owners = self._slots.get(slot)
         if owners is None:
             self._slots[slot] = {owner}
@@ -68,10 +65,11 @@ class Deadlines:
 
     def forget(self, owner: Owner) -> None:
         """Drop the owner, wherever it is filed."""
-        owners = self._slots.get(owner.deadline_slot)
-        if owners is not None:
-            owners.discard(owner)
-        owner.deadline_slot = UNFILED
+        if owner.filed_until != NEVER:
+            owners = self._slots.get(round(owner.filed_until * self._per_s))
+            if owners is not None:
+                owners.discard(owner)
+            owner.filed_until = NEVER
 
     def close(self) -> None:
         """Forget everything and stop the timer."""
@@ -89,12 +87,12 @@ class Deadlines:
         self._timer = self._loop.call_later(max(delay_s, 0.0), self._tick)
 
     def _tick(self) -> None:
-        self._timer, self._armed_slot = None, UNFILED
+        self._timer, self._armed_slot = None, NO_SLOT
         now = time.monotonic()
         while self._order and self._order[0] <= now * self._per_s:
             for owner in self._slots.pop(heapq.heappop(self._order), ()):
-                if owner.deadline_slot != UNFILED:
-                    owner.deadline_slot = UNFILED
+                if owner.filed_until != NEVER:  # an owner asked before it may have made this one leave
+                    owner.filed_until = NEVER
                     self._ask(owner, now)
         # Slots whose owners all left are dropped here, so that an idle server stops ticking.
         while self._order and not self._slots.get(self._order[0], True):

@@ -11,6 +11,7 @@ and no Kubernetes.
 from __future__ import annotations
 
 import enum
+import math
 from collections.abc import Awaitable
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -30,6 +31,12 @@ class Timeouts:
     response_start_s: float = 0.0
     idle_s: float = 0.0
     total_s: float = 0.0
+    soonest_s: float = field(init=False, compare=False, default=math.inf)
+    """The shortest of the request's limits, infinite without one: worked out once, read for every request."""
+
+    def __post_init__(self) -> None:
+        limits = (self.response_start_s, self.idle_s, self.total_s)
+        object.__setattr__(self, "soonest_s", min((limit for limit in limits if limit > 0), default=math.inf))
 
 
 NO_TIMEOUTS = Timeouts()

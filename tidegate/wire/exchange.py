@@ -113,6 +113,7 @@ class Exchange(AnswerWriter):
 
     def _relay(self, relay: Relay) -> None:
         self.request.attempts += 1
+        self._has_idle_timer = relay.timeouts.idle_s > 0
         upstream = self._server.pool.take(relay.host, relay.port)
         if upstream is not None:
             self._send(relay, upstream)
@@ -120,7 +121,9 @@ class Exchange(AnswerWriter):
             connect_s = relay.timeouts.connect_s or self._server.pool.connect_timeout_s
             self._connect_until = time.monotonic() + connect_s
             self._task = asyncio.get_running_loop().create_task(self._connect(relay), name="wire-connect")
-        self._client.arm(self.next_deadline())
+            self._client.arm(self._connect_until)
+        if self._client.filed_until > self.request.arrived + relay.timeouts.soonest_s:
+            self._client.arm(self.next_deadline())
 
     async def _connect(self, relay: Relay) -> None:
         try:

@@ -45,15 +45,22 @@ class HeadReader:
 
     def feed(self, data: bytes, start: int = 0) -> int:
         """Read head bytes from `start`; return the position behind them. Raises `HeadRefused`."""
-        if self._parser is None:
-            self._parser = self._new_parser()
+        parser = self._parser
+        if parser is None:
+            parser = self._parser = self._new_parser()
         size = len(data)
         while start < size and not self.done:
-            end = self._boundary(data, start)
+            found = -1 if self._tail else data.find(END_OF_HEAD, start)
+            end = found + 4 if found >= 0 else self._boundary(data, start)
             self._head_bytes += end - start
             if self._head_bytes > self._limits.head_bytes:
                 raise HeadRefused(self._too_large(data, start))
-            self._parse(data if end - start == size else data[start:end])
+            try:
+                parser.feed_data(data if end - start == size else data[start:end])
+            except httptools.HttpParserUpgrade:
+                pass  # it asks to be left alone behind the head, which it is anyway
+            except httptools.HttpParserError as error:
+                raise HeadRefused(self._refusal or outcomes.BAD_REQUEST, str(error)) from error
             start = end
         return start
 
@@ -77,14 +84,6 @@ class HeadReader:
             return found + 4
         self._tail = (tail + data[start:])[-3:] if len(data) - start < 3 else data[-3:]
         return len(data)
-
-    def _parse(self, piece: bytes) -> None:
-        try:
-            self._parser.feed_data(piece)
-        except httptools.HttpParserUpgrade:
-            pass  # it asks to be left alone behind the head, which it is anyway
-        except httptools.HttpParserError as error:
-            raise HeadRefused(self._refusal or outcomes.BAD_REQUEST, str(error)) from error
 
     def on_headers_complete(self) -> None:
         """Take httptools' word that the head is complete."""

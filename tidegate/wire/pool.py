@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 
-from tidegate.wire.deadlines import NEVER, UNFILED, Deadlines
+from tidegate.wire.deadlines import NEVER, Deadlines
 from tidegate.wire.limits import Limits
 from tidegate.wire.upstream_side import UpstreamConnection
 
@@ -73,7 +73,7 @@ class Pool:
             return
         connection.idle_since = time.monotonic()
         waiting.append(connection)
-        if connection.deadline_slot == UNFILED and self.idle_timeout_s:
+        if connection.filed_until == NEVER and self.idle_timeout_s:
             self._watch(connection)
 
     def close_idle(self, host: str, port: int) -> None:

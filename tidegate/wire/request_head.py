@@ -95,11 +95,11 @@ class RequestHeadReader(HeadReader):
         if self._count > self._limits.head_lines:
             self._refuse(outcomes.HEAD_TOO_LARGE)
         value = value.rstrip(b" \t")
-        if kind in _PRIVATE:
+        if kind >= header_rules.DROPPED and kind in _PRIVATE:
             self._take_framing(kind, value)
             return
         lower = name.lower()
-        if kind == header_rules.HOST and b"host" in self._index:
+        if kind == header_rules.HOST and lower in self._index:
             self._refuse(outcomes.BAD_REQUEST)
         if kind == header_rules.LENGTH:
             self.length = int(value)
@@ -130,7 +130,8 @@ class RequestHeadReader(HeadReader):
         if self._count > self._limits.head_lines:
             raise HeadRefused(outcomes.HEAD_TOO_LARGE)
         version, method = parser.get_http_version(), parser.get_method()
-        self._check_version(version, method)
+        if version != "1.1" or method == b"CONNECT":
+            self._check_version(version, method)
         if self._connection is not None:
             self._apply_connection(version)
         if self._coding is not None:
@@ -140,17 +141,11 @@ class RequestHeadReader(HeadReader):
         raw_host = self._index.get(b"host")
         if raw_host is None:
             raw_host = self._supply_host(version)
-        request = Request(
-            method=method,
-            target=self.target,
-            host=_hosts.get(raw_host) or _host_of(raw_host),
-            headers=self.headers,
-            peer=peer,
-            arrived=arrived,
-            http_version=version,
-            index=self._index,
-        )
-        self._apply_rest(request)
+        host = _hosts.get(raw_host) or _host_of(raw_host)
+        index = self._index
+        request = Request(method, self.target, host, self.headers, peer, arrived, version, False, 0, None, index)
+        if self._te is not None or self._upgrade is not None or b"expect" in index:
+            self._apply_rest(request)
         if self.length != 0 or not self.keep_alive:
             self._parser = None  # it expects the body, or refuses bytes after the close; a new one is cheap
         return request

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, cast
 from tidegate.wire import chunked, header_rules
 from tidegate.wire.answer_head import AnswerHeadReader
 from tidegate.wire.chunked import BodyError
-from tidegate.wire.deadlines import UNFILED
+from tidegate.wire.deadlines import NEVER
 from tidegate.wire.head_reader import HeadRefused
 from tidegate.wire.header_rules import clean_trailers
 
@@ -37,8 +37,8 @@ class UpstreamConnection(asyncio.Protocol):
         "_is_reading_paused",
         "_pool",
         "answer",
-        "deadline_slot",
         "exchange",
+        "filed_until",
         "has_answered",
         "idle_since",
         "is_paused",
@@ -53,7 +53,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._pool = pool
         self.key = key
         self.transport: asyncio.Transport = cast(asyncio.Transport, None)
-        self.deadline_slot = UNFILED
+        self.filed_until = NEVER
         self.idle_since = 0.0
         self.is_paused = False
         self.is_reused = False
