@@ -90,12 +90,15 @@ class Loop:
                 await asyncio.sleep(0)
 
     def poke(self, key: Key) -> None:
-        """A request waits for a revision: take its turn now, unless pods are there or already asked for."""
+        """Requests wait for a revision: take its turn now, unless pods are there or enough of them are asked for."""
         revision = self.revisions.get(key)
-        if revision is None or revision.memory.wanted > 0:
+        if revision is None:
             return
-        if revision.memory.activity is Activity.INACTIVE or not self.world.pods(key).ready:
-            self._try_turn(revision, self._clock(), is_poked=True)
+        now, memory = self._clock(), revision.memory
+        is_zero = memory.activity is Activity.INACTIVE or not self.world.pods(key).ready
+        is_more = self.demand.waiting(key, now) > memory.wanted * revision.spec.target
+        if is_zero and (memory.wanted <= 0 or is_more):
+            self._try_turn(revision, now, is_poked=True)
 
     def _try_turn(self, revision: Revision, now: float, *, is_poked: bool = False) -> None:
         """One revision that cannot be handled must not keep the others waiting."""

@@ -175,6 +175,21 @@ async def test_more_pokes_while_a_pod_starts_change_nothing():
         system.loop.poke(("default", "nobody"))
 
 
+async def test_a_burst_at_zero_gets_its_pods_as_it_grows():
+    api = FakeApi()
+    put_revision(api, status=inactive(), target="10", target_utilization_percentage="100")
+    async with running(api) as system:
+        asked = []
+        for number, waiting in enumerate((1, 2, 4, 8, 16, 32, 35)):
+            report = Report(*KEY, number, 0.0, 0.0, in_flight=waiting, is_first=True)
+            system.demand.report("activator", report, system.now)
+            system.loop.poke(KEY)
+            await system.settle()
+            asked.append(system.replicas)
+        assert asked == [1, 1, 1, 1, 2, 4, 4]
+        assert system.patches("deployments") == 3
+
+
 async def test_a_revision_lives_from_its_first_pod_to_zero_and_back():
     api = FakeApi()
     put_revision(api, replicas=1, target="1", target_utilization_percentage="100", window="6s")
