@@ -1,0 +1,186 @@
+"""queueproxy over real sockets: an app, the sidecar in this process, clients."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+import time
+from collections import Counter
+from collections.abc import AsyncIterator
+
+import pytest
+
+from queueproxy.__main__ import serve
+from queueproxy.config import Config
+from tests.support.hops import App, Hop, client, free_port, listening, running
+from tidegate.contracts import report
+from tidegate.process import settings, tasks
+
+
+@contextlib.asynccontextmanager
+async def sidecar(app_port: int, **environ: object) -> AsyncIterator[tuple[Hop, int]]:
+    """Run a queueproxy in front of an app; gives the hop and the admin port."""
+    port, admin_port = free_port(), free_port()
+    values = {
+        "QUEUE_SERVING_PORT": port,
+        "TIDEGATE_ADMIN_PORT": admin_port,
+        "TIDEGATE_METRICS_PORT": free_port(),
+        "USER_PORT": app_port,
+        "DRAIN_IDLE_SECONDS": 0,
+        **environ,
+    }
+    config = settings.load(
+        Config, program="queueproxy", argv=[], environ={name: str(value) for name, value in values.items()}
+    )
+    async with running(lambda stopping: serve(config, stopping), port) as hop:
+        yield hop, admin_port
+
+
+async def test_internal_headers_do_not_reach_the_app_and_the_host_does():
+    async with App().running() as app, sidecar(app.port) as (hop, _), client() as fetch:
+        reply = await fetch(
+            hop.port,
+            host="hello.default.example.com",
+            k_proxy_request="activator",
+            knative_serving_revision="hello-00001",
+            knative_serving_namespace="default",
+            x_tidegate_anything="1",
+            x_forwarded_for="1.2.3.4",
+        )
+        assert (reply.status, reply.body) == (200, b"app")
+        (head,) = app.heads
+        assert head["host"] == "hello.default.example.com"
+        assert head["x-forwarded-for"] == "1.2.3.4"
+        assert not [name for name in head if name.startswith(("k-", "knative-", "x-tidegate-"))]
+
+
+async def test_one_slot_ten_places_and_a_refusal():
+    async with App().running() as app, sidecar(app.port, CONTAINER_CONCURRENCY=1) as (hop, _), client() as fetch:
+        replies = await asyncio.gather(*(fetch(hop.port, "/?ms=20") for _ in range(14)))
+        assert Counter(reply.status for reply in replies) == {200: 11, 503: 3}
+        assert {reply.reason for reply in replies if reply.status == 503} == {"queue_full"}
+        assert app.peak == 1
+        assert (await fetch(hop.port)).status == 200
+
+
+async def test_the_timeout_counts_running_and_queueing():
+    environ = {"CONTAINER_CONCURRENCY": 1, "REVISION_TIMEOUT_SECONDS": 0.3}
+    async with App().running() as app, sidecar(app.port, **environ) as (hop, _), client() as fetch:
+        began = time.monotonic()
+        replies = await asyncio.gather(fetch(hop.port, "/?ms=5000"), fetch(hop.port, "/?ms=5000"))
+        assert [(reply.status, reply.reason) for reply in replies] == [(504, "request_timeout")] * 2
+        assert replies[0].body == b"request timeout"
+        assert 0.25 < time.monotonic() - began < 1.5
+
+
+async def test_a_probe_is_held_until_the_app_accepts():
+    app, app_port = App(), free_port()
+    async with sidecar(app_port) as (hop, _), client() as fetch:
+        held = [tasks.spawn(fetch(hop.port, k_network_probe="queue"), "probe") for _ in range(3)]
+        await asyncio.sleep(0.2)
+        assert not any(task.done() for task in held)
+        async with app.running(app_port):
+            opened = time.monotonic()
+            replies = await asyncio.gather(*held)
+            assert [(reply.status, reply.body) for reply in replies] == [(200, b"queue")] * 3
+            assert time.monotonic() - opened < 0.2
+            assert app.heads == []  # a TCP probe is no request
+
+
+async def test_an_http_probe_asks_the_app():
+    async with App().running() as app:
+        probe = '{"httpGet":{"path":"/healthy","port":0}}'
+        async with sidecar(app.port, SERVING_READINESS_PROBE=probe) as (hop, _), client() as fetch:
+            assert (await fetch(hop.port, k_network_probe="queue")).body == b"queue"
+            assert app.heads[0]["user-agent"].startswith("kube-probe/")
+
+
+@pytest.mark.slow
+async def test_an_app_that_does_not_come_up_is_not_ready():
+    async with sidecar(free_port()) as (hop, _), client() as fetch:
+        assert (await fetch(hop.port, k_network_probe="queue")).status == 503
+        reply = await fetch(hop.port)
+        assert (reply.status, reply.reason) == (502, "upstream_connect_failed")
+
+
+async def test_the_drain_serves_to_the_end_and_tells_the_user_container():
+    environ = {"DRAIN_QUIET_SECONDS": 0.05}
+    async with App().running() as app, sidecar(app.port, **environ) as (hop, admin), client() as fetch:
+        running_request = tasks.spawn(fetch(hop.port, "/?ms=400"), "request")
+        pre_stop = tasks.spawn(fetch(admin, "/wait-for-drain"), "pre-stop")
+        while not app.in_flight:
+            await asyncio.sleep(0.005)
+        hop.stopping.set()
+        await asyncio.sleep(0.01)
+        assert (await fetch(hop.port, k_network_probe="queue")).status == 503
+        assert (await fetch(admin, "/readyz")).status == 503
+        assert not pre_stop.done()
+        assert (await running_request).status == 200
+        assert (await pre_stop).body == b"drained\n"
+        await asyncio.wait_for(hop.task, 5)
+
+
+async def test_reports_reach_the_autoscaler():
+    frames: asyncio.Queue[report.Message] = asyncio.Queue()
+
+    async def read(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(asyncio.IncompleteReadError):
+            while True:
+                body = await reader.readexactly(int.from_bytes(await reader.readexactly(4), "big"))
+                if body:
+                    frames.put_nowait(report.decode(body))
+        writer.close()
+
+    autoscaler = await asyncio.start_server(read, "127.0.0.1", 0)
+    address = f"127.0.0.1:{autoscaler.sockets[0].getsockname()[1]}"
+    environ = {
+        "AUTOSCALER_ADDRESS": address,
+        "REPORT_TOKEN": "secret",
+        "SERVING_NAMESPACE": "default",
+        "SERVING_REVISION": "hello-00001",
+        "SERVING_POD": "hello-1",
+    }
+    async with App().running() as app, sidecar(app.port, **environ) as (hop, _), client() as fetch:
+        hello = await asyncio.wait_for(frames.get(), 5)
+        assert hello == report.Hello("queueproxy", "hello-1", "default", "hello-00001", "secret")
+        await asyncio.gather(*(fetch(hop.port, "/?ms=1500", k_proxy_request="activator") for _ in range(2)))
+        seen = [await asyncio.wait_for(frames.get(), 5) for _ in range(2)]
+        assert all(isinstance(item, report.Report) for item in seen)
+        assert sum(item.concurrency * item.interval_s for item in seen) > 1.5
+        assert sum(item.proxied_requests for item in seen) == 2
+    autoscaler.close()
+    await autoscaler.wait_closed()
+
+
+async def test_metrics_and_settings_are_shown_without_the_token():
+    async with App().running() as app, sidecar(app.port, REPORT_TOKEN="secret") as (hop, admin), client() as fetch:
+        await fetch(hop.port)
+        metrics = (await fetch(admin, "/metrics")).body
+        assert b'tidegate_queueproxy_requests_total{code_class="2xx",reason=""} 1.0' in metrics
+        assert b"secret" not in (await fetch(admin, "/config")).body
+
+
+@pytest.mark.slow
+async def test_as_a_process_it_ends_with_zero_on_sigterm():
+    async with App().running() as app, client() as fetch:
+        port = free_port()
+        environ = os.environ | {
+            "QUEUE_SERVING_PORT": str(port),
+            "USER_PORT": str(app.port),
+            "TIDEGATE_ADMIN_PORT": str(free_port()),
+            "TIDEGATE_METRICS_PORT": str(free_port()),
+            "DRAIN_IDLE_SECONDS": "0",
+        }
+        process = await asyncio.create_subprocess_exec(sys.executable, "-m", "queueproxy", env=environ)
+        try:
+            await listening(port)
+            assert (await fetch(port)).body == b"app"
+            process.send_signal(signal.SIGTERM)
+            assert await asyncio.wait_for(process.wait(), 10) == 0
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()

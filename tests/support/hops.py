@@ -1,0 +1,137 @@
+"""Real sockets for tests of gateway, activator and queueproxy: an app, hops in this process, a client, free ports."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import NamedTuple
+
+import aiohttp
+from aiohttp import web
+
+from tidegate.process import run, tasks
+
+Serve = Callable[[asyncio.Event], Awaitable[None]]
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on at this moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class App:
+    """A user's app: answers its name after `?ms=` milliseconds, and remembers what it saw."""
+
+    def __init__(self, name: str = "app") -> None:
+        self.name = name
+        self.port = 0
+        self.in_flight = 0
+        self.peak = 0
+        self.heads: list[dict[str, str]] = []
+
+    async def _handle(self, request: web.Request) -> web.Response:
+        self.heads.append({name.lower(): value for name, value in request.headers.items()})
+        self.in_flight += 1
+        self.peak = max(self.peak, self.in_flight)
+        try:
+            await asyncio.sleep(int(request.query.get("ms", "0")) / 1000)
+            body = self.name if request.method == "GET" else str(len(await request.read()))
+            return web.Response(text=body)
+        finally:
+            self.in_flight -= 1
+
+    @contextlib.asynccontextmanager
+    async def running(self, port: int = 0) -> AsyncIterator[App]:
+        """Listen on 127.0.0.1."""
+        application = web.Application(client_max_size=1 << 26)
+        application.router.add_route("*", "/{path:.*}", self._handle)
+        runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.1)
+        await runner.setup()
+        site = web.TCPSite(runner, "127.0.0.1", port)
+        await site.start()
+        self.port = int(site._server.sockets[0].getsockname()[1])  # type: ignore[union-attr]
+        try:
+            yield self
+        finally:
+            await runner.cleanup()
+
+
+class Hop(NamedTuple):
+    """A running hop: set `stopping` for SIGTERM; `task` ends when its drain is over."""
+
+    port: int
+    stopping: asyncio.Event
+    task: asyncio.Task[None]
+
+
+@contextlib.asynccontextmanager
+async def running(serve: Serve, port: int) -> AsyncIterator[Hop]:
+    """Run a component's `serve` in this process until the block ends."""
+    kept, run.freeze_start_up = run.freeze_start_up, lambda: None  # freezing is for processes, not for a test run
+    stopping = asyncio.Event()
+    task = tasks.spawn(_await(serve(stopping)), "hop")
+    try:
+        await listening(port, task)
+        yield Hop(port, stopping, task)
+    finally:
+        stopping.set()
+        await asyncio.wait([task], timeout=10)
+        await tasks.cancel(task)
+        run.freeze_start_up = kept
+
+
+async def listening(port: int, task: asyncio.Task[None] | None = None) -> None:
+    """Return when 127.0.0.1:port accepts connections."""
+    async with asyncio.timeout(10):
+        while True:
+            try:
+                _, writer = await asyncio.open_connection("127.0.0.1", port)
+            except OSError:
+                if task is not None and task.done():
+                    task.result()
+                await asyncio.sleep(0.005)
+            else:
+                writer.close()
+                return
+
+
+class Reply(NamedTuple):
+    """An answer as a client sees it; header names in lower case."""
+
+    status: int
+    body: bytes
+    headers: dict[str, str]
+
+    @property
+    def reason(self) -> str:
+        """The value of X-Tidegate-Reason."""
+        return self.headers.get("x-tidegate-reason", "")
+
+
+@contextlib.asynccontextmanager
+async def client() -> AsyncIterator[Callable[..., Awaitable[Reply]]]:
+    """Give a function `fetch(port, path="/", host=None, method="GET", data=None, **headers)`."""
+    connector = aiohttp.TCPConnector(limit=0)
+    async with aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(20)) as session:
+
+        async def fetch(
+            port: int, path: str = "/", *, host: str = "", method: str = "GET", data: bytes | None = None, **named: str
+        ) -> Reply:
+            headers = {name.replace("_", "-"): value for name, value in named.items()}
+            if host:
+                headers["Host"] = host
+            url = f"http://127.0.0.1:{port}{path}"
+            async with session.request(method, url, headers=headers, data=data) as response:
+                body = await response.read()
+                seen = {name.lower(): value for name, value in response.headers.items()}
+                return Reply(response.status, body, seen)
+
+        yield fetch
+
+
+async def _await(awaitable: Awaitable[None]) -> None:
+    await awaitable
