@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import io
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import NamedTuple
@@ -125,7 +126,7 @@ async def client() -> AsyncIterator[Callable[..., Awaitable[Reply]]]:
             if host:
                 headers["Host"] = host
             url = f"http://127.0.0.1:{port}{path}"
-            async with session.request(method, url, headers=headers, data=data) as response:
+            async with session.request(method, url, headers=headers, data=data and io.BytesIO(data)) as response:
                 body = await response.read()
                 seen = {name.lower(): value for name, value in response.headers.items()}
                 return Reply(response.status, body, seen)

@@ -41,10 +41,12 @@ def put_autoscaler(api: FakeApi, name: str, mode: str, concurrency: int = 0, nam
     )
 
 
-def put_pods(api: FakeApi, revision: str, pods: Pods, namespace: str = "default", port: int = 8012) -> None:
-    """Store the EndpointSlice of a revision's private Service."""
+def put_pods(
+    api: FakeApi, revision: str, pods: Pods, namespace: str = "default", port: int = 8012, name: str = ""
+) -> None:
+    """Store an EndpointSlice (`name`) of a revision's private Service."""
     labels = {names.REVISION_LABEL: revision, names.SERVICE_NAME_LABEL: names.private_service_name(revision)}
-    api.put(resources.ENDPOINT_SLICES, _slice(f"{revision}-private-x", namespace, labels, pods, port, "http"))
+    api.put(resources.ENDPOINT_SLICES, _slice(name or f"{revision}-private-x", namespace, labels, pods, port, "http"))
 
 
 def put_system(api: FakeApi, service: str, pods: Pods, port: int = 8012, port_name: str = "http") -> None:

@@ -1,0 +1,166 @@
+"""The gateway over real sockets, alone and with all three hops in a row; only the API server is scripted."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from collections import Counter
+from collections.abc import AsyncIterator
+
+import pytest
+
+from activator.__main__ import serve as serve_activator
+from activator.config import Config as ActivatorConfig
+from gateway.__main__ import serve
+from gateway.config import Config
+from queueproxy.__main__ import serve as serve_pod
+from queueproxy.config import Config as PodConfig
+from tests.support.fake_api import FakeApi
+from tests.support.hops import App, Hop, client, free_port, running
+from tests.support.serving import put_autoscaler, put_pods, put_revision, put_route, put_system
+from tidegate.contracts import names
+from tidegate.process import tasks
+
+HOST = "hello.default.localhost"
+REVISION = "hello-00001"
+
+
+def ports() -> dict[str, int]:
+    return {"admin_port": free_port(), "metrics_port": free_port()}
+
+
+@contextlib.asynccontextmanager
+async def gateway(api: FakeApi, **settings: object) -> AsyncIterator[Hop]:
+    port = free_port()
+    values = {**ports(), "listen": f"127.0.0.1:{port}", "drain_quiet_s": 0.0, **settings}
+    config = Config(**values)  # type: ignore[arg-type]
+    async with running(lambda stopping: serve(config, api, stopping), port) as hop:
+        yield hop
+
+
+@contextlib.asynccontextmanager
+async def activator(api: FakeApi, port: int = 0) -> AsyncIterator[int]:
+    port = port or free_port()
+    config = ActivatorConfig(serving_port=port, drain_quiet_s=0.0, **ports())
+    async with running(lambda stopping: serve_activator(config, api, stopping), port):
+        put_system(api, names.ACTIVATOR_SERVICE, [("127.0.0.1", True)], port)
+        yield port
+
+
+@contextlib.asynccontextmanager
+async def pod(app_port: int) -> AsyncIterator[int]:
+    port = free_port()
+    config = PodConfig(serving_port=port, user_port=app_port, drain_idle_s=0.0, **ports())
+    async with running(lambda stopping: serve_pod(config, stopping), port):
+        yield port
+
+
+@pytest.fixture
+async def api():
+    fake = FakeApi()
+    put_route(fake, "hello", [{"revisionName": REVISION, "percent": 100}])
+    put_revision(fake, REVISION)
+    return fake
+
+
+async def test_a_warm_request_goes_straight_to_the_pod(api):
+    async with App().running() as app, pod(app.port) as port, client() as fetch:
+        put_autoscaler(api, REVISION, "Serve")
+        put_pods(api, REVISION, [("127.0.0.1", True)], port=port)
+        async with gateway(api) as hop:
+            reply = await fetch(
+                hop.port, host="Hello.Default.Localhost:8080", x_forwarded_for="6.6.6.6", k_proxy_request="x"
+            )
+            assert (reply.status, reply.body) == (200, b"app")
+            (head,) = app.heads
+            assert head["host"] == "Hello.Default.Localhost:8080"
+            assert head["x-forwarded-for"] == "127.0.0.1"
+            assert head["x-forwarded-host"] == "Hello.Default.Localhost:8080"
+            assert head["x-forwarded-proto"] == "http"
+            assert head["forwarded"].startswith("for=127.0.0.1")
+            assert not [name for name in head if name.startswith(("k-", "knative-"))]
+
+
+async def test_an_unknown_host_is_404(api):
+    async with gateway(api) as hop, client() as fetch:
+        reply = await fetch(hop.port, host="nobody.example.com")
+        assert (reply.status, reply.reason) == (404, "no_route")
+
+
+async def test_from_zero_through_all_three_hops(api):
+    app, app_port = App(), free_port()
+    admin = free_port()
+    async with activator(api), gateway(api, admin_port=admin) as hop, client() as fetch:
+        burst = [tasks.spawn(fetch(hop.port, "/?ms=5", host=HOST), "request") for _ in range(50)]
+        await asyncio.sleep(0.1)
+        assert not any(request.done() for request in burst)
+        async with pod(app_port) as port:
+            put_pods(api, REVISION, [("127.0.0.1", False)], port=port)  # an address, not ready yet
+            async with app.running(app_port):
+                assert Counter(reply.status for reply in await asyncio.gather(*burst)) == {200: 50}
+                put_pods(api, REVISION, [("127.0.0.1", True)], port=port)
+                put_autoscaler(api, REVISION, "Serve")
+                await asyncio.sleep(0.05)
+                assert (await fetch(hop.port, host=HOST)).status == 200
+        wakes = (await fetch(admin, "/wakes")).body
+        assert wakes.count(b'"revision":"hello-00001"') == 50
+
+
+async def test_a_thousand_requests_are_split_exactly(api):
+    traffic = [{"revisionName": "a", "percent": 80}, {"revisionName": "b", "percent": 20}]
+    tagged = {"revisionName": "c", "percent": 0, "tag": "next", "url": "http://next-hello.default.localhost"}
+    put_route(api, "hello", [*traffic, tagged])
+    async with contextlib.AsyncExitStack() as stack:
+        for name in "abc":
+            app = await stack.enter_async_context(App(name).running())
+            port = await stack.enter_async_context(pod(app.port))
+            put_autoscaler(api, name, "Serve")
+            put_pods(api, name, [("127.0.0.1", True)], port=port)
+        hop = await stack.enter_async_context(gateway(api))
+        fetch = await stack.enter_async_context(client())
+        seen: Counter[bytes] = Counter()
+        for _ in range(10):
+            seen.update(reply.body for reply in await asyncio.gather(*(fetch(hop.port, host=HOST) for _ in range(100))))
+        assert seen == {b"a": 800, b"b": 200}
+        assert (await fetch(hop.port, host="next-hello.default.localhost")).body == b"c"
+
+
+async def test_an_activator_that_is_restarted_is_waited_for(api):
+    port = free_port()
+    put_system(api, names.ACTIVATOR_SERVICE, [("127.0.0.1", True)], port)
+    async with App().running() as app, pod(app.port) as pod_port, gateway(api) as hop, client() as fetch:
+        put_pods(api, REVISION, [("127.0.0.1", False)], port=pod_port)
+        held = tasks.spawn(fetch(hop.port, host=HOST), "request")
+        await asyncio.sleep(0.3)
+        assert not held.done()
+        async with activator(api, port):
+            assert (await held).status == 200
+
+
+async def test_without_any_activator_it_is_503(api):
+    async with gateway(api, activator_wait_s=0.2) as hop, client() as fetch:
+        reply = await fetch(hop.port, host=HOST)
+        assert (reply.status, reply.reason) == (503, "no_activator")
+        assert reply.headers["retry-after"] == "1"
+
+
+async def test_an_upload_and_an_answer_pass_whole(api):
+    async with App().running() as app, pod(app.port) as port, activator(api), gateway(api) as hop, client() as fetch:
+        put_pods(api, REVISION, [("127.0.0.1", True)], port=port)
+        body = os.urandom(3_000_000)
+        reply = await fetch(hop.port, host=HOST, method="POST", data=body)
+        assert (reply.status, reply.body) == (200, b"3000000")
+
+
+async def test_a_draining_gateway_serves_what_it_has(api):
+    async with App().running() as app, pod(app.port) as port, client() as fetch:
+        put_autoscaler(api, REVISION, "Serve")
+        put_pods(api, REVISION, [("127.0.0.1", True)], port=port)
+        async with gateway(api) as hop:
+            request = tasks.spawn(fetch(hop.port, "/?ms=300", host=HOST), "request")
+            while not app.in_flight:
+                await asyncio.sleep(0.005)
+            hop.stopping.set()
+            assert (await request).status == 200
+            await asyncio.wait_for(hop.task, 5)
