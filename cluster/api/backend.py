@@ -73,6 +73,14 @@ class Strategy(Protocol):
         ...
 
 
+class Closable(Protocol):
+    """Something under way that ends when it is closed."""
+
+    def close(self) -> None:
+        """End it; harmless when repeated."""
+        ...
+
+
 @dataclass(slots=True)
 class Backend:
     """The state of an API server that verbs work on."""
@@ -82,6 +90,7 @@ class Backend:
     admission: Admission = field(default_factory=NoAdmission)
     strategies: dict[tuple[str, str], Strategy] = field(default_factory=dict)
     clock: Callable[[], float] = time.time
+    watches: set[Closable] = field(default_factory=set)
 
     def now(self) -> str:
         """Return the present as objects carry it."""

@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
-from cluster.api import discovery, negotiate, present, status
+from cluster.api import discovery, negotiate, openapi, present, status
+from cluster.api.crds import DEFINITIONS
 from cluster.api.kinds import Registry
+from cluster.store import Change, Store
 from tidegate.kube.api import Object
 
 AGGREGATED = "APIGroupDiscoveryList"
+SCHEMAS_KEPT = 64
 
 
 class Documents:
     """Answers every GET that does not address a resource."""
 
-    def __init__(self, registry: Registry) -> None:
+    def __init__(self, registry: Registry, store: Store) -> None:
         self._registry = registry
+        self._store = store
+        self._schemas: dict[str, bytes] = {}
+        store.observe(DEFINITIONS, self._forget)
+
+    def _forget(self, _: Change) -> None:
+        self._schemas.clear()
 
     def answer(self, path: str, accept: str) -> tuple[bytes, str]:
         """Return body and content type of the document at `path`; raises `ApiError` NotFound."""
         if path in ("/api", "/apis"):
             return self._groups(path == "/api", accept)
+        if path.startswith("/openapi/"):
+            return self._openapi(path, accept)
         segments = path.split("/")[1:]
         document: Object | None = None
         if path == "/":
@@ -35,6 +46,19 @@ class Documents:
             raise status.no_such_path()
         return present.encode(document), negotiate.JSON
 
+    def _openapi(self, path: str, accept: str) -> tuple[bytes, str]:
+        negotiate.accepted(accept, ())
+        body = self._schemas.get(path)
+        if body is None:
+            definitions = [entry.decode() for entry in self._store.entries(DEFINITIONS)]
+            document = _schema_document(path, definitions)
+            if document is None:
+                raise status.no_such_path()
+            body = present.encode(document)
+            if len(self._schemas) < SCHEMAS_KEPT:
+                self._schemas[path] = body
+        return body, negotiate.JSON
+
     def _groups(self, core: bool, accept: str) -> tuple[bytes, str]:
         wanted = negotiate.accepted(accept, (AGGREGATED,))
         if wanted.form == AGGREGATED:
@@ -43,3 +67,12 @@ class Documents:
             return body, f"{negotiate.JSON};g=apidiscovery.k8s.io;v={served};as={AGGREGATED}"
         document = discovery.core_versions() if core else discovery.groups(self._registry)
         return present.encode(document), negotiate.JSON
+
+
+def _schema_document(path: str, definitions: list[Object]) -> Object | None:
+    if path == "/openapi/v2":
+        return openapi.swagger(definitions)
+    if path == "/openapi/v3":
+        return openapi.v3_index(definitions)
+    prefix, _, group_version = path.partition("/openapi/v3/")
+    return openapi.v3_document(group_version, definitions) if not prefix else None

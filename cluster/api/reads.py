@@ -86,9 +86,11 @@ class Watch:
     """A running watch. Iterate `events`; always `close` it."""
 
     def __init__(self, backend: Backend, kind: Kind, selection: Selection, since: int | None) -> None:
+        self._backend = backend
         self._store = backend.store
         self._selection = selection
         self._woken = asyncio.Event()
+        self._closed = False
         self._initial: list[Entry] = []
         if since is None:
             self._initial = list_entries(backend, kind, selection)
@@ -98,10 +100,14 @@ class Watch:
             )
         except HistoryGone as error:
             raise status.expired(f"too old resource version: {since} ({self._store.oldest_revision})") from error
+        backend.watches.add(self)
 
     def close(self) -> None:
-        """Stop following; harmless when repeated."""
+        """Stop following, which ends `batches`; harmless when repeated."""
+        self._backend.watches.discard(self)
         self._store.unsubscribe(self._subscription)
+        self._closed = True
+        self._woken.set()
 
     def initial(self) -> list[Event]:
         """Return the state the watch starts from, once."""
@@ -119,7 +125,7 @@ class Watch:
         deadline = loop.time() + timeout_s
         if initial := self.initial():
             yield initial
-        while True:
+        while not self._closed:
             self._woken.clear()
             if self._subscription.overflowed:
                 raise status.expired("the watch fell behind; list again")

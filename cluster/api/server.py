@@ -48,7 +48,7 @@ class ApiServer:
         self.authenticator = authenticator
         self.local = LocalApi(backend)
         self.ready = False
-        self._documents = documents.Documents(backend.registry)
+        self._documents = documents.Documents(backend.registry, backend.store)
         self._authorizer = authorizer
         self._reviews = reviews.Reviews(authenticator, authorizer)
         self._resources = resource_http.Resources(backend, authenticator, connector)
@@ -57,7 +57,12 @@ class ApiServer:
         """Return the aiohttp application with its single route."""
         application = web.Application(client_max_size=BODY_LIMIT_BYTES)
         application.router.add_route("*", "/{path:.*}", self.handle)
+        application.on_shutdown.append(self._end_watches)
         return application
+
+    async def _end_watches(self, _: web.Application) -> None:
+        for watch in list(self.backend.watches):
+            watch.close()
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Answer one request."""

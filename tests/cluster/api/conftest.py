@@ -34,10 +34,14 @@ class Running:
 
 @pytest.fixture
 async def running(tmp_path: Path) -> AsyncIterator[Running]:
-    config = ApiConfig(state=str(tmp_path / "state"), controllers=False)
+    folder = tmp_path / "state"
+    config = ApiConfig(state=str(folder), controllers=False)
     async with serving(config) as (server, url):
-        async with Client(connect.load(tmp_path / "state" / "kubeconfig"), user_agent="test") as client:
-            yield Running(server, url, tmp_path / "state", client)
+        client = Client(connect.load(folder / "kubeconfig"), user_agent="test")
+        try:
+            yield Running(server, url, folder, client)
+        finally:
+            await client.close()
 
 
 @pytest.fixture
