@@ -1,7 +1,7 @@
 """CPU per request of the engine with a trivial director, beside nginx proxy_pass where it is installed.
 
-`python -m bench.engine --json`. Backend, proxy and client (wrk) are processes of their own; the figure is the proxy process's user and
-system time over the requests it served, both sides alternating in one run. The value is the ratio to nginx.
+`python -m bench.engine --json`. Backend, proxy and client (wrk) are processes of their own; the figure is the proxy
+process's user and system time over the requests it served, both sides alternating in one run. The value is the ratio.
 """
 
 from __future__ import annotations
