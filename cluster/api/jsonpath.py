@@ -70,7 +70,7 @@ def _step(match: re.Match[str]) -> _Step | None:
         inner = _parsed(match["field"])
         return None if inner is None else _Step("filter", match["field"], match["op"] or "", _literal(match["value"]))
     name = match["single"] if match["single"] is not None else match["double"]
-    return _Step("name", name if name is not None else re.sub(r"\\(.)", r"\1", match["name"]))
+    return _Step("name", re.sub(r"\\(.)", r"\1", name if name is not None else match["name"]))
 
 
 def _literal(text: str | None) -> Any:
