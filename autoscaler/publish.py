@@ -27,6 +27,8 @@ COMPONENT = "autoscaler"
 FIRST_BACKOFF_S = 0.1
 LAST_BACKOFF_S = 5.0
 EVENTS_IN_FLIGHT = 32
+EVENT_DELAY_S = 0.5
+"""Events wait a moment: while a pod starts, the API server has better things to do."""
 
 OnPatched = Callable[[Decision, float], None]
 """Called with the decision whose scale was written, and the Unix time it was."""
@@ -59,6 +61,7 @@ class Publisher:
         self._on_patched = on_patched
         self._lanes: dict[Key, Lane] = {}
         self._events: set[asyncio.Task[None]] = set()
+        self.event_delay_s = EVENT_DELAY_S
         self.failures = 0
 
     def scale(self, key: Key, autoscaler: Object) -> int | None:
@@ -146,6 +149,7 @@ class Publisher:
         patch = {"spec": {"replicas": replicas}}
         await self._api.patch(resources.DEPLOYMENTS, name, patch, key[0], subresource="scale", manager=COMPONENT)
         lane.asked = replicas
+        log.info("%s/%s: from %s to %d replicas: %s", *key, before, replicas, decision.sentence)
         self._on_patched(decision, self._unix_clock())
         self._tell_scaled(key, decision, before or 0, replicas)
 
@@ -204,8 +208,10 @@ class Publisher:
                 "uid": labels_of(autoscaler).get(names.REVISION_UID_LABEL, ""),
             },
         }
-        task = tasks.spawn(
-            events.record(self._api, revision, reason, message, component=COMPONENT, kind=kind), f"event {reason}"
-        )
+        task = tasks.spawn(self._record(revision, reason, message, kind), f"event {reason}")
         self._events.add(task)
         task.add_done_callback(self._events.discard)
+
+    async def _record(self, revision: Object, reason: str, message: str, kind: str) -> None:
+        await asyncio.sleep(self.event_delay_s)
+        await events.record(self._api, revision, reason, message, component=COMPONENT, kind=kind)

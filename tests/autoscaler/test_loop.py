@@ -35,6 +35,7 @@ class System:
         self.world = World(api)
         self.demand = Demand()
         self.loop = Loop(api, self.world, self.demand, lambda: self.now, lambda: 1_800_000_000.0 + self.now)
+        self.loop.publisher.event_delay_s = 0
         self.sequence = 0
 
     async def seconds(self, count: int, concurrency: float | None = None) -> None:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import logging
 import time
 
 import pytest
+import uvloop
 
 from autoscaler.__main__ import serve
 from autoscaler.config import Config
 from tests.support.fake_api import FakeApi
 from tidegate.contracts import names, report
 from tidegate.kube import resources
+from tidegate.kube.api import Unreachable
 from tidegate.process import tasks
 
 KEY = bytes(range(32))
@@ -42,14 +45,10 @@ def autoscaler_object(**annotations):
     }
 
 
-@pytest.mark.slow
-async def test_a_poke_becomes_a_patched_scale_within_milliseconds(caplog):
-    caplog.set_level(logging.INFO)
-    api = FakeApi()
+def put_everything(api: FakeApi) -> None:
     secret = {"key": base64.b64encode(KEY.hex().encode()).decode()}
-    api.put(
-        resources.SECRETS, {"metadata": {"name": "report-key", "namespace": names.SYSTEM_NAMESPACE}, "data": secret}
-    )
+    metadata = {"name": "report-key", "namespace": names.SYSTEM_NAMESPACE}
+    api.put(resources.SECRETS, {"metadata": metadata, "data": secret})
     api.put(
         resources.DEPLOYMENTS,
         {
@@ -62,29 +61,80 @@ async def test_a_poke_becomes_a_patched_scale_within_milliseconds(caplog):
         },
     )
     api.put(resources.POD_AUTOSCALERS, autoscaler_object(initial_scale="1"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_a_poke_becomes_a_patched_scale_within_milliseconds(caplog, new_loop):
+    """On both loops: uvloop's transports are not what asyncio's are."""
+    caplog.set_level(logging.INFO)
+    with asyncio.Runner(loop_factory=new_loop) as runner:
+        took_s = runner.run(wake(caplog))
+    assert took_s < 0.25
+
+
+async def wake(caplog) -> float:
+    api = FakeApi()
+    put_everything(api)
     stopping = asyncio.Event()
     config = Config(report_port=0, admin_port=0, metrics_port=0)
     process = tasks.spawn(serve(config, api, stopping), "autoscaler")
     async with asyncio.timeout(20):
         port = await port_of(caplog)
         _, writer = await asyncio.open_connection("127.0.0.1", port)
-        token = report.token(KEY, "*", report.ANY_REVISION)
-        writer.write(report.encode(report.Hello("activator", "activator-1", "*", report.ANY_REVISION, token)))
+        token = report.token(KEY, "", report.ANY_REVISION)
+        writer.write(report.encode(report.Hello("activator", "activator-1", "", report.ANY_REVISION, token)))
         first = report.Report("default", "hello-00001", 1, 0.0, 0.0, in_flight=1, is_first=True)
         started = time.perf_counter()
         writer.write(report.encode(first))
         while api.peek(resources.DEPLOYMENTS, "hello-00001-deployment", "default")["spec"]["replicas"] != 1:
             await asyncio.sleep(0)
         took_s = time.perf_counter() - started
-        while not (api.peek(resources.POD_AUTOSCALERS, "hello-00001", "default").get("status") or {}).get(
-            "desiredScale"
-        ):
+        while desired(api) != 1:
             await asyncio.sleep(0)
+        writer.close()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
+        stopping.set()
+        await process
+    return took_s
 
-    writer.close()
+
+def desired(api: FakeApi) -> int | None:
+    return (api.peek(resources.POD_AUTOSCALERS, "hello-00001", "default").get("status") or {}).get("desiredScale")
+
+
+async def test_what_crashes_ends_the_process(monkeypatch):
+    """A process without turns would look healthy and scale nothing: it must end, to be started anew."""
+
+    async def crash(_self):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("autoscaler.loop.Loop.run", crash)
+    api = FakeApi()
+    put_everything(api)
+    config = Config(report_port=0, admin_port=0, metrics_port=0)
+    async with asyncio.timeout(20):
+        with pytest.raises(ZeroDivisionError):
+            await serve(config, api, asyncio.Event())
+
+
+async def test_it_stops_while_the_api_server_is_away():
+    api = FakeApi()
+    api.refuse("list", resources.PODS, Unreachable("connection refused"), times=1000)
+    stopping = asyncio.Event()
+    config = Config(report_port=0, admin_port=0, metrics_port=0)
+    process = tasks.spawn(serve(config, api, stopping), "autoscaler")
+    for _ in range(20):
+        await asyncio.sleep(0)
     stopping.set()
-    await process
-    assert took_s < 0.25
+    async with asyncio.timeout(20):
+        await process
+
+
+def test_a_port_out_of_range_is_refused():
+    with pytest.raises(ValueError, match="report_port"):
+        Config(report_port=70000)
 
 
 async def port_of(caplog):
