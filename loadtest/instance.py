@@ -166,13 +166,14 @@ async def eventually(check: Callable[[], Any], timeout_s: float, what: str, poll
 
 
 def example(name: str, **changes: Any) -> Object:
-    """Return the Knative Service of an example; `annotations`, `env` (name to value) and `service` (its name) change
-    it."""
+    """Return the Knative Service of an example; `annotations` (None removes one), `env` (name to value) and `service`
+    (its name) change it."""
     document: Object = yaml.safe_load((ROOT / "examples" / name / "service.yaml").read_text())
     document["metadata"]["name"] = changes.get("service", document["metadata"]["name"])
     template = document["spec"]["template"]
-    annotations = template.setdefault("metadata", {}).setdefault("annotations", {})
-    annotations.update(changes.get("annotations", {}))
+    metadata = template.setdefault("metadata", {})
+    annotations = metadata.get("annotations", {}) | changes.get("annotations", {})
+    metadata["annotations"] = {key: value for key, value in annotations.items() if value is not None}
     container = template["spec"]["containers"][0]
     env = {entry["name"]: entry for entry in container.get("env", [])}
     env |= {key: {"name": key, "value": value} for key, value in changes.get("env", {}).items()}
