@@ -37,7 +37,6 @@ async def serve(config: Config, stopping: asyncio.Event) -> None:
             await asyncio.wait({started, stopper}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             stopping.set()
-            await asyncio.wait({started}, timeout=webhook.STOP_TIMEOUT_S)
             await tasks.cancel(started, stopper)
             await hook.close()
             await admin.close()

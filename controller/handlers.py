@@ -9,11 +9,11 @@ from __future__ import annotations
 import asyncio
 import base64
 import logging
+import signal
 from collections.abc import Callable
 from typing import Any
 
-import kopf
-
+from controller.lean_kopf import kopf
 from controller.objects import WATCHED
 from controller.worker import Worker
 from tidegate.contracts import names
@@ -50,6 +50,7 @@ def settings(system_namespace: str) -> kopf.OperatorSettings:
     made.networking.request_timeout = REQUEST_TIMEOUT_S
     made.watching.connect_timeout = CONNECT_TIMEOUT_S
     made.queueing.idle_timeout = 1.0
+    made.queueing.exit_timeout = 0.1
     made.process.ultimate_exiting_timeout = None
     for resource in _SELECTED_BY_LABEL:
         made.watching.label_selectors[_selector(resource)] = _OURS
@@ -60,15 +61,28 @@ def settings(system_namespace: str) -> kopf.OperatorSettings:
 async def run(
     worker: Worker, connection: Connection, system_namespace: str, config_changed: OnConfig, stopping: asyncio.Event
 ) -> None:
-    """Run kopf until `stopping` is set (kopf takes the process's signals and then ends by itself)."""
+    """Run kopf until cancelled, or until it ends by itself, which is an error."""
     logging.getLogger("kopf").setLevel(logging.WARNING)
-    await kopf.operator(
+    spawned = await kopf.spawn_tasks(
         registry=registry(worker, connection, config_changed),
         settings=settings(system_namespace),
         standalone=True,
         clusterwide=True,
-        stop_flag=stopping,
     )
+    # kopf took the signals, for an orderly end of many seconds; nothing here needs one. For the same reason its tasks
+    # are watched here and not by kopf.run_tasks, which would also cancel every other task of the process.
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    try:
+        ended, _ = await asyncio.wait(spawned, return_when=asyncio.FIRST_COMPLETED)
+        for task in ended:
+            task.result()
+        raise RuntimeError(f"kopf ended by itself: {sorted(task.get_name() for task in ended)}")
+    finally:
+        logging.getLogger("kopf").setLevel(logging.ERROR)  # it warns about being cancelled, which is how it ends here
+        for task in spawned:
+            task.cancel()
 
 
 def connection_info(connection: Connection) -> kopf.ConnectionInfo:

@@ -28,7 +28,7 @@ CONFIGURATIONS = (
     (resources.VALIDATING_WEBHOOKS, "validation.webhook.serving.knative.dev"),
 )
 BODY_LIMIT_BYTES = 8 << 20
-STOP_TIMEOUT_S = 2.0
+STOP_TIMEOUT_S = 0.3
 
 
 class Webhook:
