@@ -283,6 +283,7 @@ class ClientConnection(ClientSocket):
 
     def end_now(self) -> None:
         """Close whatever is going on."""
+        self.keep_alive = False
         if self.exchange is not None:
             self.exchange.drain()
         self.close()
@@ -302,8 +303,6 @@ class ClientConnection(ClientSocket):
         self.linger()
 
     def _left(self) -> None:
-        if self.state == State.CLOSED:
-            return
         self.state = State.CLOSED
         self._backlog = b""
         if self.exchange is not None:

@@ -62,7 +62,12 @@ class Pool:
         """Open a new connection; raises OSError. The caller bounds the time."""
         loop = asyncio.get_running_loop()
         self.connects += 1
-        _, connection = await loop.create_connection(lambda: UpstreamConnection(self, (host, port)), host, port)
+        connection = UpstreamConnection(self, (host, port))
+        try:
+            await loop.create_connection(lambda: connection, host, port)
+        except BaseException:
+            connection.abandon()
+            raise
         return connection
 
     def give(self, connection: UpstreamConnection) -> None:

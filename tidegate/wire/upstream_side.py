@@ -32,6 +32,7 @@ class UpstreamConnection(asyncio.Protocol):
 
     __slots__ = (
         "_body",
+        "_is_abandoned",
         "_is_head_request",
         "_is_lost",
         "_is_reading_paused",
@@ -41,6 +42,7 @@ class UpstreamConnection(asyncio.Protocol):
         "filed_until",
         "has_answered",
         "idle_since",
+        "is_connected",
         "is_paused",
         "is_reused",
         "key",
@@ -57,7 +59,9 @@ class UpstreamConnection(asyncio.Protocol):
         self.idle_since = 0.0
         self.is_paused = False
         self.is_reused = False
+        self.is_connected = False
         self._is_lost = False
+        self._is_abandoned = False
         self._is_reading_paused = False
         # exchange
         self.exchange: Exchange | None = None
@@ -114,7 +118,15 @@ class UpstreamConnection(asyncio.Protocol):
             self._is_reading_paused = False
             self.transport.resume_reading()
 
-    # --- called by the pool's timer ---
+    # --- called by the pool ---
+
+    def abandon(self) -> None:
+        """Close now, or as soon as it connects: nobody waits for this connection any more."""
+        self._is_abandoned = True
+        if self.is_connected:
+            self.transport.abort()
+            # Cancelled in the very turn in which it connects, uvloop closes the socket and never calls connection_lost.
+            self.connection_lost(None)
 
     def next_deadline(self) -> float:
         """Return when this connection has waited long enough."""
@@ -131,7 +143,10 @@ class UpstreamConnection(asyncio.Protocol):
         self.transport = cast(asyncio.Transport, transport)
         limits = self._pool.limits
         self.transport.set_write_buffer_limits(high=limits.body_high_bytes, low=limits.body_low_bytes)
+        self.is_connected = True
         self._pool.opened(self)
+        if self._is_abandoned or self._pool.closed:
+            self.transport.abort()
 
     def data_received(self, data: bytes) -> None:
         """Read answer bytes."""

@@ -1,0 +1,181 @@
+"""Heads without sockets: the same bytes in any split give the same request, lines and framing."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tidegate.contracts import outcomes
+from tidegate.wire import answer_head, chunked, header_rules
+from tidegate.wire.answer_head import AnswerHeadReader
+from tidegate.wire.head_reader import HeadRefused
+from tidegate.wire.limits import Limits
+from tidegate.wire.request_head import RequestHeadReader
+
+KINDS = header_rules.request_kinds(frozenset({b"x-secret"}), (b"k-",))
+TOKEN = st.from_regex(re.compile(rb"[A-Za-z][A-Za-z0-9\-]{0,12}"), fullmatch=True)
+VALUE = st.from_regex(re.compile(rb"([!-~]([ !-~]{0,20}[!-~])?)?"), fullmatch=True)
+
+
+def read_request(raw: bytes, cuts: list[int]) -> tuple[object, ...]:
+    """Read one head in pieces; return all that was understood, or the refusal."""
+    reader = RequestHeadReader(Limits(head_bytes=4096, target_bytes=1000), KINDS)
+    position = 0
+    try:
+        for cut in [*cuts, len(raw)]:
+            piece = raw[position : position + cut]
+            if piece and not reader.done:
+                position += reader.feed(piece)
+        if not reader.done:
+            return ("incomplete",)
+        request = reader.take("1.2.3.4", 5.0)
+    except HeadRefused as refused:
+        return (refused.reason.code,)
+    return (request, b"".join(reader.lines), reader.length, reader.keep_alive, raw[position:])
+
+
+@given(
+    headers=st.lists(st.tuples(TOKEN, VALUE), max_size=12),
+    cuts=st.lists(st.integers(min_value=1, max_value=60), max_size=30),
+    rest=st.binary(max_size=30),
+)
+def test_any_split_gives_the_same_request(headers: list[tuple[bytes, bytes]], cuts: list[int], rest: bytes) -> None:
+    lines = b"".join(b"%b: %b\r\n" % header for header in headers)
+    raw = b"POST /some/path?query=1 HTTP/1.1\r\nHost: a.example:80\r\n" + lines + b"Content-Length: 7\r\n\r\n" + rest
+    whole = read_request(raw, [])
+    assert read_request(raw, cuts) == whole
+    if len(whole) > 1:
+        assert whole[2:] == (7, whole[3], rest)
+
+
+@given(raw=st.binary(max_size=300), cuts=st.lists(st.integers(min_value=1, max_value=60), max_size=30))
+def test_garbage_never_raises_anything_else(raw: bytes, cuts: list[int]) -> None:
+    read_request(raw, cuts)
+
+
+@given(position=st.integers(min_value=0, max_value=70), byte=st.integers(min_value=0, max_value=255))
+def test_one_flipped_byte_gives_one_verdict_in_any_split(position: int, byte: int) -> None:
+    raw = bytearray(b"GET /path HTTP/1.1\r\nHost: a\r\nX-Some: thing\r\nAccept: */*\r\nX: y\r\n\r\n")
+    raw[min(position, len(raw) - 1)] = byte
+    whole = read_request(bytes(raw), [])
+    bytewise = read_request(bytes(raw), [1] * len(raw))
+    assert whole == bytewise
+
+
+def test_special_headers_are_found_in_any_spelling() -> None:
+    raw = (
+        b"GET / HTTP/1.1\r\nhOST: A.Example.\r\nK-Thing: 1\r\nX-SECRET: 2 \r\naccept: 3\r\nAccept: 4\r\nX-A: 5 \r\n\r\n"
+    )
+    request, lines, *_ = read_request(raw, [])
+    assert request.host == "a.example"  # type: ignore[attr-defined]
+    assert request.header(b"k-thing") == b"1"  # type: ignore[attr-defined]
+    assert request.header(b"x-secret") == b"2"  # type: ignore[attr-defined]
+    assert request.header(b"accept") == b"3"  # type: ignore[attr-defined]
+    assert request.header(b"x-a") == b"5 "  # type: ignore[attr-defined]
+    assert request.header(b"x-none") is None  # type: ignore[attr-defined]
+    assert lines == b"hOST: A.Example.\r\naccept: 3\r\nAccept: 4\r\nX-A: 5 \r\n"
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [
+        (b"a", "a"),
+        (b"A.B:8080", "a.b"),
+        (b"[::1]:80", "[::1]"),
+        (b"10.0.0.1:1", "10.0.0.1"),
+        (b"", ""),
+        (b"tag-x.default.localhost", "tag-x.default.localhost"),
+    ],
+)
+def test_hosts(host: bytes, expected: str) -> None:
+    request, *_ = read_request(b"GET / HTTP/1.1\r\nHost: %b\r\n\r\n" % host, [])
+    assert request.host == expected  # type: ignore[attr-defined]
+
+
+def test_connection_cannot_name_framing_or_host_away() -> None:
+    raw = b"POST / HTTP/1.1\r\nHost: a\r\nConnection: host, content-length, x-a\r\nX-A: 1\r\nContent-Length: 3\r\n\r\n"
+    _, lines, length, keep_alive, _ = read_request(raw, [])
+    assert (lines, length, keep_alive) == (b"Host: a\r\nContent-Length: 3\r\n", 3, True)
+
+
+def test_named_headers_leave_a_chunked_request_chunked() -> None:
+    raw = b"POST / HTTP/1.1\r\nHost: a\r\nConnection: x-a, x-secret\r\nX-A: 1\r\nTransfer-Encoding: chunked\r\n\r\n"
+    _, lines, length, *_ = read_request(raw, [])
+    assert (lines, length) == (b"Host: a\r\nTransfer-Encoding: chunked\r\n", chunked.CHUNKED)
+
+
+def test_expectation_without_a_body_is_dropped() -> None:
+    _, lines, *_ = read_request(b"GET / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\n\r\n", [])
+    assert lines == b"Host: a\r\n"
+
+
+def test_absolute_form_replaces_host() -> None:
+    request, lines, *_ = read_request(b"OPTIONS http://b.c:1 HTTP/1.1\r\nX: 1\r\nHost: a\r\n\r\n", [])
+    assert (request.target, request.host) == (b"*", "b.c")  # type: ignore[attr-defined]
+    assert lines == b"X: 1\r\nHost: b.c:1\r\n"
+
+
+def read_answer(raw: bytes, *, to_head: bool = False) -> AnswerHeadReader:
+    reader = AnswerHeadReader(Limits())
+    reader.feed(raw)
+    assert reader.done
+    reader.finish(to_head)
+    return reader
+
+
+@pytest.mark.parametrize(
+    ("lines", "length", "keep_alive"),
+    [
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n", 5, True),
+        (b"HTTP/1.1 200 OK\r\n", chunked.UNTIL_CLOSE, True),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n", chunked.CHUNKED, True),
+        (b"HTTP/1.1 204 No Content\r\n", 0, True),
+        (b"HTTP/1.0 200 OK\r\nContent-Length: 5\r\n", 5, False),
+        (b"HTTP/1.0 200 OK\r\nContent-Length: 5\r\nConnection: Keep-Alive\r\n", 5, True),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n", 5, False),
+    ],
+)
+def test_answer_framing(lines: bytes, length: int, keep_alive: bool) -> None:
+    answer = read_answer(lines + b"\r\n")
+    assert (answer.length, answer.keep_alive) == (length, keep_alive)
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        b"HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n",
+        b"HTTP/1.1 099 Low\r\nContent-Length: 0\r\n",
+    ],
+)
+def test_answers_refused(lines: bytes) -> None:
+    with pytest.raises(HeadRefused) as refused:
+        read_answer(lines + b"\r\n")
+    assert refused.value.reason in (outcomes.UPSTREAM_FAILED, outcomes.BAD_REQUEST)
+
+
+def test_date_is_added_once_and_kept() -> None:
+    added = read_answer(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").client_head(b"", b"")
+    assert re.search(rb"\r\nDate: \w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d GMT\r\n", added)
+    kept = read_answer(b"HTTP/1.1 200 OK\r\ndate: x\r\nContent-Length: 0\r\n\r\n").client_head(b"", b"")
+    assert kept.lower().count(b"date:") == 1
+    assert answer_head.date_line() is answer_head.date_line()
+
+
+def test_spellings_are_kept_within_a_bound() -> None:
+    kinds = header_rules.request_kinds(frozenset(), ())
+    for number in range(header_rules.SPELLINGS_KEPT + 100):
+        assert kinds[b"x-%d" % number] == header_rules.PASS
+    assert len(kinds) == header_rules.SPELLINGS_KEPT
+    assert kinds[b"HOST"] == header_rules.HOST
+
+
+def test_framing_headers_cannot_be_stripped() -> None:
+    kinds = header_rules.request_kinds(frozenset({b"host", b"content-length", b"accept"}), (b"con",))
+    assert kinds[b"Host"] == header_rules.HOST
+    assert kinds[b"Content-Length"] == header_rules.LENGTH
+    assert kinds[b"Accept"] == header_rules.STRIPPED
+    assert kinds[b"Content-Language"] == header_rules.STRIPPED
