@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from multidict import CIMultiDictProxy
+
 from cluster.api import rbac, status, users
 from cluster.api.rbac import AccessRequest
 from cluster.api.routing import Target
@@ -95,3 +97,15 @@ def refusal(user: users.User, question: AccessRequest) -> ApiError:
     scope = f'in the namespace "{question.namespace}"' if question.namespace else "at the cluster scope"
     why = f'User "{user.name}" cannot {question.verb} resource "{resource}" in API group "{question.group}" {scope}'
     return status.forbidden(status.Named(question.group, question.resource, ""), question.name, why)
+
+
+def impersonated(user: users.User, headers: CIMultiDictProxy[str]) -> users.User:
+    """Return the user that an administrator's request asks to be treated as; raises `ApiError` for anybody else."""
+    name = headers.get("Impersonate-User")
+    if not name:
+        return user
+    if not user.is_master:
+        why = f'User "{user.name}" cannot impersonate resource "users" in API group "" at the cluster scope'
+        raise status.forbidden(status.Named("", "users", "User"), name, why)
+    groups = headers.getall("Impersonate-Group", [])
+    return users.User(name, (*groups, users.AUTHENTICATED), headers.get("Impersonate-Uid", ""))

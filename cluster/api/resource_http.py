@@ -13,6 +13,7 @@ from cluster.api import (
     negotiate,
     operations,
     present,
+    protobuf,
     reads,
     scale,
     status,
@@ -159,10 +160,12 @@ def call_of(request: web.Request, user: users.User) -> Call:
 
 
 async def body_of(request: web.Request) -> Any:
-    """Return the parsed body, JSON or YAML; raises `ApiError`."""
+    """Return the parsed body, JSON, YAML or the binary encoding; raises `ApiError`."""
     content_type = request.content_type
     if content_type.endswith("yaml"):
         return _yaml(await request.read())
+    if content_type == protobuf.CONTENT_TYPE:
+        return _protobuf(await request.read())
     if not content_type.endswith("json") and content_type != "application/octet-stream":
         raise status.unsupported_media_type(content_type, [negotiate.JSON, "application/yaml"])
     try:
@@ -182,6 +185,13 @@ def _yaml(body: bytes) -> Any:
         return yaml.load(body, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     except yaml.YAMLError as error:
         raise status.bad_request(f"the body is not YAML: {error}") from error
+
+
+def _protobuf(body: bytes) -> Any:
+    try:
+        return protobuf.decode(body)
+    except protobuf.ProtobufError as error:
+        raise status.unsupported_media_type(f"{protobuf.CONTENT_TYPE}: {error}", [negotiate.JSON]) from error
 
 
 def _patch_kind(request: web.Request) -> PatchKind:

@@ -86,6 +86,7 @@ class ApiServer:
         user = self.authenticator.user(request.headers.get("Authorization", ""), time.time())
         if user is None:
             raise status.unauthorized()
+        user = authorize.impersonated(user, request.headers)
         target = routing.parse(path)
         if target is None:
             self._authorize_path(request, path, user)
