@@ -449,10 +449,24 @@ async def test_stale_connection_is_retried_for_idempotent_requests() -> None:
             client.send(GET)
             assert (await client.answer()).status == 200
         assert engine.director.retries == [Failure.STALE]
-        client.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n")
+        client.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n")  # the peer takes it, and closes
         answer = await client.answer()
         assert (answer.status, answer.reason) == (502, "upstream_failed")
         assert engine.director.outcomes[-1].failure is Failure.UPSTREAM
+
+
+async def test_a_post_never_meets_a_connection_that_the_peer_has_closed() -> None:
+    async def handler(peer: Peer) -> None:
+        await peer.head()
+        peer.send(OK)
+        await peer.flush()
+        peer.writer.transport.abort()
+
+    async with rig(handler) as engine:
+        client = await engine.client()
+        for _ in range(20):
+            client.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n")
+            assert (await client.answer()).status == 200
 
 
 @pytest.mark.parametrize(

@@ -114,7 +114,8 @@ class Exchange(AnswerWriter):
     def _relay(self, relay: Relay) -> None:
         self.request.attempts += 1
         self._has_idle_timer = relay.timeouts.idle_s > 0
-        upstream = self._server.pool.take(relay.host, relay.port)
+        is_repeatable = self.request.method in IDEMPOTENT and self.body is None
+        upstream = self._server.pool.take(relay.host, relay.port, probe=not is_repeatable)
         if upstream is not None:
             self._send(relay, upstream)
         else:

@@ -48,12 +48,20 @@ class Pool:
         """How many connections are open, waiting or in use."""
         return len(self._open)
 
-    def take(self, host: str, port: int) -> UpstreamConnection | None:
-        """Return the connection used last, or None when one must be made."""
+    def take(self, host: str, port: int, *, probe: bool = False) -> UpstreamConnection | None:
+        """Return the connection used last, or None when one must be made.
+
+        With `probe` the kernel is asked whether the peer has closed it meanwhile: worth a system call for a request
+        that must not be repeated.
+        """
         waiting = self._idle.get((host, port))
         while waiting:
             connection = waiting.pop()
-            if connection.is_usable():
+            if not connection.is_usable():
+                continue
+            if probe and connection.has_input():
+                connection.abort()
+            else:
                 self.reuses += 1
                 return connection
         return None

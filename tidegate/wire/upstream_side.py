@@ -7,6 +7,7 @@ lost. It does not know clients, directors or retries.
 from __future__ import annotations
 
 import asyncio
+import select
 from typing import TYPE_CHECKING, cast
 
 from tidegate.wire import chunked, header_rules
@@ -76,6 +77,12 @@ class UpstreamConnection(asyncio.Protocol):
     def is_usable(self) -> bool:
         """Tell whether a request may be sent over this waiting connection."""
         return not self._is_lost and not self.transport.is_closing()
+
+    def has_input(self) -> bool:
+        """Tell whether the kernel holds an end or bytes for this waiting connection, which makes it useless."""
+        poll = select.poll()
+        poll.register(self.transport.get_extra_info("socket").fileno(), select.POLLIN)
+        return bool(poll.poll(0))
 
     def begin(self, exchange: Exchange, *, is_head_request: bool) -> None:
         """Read the next answer for this exchange, which writes its request to `transport`."""
