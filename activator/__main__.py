@@ -48,9 +48,9 @@ async def serve(config: Config, api: Api, stopping: asyncio.Event) -> None:
     watch.on_endpoints = backends.replace
     watch.on_revision_gone = pipeline.revision_gone
     watch.on_link_changed = link.retry_now
-    _show(metrics, pipeline, link)
     pool = Pool()
     server = Server(pipeline, pool)
+    _show(metrics, pipeline, link, server)
     background = [*watch.start(), tasks.spawn(link.run(), "report-link"), tasks.spawn(demand.run(), "demand")]
     await server.start(config.pod_ip, config.serving_port)
     admin = await _start_admin(config, metrics, watch, stopping)
@@ -93,7 +93,10 @@ def _make_backends(pipeline: Pipeline, watch: Watch) -> Backends:
     )
 
 
-def _show(metrics: Metrics, pipeline: Pipeline, link: ReportLink) -> None:
+def _show(metrics: Metrics, pipeline: Pipeline, link: ReportLink, server: Server) -> None:
+    metrics.show("requests_in_flight", "Requests in flight, waiting ones included.", lambda: server.in_flight)
+    metrics.show("connections_open", "Connections of gateways.", lambda: server.counters.connections_open)
+    metrics.show("retries", "Attempts that were made again elsewhere.", lambda: server.counters.retries)
     metrics.show("requests_waiting", "Requests in all waiting rooms.", lambda: pipeline.waiting)
     metrics.show("autoscaler_connected", "1 while reports reach the autoscaler.", lambda: link.is_connected)
     metrics.show("reports_dropped", "Reports that could not be sent.", lambda: link.dropped)

@@ -72,7 +72,7 @@ class Pipeline:
         self._clock = clock
         self._loop = asyncio.get_running_loop()
         self._placements: dict[Key, Placement[Visit]] = {}
-        self._timers: dict[Key, asyncio.TimerHandle] = {}
+        self._timers: dict[Key, tuple[float, asyncio.TimerHandle]] = {}  # when, and its handle
         # Set by __main__: both ask this pipeline who waits.
         self.demand: Demand
         self.backends: Backends
@@ -131,7 +131,7 @@ class Pipeline:
             visit.placement.leave(visit.pod)
             visit.pod = None
         self.demand.ended(visit.key)
-        self._metrics.ended(outcome)
+        self._metrics.results.ended(outcome)
         self.admit(visit.key)
 
     def pods_changed(self, key: Key) -> None:
@@ -209,12 +209,12 @@ class Pipeline:
     def _rest(self, key: Key) -> None:
         """Arm the one timer of a revision for what happens by itself; forget a deleted revision when it is empty."""
         placement = self._placements[key]
-        timer, wake = self._timers.get(key), placement.next_wake()
-        if timer is not None and timer.when() != wake:
-            self._timers.pop(key).cancel()
+        wake, timer = placement.next_wake(), self._timers.get(key)
+        if timer is not None and timer[0] != wake:
+            self._timers.pop(key)[1].cancel()
             timer = None
         if wake is not None and timer is None:
-            self._timers[key] = self._loop.call_at(wake, self._woke, key)
+            self._timers[key] = (wake, self._loop.call_at(wake, self._woke, key))
         elif wake is None and self._watch.revision(key) is None and placement.is_empty:
             del self._placements[key]
 

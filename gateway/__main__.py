@@ -41,9 +41,10 @@ async def serve(config: Config, api: Api, stopping: asyncio.Event) -> None:
     watch, metrics, wakes = Watch(api, config.system_namespace), Metrics(), Wakes()
     pipeline = Pipeline(config, watch, metrics, wakes, stopping.is_set, time.monotonic)
     watch.on_endpoints = pipeline.endpoints_changed
-    _show(metrics, pipeline, watch, wakes)
     pool = Pool()
     server = Server(pipeline, pool)
+    _show(metrics, pipeline, watch, wakes)
+    _show_engine(metrics, server, pool)
     background = watch.start()
     admin = await _start_admin(config, metrics, watch, wakes, stopping)
     await _wait_for_routes(watch, stopping)
@@ -56,6 +57,12 @@ async def serve(config: Config, api: Api, stopping: asyncio.Event) -> None:
     await tasks.cancel(*background)
     await pool.close()
     await admin.close()
+
+
+def _show_engine(metrics: Metrics, server: Server, pool: Pool) -> None:
+    metrics.show("connections_open", "Connections of clients.", lambda: server.counters.connections_open)
+    metrics.show("upstream_connections", "Connections to pods and activators.", lambda: pool.open_count)
+    metrics.show("retries", "Attempts that were made again elsewhere.", lambda: server.counters.retries)
 
 
 async def _wait_for_routes(watch: Watch, stopping: asyncio.Event) -> None:

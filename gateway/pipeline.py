@@ -99,7 +99,7 @@ class Pipeline:
         visit = request.state
         if not isinstance(visit, Visit):
             return
-        self._metrics.ended(outcome)
+        self._metrics.results.ended(outcome)
         if visit.target is None:
             return
         self.in_flight -= 1

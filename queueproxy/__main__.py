@@ -41,12 +41,12 @@ async def serve(config: Config, stopping: asyncio.Event) -> None:
     """Serve requests until `stopping` is set and the drain after it is over."""
     limiter: Limiter[Visit] = Limiter(config.container_concurrency, config.queue_limit)
     meter, metrics = Meter(time.monotonic()), Metrics()
-    metrics.watch(limiter, meter)
     readiness = Readiness(parse(config.readiness_probe, config.user_port))
     drain = Drain(meter, time.monotonic, quiet_s=config.drain_quiet_s, idle_s=config.drain_idle_s)
     pipeline = Pipeline(config, limiter, meter, readiness, metrics, lambda: drain.is_draining, time.monotonic)
     pool = Pool()
     server = Server(pipeline, pool)
+    _show(metrics, limiter, meter, server)
     await server.start(config.pod_ip, config.serving_port)
     admin = await _start_admin(config, metrics, drain)
     reporting = _start_reporting(config, meter)
@@ -58,6 +58,12 @@ async def serve(config: Config, stopping: asyncio.Event) -> None:
     await tasks.cancel(*reporting)
     await pool.close()
     await admin.close()
+
+
+def _show(metrics: Metrics, limiter: Limiter[Visit], meter: Meter, server: Server) -> None:
+    metrics.show("queue_depth", "Requests that wait for a slot.", lambda: limiter.waiting)
+    metrics.show("requests_in_flight", "Requests in flight, queued included.", lambda: meter.in_flight)
+    metrics.show("connections_open", "Connections of callers.", lambda: server.counters.connections_open)
 
 
 async def _start_admin(config: Config, metrics: Metrics, drain: Drain) -> AdminServer:

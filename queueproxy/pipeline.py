@@ -101,6 +101,7 @@ class Pipeline:
     def retry(self, request: Request, failed: Relay, failure: Failure) -> Direction:
         """Try a fresh connection after a stale one; there is no other app to turn to."""
         if failure is not Failure.STALE:
+            self._readiness.doubt()
             return APP_REFUSED
         return self._relay if request.attempts < STALE_ATTEMPTS else APP_BROKE
 
@@ -115,7 +116,7 @@ class Pipeline:
             self._limiter.abandon(visit)
         visit.stage = Stage.OUTSIDE
         self._meter.ended(self._clock(), visit.is_proxied)
-        self._metrics.ended(outcome, _reason(outcome))
+        self._metrics.results.ended(outcome)
 
     def _limit(self, request: Request) -> Direction | Awaitable[Direction]:
         is_proxied = request.index.get(headers.PROXY_REQUEST) == headers.PROXIED_BY_ACTIVATOR
@@ -168,9 +169,3 @@ class Pipeline:
 
     async def _held_probe(self) -> Direction:
         return READY if await self._readiness.ask() else NOT_READY
-
-
-def _reason(outcome: Outcome) -> str:
-    if outcome.failure is not None:
-        return outcome.failure.value
-    return outcome.direction.reason if isinstance(outcome.direction, Answer) else ""

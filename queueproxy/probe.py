@@ -102,6 +102,10 @@ class Readiness:
         """Whether the app was ready within its probe's period, so that nobody needs to ask it."""
         return self._ready_at is not None and now - self._ready_at < min(probe.period_s for probe in self._probes)
 
+    def doubt(self) -> None:
+        """Ask the app anew at the next question: it has just refused a connection."""
+        self._ready_at = None
+
     async def ask(self) -> bool:
         """Return whether the app is ready; waits up to HOLD_S for it to become so."""
         loop = asyncio.get_running_loop()

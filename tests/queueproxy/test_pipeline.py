@@ -29,11 +29,13 @@ class Harness:
         clock = asyncio.get_running_loop().time
         self.meter = Meter(clock())
         self.metrics = Metrics()
-        self.metrics.watch(self.limiter, self.meter)
         self.pipeline = Pipeline(config, self.limiter, self.meter, self, self.metrics, lambda: self.is_draining, clock)  # type: ignore[arg-type]
 
     def is_known_ready(self, now: float) -> bool:
         return self.is_ready is None
+
+    def doubt(self) -> None:
+        self.is_ready = False
 
     async def ask(self) -> bool:
         await asyncio.sleep(0.1)
@@ -170,6 +172,7 @@ async def test_a_stale_connection_is_tried_again_a_refusal_is_not():
     relay = relay_of(direction)
     relay_of(harness.pipeline.retry(request, relay, Failure.STALE))
     assert answer_of(harness.pipeline.retry(request, relay, Failure.CONNECT)).reason == "upstream_connect_failed"
+    assert harness.is_ready is False  # the next probe asks the app itself
     request.attempts = 3
     assert answer_of(harness.pipeline.retry(request, relay, Failure.STALE)).reason == "upstream_failed"
 
@@ -181,5 +184,4 @@ async def test_results_are_counted_by_class_and_reason():
     harness.end(entered[11][0], status=503, direction=full)
     value = harness.metrics.registry.get_sample_value
     assert value("tidegate_queueproxy_requests_total", {"code_class": "5xx", "reason": "queue_full"}) == 1
-    assert value("tidegate_queueproxy_queue_depth") == 10
-    assert value("tidegate_queueproxy_requests_in_flight") == 11
+    assert value("tidegate_queueproxy_request_duration_seconds_count") == 1

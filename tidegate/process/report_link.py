@@ -17,7 +17,7 @@ from tidegate.contracts import report
 log = logging.getLogger(__name__)
 
 FIRST_BACKOFF_S = 0.05
-LAST_BACKOFF_S = 2.0
+LAST_BACKOFF_S = 1.0
 CONNECT_TIMEOUT_S = 2.0
 UNSENT_LIMIT_BYTES = 256 << 10
 
