@@ -17,6 +17,7 @@ from cluster.node import ports, process
 from tidegate.kube.api import Object
 
 BODY_SHOWN_BYTES = 512
+REAP_TIMEOUT_S = 1.0
 _PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 _GRPC_SERVING = b"\x08\x01"
 
@@ -107,6 +108,7 @@ async def _exec(action: Object, target: Target) -> Outcome:
         return code == 0, f"command {action['command'][0]!r} exited with {code}"
     finally:
         child.signal_group(signal.SIGKILL)
+        await process.wait_ended(child, REAP_TIMEOUT_S)
 
 
 async def _grpc(action: Object, target: Target) -> Outcome:

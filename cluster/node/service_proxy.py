@@ -24,6 +24,7 @@ CONNECT_TIMEOUT_S = 2.0
 CONNECTIONS_LIMIT = 2048
 CHUNK_BYTES = 64 << 10
 BIND_RETRY_S = 1.0
+LINGER_S = 10.0
 
 Address = tuple[str, int]
 
@@ -76,6 +77,8 @@ class ServiceProxy:
         self._services.on_change(self._service_changed)
         self._slices.on_change(self._slice_changed)
         self._listeners: dict[tuple[str, Address], Listener] = {}
+        self._listening: set[asyncio.Task[None]] = set()
+        self._connections: set[asyncio.Task[None]] = set()
         self._places = asyncio.Semaphore(CONNECTIONS_LIMIT)
 
     async def run(self) -> None:
@@ -84,7 +87,8 @@ class ServiceProxy:
         try:
             await asyncio.gather(*watches)
         finally:
-            await tasks.cancel(*watches, *(one.task for one in self._listeners.values()))
+            await tasks.cancel(*watches, *self._listening)
+            await tasks.cancel(*self._connections)
 
     def _service_changed(self, _kind: str, old: Object | None, new: Object | None) -> None:
         service = new if new is not None else old
@@ -99,6 +103,8 @@ class ServiceProxy:
             if (key, address) not in self._listeners:
                 listener = self._listeners[key, address] = Listener(address)
                 listener.task = tasks.spawn(self._listen(listener), f"service-{key}")
+                self._listening.add(listener.task)
+                listener.task.add_done_callback(self._listening.discard)
         self._refresh(key)
 
     def _slice_changed(self, _kind: str, old: Object | None, new: Object | None) -> None:
@@ -119,8 +125,12 @@ class ServiceProxy:
     async def _listen(self, listener: Listener) -> None:
         """Hold the listening socket; a taken address is tried again, for its Service may wait for another's end."""
 
-        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            await self._serve(listener, reader, writer)
+        def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            task = tasks.spawn(self._serve(listener, reader, writer), "service-connection")
+            self._connections.add(task)
+            task.add_done_callback(self._connections.discard)
+            # A task cancelled before its first step has no `finally` of its own.
+            task.add_done_callback(lambda _: writer.transport.abort())
 
         while True:
             try:
@@ -137,17 +147,15 @@ class ServiceProxy:
 
     async def _serve(self, listener: Listener, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self._places.locked():
-            writer.transport.abort()
             return
         async with self._places:
             upstream = await _connect(listener)
             if upstream is None:
-                writer.transport.abort()
                 return
             try:
                 await _splice((reader, writer), upstream)
+                await _flush(writer)
             finally:
-                writer.transport.abort()
                 upstream[1].transport.abort()
 
 
@@ -173,6 +181,14 @@ async def _splice(client: Pair, upstream: Pair) -> None:
         # The upstream has finished; the client may still be reading, but has nobody left to write to.
     finally:
         await tasks.cancel(one_way)
+
+
+async def _flush(writer: asyncio.StreamWriter) -> None:
+    """Let the client have what is still buffered."""
+    writer.close()
+    with contextlib.suppress(OSError, TimeoutError):
+        async with asyncio.timeout(LINGER_S):
+            await writer.wait_closed()
 
 
 async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
