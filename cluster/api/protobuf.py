@@ -1,7 +1,7 @@
 """Request bodies in the Kubernetes protobuf encoding, read into the same objects that JSON bodies give. Pure.
 
-kubectl sends some creates (`create configmap`, `auth can-i`) in this encoding whatever the server offers, and so do typed
-Go clients. Answers are JSON, which all of them accept. Message layouts stand in `pod_messages` and `object_messages`.
+kubectl sends some creates (`create configmap`, `auth can-i`) in this encoding whatever the server offers, and so do
+typed Go clients. Answers are JSON, which all of them accept. The layouts are in `pod_messages` and `object_messages`.
 """
 
 from __future__ import annotations

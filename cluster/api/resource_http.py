@@ -164,7 +164,7 @@ async def body_of(request: web.Request) -> Any:
     content_type = request.content_type
     if content_type.endswith("yaml"):
         return _yaml(await request.read())
-    if content_type == protobuf.CONTENT_TYPE:
+    if content_type == protobuf.MEDIA_TYPE:
         return _protobuf(await request.read())
     if not content_type.endswith("json") and content_type != "application/octet-stream":
         raise status.unsupported_media_type(content_type, [negotiate.JSON, "application/yaml"])
@@ -191,7 +191,7 @@ def _protobuf(body: bytes) -> Any:
     try:
         return protobuf.decode(body)
     except protobuf.ProtobufError as error:
-        raise status.unsupported_media_type(f"{protobuf.CONTENT_TYPE}: {error}", [negotiate.JSON]) from error
+        raise status.unsupported_media_type(f"{protobuf.MEDIA_TYPE}: {error}", [negotiate.JSON]) from error
 
 
 def _patch_kind(request: web.Request) -> PatchKind:
