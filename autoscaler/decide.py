@@ -1,6 +1,6 @@
 """The scaling decision: read this first. Each arrow of the chain is one function, in the order they apply.
 
-    load → rate limits → activation scale → panic → scale-down delay          (`load`: what load asks for)
+    load → rate limits → activation scale → panic → scale-down delay → pace   (`load`: what load asks for)
          → restart hold → bounds → zero sequence → serving mode → activity    (`zero`: what becomes of it)
 
 `decide` is pure and total: same arguments, same answer, no exception. What one turn must tell the next is the Memory it
@@ -33,6 +33,7 @@ def decide(spec: ScalingSpec, seen: Observation, memory: Memory, now: float) -> 
         memory = load_rules.watch_panic(spec, seen, ask, memory, now)
         step, memory = load_rules.choose_window(ask, memory)
         step, memory = load_rules.delay_scale_down(spec, step, memory, now)
+        step, memory = load_rules.pace_scale_down(spec, step, memory, now)
         excess = load_rules.excess_burst_capacity(spec, seen.ready_pods, load.panic)
         memory = replace(memory, wanted=step.pods, excess_burst_capacity=excess)
     step, hold_s = hold_until_window_full(spec, seen, step, memory, now)

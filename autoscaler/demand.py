@@ -21,6 +21,8 @@ Key = tuple[str, str]
 
 TICK_S = 1.0
 BRIDGE_S = 2.5
+RATE_BASE_S = 0.9
+"""Arrivals count over this time at least: one request a moment before a report is one per second, not hundreds."""
 WAITING_FRESH_S = 5.0
 CATCH_UP_LIMIT_S = 10
 VALUE_LIMIT = 1e9
@@ -59,22 +61,21 @@ class Source:
         """Add one report. Proxied requests are left out: the activator that sent them counts them."""
         self.sequence, self.in_flight, self.reported_at = report.sequence, report.in_flight, now
         if report.interval_s <= 0:
+            # A poke covers no time, but what waits is there: it stands in until the first report that does.
+            self.concurrency = max(self.concurrency, float(report.in_flight))
             return
-        is_resuming = self.concurrency == 0 and self.rate == 0 and self.covered_s == 0
-        # Before the first report after a silence there was nothing: the silence belongs to the mean.
-        covered_s = max(report.interval_s, TICK_S) if is_resuming else report.interval_s
         concurrency = max(0.0, report.concurrency - report.proxied_concurrency)
         requests = max(0, report.requests - report.proxied_requests)
-        self.covered_s += covered_s
+        self.covered_s += report.interval_s
         self.concurrency_seconds += concurrency * report.interval_s
         self.requests += requests
         self.concurrency = concurrency
-        self.rate = requests / covered_s
+        self.rate = requests / max(report.interval_s, RATE_BASE_S)
 
     def settle(self, now: float) -> tuple[float, float] | None:
         """Return (requests in flight, requests per second) since the last second; None for nothing to say."""
         if self.covered_s > 0:
-            values = self.concurrency_seconds / self.covered_s, self.requests / self.covered_s
+            values = self.concurrency_seconds / self.covered_s, self.requests / max(self.covered_s, RATE_BASE_S)
             self.covered_s = self.concurrency_seconds = self.requests = 0.0
             return values
         if (self.concurrency > 0 or self.rate > 0) and now - self.reported_at < BRIDGE_S:

@@ -15,6 +15,8 @@ from tidegate.contracts.autoscaling import ScalingSpec
 from tidegate.contracts.decision import Activity, Because
 
 DELAY_BUCKET_S = 2.0
+STEP_S = 1.9
+"""Two seconds, less what a timer may be early."""
 ALWAYS_PROXY = -1.0
 
 
@@ -132,6 +134,16 @@ def delay_scale_down(spec: ScalingSpec, step: Step, memory: Memory, now: float) 
     kept = tuple(pair for pair in memory.delayed if pair[0] >= oldest and pair[1] > step.pods)
     kept += ((bucket, step.pods),)
     return step.to(kept[0][1], Because.SCALE_DOWN_DELAY), replace(memory, delayed=kept)
+
+
+def pace_scale_down(spec: ScalingSpec, step: Step, memory: Memory, now: float) -> tuple[Step, Memory]:
+    """Let the number fall once in two seconds: the down-rate is per such a step, however many turns there are."""
+    if step.pods >= memory.wanted:
+        return step, memory
+    is_early = memory.lowered_at is not None and now - memory.lowered_at < STEP_S
+    if is_early and spec.is_reachable:
+        return Step(memory.wanted, Because.SCALE_DOWN_RATE), memory
+    return step, replace(memory, lowered_at=now)
 
 
 def excess_burst_capacity(spec: ScalingSpec, ready_pods: int, panic_value: float) -> int:

@@ -38,13 +38,14 @@ class Observation:
 class Memory:
     """What one turn leaves for the next. A process that starts anew begins with `fresh` or `restored`.
 
-    `wanted`: the last number of pods that load asked for. `delayed`: (two-second bucket, pods) pairs of the scale-down
-    delay, pods strictly falling. Times are seconds on the monotonic clock of `now`.
+    `wanted`: the last number of pods that load asked for; `lowered_at`: when it fell last. `delayed`: (two-second
+    bucket, pods) pairs of the scale-down delay, pods strictly falling. Times are seconds on the clock of `now`.
     """
 
     began_at: float
     is_restored: bool = False
     wanted: int = NO_OPINION
+    lowered_at: float | None = None
     panic_at: float | None = None
     panic_pods: int = 0
     delayed: tuple[tuple[int, int], ...] = ()

@@ -175,3 +175,16 @@ def test_next_change_is_never_in_the_past(gap_s):
 def test_no_deployment_yet_is_not_a_reason_to_fail(config_scale):
     decision, _ = decide(ScalingSpec(min_scale=config_scale), state.Observation(), state.fresh(0.0), 0.0)
     assert decision.desired in (-1, 1)
+
+
+def test_the_number_falls_once_in_two_seconds_however_many_turns_there_are():
+    """A pod that goes causes a turn; each turn may halve what is ready, but not at once again."""
+    spec, memory, now, pods, fell = ScalingSpec(), state.Memory(began_at=0.0, wanted=16), 1000.0, 16, []
+    for _ in range(100):
+        now += 0.1
+        seen = state.Observation(stable_value=1.0, panic_value=1.0, ready_pods=pods, current_scale=pods)
+        decision, memory = decide(spec, seen, memory, now)
+        if decision.desired < pods:
+            fell.append((round(now - 1000.0, 1), decision.desired))
+        pods = decision.desired
+    assert fell == [(0.1, 8), (2.0, 4), (3.9, 2), (5.8, 1)]

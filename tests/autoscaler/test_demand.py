@@ -91,12 +91,12 @@ def test_a_zero_report_ends_the_load_at_once(demand):
     assert demand.averages(KEY, "concurrency", 101.5) == (2.0, 2.0)
 
 
-def test_the_silence_before_a_short_report_belongs_to_its_mean(demand):
+def test_a_short_report_counts_with_its_mean_but_its_arrivals_per_second(demand):
     demand.open("pod", KEY, 99.0)
-    demand.report("pod", report(1, 10.0, interval_s=0.1, requests=1), 100.0)
+    demand.report("pod", report(1, 10.0, interval_s=0.1, requests=9), 100.0)
     demand.record(100.5)
-    assert demand.averages(KEY, "concurrency", 100.5) == (1.0, 1.0)
-    assert demand.averages(KEY, "rps", 100.5) == (1.0, 1.0)
+    assert demand.averages(KEY, "concurrency", 100.5) == (10.0, 10.0)
+    assert demand.averages(KEY, "rps", 100.5) == (10.0, 10.0)
 
 
 def test_a_long_report_counts_with_its_mean_and_not_with_its_sum(demand):
@@ -130,13 +130,15 @@ def test_a_lost_connection_counts_no_more(demand):
     assert demand.is_silent(KEY)
 
 
-def test_a_first_report_waits_and_is_not_recorded(demand):
+def test_what_waits_stands_in_until_the_first_report_that_covers_time(demand):
     first = report(1, interval_s=0.0, in_flight=3, is_first=True)
     assert demand.report("activator", first, 100.0)
     assert demand.waiting(KEY, 100.0) == 3
     demand.record(100.5)
-    assert demand.averages(KEY, "concurrency", 100.5) is None
+    assert demand.averages(KEY, "concurrency", 100.5) == (3.0, 3.0)
     demand.report("activator", report(2, 7.0, in_flight=9), 101.0)
+    demand.record(101.5)
+    assert demand.averages(KEY, "concurrency", 101.5) == (5.0, 5.0)
     assert demand.waiting(KEY, 101.0) == 9
     assert demand.waiting(KEY, 110.0) == 0
     assert demand.waiting(("default", "other"), 101.0) == 0

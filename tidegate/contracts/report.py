@@ -43,7 +43,7 @@ class Report(msgspec.Struct, tag="report", array_like=True, frozen=True):
     `proxied_requests` are arrivals in it. Proxied ones came through an activator, which reports them itself.
     `sequence` grows by one per report of a connection. `is_first` marks the report an activator sends at once for a
     revision that had no waiter: the autoscaler then decides without waiting for its tick; it covers no time
-    (`interval_s` 0) and is not recorded in the windows.
+    (`interval_s` 0), so its `in_flight` stands in until the next report.
     """
 
     namespace: str
