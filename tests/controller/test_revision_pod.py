@@ -1,0 +1,162 @@
+"""The pod of a revision: what is added to the author's containers, and how queue-proxy is told about them."""
+
+import dataclasses
+
+import msgspec
+import pytest
+
+from controller.cluster_config import ClusterConfig
+from controller.reconcile import revision_pod
+from tidegate.contracts import report
+from tidegate.contracts.config.deployment import DeploymentConfig
+
+CONFIG = ClusterConfig(autoscaler_address="10.0.0.9:8080", report_key=b"k" * 32)
+
+
+def revision(annotations=None, **spec):
+    labels = {"serving.knative.dev/service": "hello", "serving.knative.dev/configuration": "hello"}
+    metadata = {"name": "hello-00001", "namespace": "default", "uid": "u", "labels": labels}
+    defaults = {"containers": [{"name": "user-container", "image": "hello"}], "timeoutSeconds": 60}
+    return {"metadata": metadata | {"annotations": annotations or {}}, "spec": defaults | spec}
+
+
+def pod(*args, config=CONFIG, **kwargs):
+    return revision_pod.pod_spec(revision(*args, **kwargs), config)
+
+
+def container(**fields):
+    return [{"name": "user-container", "image": "hello", **fields}]
+
+
+def env(made):
+    return {entry["name"]: entry.get("value") for entry in made["env"]}
+
+
+def queue_env(*args, **kwargs):
+    return env(pod(*args, **kwargs)["containers"][-1])
+
+
+def test_the_user_container_learns_who_it_is():
+    user = pod(containers=container(env=[{"name": "A", "value": "b"}]))["containers"][0]
+    assert env(user) == {
+        "A": "b",
+        "PORT": "8080",
+        "K_REVISION": "hello-00001",
+        "K_CONFIGURATION": "hello",
+        "K_SERVICE": "hello",
+    }
+    assert user["ports"] == [{"name": "user-port", "containerPort": 8080, "protocol": "TCP"}]
+    assert user["lifecycle"]["preStop"]["httpGet"] == {"port": 8022, "path": "/wait-for-drain"}
+    assert user["terminationMessagePolicy"] == "FallbackToLogsOnError"
+
+
+def test_a_sidecar_gets_no_port():
+    containers = [*container(ports=[{"containerPort": 9000}]), {"name": "side", "image": "s"}]
+    serving, side, queue = pod(containers=containers)["containers"]
+    assert env(serving)["PORT"] == "9000"
+    assert "PORT" not in env(side)
+    assert "ports" not in side
+    assert env(queue)["USER_PORT"] == "9000"
+
+
+def test_the_revision_itself_is_not_changed():
+    given = revision(containers=container(livenessProbe={"httpGet": {"path": "/"}}))
+    before = msgspec.json.encode(given)
+    revision_pod.pod_spec(given, CONFIG)
+    assert msgspec.json.encode(given) == before
+
+
+def test_limits_reach_queue_proxy():
+    values = queue_env(containerConcurrency=3, timeoutSeconds=60, idleTimeoutSeconds=9)
+    assert values["CONTAINER_CONCURRENCY"] == "3"
+    assert values["REVISION_TIMEOUT_SECONDS"] == "60"
+    assert values["REVISION_RESPONSE_START_TIMEOUT_SECONDS"] == "0"
+    assert values["REVISION_IDLE_TIMEOUT_SECONDS"] == "9"
+
+
+def test_reports_go_to_the_autoscaler_with_a_token_for_this_revision_only():
+    values = queue_env()
+    assert values["AUTOSCALER_ADDRESS"] == "10.0.0.9:8080"
+    assert values["REPORT_TOKEN"] == report.token(b"k" * 32, "default", "hello-00001")
+
+
+@pytest.mark.parametrize(
+    ("probe", "told"),
+    [
+        (None, {"tcpSocket": {"host": "127.0.0.1"}, "successThreshold": 1}),
+        (
+            {"httpGet": {"path": "/x", "port": 8080}, "periodSeconds": 2},
+            {
+                "httpGet": {"path": "/x", "host": "127.0.0.1", "scheme": "HTTP"},
+                "periodSeconds": 2,
+                "successThreshold": 1,
+            },
+        ),
+        ({"tcpSocket": {"port": 9999}}, {"tcpSocket": {"host": "127.0.0.1", "port": 9999}, "successThreshold": 1}),
+        ({"tcpSocket": {"port": "h2c"}}, {"tcpSocket": {"host": "127.0.0.1"}, "successThreshold": 1}),
+        ({"exec": {"command": ["true"]}}, {"tcpSocket": {"host": "127.0.0.1"}, "successThreshold": 1}),
+    ],
+)
+def test_the_readiness_probe_moves_into_queue_proxy(probe, told):
+    made = pod(containers=container(readinessProbe=probe) if probe else container())
+    user, queue = made["containers"]
+    assert msgspec.json.decode(env(queue)["SERVING_READINESS_PROBE"]) == told
+    assert ("readinessProbe" in user) == bool(probe and "exec" in probe)
+
+
+def test_the_kubelet_asks_queue_proxy_and_often_unless_the_author_says_otherwise():
+    probe = pod()["containers"][-1]["readinessProbe"]
+    assert probe["httpGet"]["httpHeaders"] == [{"name": "K-Network-Probe", "value": "queue"}]
+    assert (probe["periodSeconds"], probe["timeoutSeconds"], probe["failureThreshold"]) == (1, 5, 3)
+    probe = pod(containers=container(readinessProbe={"periodSeconds": 7, "timeoutSeconds": 2}))["containers"][-1]
+    assert (probe["readinessProbe"]["periodSeconds"], probe["readinessProbe"]["timeoutSeconds"]) == (7, 2)
+
+
+def test_liveness_always_asks_the_serving_port():
+    probe = {"httpGet": {"path": "/live", "port": 1}}
+    user = pod(containers=container(livenessProbe=probe, startupProbe={"tcpSocket": {}}))["containers"][0]
+    assert user["livenessProbe"]["httpGet"]["port"] == 8080
+    assert user["startupProbe"]["tcpSocket"]["port"] == 8080
+
+
+def test_pod_fields_pass_and_knatives_own_do_not():
+    made = pod(
+        serviceAccountName="robot",
+        imagePullSecrets=[{"name": "s"}],
+        volumes=[{"name": "v", "emptyDir": {}}],
+        containerConcurrency=1,
+        nodeSelector={"a": "b"},
+    )
+    assert made["serviceAccountName"] == "robot"
+    assert made["nodeSelector"] == {"a": "b"}
+    assert made["volumes"] == [{"name": "v", "emptyDir": {}}]
+    assert made["terminationGracePeriodSeconds"] == 60
+    assert not {"containerConcurrency", "timeoutSeconds"} & set(made)
+
+
+def test_pods_of_a_revision_spread_over_nodes_unless_told_otherwise():
+    assert "podAntiAffinity" in pod()["affinity"]
+    none = dataclasses.replace(CONFIG, deployment=DeploymentConfig(affinity="none"))
+    assert "affinity" not in pod(config=none)
+    assert pod(affinity={"nodeAffinity": {}})["affinity"] == {"nodeAffinity": {}}
+
+
+def test_annotations_set_the_sidecars_resources():
+    annotations = {
+        "queue.sidecar.serving.knative.dev/cpu-resource-request": "1",
+        "queue.sidecar.serving.knative.dev/memory-resource-limit": "200Mi",
+    }
+    queue = pod(annotations)["containers"][-1]
+    assert queue["resources"] == {"requests": {"cpu": "1"}, "limits": {"memory": "200Mi"}}
+    assert pod()["containers"][-1]["resources"] == {"requests": {"cpu": "25m"}}
+
+
+def test_the_sidecar_has_no_rights():
+    context = pod()["containers"][-1]["securityContext"]
+    assert context["runAsNonRoot"]
+    assert context["capabilities"] == {"drop": ["ALL"]}
+
+
+def test_an_h2c_port_is_told():
+    values = queue_env(containers=container(ports=[{"name": "h2c", "containerPort": 8080}]))
+    assert values["USER_PROTOCOL"] == "h2c"
