@@ -6,9 +6,11 @@ Pure. Runs after the type check of `builtin_schemas` and after defaulting, so fi
 from __future__ import annotations
 
 from collections.abc import Iterator
+from decimal import Decimal
 from typing import Any
 
-from cluster.api import names, quantities
+from cluster import quantities
+from cluster.api import names
 from cluster.api.field_errors import (
     FieldError,
     duplicate,
@@ -191,18 +193,25 @@ def _check_resources(resources: Object, path: str) -> Iterator[FieldError]:
     limits = resources.get("limits") or {}
     for side in ("limits", "requests"):
         for name, amount in (resources.get(side) or {}).items():
-            value = quantities.parse(amount)
+            value = _quantity(amount)
             here = f"{path}.{side}[{name}]"
             if value is None:
                 yield invalid(here, amount, "quantities must be a number with an optional unit such as m, k, Mi or Gi")
             elif value < 0:
                 yield invalid(here, amount, "must be greater than or equal to 0")
             elif side == "requests" and name in limits:
-                limit = quantities.parse(limits[name])
+                limit = _quantity(limits[name])
                 if limit is not None and value > limit:
                     yield invalid(
                         f"{path}.requests", amount, f"must be less than or equal to {name} limit of {limits[name]}"
                     )
+
+
+def _quantity(amount: str | float) -> Decimal | None:
+    try:
+        return quantities.parse(amount)
+    except ValueError:
+        return None
 
 
 def _check_probe(probe: Object, path: str, once: bool) -> Iterator[FieldError]:

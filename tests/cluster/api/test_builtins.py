@@ -5,7 +5,6 @@ import timeit
 
 import pytest
 
-from cluster.api import quantities
 from cluster.api.builtins import default_builtin, validate_builtin
 from cluster.api.json_values import copied
 
@@ -364,15 +363,6 @@ def test_wording():
     assert error.message == 'Unsupported value: "x": supported values: "Always", "OnFailure", "Never"'
     (error,) = findings("Service", changed(GOOD["Service"], ("spec", "ports", 0, "port"), 0))
     assert error.message == "Invalid value: 0: must be between 1 and 65535, inclusive"
-
-
-@pytest.mark.parametrize(
-    ("text", "value"),
-    [("1", 1), ("100m", "0.1"), ("1Ki", 1024), ("1.5G", 1500000000), ("1e3", 1000), (2, 2), ("x", None)],
-)
-def test_quantity(text, value):
-    found = quantities.parse(text)
-    assert found is None if value is None else str(float(found)) == str(float(value))
 
 
 def test_a_pod_is_defaulted_and_validated_quickly():
