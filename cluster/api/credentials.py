@@ -114,8 +114,10 @@ def _make_server_certificate(folder: Path, host: str, certificate: Path, key_fil
     authority_key: Any = serialization.load_pem_private_key((folder / "ca.key").read_bytes(), None)
     authority = x509.load_pem_x509_certificate((folder / "ca.crt").read_bytes())
     key = ec.generate_private_key(ec.SECP256R1())
-    addresses = {ipaddress.ip_address("127.0.0.1")} | _address(host)
-    names: list[Any] = [x509.DNSName(name) for name in SERVER_NAMES] + [x509.IPAddress(ip) for ip in addresses]
+    own = _address(host)
+    addresses = {ipaddress.ip_address("127.0.0.1")} | own
+    dns_names = dict.fromkeys([*SERVER_NAMES, *([] if own else [host])])
+    names: list[Any] = [x509.DNSName(name) for name in dns_names] + [x509.IPAddress(ip) for ip in addresses]
     builder = _builder(_name("tidegate-apiserver"), authority.subject, key.public_key())
     builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
     builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)

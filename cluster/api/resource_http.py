@@ -46,6 +46,12 @@ class Resources:
     async def answer(self, request: web.Request, target: Target, user: users.User) -> web.StreamResponse:
         """Answer one authenticated request; raises `ApiError`."""
         kind = operations.kind_of(self._backend, target.group, target.version, target.plural, target.subresource)
+        response = await self._dispatch(request, kind, target, user)
+        if kind.warning and not response.prepared:
+            response.headers.add("Warning", f'299 - "{_quoted(kind.warning)}"')
+        return response
+
+    async def _dispatch(self, request: web.Request, kind: Kind, target: Target, user: users.User) -> web.StreamResponse:
         method = "GET" if request.method == "HEAD" else request.method
         if target.subresource == "proxy":
             return await self._connector.proxy(request, kind, target)
