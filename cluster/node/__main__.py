@@ -18,6 +18,7 @@ from cluster.node.context import Context
 from cluster.node.forkserver import ForkServer
 from cluster.node.kubelet import Kubelet
 from cluster.node.service_proxy import ServiceProxy
+from cluster.node.splice import Splicer
 from cluster.node.tokens import Tokens
 from tidegate.kube import connect
 from tidegate.kube.client import Client
@@ -52,20 +53,43 @@ async def _serve(config: Config, client: Client, stopping: asyncio.Event) -> Non
     port = await kubelet.start(config.kubelet_port)
     node = registration.Registration(client, config, port)
     background = [tasks.spawn(fork_server.run(), "forkserver")]
+    starting = tasks.spawn(_start(config, node, agent, context, background), "start")
     try:
-        await node.register()
-        background.append(tasks.spawn(node.run(), "registration"))
-        if config.service_proxy:
-            background.append(tasks.spawn(ServiceProxy(client).run(), "service-proxy"))
-        await agent.start()
+        # A server that does not answer must not keep the node from stopping.
+        await _either(starting, stopping)
         log.info("node %s is up after %.0f ms", config.name, (time.monotonic() - began) * 1000)
         run.freeze_start_up()
         await stopping.wait()
     finally:
+        await tasks.cancel(starting)
         await agent.stop()
         await kubelet.stop()
         await tasks.cancel(*background)
+        await context.splicer.close()
         reaper.kill_marked(reaper.STATE_VARIABLE, state)
+
+
+async def _start(
+    config: Config,
+    node: registration.Registration,
+    agent: Agent,
+    context: Context,
+    background: list[asyncio.Task[None]],
+) -> None:
+    await node.register()
+    background.append(tasks.spawn(node.run(), "registration"))
+    if config.service_proxy:
+        background.append(tasks.spawn(ServiceProxy(context.api, context.splicer).run(), "service-proxy"))
+    await agent.start()
+
+
+async def _either(task: asyncio.Task[None], stopping: asyncio.Event) -> None:
+    """Return when `task` has ended (raising its error) or the process is to stop."""
+    stop = tasks.spawn(stopping.wait(), "stopping")
+    await asyncio.wait({task, stop}, return_when=asyncio.FIRST_COMPLETED)
+    await tasks.cancel(stop)
+    if task.done():
+        task.result()
 
 
 def _context(config: Config, client: Client, fork_server: ForkServer) -> Context:
@@ -84,6 +108,7 @@ def _context(config: Config, client: Client, fork_server: ForkServer) -> Context
         tokens=Tokens(client),
         addresses=Addresses(config.pod_cidr),
         ports=Ports(int.from_bytes(hashlib.sha256(state.encode()).digest()[:4], "big")),
+        splicer=Splicer(),
         fork_server=fork_server,
     )
 

@@ -11,6 +11,7 @@ from cluster.node.addresses import Addresses, Ports
 from cluster.node.forkserver import CannotFork, ForkServer
 from cluster.node.images import Pattern
 from cluster.node.process import Command, Process, start_plain
+from cluster.node.splice import Splicer
 from cluster.node.tokens import Tokens
 from tidegate.kube.api import Api
 
@@ -36,6 +37,7 @@ class Context:
     tokens: Tokens
     addresses: Addresses
     ports: Ports
+    splicer: Splicer
     fork_server: ForkServer | None = field(default=None)
 
     @property
@@ -50,4 +52,4 @@ class Context:
         try:
             return await self.fork_server.fork(command)
         except CannotFork as error:
-            return start_plain(command, f"started plainly: {error}")
+            return start_plain(command, f"started plainly: {error}" if str(error) else "started plainly")

@@ -30,7 +30,7 @@ KILLED = -9
 
 
 class CannotFork(Exception):
-    """This command cannot be forked now; the message says why."""
+    """This command cannot be forked now; the message says why, empty for a command that no template could start."""
 
 
 class ForkServer:
@@ -77,7 +77,7 @@ class ForkServer:
         """Return the module `command` runs; raises `CannotFork` when it is not one for this server."""
         argv = command.argv
         if len(argv) < 3 or argv[1] != "-m" or not _is_this_python(argv[0]):
-            raise CannotFork("not `python -m module` of this installation")
+            raise CannotFork("")
         if argv[2] not in self._modules:
             raise CannotFork(f"{argv[2]} is not in the template's list")
         if not self._ready.is_set():

@@ -56,6 +56,7 @@ class PodWorker:
         self._is_node_stopping = False
         self._is_killing = False
         self._stops: dict[str, asyncio.Task[None]] = {}
+        self._forwards: list[asyncio.Task[None]] = []
         self._timer: asyncio.TimerHandle | None = None
         self._events_written = 0
         self._start_time = (pod.get("status") or {}).get("startTime") or timestamps.text(time.time())
@@ -66,6 +67,7 @@ class PodWorker:
     def update(self, pod: Object) -> None:
         """Take a newer version of the object; only its deletion concerns a running pod."""
         self._pod = pod
+        self._writer.observe(pod)
         self._wake.set()
 
     def remove(self) -> None:
@@ -104,7 +106,7 @@ class PodWorker:
                 self._timer.cancel()
             for run in self._runs.values():
                 run.kill()
-            await tasks.cancel(*self._stops.values())
+            await tasks.cancel(*self._stops.values(), *self._forwards)
             await self._writer.close()
             self._context.addresses.release(self.uid)
             self._context.ports.release(self.uid)
@@ -163,11 +165,18 @@ class PodWorker:
         self._folder = PodFolder(self._context.root / "pods" / self.uid, facts)
         taken = ports.allocate(ports.to_remap(pod["spec"]), lambda: self._context.ports.take(self.uid))
         self._moved = {one["name"] for one in pod["spec"]["containers"] if ports.is_moved(one, taken)}
+        if taken and ports.needs_forwarding(pod["spec"]):
+            self._forwards = [self._forward(port, moved) for port, moved in taken.items()]
         changed = ports.remapped(pod, taken)
         everything = [*(changed["spec"].get("initContainers") or []), *changed["spec"]["containers"]]
         for record, spec in zip(self._containers, everything, strict=True):
             record.spec = spec
         return changed
+
+    def _forward(self, port: int, moved: int) -> asyncio.Task[None]:
+        """Let the port answer where Services expect it: on the pod's own address."""
+        target = [(HOST_IP, moved)]
+        return tasks.spawn(self._context.splicer.listen((self._pod_ip, port), lambda: target), f"forward-{moved}")
 
     async def _prepare(self) -> None:
         now = time.monotonic()

@@ -49,6 +49,11 @@ def remapped(pod: Object, ports: Mapping[int, int]) -> Object:
     return pod
 
 
+def needs_forwarding(spec: Object) -> bool:
+    """Whether the moved ports must answer on the pod's address too: not behind a queueproxy, which knows them."""
+    return not any(one["name"] == "USER_PORT" for container in spec["containers"] for one in container.get("env") or [])
+
+
 def allocate(ports: list[int], taken: Callable[[], int]) -> dict[int, int]:
     """Return a new number for each port, from `taken`, which gives a free one each time."""
     return {port: taken() for port in ports}

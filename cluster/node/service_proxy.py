@@ -1,32 +1,21 @@
 """A userland kube-proxy: listens on each Service's clusterIP:port and splices to a ready endpoint, in turn.
 
-Only Services with a selector and a clusterIP inside 127.0.0.0/8, TCP only. A connection that cannot be made to one
-endpoint is tried on the next. Which endpoints there are is `EndpointSlice` business; this only carries bytes.
+Only Services with a selector and a clusterIP inside 127.0.0.0/8, TCP only. Which endpoints there are is
+`EndpointSlice` business; carrying the bytes is `splice`'s.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import logging
-import socket
 from dataclasses import dataclass, field
 
+from cluster.node.splice import Address, Splicer
 from tidegate.kube import resources
 from tidegate.kube.api import Api, Object, labels_of, name_of, namespace_of
 from tidegate.kube.cache import Cache
 from tidegate.process import tasks
 
-log = logging.getLogger(__name__)
-
 SERVICE_NAME = "kubernetes.io/service-name"
-CONNECT_TIMEOUT_S = 2.0
-CONNECTIONS_LIMIT = 2048
-CHUNK_BYTES = 64 << 10
-BIND_RETRY_S = 1.0
-LINGER_S = 10.0
-
-Address = tuple[str, int]
 
 
 @dataclass(slots=True, eq=False)
@@ -71,15 +60,14 @@ def ready_targets(slices: list[Object], port_name: str) -> list[Address]:
 class ServiceProxy:
     """Listens for all Services of the cluster."""
 
-    def __init__(self, api: Api) -> None:
+    def __init__(self, api: Api, splicer: Splicer) -> None:
+        self._splicer = splicer
         self._services = Cache(api, resources.SERVICES)
         self._slices = Cache(api, resources.ENDPOINT_SLICES, indexers={"service": lambda one: (_service_of(one),)})
         self._services.on_change(self._service_changed)
         self._slices.on_change(self._slice_changed)
         self._listeners: dict[tuple[str, Address], Listener] = {}
         self._listening: set[asyncio.Task[None]] = set()
-        self._connections: set[asyncio.Task[None]] = set()
-        self._places = asyncio.Semaphore(CONNECTIONS_LIMIT)
 
     async def run(self) -> None:
         """Proxy until cancelled."""
@@ -88,7 +76,6 @@ class ServiceProxy:
             await asyncio.gather(*watches)
         finally:
             await tasks.cancel(*watches, *self._listening)
-            await tasks.cancel(*self._connections)
 
     def _service_changed(self, _kind: str, old: Object | None, new: Object | None) -> None:
         service = new if new is not None else old
@@ -102,7 +89,7 @@ class ServiceProxy:
         for address in wanted:
             if (key, address) not in self._listeners:
                 listener = self._listeners[key, address] = Listener(address)
-                listener.task = tasks.spawn(self._listen(listener), f"service-{key}")
+                listener.task = tasks.spawn(self._splicer.listen(address, listener.next_targets), f"service-{key}")
                 self._listening.add(listener.task)
                 listener.task.add_done_callback(self._listening.discard)
         self._refresh(key)
@@ -121,82 +108,6 @@ class ServiceProxy:
         for port_name, address in service_ports(service):
             if listener := self._listeners.get((key, address)):
                 listener.targets = ready_targets(slices, port_name)
-
-    async def _listen(self, listener: Listener) -> None:
-        """Hold the listening socket; a taken address is tried again, for its Service may wait for another's end."""
-
-        def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            task = tasks.spawn(self._serve(listener, reader, writer), "service-connection")
-            self._connections.add(task)
-            task.add_done_callback(self._connections.discard)
-            # A task cancelled before its first step has no `finally` of its own.
-            task.add_done_callback(lambda _: writer.transport.abort())
-
-        while True:
-            try:
-                server = await asyncio.start_server(serve, *listener.address)
-            except OSError as error:
-                log.warning("cannot listen on %s:%d: %s", *listener.address, error)
-                await asyncio.sleep(BIND_RETRY_S)
-                continue
-            try:
-                async with server:
-                    await server.serve_forever()
-            finally:
-                server.close()
-
-    async def _serve(self, listener: Listener, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if self._places.locked():
-            return
-        async with self._places:
-            upstream = await _connect(listener)
-            if upstream is None:
-                return
-            try:
-                await _splice((reader, writer), upstream)
-                await _flush(writer)
-            finally:
-                upstream[1].transport.abort()
-
-
-Pair = tuple[asyncio.StreamReader, asyncio.StreamWriter]
-
-
-async def _connect(listener: Listener) -> Pair | None:
-    for host, port in listener.next_targets():
-        with contextlib.suppress(OSError, TimeoutError):
-            async with asyncio.timeout(CONNECT_TIMEOUT_S):
-                return await asyncio.open_connection(host, port)
-    return None
-
-
-async def _splice(client: Pair, upstream: Pair) -> None:
-    for _, writer in (client, upstream):
-        if (raw := writer.get_extra_info("socket")) is not None:
-            with contextlib.suppress(OSError):
-                raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    one_way = tasks.spawn(_copy(client[0], upstream[1]), "splice-out")
-    try:
-        await _copy(upstream[0], client[1])
-        # The upstream has finished; the client may still be reading, but has nobody left to write to.
-    finally:
-        await tasks.cancel(one_way)
-
-
-async def _flush(writer: asyncio.StreamWriter) -> None:
-    """Let the client have what is still buffered."""
-    writer.close()
-    with contextlib.suppress(OSError, TimeoutError):
-        async with asyncio.timeout(LINGER_S):
-            await writer.wait_closed()
-
-
-async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with contextlib.suppress(OSError):
-        while data := await reader.read(CHUNK_BYTES):
-            writer.write(data)
-            await writer.drain()
-        writer.write_eof()
 
 
 def _service_of(endpoint_slice: Object) -> str:

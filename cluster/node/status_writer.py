@@ -1,6 +1,8 @@
 """Publishes one pod's status: only when it changed, at once, one write at a time; what changes meanwhile goes next.
 
-A server that does not answer is tried again for as long as the pod is here. It does not build statuses.
+A server that does not answer is tried again for as long as the pod is here. What somebody else made of the pod's
+readiness (the control plane does, when it has not heard from the node for a while) is put right. It does not build
+statuses.
 """
 
 from __future__ import annotations
@@ -30,6 +32,15 @@ class StatusWriter:
         self._wanted: Object | None = None
         self._task: asyncio.Task[None] | None = None
         self._is_gone = False
+        self._version = 0
+
+    def observe(self, pod: Object) -> None:
+        """Write again when this newer version of the pod says another readiness than was written."""
+        if self._written is None or self._task is not None or _version(pod) <= self._version:
+            return
+        if _readiness(pod.get("status")) != _readiness(self._written):
+            wanted, self._written = self._written, None
+            self.publish(wanted)
 
     def publish(self, status: Object) -> None:
         """Write `status` unless it is what was written last."""
@@ -68,6 +79,17 @@ class StatusWriter:
 
     async def _patch(self, status: Object | None) -> None:
         patch = {"metadata": {"uid": self._uid}, "status": status}
-        await self._api.patch(
+        stored = await self._api.patch(
             resources.PODS, self._name, patch, self._namespace, subresource="status", manager="tidegate-node"
         )
+        self._version = _version(stored)
+
+
+def _version(pod: Object) -> int:
+    text = str(pod["metadata"].get("resourceVersion", ""))
+    return int(text) if text.isdigit() else 0
+
+
+def _readiness(status: Object | None) -> dict[str, str]:
+    conditions = (status or {}).get("conditions") or []
+    return {one["type"]: one["status"] for one in conditions if one["type"] in ("Ready", "ContainersReady")}

@@ -16,6 +16,7 @@ from cluster.node.addresses import Addresses, Ports
 from cluster.node.agent import Agent
 from cluster.node.context import Context
 from cluster.node.forkserver import ForkServer
+from cluster.node.splice import Splicer
 from cluster.node.tokens import Tokens
 from tests.support.fake_api import FakeApi
 from tidegate.kube import resources
@@ -46,6 +47,7 @@ class World:
             tokens=Tokens(self.api),
             addresses=Addresses(net),
             ports=Ports(os.getpid() * 97),
+            splicer=Splicer(),
             fork_server=fork_server,
         )
         self.agent = Agent(self.context)
@@ -107,6 +109,7 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
     await made.agent.start()
     yield made
     await made.agent.stop()
+    await made.context.splicer.close()
     assert not list(reaper.marked(reaper.STATE_VARIABLE, made.context.state)), "processes were left behind"
     await asyncio.sleep(0)
     await tasks.cancel(*[task for task in asyncio.all_tasks() if task.get_name().startswith(("event-", "status-"))])

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from cluster.node import lifecycle
+from cluster.node import lifecycle, probes
 from tests.cluster.node.conftest import World, pod
 from tidegate.kube import resources
 
@@ -63,6 +63,10 @@ async def test_readiness_is_probed_on_the_remapped_port(world: World) -> None:
     }
     await world.run(pod(PY, "-c", SERVE, container=container))
     await world.until(lambda: world.condition("Ready") == "True")
+    # Services reach it under the declared port on the pod's own address.
+    address = world.pod()["status"]["podIP"]
+    found = await probes.run({"tcpSocket": {"port": 8080}}, probes.Target(address, {}, {}, "/"), 1.0)
+    assert found == (True, "connected")
 
 
 async def test_deletion_stops_the_process_and_removes_the_object(world: World) -> None:

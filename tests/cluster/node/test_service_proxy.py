@@ -12,6 +12,7 @@ import pytest
 
 from cluster.node import service_proxy
 from cluster.node.service_proxy import ServiceProxy
+from cluster.node.splice import Splicer
 from tests.support import servers
 from tests.support.fake_api import FakeApi
 from tidegate.kube import resources
@@ -69,9 +70,11 @@ async def backends(*hosts: str) -> AsyncIterator[int]:
 @pytest.fixture
 async def api() -> AsyncIterator[FakeApi]:
     fake = FakeApi()
-    task = tasks.spawn(ServiceProxy(fake).run(), "proxy")
+    splicer = Splicer()
+    task = tasks.spawn(ServiceProxy(fake, splicer).run(), "proxy")
     yield fake
     await tasks.cancel(task)
+    await splicer.close()
 
 
 async def ask(port: int, data: bytes = b"hi") -> bytes:
