@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from dataclasses import dataclass
 
 from controller import handlers, webhook
 from controller.cluster_config import ClusterConfig
@@ -22,55 +23,67 @@ from tidegate.process.run import freeze_start_up, run
 log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True)
+class Parts:
+    """What the process is made of."""
+
+    config: Config
+    connection: connect.Connection
+    worker: Worker
+    watchdog: Watchdog
+    hook: Webhook
+
+
+def build(config: Config, client: Client) -> Parts:
+    """Return the parts, wired; nothing runs yet."""
+    worker = Worker(client, World(Objects(), ClusterConfig()), config.concurrency)
+    watchdog = Watchdog(client, worker, config.system_namespace)
+    hook = Webhook(client, config.system_namespace, lambda: worker.world.config)
+    return Parts(config, client.connection, worker, watchdog, hook)
+
+
 async def serve(config: Config, stopping: asyncio.Event) -> None:
     """Run the controller until `stopping` is set."""
     connection = connect.load(config.kubeconfig or None)
     async with Client(connection, user_agent="tidegate-controller") as client:
-        worker = Worker(client, World(Objects(), ClusterConfig()), config.concurrency)
-        watchdog = Watchdog(client, worker, config.system_namespace)
-        hook = Webhook(client, config.system_namespace, lambda: worker.world.config)
-        admin = AdminServer(is_ready=lambda: _readiness(watchdog, hook), config=settings.describe(config))
+        parts = build(config, client)
+        admin = AdminServer(is_ready=lambda: _readiness(parts), config=settings.describe(config))
         await admin.start(config.pod_ip, config.admin_port)
-        started = tasks.spawn(_run(config, connection, worker, watchdog, hook, stopping), "controller")
+        working = tasks.spawn(work(parts, stopping), "controller")
         stopper = tasks.spawn(stopping.wait(), "stop")
         try:
-            await asyncio.wait({started, stopper}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({working, stopper}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             stopping.set()
-            await tasks.cancel(started, stopper)
-            await hook.close()
+            await tasks.cancel(working, stopper)
             await admin.close()
-        if not started.cancelled() and (error := started.exception()) is not None:
+        if not working.cancelled() and (error := working.exception()) is not None:
             raise error
 
 
-async def _run(
-    config: Config,
-    connection: connect.Connection,
-    worker: Worker,
-    watchdog: Watchdog,
-    hook: Webhook,
-    stopping: asyncio.Event,
-) -> None:
+async def work(parts: Parts, stopping: asyncio.Event) -> None:
+    """Read what there is, open the webhook, then reconcile until cancelled."""
+    config, hook, watchdog = parts.config, parts.hook, parts.watchdog
     await watchdog.prepare()
     await hook.start(config.pod_ip, config.webhook_port)
     helpers = [
         tasks.spawn(webhook.keep_checked(hook, config.resync_s), "webhook check"),
-        tasks.spawn(worker.run(), "worker"),
+        tasks.spawn(parts.worker.run(), "worker"),
         tasks.spawn(watchdog.run(config.resync_s, config.relist_s), "watchdog"),
     ]
     freeze_start_up()
     log.info("started", extra={"fields": settings.describe(config)})
     try:
-        await handlers.run(worker, connection, config.system_namespace, watchdog.read_config, stopping)
+        await handlers.run(parts.worker, parts.connection, config.system_namespace, watchdog.read_config, stopping)
     finally:
         await tasks.cancel(*helpers)
+        await hook.close()
 
 
-def _readiness(watchdog: Watchdog, hook: Webhook) -> bool | str:
-    if not watchdog.is_synced:
+def _readiness(parts: Parts) -> bool | str:
+    if not parts.watchdog.is_synced:
         return "the first list of objects has not arrived"
-    return hook.is_trusted or "the webhook configurations do not carry our certificate yet"
+    return parts.hook.is_trusted or "the webhook configurations do not carry our certificate yet"
 
 
 def main() -> None:

@@ -23,6 +23,7 @@ from tidegate.kube.connect import Connection
 
 CONNECT_TIMEOUT_S = 5.0
 REQUEST_TIMEOUT_S = 30.0
+STOP_TIMEOUT_S = 3.0
 OnConfig = Callable[[], None]
 
 _OURS = f"{names.REVISION_LABEL}"
@@ -80,9 +81,10 @@ async def run(
             task.result()
         raise RuntimeError(f"kopf ended by itself: {sorted(task.get_name() for task in ended)}")
     finally:
-        logging.getLogger("kopf").setLevel(logging.ERROR)  # it warns about being cancelled, which is how it ends here
         for task in spawned:
             task.cancel()
+        # Once only: the one that closes kopf's connections waits for the others, and a second call would end it early.
+        await asyncio.wait(spawned, timeout=STOP_TIMEOUT_S)
 
 
 def connection_info(connection: Connection) -> kopf.ConnectionInfo:

@@ -42,6 +42,7 @@ class Webhook:
         self._certificates: dict[str, str] = {}
         self._runner: web.AppRunner | None = None
         self.is_trusted = False
+        self.port = 0
 
     async def start(self, host: str, port: int) -> int:
         """Load or make the certificates and listen; returns the port bound. Raises `ApiError`."""
@@ -49,12 +50,12 @@ class Webhook:
         app = web.Application(client_max_size=BODY_LIMIT_BYTES)
         app.router.add_post("/defaulting", self._defaulting)
         app.router.add_post("/validation", self._validation)
-        self._runner = web.AppRunner(app, access_log=None)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=STOP_TIMEOUT_S)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, host, port, ssl_context=self._context, shutdown_timeout=STOP_TIMEOUT_S)
+        site = web.TCPSite(self._runner, host, port, ssl_context=self._context)
         await site.start()
-        bound: int = self._runner.addresses[0][1]
-        return bound
+        self.port = self._runner.addresses[0][1]
+        return self.port
 
     async def close(self) -> None:
         """Stop listening."""

@@ -1,0 +1,225 @@
+"""The whole controller, kopf and webhook included, against a real API server of the local cluster.
+
+Deployment controller, node and autoscaler are played by the test.
+"""
+
+import asyncio
+import contextlib
+import pathlib
+import signal
+
+import pytest
+import yaml
+
+from cluster.api.__main__ import serving
+from cluster.config import ApiConfig
+from controller.__main__ import build, work
+from controller.config import Config
+from tidegate.contracts import conditions
+from tidegate.kube import connect, resources
+from tidegate.kube.api import ApiError, PatchKind, Resource
+from tidegate.kube.client import Client
+from tidegate.process import tasks
+
+BASE = pathlib.Path(__file__).parents[2] / "manifests" / "base"
+SYSTEM = "tidegate-system"
+DEADLINE_S = 20.0
+KSVC, REV = resources.KNATIVE_SERVICES, resources.REVISIONS
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+async def client(tmp_path):
+    async with contextlib.AsyncExitStack() as stack:
+        await stack.enter_async_context(serving(ApiConfig(state=str(tmp_path / "s"), controllers=False)))
+        made = await stack.enter_async_context(Client(connect.load(tmp_path / "s" / "kubeconfig")))
+        await install(made)
+        parts = build(Config(webhook_port=0, resync_s=5.0), made)
+        task = tasks.spawn(work(parts, asyncio.Event()), "controller")
+        try:
+            async with asyncio.timeout(DEADLINE_S):
+                while not parts.hook.port:
+                    assert not task.done(), task
+                    await asyncio.sleep(0.01)
+                await expose_webhook(made, parts.hook.port)
+                while not parts.hook.is_trusted:
+                    await asyncio.sleep(0.01)
+            yield made
+        finally:
+            await tasks.cancel(task)
+            loop = asyncio.get_running_loop()
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.remove_signal_handler(number)
+
+
+async def install(client):
+    await client.create(resources.NAMESPACES, {"metadata": {"name": SYSTEM}})
+    for path in [
+        *sorted((BASE / "crds").glob("*.yaml")),
+        *sorted((BASE / "config").glob("*.yaml")),
+        BASE / "webhooks.yaml",
+    ]:
+        for document in yaml.safe_load_all(path.read_text()):
+            await client.create(resource_of(document), document)
+    autoscaler = {
+        "metadata": {"name": "autoscaler", "namespace": SYSTEM},
+        "spec": {"ports": [{"name": "reports", "port": 8080}]},
+    }
+    await client.create(resources.SERVICES, autoscaler)
+
+
+async def expose_webhook(client, port):
+    service = {
+        "metadata": {"name": "webhook", "namespace": SYSTEM},
+        "spec": {"ports": [{"name": "https", "port": 443, "targetPort": port}]},
+    }
+    await client.create(resources.SERVICES, service)
+    labels = {"kubernetes.io/service-name": "webhook"}
+    slice_ = {
+        "metadata": {"name": "webhook-1", "namespace": SYSTEM, "labels": labels},
+        "addressType": "IPv4",
+        "ports": [{"name": "https", "port": port, "protocol": "TCP"}],
+        "endpoints": [{"addresses": ["127.0.0.1"], "conditions": {"ready": True}}],
+    }
+    await client.create(resources.ENDPOINT_SLICES, slice_)
+
+
+def resource_of(document):
+    kinds = (
+        resources.CUSTOM_RESOURCE_DEFINITIONS,
+        resources.CONFIG_MAPS,
+        resources.MUTATING_WEBHOOKS,
+        resources.VALIDATING_WEBHOOKS,
+    )
+    return next(found for found in kinds if found.kind == document["kind"])
+
+
+async def until(client, resource: Resource, name, holds):
+    """Return the object once `holds(object)`; the last one seen is shown when it never does."""
+    last = None
+    try:
+        async with asyncio.timeout(DEADLINE_S):
+            while True:
+                with contextlib.suppress(ApiError):
+                    last = await client.get(resource, name, "default")
+                    if holds(last):
+                        return last
+                await asyncio.sleep(0.02)
+    except TimeoutError:
+        raise AssertionError(f"{resource.kind} {name} never got there: {last}") from None
+
+
+def ready_is(status):
+    return lambda obj: (conditions.find(obj) or {}).get("status") == status
+
+
+def service(name="hello", **spec):
+    containers = [
+        {"image": "hello:1", "resources": {"requests": {"cpu": "0.1"}}, "env": [{"name": "EMPTY", "value": ""}]}
+    ]
+    return {
+        "apiVersion": "serving.knative.dev/v1",
+        "kind": "Service",
+        "metadata": {"name": name, "namespace": "default"},
+        "spec": {"template": {"spec": {"containers": containers}}} | spec,
+    }
+
+
+async def make_ready(client, revision):
+    status = {
+        "observedGeneration": 1,
+        "replicas": 1,
+        "readyReplicas": 1,
+        "availableReplicas": 1,
+        "conditions": [{"type": "Progressing", "status": "True"}],
+    }
+    name = f"{revision}-deployment"
+    await client.patch(resources.DEPLOYMENTS, name, {"status": status}, "default", subresource="status")
+    scaled = {
+        "serviceName": f"{revision}-private",
+        "actualScale": 1,
+        "desiredScale": 1,
+        "conditions": [{"type": kind, "status": "True"} for kind in ("Active", "Ready", "ScaleTargetInitialized")],
+    }
+    await client.patch(resources.POD_AUTOSCALERS, revision, {"status": scaled}, "default", subresource="status")
+
+
+async def test_a_service_from_apply_to_ready_to_gone(client):
+    made = await client.create(KSVC, service())
+    assert made["spec"]["traffic"] == [{"percent": 100, "latestRevision": True}], "defaulted by the webhook"
+    deployment = await until(client, resources.DEPLOYMENTS, "hello-00001-deployment", lambda found: True)
+    assert deployment["spec"]["replicas"] == 1
+    await until(client, resources.POD_AUTOSCALERS, "hello-00001", lambda found: True)
+    await until(client, resources.SERVICES, "hello-00001-private", lambda found: True)
+    await make_ready(client, "hello-00001")
+    found = await until(client, KSVC, "hello", ready_is("True"))
+    assert found["status"]["url"] == "http://hello.default.example.com"
+    assert found["status"]["traffic"][0]["revisionName"] == "hello-00001"
+
+    with pytest.raises(ApiError, match=r"validation failed: Traffic targets sum to 5, want 100: spec.traffic"):
+        await client.patch(KSVC, "hello", {"spec": {"traffic": [{"percent": 5}]}}, "default")
+
+    # Replicas are the autoscaler's; nothing applied later may reset them.
+    await client.patch(
+        resources.DEPLOYMENTS, "hello-00001-deployment", {"spec": {"replicas": 4}}, "default", subresource="scale"
+    )
+    scaler = await client.get(resources.POD_AUTOSCALERS, "hello-00001", "default")
+    await client.patch(REV, "hello-00001", {"metadata": {"labels": {"team": "blue"}}}, "default")
+    labelled = lambda found: found["metadata"]["labels"].get("team") == "blue"  # noqa: E731
+    deployment = await until(client, resources.DEPLOYMENTS, "hello-00001-deployment", labelled)
+    assert deployment["spec"]["replicas"] == 4
+    assert scaler["spec"]["reachability"] == "Reachable"
+
+
+async def test_an_idle_controller_writes_nothing(client):
+    await client.create(KSVC, service())
+    await until(client, resources.DEPLOYMENTS, "hello-00001-deployment", lambda found: True)
+    await until(client, resources.POD_AUTOSCALERS, "hello-00001", lambda found: True)
+    await make_ready(client, "hello-00001")
+    await until(client, KSVC, "hello", ready_is("True"))
+    kinds = (KSVC, resources.CONFIGURATIONS, REV, resources.ROUTES, resources.POD_AUTOSCALERS, resources.DEPLOYMENTS)
+    before = [(await client.list(kind, "default")).items[0]["metadata"]["resourceVersion"] for kind in kinds]
+    # A change of a ConfigMap makes the controller look at everything again.
+    await client.patch(resources.CONFIG_MAPS, "config-gc", {"data": {"min-non-active-revisions": "19"}}, SYSTEM)
+    other = await client.create(KSVC, service("other"))
+    await until(client, resources.DEPLOYMENTS, "other-00001-deployment", lambda found: True)
+    after = [
+        next(
+            item for item in (await client.list(kind, "default")).items if item["metadata"]["name"].startswith("hello")
+        )["metadata"]["resourceVersion"]
+        for kind in kinds
+    ]
+    assert other["metadata"]["uid"]
+    assert after == before
+
+
+async def test_live_edits_are_followed_and_removed_keys_go(client):
+    key = "autoscaling.knative.dev/target"
+    made = service()
+    made["spec"]["template"]["metadata"] = {"annotations": {key: "5"}}
+    await client.create(KSVC, made)
+    scaler = await until(client, resources.POD_AUTOSCALERS, "hello-00001", lambda found: True)
+    assert scaler["metadata"]["annotations"][key] == "5"
+    await client.patch(REV, "hello-00001", {"metadata": {"annotations": {key: None}}}, "default")
+    await until(
+        client, resources.POD_AUTOSCALERS, "hello-00001", lambda found: key not in found["metadata"]["annotations"]
+    )
+
+
+async def test_applying_server_side_and_by_merge_both_make_revisions(client):
+    await client.patch(KSVC, "hello", service(), "default", kind=PatchKind.APPLY, manager="ann", force=True)
+    await until(client, REV, "hello-00001", lambda found: True)
+    changed = service()
+    changed["spec"]["template"]["spec"]["containers"][0]["image"] = "hello:2"
+    await client.patch(KSVC, "hello", changed, "default", kind=PatchKind.APPLY, manager="ann", force=True)
+    revision = await until(client, REV, "hello-00002", lambda found: True)
+    assert revision["spec"]["containers"][0]["image"] == "hello:2"
+    await client.patch(KSVC, "hello", {"metadata": {"labels": {"a": "b"}}}, "default")
+    await until(client, resources.ROUTES, "hello", lambda found: found["metadata"]["labels"].get("a") == "b")
+    assert len((await client.list(REV, "default")).items) == 2
+
+
+async def test_the_report_key_exists(client):
+    secret = await client.get(resources.SECRETS, "report-key", SYSTEM)
+    assert secret["data"]["key"]
