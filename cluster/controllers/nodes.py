@@ -17,10 +17,13 @@ GRACE_S = 40.0
 """Age in seconds at which a Lease is stale (Kubernetes' node-monitor-grace-period)."""
 
 
-def plan(node: Object, lease: Object | None, pods: list[Object], now: float) -> Plan:
-    """Return the status writes a stale node needs; otherwise the time at which it would be stale."""
+def plan(node: Object, lease: Object | None, pods: list[Object], now: float, watched_since: float = 0.0) -> Plan:
+    """Return the status writes a stale node needs; otherwise the time at which it would be stale.
+
+    `watched_since` is when this control plane began to look (unix seconds): while it was down nobody could renew.
+    """
     renewed = timestamps.unix_s(((lease or {}).get("spec") or {}).get("renewTime"))
-    since = max(renewed, timestamps.unix_s(node["metadata"].get("creationTimestamp")))
+    since = max(watched_since, renewed, timestamps.unix_s(node["metadata"].get("creationTimestamp")))
     if now - since <= GRACE_S:
         return Plan(again_in_s=since + GRACE_S - now + 0.1)
     actions: list[Action] = []

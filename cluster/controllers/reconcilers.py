@@ -21,6 +21,7 @@ class Reconcilers:
         self._api = api
         self._watches = watches
         self._root_ca_pem = root_ca_pem
+        self._started_unix_s = time.time()
 
     async def deployment(self, namespace: str, name: str) -> Plan:
         """Plan one Deployment."""
@@ -60,7 +61,8 @@ class Reconcilers:
         found = self._watches.view(resources.NODES).get(name)
         if found is None:
             return nodes.plan_lost_pods(pods)
-        return nodes.plan(found, self._watches.leases.view.get(name, "kube-node-lease"), pods, time.time())
+        lease = self._watches.leases.view.get(name, "kube-node-lease")
+        return nodes.plan(found, lease, pods, time.time(), self._started_unix_s)
 
     async def namespace(self, _namespace: str, name: str) -> Plan:
         """Fill a new namespace, empty a deleted one."""

@@ -107,6 +107,12 @@ def test_a_stale_lease_makes_node_and_pods_not_ready() -> None:
     assert nodes.plan(node("Unknown"), lease(60.0), [], NOW).actions == []
 
 
+def test_a_control_plane_that_was_down_gives_the_node_time_to_renew() -> None:
+    plan = nodes.plan(node(), lease(60.0), [ready_pod()], NOW, watched_since=NOW - 5.0)
+    assert plan.actions == []
+    assert plan.again_in_s == pytest.approx(35.1)
+
+
 def test_deleted_pods_of_a_lost_node_go() -> None:
     gone: Object = {"metadata": {"name": "p", "namespace": "d", "uid": "u", "deletionTimestamp": "t"}}
     (delete,) = nodes.plan_lost_pods([gone, ready_pod()]).actions
