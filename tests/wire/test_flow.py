@@ -195,11 +195,12 @@ async def test_a_silent_tunnel_is_closed(timeouts: Timeouts) -> None:
         peer.send(SWITCH)
         await peer.gone()
 
-    async with rig(handler, relay={"timeouts": timeouts}, timers=ServerTimers(tunnel_idle_s=0.1)) as engine:
+    async with rig(handler, relay={"timeouts": timeouts}, timers=ServerTimers(tunnel_idle_s=0.3)) as engine:
         client = await engine.client()
         client.send(UPGRADE)
         await client.head()
         assert await client.rest() == b""
+        await engine.director.all_finished()
         failure = engine.director.outcomes[0].failure
         assert failure is (Failure.TIMEOUT_TOTAL if timeouts.total_s else Failure.TIMEOUT_IDLE)
 

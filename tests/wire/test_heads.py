@@ -34,7 +34,8 @@ def read_request(raw: bytes, cuts: list[int]) -> tuple[object, ...]:
         request = reader.take("1.2.3.4", 5.0)
     except HeadRefused as refused:
         return (refused.reason.code,)
-    return (request, b"".join(reader.lines), reader.length, reader.keep_alive, raw[position:])
+    block = re.sub(rb"(?m)^([^:]*):[ \t]*", rb"\1: ", reader.block)  # heads in one piece keep their spacing
+    return (request, block, reader.length, reader.keep_alive, raw[position:])
 
 
 @given(

@@ -16,8 +16,9 @@ import httptools
 from tidegate.contracts import outcomes
 from tidegate.wire import chunked, header_rules
 from tidegate.wire.head_reader import HeadReader, HeadRefused
-from tidegate.wire.header_rules import HeaderKinds
+from tidegate.wire.header_rules import HeaderKinds, HeadPlan
 from tidegate.wire.limits import Limits
+from tidegate.wire.request_head import tokens_of
 
 STATUS_LINES: dict[int, bytes] = {
     status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in http.HTTPStatus
@@ -27,9 +28,12 @@ _KINDS: HeaderKinds = header_rules.answer_kinds()
 
 
 class AnswerHeadReader(HeadReader):
-    """Reads answer heads of one upstream connection. After `done`, `finish` judges it; then `reset`."""
+    """Reads answer heads of one upstream connection. After `done`, `finish` judges it; then `reset`.
 
-    __slots__ = ("_coding", "_connection", "has_date", "keep_alive", "length", "lines", "phrase", "status", "upgrade")
+    `length`: of the body, `CHUNKED` or `UNTIL_CLOSE`. `keep_alive`: whether the upstream takes another request.
+    """
+
+    __slots__ = ("_has_date", "_head", "_phrase", "keep_alive", "length", "status", "upgrade")
 
     def __init__(self, limits: Limits) -> None:
         super().__init__(limits)
@@ -39,56 +43,34 @@ class AnswerHeadReader(HeadReader):
         """Begin the next head."""
         self.done = False
         self._head_bytes = 0
-        self._coding: bytes | None = None
-        self._connection: bytes | None = None
-        self.upgrade: bytes | None = None
-        self.has_date = False
+        self._raw = b""
+        self._names = []
+        self.headers = []
+        self._phrase = b""
         self.keep_alive = True
-        self.length = chunked.UNTIL_CLOSE
-        self.lines: list[bytes] = []
-        self.phrase = b""
-        self.status = 0
 
     def _new_parser(self) -> Any:
         return httptools.HttpResponseParser(self)
 
     def on_status(self, piece: bytes) -> None:
-        """Collect the reason phrase; it may come in pieces."""
-        self.phrase += piece
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """Take one header line."""
-        kind = _KINDS[name]
-        if kind == 0:
-            self.lines.append(b"%b: %b\r\n" % (name, value))
-            return
-        if kind == header_rules.LENGTH:
-            self.length = int(value)
-        elif kind == header_rules.DATE:
-            self.has_date = True
-        elif kind == header_rules.CONNECTION:
-            self._connection = value if self._connection is None else self._connection + b"," + value
-            return
-        elif kind == header_rules.CODING:
-            self._coding = value if self._coding is None else self._coding + b"," + value
-            return
-        else:
-            if kind == header_rules.UPGRADE:
-                self.upgrade = value
-            return
-        self.lines.append(b"%b: %b\r\n" % (name, value))
+        """Collect the reason phrase; httptools hands it out in pieces when it came so."""
+        self._phrase += piece
 
     def finish(self, to_head_request: bool) -> None:
         """Judge the complete head: status, body length, whether the connection may be kept. Raises `HeadRefused`."""
-        self.status = status = self._parser.get_status_code()
+        parser, headers, raw = self._parser, self.headers, self._raw
+        self.status = status = parser.get_status_code()
         if not 100 <= status <= 999:
             raise HeadRefused(outcomes.UPSTREAM_FAILED, "the status is not valid")
-        if self._parser.get_http_version() != "1.1":
-            self.keep_alive = False
-        if self._connection is not None:
-            self._apply_connection()
-        if self._coding is not None:
-            self._apply_coding()
+        names = tuple(self._names)
+        plan = _KINDS.plans.get(names) or _KINDS.plan(names)
+        self._has_date = plan.date >= 0
+        self.length = int(headers[plan.length][1]) if plan.length >= 0 else chunked.UNTIL_CLOSE
+        self.upgrade: bytes | None = None
+        if plan.is_verbatim and raw[:9] == b"HTTP/1.1 ":
+            self._head = raw[:-2]
+        else:
+            self._rebuild(plan)
         if status < 200 or status == 204 or status == 304:
             self.length = 0
         elif to_head_request:
@@ -97,30 +79,33 @@ class AnswerHeadReader(HeadReader):
         elif self.length != 0:
             self._parser = None
 
-    def _apply_connection(self) -> None:
-        tokens = {token.strip().lower() for token in (self._connection or b"").split(b",")}
-        if b"close" in tokens:
-            self.keep_alive = False
-        elif b"keep-alive" in tokens:
-            self.keep_alive = True
-        named = tokens - {b"close", b"keep-alive", b"upgrade", b"", b"content-length", b"date"}
-        if named:
-            self.lines = [line for line in self.lines if line.partition(b":")[0].lower() not in named]
-
-    def _apply_coding(self) -> None:
-        if (self._coding or b"").strip().lower() != b"chunked" or self._parser.get_http_version() != "1.1":
-            raise HeadRefused(outcomes.UPSTREAM_FAILED, "chunked is the only transfer coding served")
-        self.length = chunked.CHUNKED
+    def _rebuild(self, plan: HeadPlan) -> None:
+        """Write the head anew without the lines that were for us, after reading these."""
+        version = self._parser.get_http_version()
+        of_kind: dict[int, bytes] = {}
+        for (_, value), kind in zip(self.headers, plan.kinds, strict=True):
+            if kind >= header_rules.EXPECT:
+                of_kind[kind] = of_kind[kind] + b"," + value if kind in of_kind else value
+        tokens = tokens_of(of_kind.get(header_rules.CONNECTION, b""))
+        self.keep_alive = b"close" not in tokens and (version == "1.1" or b"keep-alive" in tokens)
+        self.upgrade = of_kind.get(header_rules.UPGRADE)
+        coding = of_kind.get(header_rules.CODING)
+        if coding is not None:
+            if coding.strip().lower() != b"chunked" or version != "1.1":
+                raise HeadRefused(outcomes.UPSTREAM_FAILED, "chunked is the only transfer coding served")
+            self.length = chunked.CHUNKED
+        kept = [self.headers[position] for position in plan.kept]
+        named = tokens - {b"content-length", b"date"}
+        lines = b"".join([b"%b: %b\r\n" % line for line in kept if line[0].lower() not in named])
+        status_line = STATUS_LINES.get(self.status)
+        if status_line is None or self._phrase != _PHRASES[self.status]:
+            status_line = b"HTTP/1.1 %d %b\r\n" % (self.status, self._phrase)
+        self._head = status_line + lines
 
     def client_head(self, framing: bytes, answer_head: bytes) -> bytes:
-        """Return the head for the client: status line, the upstream's lines, the director's, our framing lines."""
-        status_line = STATUS_LINES.get(self.status)
-        if status_line is None or self.phrase != _PHRASES[self.status]:
-            status_line = b"HTTP/1.1 %d %b\r\n" % (self.status, self.phrase)
-        lines = self.lines
-        if not self.has_date and self.status >= 200:
-            lines.append(date_line())
-        return b"%b%b%b%b\r\n" % (status_line, b"".join(lines), answer_head, framing)
+        """Return the head for the client: the upstream's lines, Date where missing, the director's lines, ours."""
+        date = b"" if self._has_date or self.status < 200 else date_line()
+        return b"%b%b%b%b\r\n" % (self._head, date, answer_head, framing)
 
 
 _date: tuple[int, bytes] = (0, b"")

@@ -135,7 +135,7 @@ class ClientConnection(ClientSocket):
             return len(data)
         self.server.counters.requests += 1
         self.keep_alive = head.keep_alive and not self.server.is_draining
-        exchange = Exchange(self, request, head.lines, head.length)
+        exchange = Exchange(self, request, head.block, head.length)
         self.exchange = exchange
         if head.length == 0:
             self.state = State.HOLD

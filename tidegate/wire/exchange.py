@@ -39,10 +39,10 @@ class Exchange(AnswerWriter):
     """The life of one request."""
 
     __slots__ = (
+        "_block",
         "_connect_until",
         "_director",
         "_leaving",
-        "_lines",
         "_task",
         "body",
         "has_ended",
@@ -51,12 +51,12 @@ class Exchange(AnswerWriter):
         "upstream",
     )
 
-    def __init__(self, client: ClientConnection, request: Request, lines: list[bytes], length: int) -> None:
+    def __init__(self, client: ClientConnection, request: Request, block: bytes, length: int) -> None:
         super().__init__(client, request)
         # request
         self._director = client.server.director
         self.body = RequestBody(client, length) if length else None
-        self._lines = lines
+        self._block = block
         # attempt
         self.upstream: UpstreamConnection | None = None
         self._task: asyncio.Future[Direction] | asyncio.Task[None] | None = None
@@ -146,7 +146,7 @@ class Exchange(AnswerWriter):
     def _send(self, relay: Relay, upstream: UpstreamConnection) -> None:
         self.upstream = upstream
         request = self.request
-        head = b"%b %b HTTP/1.1\r\n%b%b\r\n" % (request.method, request.target, b"".join(self._lines), relay.add_head)
+        head = b"%b %b HTTP/1.1\r\n%b%b\r\n" % (request.method, request.target, self._block, relay.add_head)
         if self._client.is_write_paused:
             upstream.pause_answer()
         upstream.begin(self, is_head_request=request.method == b"HEAD")

@@ -12,6 +12,7 @@ from typing import Any
 import httptools
 
 from tidegate.contracts import outcomes
+from tidegate.wire.director import HeaderLine
 from tidegate.wire.limits import Limits
 
 END_OF_HEAD = b"\r\n\r\n"
@@ -28,7 +29,7 @@ class HeadRefused(Exception):
 class HeadReader:
     """Reads heads one after the other; `done` turns true when the present one is complete."""
 
-    __slots__ = ("_head_bytes", "_limits", "_parser", "_refusal", "_tail", "done")
+    __slots__ = ("_head_bytes", "_limits", "_names", "_parser", "_raw", "_refusal", "_tail", "done", "headers")
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
@@ -36,6 +37,10 @@ class HeadReader:
         self._tail = b""
         self._head_bytes = 0
         self._refusal: outcomes.Reason | None = None
+        self._raw = b""
+        """The head's bytes, when they came in one piece and nothing else before them."""
+        self._names: list[bytes] = []
+        self.headers: list[HeaderLine] = []
         self.done = False
 
     @property
@@ -49,19 +54,24 @@ class HeadReader:
         if parser is None:
             parser = self._parser = self._new_parser()
         size = len(data)
-        while start < size and not self.done:
+        while start < size:
             found = -1 if self._tail else data.find(END_OF_HEAD, start)
             end = found + 4 if found >= 0 else self._boundary(data, start)
             self._head_bytes += end - start
             if self._head_bytes > self._limits.head_bytes:
                 raise HeadRefused(self._too_large(data, start))
+            piece = data if end - start == size else data[start:end]
             try:
-                parser.feed_data(data if end - start == size else data[start:end])
+                parser.feed_data(piece)
             except httptools.HttpParserUpgrade:
                 pass  # it asks to be left alone behind the head, which it is anyway
             except httptools.HttpParserError as error:
                 raise HeadRefused(self._refusal or outcomes.BAD_REQUEST, str(error)) from error
             start = end
+            if self.done:
+                if self._head_bytes == len(piece):
+                    self._raw = piece
+                break
         return start
 
     def _new_parser(self) -> Any:
@@ -84,6 +94,11 @@ class HeadReader:
             return found + 4
         self._tail = (tail + data[start:])[-3:] if len(data) - start < 3 else data[-3:]
         return len(data)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take one header line."""
+        self._names.append(name)
+        self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
         """Take httptools' word that the head is complete."""

@@ -1,7 +1,7 @@
 """What happens to a header line by its name: passed, noted for the director, stripped, or part of the framing.
 
-The answer for each spelling is worked out once and kept, so the cost per header is one dictionary look-up. Names and
-rules only; nothing here reads values.
+Clients send the same header names in the same order again and again, so what is known from the names alone is worked
+out once for each sequence of names and kept as a `HeadPlan`. Names and rules only; nothing here reads values.
 """
 
 from __future__ import annotations
@@ -10,20 +10,21 @@ PASS = 0
 """Forwarded as it came."""
 NOTED = 1
 """Forwarded, and found quickly by `Request.header`."""
-STRIPPED = 2
+HOST = 2
+LENGTH = 3
+DATE = 4
+STRIPPED = 5
 """Seen by the director, not forwarded."""
-DROPPED = 3
-"""Hop-by-hop: neither forwarded nor seen."""
-HOST = 4
-LENGTH = 5
-CODING = 6
-CONNECTION = 7
-UPGRADE = 8
-TE = 9
-EXPECT = 10
-DATE = 11
+EXPECT = 6
+CODING = 7
+CONNECTION = 8
+UPGRADE = 9
+TE = 10
+DROPPED = 11
+"""Hop-by-hop: neither forwarded nor seen, as are the four before it."""
 
 SPELLINGS_KEPT = 4096
+PLANS_KEPT = 1024
 
 _HOP_BY_HOP: dict[bytes, int] = {
     b"connection": CONNECTION,
@@ -49,7 +50,6 @@ _REQUEST: dict[bytes, int] = _HOP_BY_HOP | {
 }
 _ANSWER: dict[bytes, int] = _HOP_BY_HOP | {b"proxy-authenticate": DROPPED, b"date": DATE}
 
-FORWARDED_KINDS = frozenset({PASS, NOTED, HOST, LENGTH, EXPECT, DATE})
 NOT_IN_TRAILERS = frozenset(
     {
         b"content-encoding",
@@ -63,6 +63,35 @@ NOT_IN_TRAILERS = frozenset(
 )
 
 
+class HeadPlan:
+    """What a sequence of header names means.
+
+    `kept`: positions of the lines that travel on. `noted`: position and lower-case name of what the director finds
+    quickly, the first of each name. `host`, `length`, `date`: position, -1 when absent. `has_care`: framing or
+    hop-by-hop lines are among them.
+    `is_verbatim`: every line travels on, so the raw bytes of the head can.
+    """
+
+    __slots__ = ("date", "has_care", "host", "is_verbatim", "kept", "kinds", "length", "noted")
+
+    def __init__(self, names: tuple[bytes, ...], kinds: HeaderKinds) -> None:
+        self.kinds = tuple(kinds[name] for name in names)
+        self.kept = tuple(position for position, kind in enumerate(self.kinds) if kind < STRIPPED or kind == EXPECT)
+        firsts: dict[bytes, int] = {}
+        for position, name in enumerate(names):
+            if NOTED <= self.kinds[position] <= EXPECT:
+                firsts.setdefault(name.lower(), position)
+        self.noted = tuple((position, lower) for lower, position in firsts.items())
+        self.host = self._only(HOST)
+        self.length = self._only(LENGTH)
+        self.date = self._only(DATE)
+        self.has_care = any(kind >= EXPECT for kind in self.kinds)
+        self.is_verbatim = all(kind < STRIPPED for kind in self.kinds)
+
+    def _only(self, kind: int) -> int:
+        return self.kinds.index(kind) if kind in self.kinds else -1
+
+
 class HeaderKinds(dict[bytes, int]):
     """Header name in any spelling → kind; spellings are classified on first use, and a bounded number is kept."""
 
@@ -70,6 +99,7 @@ class HeaderKinds(dict[bytes, int]):
         super().__init__()
         self._kinds = kinds
         self._prefixes = prefixes
+        self.plans: dict[tuple[bytes, ...], HeadPlan] = {}
 
     def __missing__(self, name: bytes) -> int:
         lower = name.lower()
@@ -80,11 +110,20 @@ class HeaderKinds(dict[bytes, int]):
             self[name] = kind
         return kind
 
+    def plan(self, names: tuple[bytes, ...]) -> HeadPlan:
+        """Work out the plan for names that have none; the kept ones are in `plans`."""
+        plan = HeadPlan(names, self)
+        if len(names) <= 64:
+            if len(self.plans) >= PLANS_KEPT:
+                self.plans.clear()  # whoever sends ever new shapes pays for them; the common ones are back at once
+            self.plans[names] = plan
+        return plan
+
 
 def request_kinds(strip: frozenset[bytes], strip_prefixes: tuple[bytes, ...]) -> HeaderKinds:
     """Build the rules of one director; framing and hop-by-hop headers cannot be overridden."""
     stripped = dict.fromkeys(strip, STRIPPED)
-    fixed = {name: kind for name, kind in _REQUEST.items() if kind != NOTED and kind != EXPECT}
+    fixed = {name: kind for name, kind in _REQUEST.items() if kind not in (NOTED, EXPECT)}
     return HeaderKinds(_REQUEST | stripped | fixed, strip_prefixes)
 
 

@@ -15,34 +15,25 @@ from tidegate.contracts import outcomes
 from tidegate.wire import chunked, header_rules
 from tidegate.wire.director import HeaderLine, Request
 from tidegate.wire.head_reader import HeadReader, HeadRefused
-from tidegate.wire.header_rules import HeaderKinds
+from tidegate.wire.header_rules import HeaderKinds, HeadPlan
 from tidegate.wire.limits import Limits
 
 HOSTS_KEPT = 4096
 
 _HOST = re.compile(rb"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]*)(?::\d*)?")
 _ABSOLUTE = re.compile(rb"https?://([^/?#@]+)(/[^#]*|\?[^#]*)?", re.IGNORECASE)
-_KEEP_CONNECTION_TOKENS = frozenset({b"close", b"keep-alive", b"upgrade", b"te", b""})
+_SPACE = b" \t"
+_NEVER_HOP_BY_HOP = frozenset({header_rules.HOST, header_rules.LENGTH})
 _hosts: dict[bytes, str] = {}
 
 
 class RequestHeadReader(HeadReader):
-    """Reads request heads of one client connection. After `done`, `take` hands out the request; then `reset`."""
+    """Reads request heads of one client connection. After `done`, `take` hands out the request; then `reset`.
 
-    __slots__ = (
-        "_coding",
-        "_connection",
-        "_count",
-        "_index",
-        "_kinds",
-        "_te",
-        "_upgrade",
-        "headers",
-        "keep_alive",
-        "length",
-        "lines",
-        "target",
-    )
+    `block`: the header lines that go upstream. `length`: of the body, or `CHUNKED`.
+    """
+
+    __slots__ = ("_index", "_kinds", "_target", "_upgrade", "block", "keep_alive", "length")
 
     def __init__(self, limits: Limits, kinds: HeaderKinds) -> None:
         super().__init__(limits)
@@ -53,100 +44,67 @@ class RequestHeadReader(HeadReader):
         """Begin the next head."""
         self.done = False
         self._head_bytes = 0
-        self._count = 0
-        self._coding: bytes | None = None
-        self._connection: bytes | None = None
-        self._upgrade: bytes | None = None
-        self._te: bytes | None = None
-        self._index: dict[bytes, bytes] = {}
-        self.target = b""
-        self.headers: list[HeaderLine] = []
-        self.lines: list[bytes] = []
-        self.length = 0
-        self.keep_alive = True
+        self._raw = b""
+        self._names = []
+        self.headers = []
+        self._target = b""
 
     def _new_parser(self) -> Any:
         return httptools.HttpRequestParser(self)
 
     def _too_large(self, data: bytes, start: int) -> outcomes.Reason:
-        if self._count == 0 and data.find(b"\n", start, start + self._limits.head_bytes) < 0:
+        if not self.headers and data.find(b"\n", start, start + self._limits.head_bytes) < 0:
             return outcomes.URI_TOO_LONG
         return outcomes.HEAD_TOO_LARGE
 
-    # --- called by httptools ---
-
     def on_url(self, piece: bytes) -> None:
-        """Collect the target; it may come in pieces."""
-        self.target = self.target + piece if self.target else piece
-        if len(self.target) > self._limits.target_bytes:
-            self._refuse(outcomes.URI_TOO_LONG)
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """Take one header line."""
-        self._count += 1
-        kind = self._kinds[name]
-        if kind == 0:
-            self.headers.append((name, value))
-            self.lines.append(b"%b: %b\r\n" % (name, value))
-        else:
-            self._take_special(kind, name, value)
-
-    def _take_special(self, kind: int, name: bytes, value: bytes) -> None:
-        if self._count > self._limits.head_lines:
-            self._refuse(outcomes.HEAD_TOO_LARGE)
-        value = value.rstrip(b" \t")
-        if kind >= header_rules.DROPPED and kind in _PRIVATE:
-            self._take_framing(kind, value)
-            return
-        lower = name.lower()
-        if kind == header_rules.HOST and lower in self._index:
-            self._refuse(outcomes.BAD_REQUEST)
-        if kind == header_rules.LENGTH:
-            self.length = int(value)
-        self._index.setdefault(lower, value)
-        self.headers.append((name, value))
-        if kind != header_rules.STRIPPED:
-            self.lines.append(b"%b: %b\r\n" % (name, value))
-
-    def _take_framing(self, kind: int, value: bytes) -> None:
-        if kind == header_rules.CONNECTION:
-            self._connection = value if self._connection is None else self._connection + b"," + value
-        elif kind == header_rules.CODING:
-            self._coding = value if self._coding is None else self._coding + b"," + value
-        elif kind == header_rules.UPGRADE:
-            self._upgrade = value if self._upgrade is None else self._upgrade + b", " + value
-        elif kind == header_rules.TE:
-            self._te = value
-
-    def _refuse(self, reason: outcomes.Reason) -> None:
-        self._refusal = reason
-        raise HeadRefused(reason)
-
-    # --- called when the head is complete ---
+        """Collect the target; httptools hands it out in pieces when it came so."""
+        self._target = self._target + piece if self._target else piece
+        if len(self._target) > self._limits.target_bytes:
+            self._refusal = outcomes.URI_TOO_LONG
+            raise HeadRefused(outcomes.URI_TOO_LONG)
 
     def take(self, peer: str, arrived: float) -> Request:
         """Check the complete head and return its request. Raises `HeadRefused`."""
-        parser = self._parser
-        if self._count > self._limits.head_lines:
+        headers, parser = self.headers, self._parser
+        if len(headers) > self._limits.head_lines:
             raise HeadRefused(outcomes.HEAD_TOO_LARGE)
+        names = tuple(self._names)
+        plan = self._kinds.plans.get(names) or self._kinds.plan(names)
+        self._index = index = {lower: headers[position][1].rstrip(_SPACE) for position, lower in plan.noted}
+        self.length = int(headers[plan.length][1]) if plan.length >= 0 else 0
+        self.keep_alive = True
+        self._upgrade: bytes | None = None
         version, method = parser.get_http_version(), parser.get_method()
         if version != "1.1" or method == b"CONNECT":
             self._check_version(version, method)
-        if self._connection is not None:
-            self._apply_connection(version)
-        if self._coding is not None:
-            self._apply_coding(version)
-        if self.target[:1] != b"/":
+        raw = self._raw
+        if plan.is_verbatim and raw[:1] > b"\r":
+            self.block = raw[raw.find(b"\r\n") + 2 : -2]
+        elif plan.has_care:
+            self._take_care(plan, version)
+        else:
+            self.block = _lines_of([headers[position] for position in plan.kept])
+        if self._target[:1] != b"/":
             self._reduce_target(method)
-        raw_host = self._index.get(b"host")
-        if raw_host is None:
-            raw_host = self._supply_host(version)
-        host = _hosts.get(raw_host) or _host_of(raw_host)
-        index = self._index
-        request = Request(method, self.target, host, self.headers, peer, arrived, version, False, 0, None, index)
-        if self._te is not None or self._upgrade is not None or b"expect" in index:
-            self._apply_rest(request)
-        if self.length != 0 or not self.keep_alive:
+        if plan.kinds.count(header_rules.HOST) != 1:
+            self._miss_host(plan, version)
+        host = index.get(b"host", b"")
+        request = Request(
+            method,
+            self._target,
+            _hosts.get(host) or _host_of(host),
+            self.headers,
+            peer,
+            arrived,
+            version,
+            False,
+            0,
+            None,
+            index,
+        )
+        request.is_upgrade = self._upgrade is not None
+        if self.length != 0 or not self.keep_alive or plan.has_care:
             self._parser = None  # it expects the body, or refuses bytes after the close; a new one is cheap
         return request
 
@@ -158,82 +116,94 @@ class RequestHeadReader(HeadReader):
         if method == b"CONNECT":
             raise HeadRefused(outcomes.UPGRADE_REFUSED, "CONNECT is not served")
 
-    def _apply_connection(self, version: str) -> None:
-        tokens = {token.strip().lower() for token in (self._connection or b"").split(b",")}
+    def _take_care(self, plan: HeadPlan, version: str) -> None:
+        """Read the lines that are for us: framing, hop-by-hop headers and those that Connection names, Expect."""
+        of_kind: dict[int, bytes] = {}
+        for (_, value), kind in zip(self.headers, plan.kinds, strict=True):
+            if kind >= header_rules.EXPECT:
+                of_kind[kind] = of_kind[kind] + b"," + value if kind in of_kind else value
+        tokens = tokens_of(of_kind.get(header_rules.CONNECTION, b""))
         if b"close" in tokens:
             self.keep_alive = False
         elif b"keep-alive" in tokens:
             self.keep_alive = True
-        if b"upgrade" not in tokens or version == "1.0":
-            self._upgrade = None
-        named = tokens - _KEEP_CONNECTION_TOKENS
-        if named:
-            kinds = self._kinds
-            self.headers = [
-                line for line in self.headers if line[0].lower() not in named or kinds[line[0]] in _NEVER_HOP_BY_HOP
-            ]
-            self._rebuild()
+        ours = self._framing_lines(of_kind, tokens, version)
+        self._drop_expectation(of_kind, version)
+        kinds = self._kinds
+        self.headers = [
+            line
+            for line in self.headers
+            if kinds[line[0]] < header_rules.CODING
+            and (line[0].lower() not in tokens or kinds[line[0]] in _NEVER_HOP_BY_HOP)
+            and (line[0].lower() != b"expect" or b"expect" in self._index)
+        ]
+        for token in tokens - {b"host", b"content-length"}:
+            self._index.pop(token, None)
+        self.block = _lines_of([line for line in self.headers if kinds[line[0]] != header_rules.STRIPPED]) + ours
 
-    def _apply_coding(self, version: str) -> None:
-        coding = (self._coding or b"").strip().lower()
-        if version == "1.0":
-            raise HeadRefused(outcomes.BAD_REQUEST, "HTTP/1.0 has no Transfer-Encoding")
-        if coding != b"chunked":
-            raise HeadRefused(outcomes.UPGRADE_REFUSED, "chunked is the only transfer coding served")
-        self.length = chunked.CHUNKED
-        self.lines.append(b"Transfer-Encoding: chunked\r\n")
+    def _framing_lines(self, of_kind: dict[int, bytes], tokens: set[bytes], version: str) -> bytes:
+        """Work out framing and upgrade; return the lines that say them to the upstream."""
+        ours = b""
+        coding = of_kind.get(header_rules.CODING)
+        if coding is not None:
+            if version == "1.0":
+                raise HeadRefused(outcomes.BAD_REQUEST, "HTTP/1.0 has no Transfer-Encoding")
+            if coding.strip().lower() != b"chunked":
+                raise HeadRefused(outcomes.UPGRADE_REFUSED, "chunked is the only transfer coding served")
+            self.length = chunked.CHUNKED
+            ours = b"Transfer-Encoding: chunked\r\n"
+        upgrade = of_kind.get(header_rules.UPGRADE)
+        # A request with a body is relayed without its upgrade, as RFC 9110 section 7.8 allows.
+        if upgrade is not None and b"upgrade" in tokens and version == "1.1" and self.length == 0:
+            self._upgrade = upgrade
+            ours += b"Connection: Upgrade\r\nUpgrade: %b\r\n" % upgrade.rstrip(_SPACE)
+        if b"trailers" in of_kind.get(header_rules.TE, b"").lower():
+            ours += b"TE: trailers\r\n"
+        return ours
+
+    def _drop_expectation(self, of_kind: dict[int, bytes], version: str) -> None:
+        """Refuse what nobody can meet; an expectation without a body, or from HTTP/1.0, means nothing."""
+        expect = of_kind.get(header_rules.EXPECT)
+        if expect is None:
+            return
+        if expect.strip().lower() != b"100-continue":
+            raise HeadRefused(outcomes.EXPECTATION_FAILED)
+        if version == "1.0" or self.length == 0:
+            self._index.pop(b"expect", None)
 
     def _reduce_target(self, method: bytes) -> None:
         """Reduce an absolute-form target; its authority replaces Host (RFC 9112 section 3.2.2)."""
-        if self.target == b"*" and method == b"OPTIONS":
+        if self._target == b"*" and method == b"OPTIONS":
             return
-        match = _ABSOLUTE.fullmatch(self.target)
+        match = _ABSOLUTE.fullmatch(self._target)
         if match is None:
             raise HeadRefused(outcomes.BAD_REQUEST, "the request target is in no known form")
         path = match[2] or (b"*" if method == b"OPTIONS" else b"/")
-        self.target = b"/" + path if path[:1] == b"?" else path
-        if b"host" in self._index:
-            self._index[b"host"] = match[1]
-            self.headers = [
-                (name, match[1] if self._kinds[name] == header_rules.HOST else value) for name, value in self.headers
-            ]
-            self._rebuild()
+        self._target = b"/" + path if path[:1] == b"?" else path
+        if b"host" not in self._index:
+            return
+        self._index[b"host"] = match[1]
+        lines, kinds = self.block.split(b"\r\n"), self._kinds
+        self.block = b"\r\n".join(
+            b"Host: " + match[1] if kinds[line.partition(b":")[0]] == header_rules.HOST else line for line in lines
+        )
+        self.headers = [(name, match[1] if kinds[name] == header_rules.HOST else value) for name, value in self.headers]
 
-    def _supply_host(self, version: str) -> bytes:
+    def _miss_host(self, plan: HeadPlan, version: str) -> None:
+        if plan.host >= 0:
+            raise HeadRefused(outcomes.BAD_REQUEST, "more than one Host")
         if version == "1.1":
             raise HeadRefused(outcomes.BAD_REQUEST, "HTTP/1.1 requires Host")
-        self.lines.append(b"Host: \r\n")
-        return b""
-
-    def _apply_rest(self, request: Request) -> None:
-        """Handle the rare headers: Upgrade, TE, Expect."""
-        if self._upgrade is not None and self._connection is not None:
-            self._parser = None
-            if self.length == 0:
-                request.is_upgrade = True
-                self.lines.append(b"Connection: Upgrade\r\nUpgrade: %b\r\n" % self._upgrade)
-        if self._te is not None and b"trailers" in self._te.lower():
-            self.lines.append(b"TE: trailers\r\n")
-        expect = self._index.get(b"expect")
-        if expect is not None:
-            if expect.lower() != b"100-continue":
-                raise HeadRefused(outcomes.EXPECTATION_FAILED)
-            if request.http_version == "1.0" or self.length == 0:
-                self.headers = request.headers = [line for line in self.headers if line[0].lower() != b"expect"]
-                self._rebuild()
-
-    def _rebuild(self) -> None:
-        """Write the lines anew after headers were removed; framing lines that no header stands for are kept."""
-        kinds = self._kinds
-        self.lines = [b"%b: %b\r\n" % line for line in self.headers if kinds[line[0]] != header_rules.STRIPPED]
-        if self.length == chunked.CHUNKED:
-            self.lines.append(b"Transfer-Encoding: chunked\r\n")
+        self.block += b"Host: \r\n"
 
 
-_PRIVATE = frozenset(
-    {header_rules.CONNECTION, header_rules.CODING, header_rules.UPGRADE, header_rules.TE, header_rules.DROPPED}
-)
-_NEVER_HOP_BY_HOP = frozenset({header_rules.HOST, header_rules.LENGTH})
+def tokens_of(value: bytes) -> set[bytes]:
+    """Return the tokens of a Connection value in lower case."""
+    return {token.strip().lower() for token in value.split(b",")}
+
+
+def _lines_of(headers: list[HeaderLine]) -> bytes:
+    return b"".join([b"%b: %b\r\n" % header for header in headers])
 
 
 def _host_of(raw: bytes) -> str:
