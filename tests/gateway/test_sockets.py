@@ -8,6 +8,7 @@ import os
 from collections import Counter
 from collections.abc import AsyncIterator
 
+import aiohttp
 import pytest
 
 from activator.__main__ import serve as serve_activator
@@ -151,6 +152,48 @@ async def test_an_upload_and_an_answer_pass_whole(api):
         body = os.urandom(3_000_000)
         reply = await fetch(hop.port, host=HOST, method="POST", data=body)
         assert (reply.status, reply.body) == (200, b"3000000")
+
+
+async def test_a_websocket_passes_all_three_hops_and_counts_while_it_lives(api):
+    async with App().running() as app, pod(app.port) as port, activator(api):
+        put_pods(api, REVISION, [("127.0.0.1", True)], port=port)
+        admin = free_port()
+        async with gateway(api, admin_port=admin) as hop, client() as fetch, aiohttp.ClientSession() as session:
+            url = f"http://127.0.0.1:{hop.port}/socket"
+            async with session.ws_connect(url, headers={"Host": HOST}) as connection:
+                for number in range(20):
+                    await connection.send_str(f"message {number}")
+                    assert await connection.receive_str(timeout=5) == f"message {number}"
+                assert b"tidegate_gateway_requests_in_flight 1.0" in (await fetch(admin, "/metrics")).body
+            async with asyncio.timeout(5):
+                while b"tidegate_gateway_requests_in_flight 0.0" not in (await fetch(admin, "/metrics")).body:
+                    await asyncio.sleep(0.01)
+
+
+async def test_events_arrive_one_by_one(api):
+    async with App().running() as app, pod(app.port) as port, activator(api), gateway(api) as hop:
+        put_pods(api, REVISION, [("127.0.0.1", True)], port=port)
+        url = f"http://127.0.0.1:{hop.port}/ticks"
+        async with aiohttp.ClientSession() as session:
+            app.next_tick.set()
+            async with session.get(url, headers={"Host": HOST}) as response:
+                for number in range(3):
+                    assert await asyncio.wait_for(response.content.readline(), 5) == f"data: {number}\n".encode()
+                    await response.content.readline()
+                    app.next_tick.set()
+
+
+async def test_a_client_that_leaves_is_told_to_the_app(api):
+    async with App().running() as app, pod(app.port) as port, activator(api), gateway(api) as hop, client() as fetch:
+        put_pods(api, REVISION, [("127.0.0.1", True)], port=port)
+        leaving = tasks.spawn(fetch(hop.port, "/?ms=10000", host=HOST), "leaving")
+        async with asyncio.timeout(5):
+            while not app.in_flight:
+                await asyncio.sleep(0.005)
+        await tasks.cancel(leaving)
+        async with asyncio.timeout(1):
+            while app.in_flight:
+                await asyncio.sleep(0.005)
 
 
 async def test_a_draining_gateway_serves_what_it_has(api):

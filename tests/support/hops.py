@@ -33,6 +33,24 @@ class App:
         self.in_flight = 0
         self.peak = 0
         self.heads: list[dict[str, str]] = []
+        self.next_tick = asyncio.Event()
+
+    async def _echo(self, request: web.Request) -> web.WebSocketResponse:
+        connection = web.WebSocketResponse()
+        await connection.prepare(request)
+        async for message in connection:
+            await connection.send_str(message.data)
+        return connection
+
+    async def _tick(self, request: web.Request) -> web.StreamResponse:
+        """Three events; each waits until `next_tick` is set."""
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await response.prepare(request)
+        for number in range(3):
+            await self.next_tick.wait()
+            self.next_tick.clear()
+            await response.write(f"data: {number}\n\n".encode())
+        return response
 
     async def _handle(self, request: web.Request) -> web.Response:
         self.heads.append({name.lower(): value for name, value in request.headers.items()})
@@ -48,7 +66,9 @@ class App:
     @contextlib.asynccontextmanager
     async def running(self, port: int = 0) -> AsyncIterator[App]:
         """Listen on 127.0.0.1."""
-        application = web.Application(client_max_size=1 << 26)
+        application = web.Application(client_max_size=1 << 26, handler_args={"handler_cancellation": True})
+        application.router.add_get("/socket", self._echo)
+        application.router.add_get("/ticks", self._tick)
         application.router.add_route("*", "/{path:.*}", self._handle)
         runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.1)
         await runner.setup()
