@@ -274,3 +274,13 @@ async def test_a_status_that_cannot_be_written_is_written_later(world: World) ->
     world.api.refuse("patch", resources.PODS, Unreachable("down"), times=3)
     await world.run(pod("sleep", "60"))
     await world.until(lambda: world.condition("Ready") == "True")
+
+
+async def test_a_status_that_somebody_else_changed_is_written_again(world: World) -> None:
+    await world.run(pod("sleep", "60"))
+    await world.until(lambda: world.condition("Ready") == "True")
+    writes = [call for call in world.api.calls if call[0] == "patch"]
+    lost = [{"type": "Ready", "status": "False", "reason": "NodeNotReady"}]
+    await world.api.patch(resources.PODS, "p", {"status": {"conditions": lost}}, "default", subresource="status")
+    await world.until(lambda: world.condition("Ready") == "True")
+    assert len([call for call in world.api.calls if call[0] == "patch"]) == len(writes) + 2
