@@ -116,6 +116,8 @@ class Reconcilers:
         cached = self._watches.by_uid(uid)
         if cached is not None:
             return cached
+        if self._watches.is_gone(uid):
+            return None
         resource = self._watches.of_kind(reference["apiVersion"], reference["kind"])
         if resource is None:
             return reference  # an unknown kind proves nothing: keep the dependent

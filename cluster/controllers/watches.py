@@ -7,6 +7,7 @@ namespace deletion concern them too). It decides nothing.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
@@ -17,6 +18,8 @@ from cluster.controllers.views import Indexer, View
 from tidegate.kube import resources
 from tidegate.kube.api import Api, Object, Resource, labels_of, namespace_of
 from tidegate.process import tasks
+
+log = logging.getLogger(__name__)
 
 BUILT_IN = (
     resources.NAMESPACES,
@@ -37,6 +40,8 @@ UNWATCHED = (resources.EVENTS, resources.LEASES)
 """Namespaced kinds that change too often to be watched whole; namespace deletion lists them."""
 NODE_LEASES = "kube-node-lease"
 SYNC_TIMEOUT_S = 60.0
+GONE_LIMIT = 10_000
+CRASH_PAUSE_S = 1.0
 
 OnChange = Callable[[Resource, str, Object | None, Object | None], None]
 
@@ -70,6 +75,7 @@ class Watches:
         self._on_change = on_change
         self._watches: dict[Resource, _Watch] = {}
         self._by_uid: dict[str, tuple[Resource, str, str]] = {}
+        self._gone: dict[str, None] = {}
         self.leases = self._watch(resources.LEASES, NODE_LEASES)
 
     def view(self, resource: Resource) -> View:
@@ -100,6 +106,10 @@ class Watches:
         watch = self._watches.get(where[0]) if where else None
         found = watch.view.get(where[2], where[1]) if where and watch else None
         return found if found and found["metadata"].get("uid") == uid else None
+
+    def is_gone(self, uid: str) -> bool:
+        """Whether the object with this uid was seen to be deleted, of late."""
+        return uid in self._gone
 
     def dependents(self, uid: str) -> list[tuple[Resource, Object]]:
         """Return every object that names `uid` as an owner."""
@@ -141,13 +151,27 @@ class Watches:
             self._on_change(resource, kind, old, new)
 
         view.cache.on_change(changed)
-        return _Watch(view, tasks.spawn(view.cache.run(), f"watch-{resource.plural}"))
+        return _Watch(view, tasks.spawn(_keep(view), f"watch-{resource.plural}"))
 
     def _index(self, resource: Resource, old: Object | None, new: Object | None) -> None:
         if old is not None:
             self._by_uid.pop(old["metadata"].get("uid", ""), None)
+            self._gone[old["metadata"].get("uid", "")] = None
         if new is not None:
+            self._gone.pop(new["metadata"].get("uid", ""), None)
             self._by_uid[new["metadata"].get("uid", "")] = (resource, namespace_of(new), new["metadata"]["name"])
+        while len(self._gone) > GONE_LIMIT:
+            del self._gone[next(iter(self._gone))]
+
+
+async def _keep(view: View) -> None:
+    """Keep the cache current; a fault of ours costs a relist, never the controllers."""
+    while True:
+        try:
+            await view.cache.run()
+        except Exception:
+            log.exception("the watch of %s failed; it begins anew", view.resource.plural)
+            await asyncio.sleep(CRASH_PAUSE_S)
 
 
 def custom_resource(definition: Object) -> Resource | None:

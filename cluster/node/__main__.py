@@ -42,7 +42,7 @@ def main() -> None:
 
 async def _serve(config: Config, client: Client, stopping: asyncio.Event) -> None:
     began = time.monotonic()
-    config.folder.mkdir(parents=True, exist_ok=True)
+    config.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     state = str(config.folder)
     if killed := reaper.kill_marked(reaper.STATE_VARIABLE, state):
         log.warning("killed %d processes that an earlier node left behind", killed)

@@ -12,7 +12,7 @@ from cluster import timestamps
 from cluster.controllers import manager
 from tests.support.fake_api import FakeApi
 from tidegate.kube import resources
-from tidegate.kube.api import Object
+from tidegate.kube.api import ApiError, Object, Resource
 from tidegate.process import tasks
 
 
@@ -219,3 +219,35 @@ async def test_a_namespace_is_filled_and_emptied(api: FakeApi) -> None:
     await api.create(resources.SECRETS, {"metadata": {"name": "s", "namespace": "shop"}})
     await api.delete(resources.NAMESPACES, "shop")
     await until(lambda: not [key for key in api.objects if key[1] == "shop" or key[2] == "shop"])
+
+
+async def test_dependents_of_custom_objects_are_collected(api: FakeApi) -> None:
+    widgets = Resource("shop.example", "v1", "widgets", "Widget")
+    definition = {
+        "metadata": {"name": "widgets.shop.example"},
+        "spec": {
+            "group": "shop.example",
+            "scope": "Namespaced",
+            "names": {"plural": "widgets", "kind": "Widget"},
+            "versions": [{"name": "v1", "served": True, "storage": True}],
+        },
+        "status": {"conditions": [{"type": "Established", "status": "True"}]},
+    }
+    api.put(resources.CUSTOM_RESOURCE_DEFINITIONS, definition)
+    owner = await api.create(widgets, {"metadata": {"name": "w", "namespace": "default"}})
+    reference = {"apiVersion": "shop.example/v1", "kind": "Widget", "name": "w", "uid": owner["metadata"]["uid"]}
+    metadata = {"name": "s", "namespace": "default", "ownerReferences": [reference]}
+    await api.create(resources.SECRETS, {"metadata": metadata})
+    stray = {**reference, "uid": "never-was"}
+    await api.create(resources.CONFIG_MAPS, {"metadata": {**metadata, "name": "c", "ownerReferences": [stray]}})
+    await until(lambda: not api.peek(resources.CONFIG_MAPS, "c", "default"))
+    assert api.peek(resources.SECRETS, "s", "default")
+    await api.delete(widgets, "w", "default")
+    await until(lambda: not api.peek(resources.SECRETS, "s", "default"))
+
+
+async def test_conflicts_and_a_broken_watch_delay_but_do_not_stop(api: FakeApi) -> None:
+    api.refuse("create", resources.REPLICA_SETS, ApiError(409, "Conflict", "again"), times=3)
+    api.refuse("watch", resources.PODS, ApiError(410, "Expired", "relist"))
+    await api.create(resources.DEPLOYMENTS, deployment(2))
+    await until(lambda: len(api.all(resources.PODS)) == 2)
