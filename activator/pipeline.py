@@ -240,8 +240,10 @@ def _turn_away(visit: Visit, answer: Answer) -> None:
 
 
 def _key(request: Request) -> Key | None:
+    """Return the revision asked for: by the gateway's headers, or by a host `<revision>.<namespace>.svc...`."""
     namespace = request.index.get(headers.NAMESPACE)
     revision = request.index.get(headers.REVISION)
-    if not namespace or not revision:
-        return None
-    return namespace.decode("latin-1"), revision.decode("latin-1")
+    if namespace and revision:
+        return namespace.decode("latin-1"), revision.decode("latin-1")
+    parts = request.host.split(".", 3)
+    return (parts[1], parts[0]) if len(parts) > 2 and parts[2] == "svc" else None

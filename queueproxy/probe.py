@@ -20,6 +20,7 @@ from tidegate.wire import probe as wire_probe
 HOLD_S = 0.9  # just under the second that Kubernetes waits for a probe by default
 FIRST_PAUSE_S = 0.005
 LAST_PAUSE_S = 0.025
+LAST_PAUSE_ONCE_READY_S = 0.25  # an app that was ready and fails now is in trouble: it is not asked as often
 PAUSE_GROWTH = 1.3
 LINGER_S = 2.0
 DEFAULT_PERIOD_S = 10.0
@@ -94,6 +95,7 @@ class Readiness:
     def __init__(self, probes: list[AppProbe]) -> None:
         self._probes = probes
         self._ready_at: float | None = None  # loop time of the last success
+        self._was_ready = False
         self._wanted_until = 0.0
         self._task: asyncio.Task[None] | None = None
         self._became_ready = asyncio.Event()
@@ -126,14 +128,16 @@ class Readiness:
         loop = asyncio.get_running_loop()
         pause_s, streak = FIRST_PAUSE_S, 0
         needed = max(probe.successes for probe in self._probes)
+        longest_s = LAST_PAUSE_ONCE_READY_S if self._was_ready else LAST_PAUSE_S
         while loop.time() < self._wanted_until:
             passing = all([await probe.is_passing() for probe in self._probes])
             streak = streak + 1 if passing else 0
             if streak >= needed:
                 self._ready_at = loop.time()
+                self._was_ready = True
                 self._became_ready.set()
                 return
             if not passing:
                 self._ready_at = None
             await asyncio.sleep(pause_s)
-            pause_s = min(pause_s * PAUSE_GROWTH, LAST_PAUSE_S)
+            pause_s = min(pause_s * PAUSE_GROWTH, longest_s)

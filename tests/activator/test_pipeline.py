@@ -255,6 +255,17 @@ async def test_an_unknown_revision_is_told_so():
     assert answer_of(world.pipeline.direct(make_request())).reason == "unknown_revision"
 
 
+async def test_a_revision_can_be_asked_for_by_its_own_host():
+    world = World()
+    world.show_pods(A)
+    for host in ("hello-00001.default.svc", "hello-00001.default.svc.cluster.local"):
+        request = make_request(host)
+        relay_of(world.pipeline.direct(request))
+        world.end(request)
+    assert answer_of(world.pipeline.direct(make_request("hello-00001.default.example.com"))).status == 404
+    world.assert_empty()
+
+
 async def test_a_deleted_revision_turns_its_waiters_away():
     world = World()
     request, direction = world.enter()

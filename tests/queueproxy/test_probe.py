@@ -95,6 +95,20 @@ async def test_once_ready_the_app_is_asked_again_only_after_its_period(looptime)
     assert len(app.tries) == 2
 
 
+@pytest.mark.looptime
+async def test_an_app_that_was_ready_and_fails_is_asked_less_often(looptime):
+    app = App(0.0)
+    readiness = Readiness([app])  # type: ignore[list-item]
+    assert await readiness.ask()
+    app.ready_at = 1e9
+    assert await readiness.ask()  # within the period nobody asks
+    readiness.doubt()
+    app.tries.clear()
+    assert not await readiness.ask()
+    await asyncio.sleep(5)
+    assert len(app.tries) < 30
+
+
 async def test_success_threshold_counts_consecutive_passes():
     app = App(0.0)
     app.successes = 3

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import gc
 import logging
 import signal
@@ -18,15 +19,23 @@ from tidegate.process import settings
 
 log = logging.getLogger(__name__)
 
+_CANNOT_LISTEN = frozenset({errno.EADDRINUSE, errno.EADDRNOTAVAIL, errno.EACCES})
+
 Main = Callable[[asyncio.Event], Awaitable[None]]
 
 
 def run(main: Main) -> None:
-    """Run `main(stopping)` to its end; exits 1 with one line on standard error for a `SettingsError`."""
+    """Run `main(stopping)` to its end; exits 1 with one line on standard error for a `SettingsError` or when an address
+    cannot be listened on."""
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(_with_signals(main))
     except settings.SettingsError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(1) from None
+    except OSError as error:
+        if error.errno not in _CANNOT_LISTEN:
+            raise
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(1) from None
     except KeyboardInterrupt:
