@@ -50,12 +50,6 @@ def test_without_limit_free_is_unbounded_or_nothing():
     assert balancer(A).free(0.0) is None
 
 
-def test_avoided_addresses_are_passed_over():
-    pods = balancer(A, B)
-    assert pods.take(0.0, avoid=(A,)) == B
-    assert pods.take(0.0, avoid=(A, B)) is None
-
-
 def test_an_address_that_left_keeps_its_count_until_its_last_request_ends():
     pods = balancer(A, B)
     pods.take(0.0)

@@ -1,8 +1,9 @@
 """Chooses, among the addresses of one service, the one with the fewest requests in flight.
 
-Pure: no sockets, no clock; `now` is handed in. Each operation takes constant time: addresses sit in one ordered group
-per number of requests in flight, and equals take turns. `limit` bounds what one address gets (0: no bound). An
-address that refused a connection is set aside for a while; one that left keeps its count until its last request ends.
+Pure: no sockets, no clock; `now` is handed in. Taking and giving back cost the same for any number of addresses: they
+sit in one ordered group per number of requests in flight, and equals take turns. `limit` bounds what one address gets
+(0: no bound). An address that refused a connection is set aside for a while; one that left keeps its count until its
+last request ends.
 """
 
 from __future__ import annotations
@@ -16,16 +17,28 @@ FIRST_ASIDE_S = 0.1
 LAST_ASIDE_S = 2.0
 
 
+class _Upstream:
+    """One address with what is in flight on it. `is_takeable`: on offer and not set aside."""
+
+    __slots__ = ("address", "count", "is_takeable")
+
+    def __init__(self, address: Address) -> None:
+        self.address = address
+        self.count = 0
+        self.is_takeable = False
+
+
 class Balancer:
     """The addresses of one service with what is in flight on each."""
 
-    __slots__ = ("_aside", "_count", "_groups", "_offered", "_strikes", "limit")
+    __slots__ = ("_aside", "_groups", "_known", "_lowest", "_offered", "_strikes", "limit")
 
     def __init__(self, limit: int = 0) -> None:
         self.limit = limit
-        self._count: dict[Address, int] = {}  # in flight, also of addresses that left
-        self._offered: set[Address] = set()
-        self._groups: dict[int, OrderedDict[Address, None]] = {}  # by requests in flight; only takeable addresses
+        self._known: dict[Address, _Upstream] = {}  # those on offer, and those that left with requests in flight
+        self._offered: frozenset[Address] = frozenset()
+        self._groups: list[OrderedDict[_Upstream, None]] = [OrderedDict()]  # by count; only takeable ones
+        self._lowest = 0  # no group below this index has members
         self._aside: dict[Address, float] = {}  # until when
         self._strikes: dict[Address, int] = {}
 
@@ -37,40 +50,58 @@ class Balancer:
     @property
     def in_flight(self) -> int:
         """Requests in flight on all addresses, those that left included."""
-        return sum(self._count.values())
+        return sum(upstream.count for upstream in self._known.values())
 
     def in_flight_on(self, address: Address) -> int:
         """Requests in flight on one address."""
-        return self._count.get(address, 0)
+        upstream = self._known.get(address)
+        return upstream.count if upstream else 0
 
     def replace(self, addresses: Iterable[Address]) -> None:
         """Offer exactly these addresses from now on."""
-        fresh = set(addresses)
+        fresh = frozenset(addresses)
         for address in self._offered - fresh:
-            self._ungroup(address)
+            self._withhold(self._known[address])
             self._aside.pop(address, None)
             self._strikes.pop(address, None)
+            if not self._known[address].count:
+                del self._known[address]
         for address in sorted(fresh - self._offered):
-            self._group(address)
+            self._offer(self._known.setdefault(address, _Upstream(address)))
         self._offered = fresh
 
-    def take(self, now: float, avoid: Collection[Address] = ()) -> Address | None:
-        """Count one request on the least loaded address and return it; None when all are full, aside or avoided."""
+    def take(self, now: float) -> Address | None:
+        """Count one request on the least loaded address and return it; None when all are full or set aside."""
         if self._aside:
             self._bring_back(now)
-        for count in sorted(self._groups) if len(self._groups) > 1 else tuple(self._groups):
-            if self.limit and count >= self.limit:
+        groups, count = self._groups, self._lowest
+        while not groups[count]:
+            count += 1
+            if count == len(groups):
                 return None
-            for address in self._groups[count]:
-                if address not in avoid:
-                    self._move(address, +1)
-                    return address
-        return None
+        self._lowest = count
+        if self.limit and count >= self.limit:
+            return None
+        upstream, _ = groups[count].popitem(last=False)
+        upstream.count = count = count + 1
+        if count == len(groups):
+            groups.append(OrderedDict())
+        groups[count][upstream] = None
+        return upstream.address
 
     def give_back(self, address: Address) -> None:
         """Count one request less on `address`."""
-        assert self._count.get(address, 0) > 0, f"nothing in flight on {address}"
-        self._move(address, -1)
+        upstream = self._known[address]
+        count = upstream.count
+        assert count > 0, f"nothing in flight on {address}"
+        upstream.count = count - 1
+        if upstream.is_takeable:
+            del self._groups[count][upstream]
+            self._groups[count - 1][upstream] = None
+            if count <= self._lowest:
+                self._lowest = count - 1
+        elif count == 1 and address not in self._offered:
+            del self._known[address]
 
     def eject(self, address: Address, now: float) -> float:
         """Set an address aside that refused a connection; returns until when. Each further refusal doubles the time."""
@@ -78,7 +109,7 @@ class Balancer:
         until: float = now + min(FIRST_ASIDE_S * 2**strikes, LAST_ASIDE_S)
         if address in self._offered:
             self._strikes[address] = min(strikes + 1, 16)
-            self._ungroup(address)
+            self._withhold(self._known[address])
             self._aside[address] = until
         return until
 
@@ -96,37 +127,22 @@ class Balancer:
         if self._aside:
             self._bring_back(now)
         if not self.limit:
-            return None if self._groups else 0
-        return sum((self.limit - count) * len(group) for count, group in self._groups.items() if count < self.limit)
+            return None if any(self._groups) else 0
+        return sum((self.limit - count) * len(group) for count, group in enumerate(self._groups[: self.limit]))
 
     def _bring_back(self, now: float) -> None:
         for address in [address for address, until in self._aside.items() if until <= now]:
             del self._aside[address]
-            self._group(address)
+            self._offer(self._known[address])
 
-    def _move(self, address: Address, by: int) -> None:
-        grouped = self._ungroup(address)
-        count = self._count.get(address, 0) + by
-        if count:
-            self._count[address] = count
-        else:
-            self._count.pop(address, None)
-        if grouped:
-            self._group(address)
+    def _offer(self, upstream: _Upstream) -> None:
+        upstream.is_takeable = True
+        while upstream.count >= len(self._groups):
+            self._groups.append(OrderedDict())
+        self._groups[upstream.count][upstream] = None
+        self._lowest = min(self._lowest, upstream.count)
 
-    def _group(self, address: Address) -> None:
-        count = self._count.get(address, 0)
-        group = self._groups.get(count)
-        if group is None:
-            group = self._groups[count] = OrderedDict()
-        group[address] = None
-
-    def _ungroup(self, address: Address) -> bool:
-        count = self._count.get(address, 0)
-        group = self._groups.get(count)
-        if group is None or address not in group:
-            return False
-        del group[address]
-        if not group:
-            del self._groups[count]
-        return True
+    def _withhold(self, upstream: _Upstream) -> None:
+        if upstream.is_takeable:
+            upstream.is_takeable = False
+            del self._groups[upstream.count][upstream]

@@ -34,6 +34,8 @@ class ClientConnection(ClientSocket):
         "_body",
         "_discarded_bytes",
         "_head",
+        "_is_head_timed",
+        "_keep_alive_s",
         "_peer",
         "_tunnel",
         "exchange",
@@ -49,9 +51,11 @@ class ClientConnection(ClientSocket):
         self.limits = server.limits
         self._head = RequestHeadReader(server.limits, server.request_kinds)
         self._peer = ""
+        self._keep_alive_s = server.timers.keep_alive_s or NEVER
         self._backlog = b""
         # request
         self.exchange: Exchange | None = None
+        self._is_head_timed = False
         self.keep_alive = True
         self._body: chunked.Body | None = None
         self._discarded_bytes = 0
@@ -73,8 +77,10 @@ class ClientConnection(ClientSocket):
         self.server.counters.bytes_in += len(data)
         if self._backlog:
             self._hold(data, 0)
-        else:
-            self._consume(data, 0)
+            return
+        position = self._read_head(data, 0) if self.state == 0 else 0  # State.HEAD, the common case
+        if position < len(data):
+            self._consume(data, position)
 
     def eof_received(self) -> bool:
         """Take the client's end of input."""
@@ -121,13 +127,10 @@ class ClientConnection(ClientSocket):
 
     def _read_head(self, data: bytes, position: int) -> int:
         head = self._head
-        was_begun = head.has_begun
         try:
             position = head.feed(data, position)
             if not head.done:
-                if not was_begun:
-                    self.since = time.monotonic()
-                    self.arm(self.next_deadline())
+                self._wait_for_head()
                 return position
             request = head.take(self._peer, time.monotonic())
         except HeadRefused as refused:
@@ -135,6 +138,7 @@ class ClientConnection(ClientSocket):
             return len(data)
         self.server.counters.requests += 1
         self.keep_alive = head.keep_alive and not self.server.is_draining
+        self._is_head_timed = False
         exchange = Exchange(self, request, head.block, head.length)
         self.exchange = exchange
         if head.length == 0:
@@ -149,6 +153,13 @@ class ClientConnection(ClientSocket):
         head.reset()
         exchange.start()
         return position
+
+    def _wait_for_head(self) -> None:
+        """Start the head's timer at its first byte."""
+        if not self._is_head_timed:
+            self._is_head_timed = True
+            self.since = time.monotonic()
+            self.arm(self.next_deadline())
 
     def _read_body(self, data: bytes, position: int) -> int:
         body, exchange = self._body, self.exchange
@@ -210,7 +221,8 @@ class ClientConnection(ClientSocket):
         """Take the end of an answer: read on, or close."""
         self.exchange = None
         self._tunnel = None
-        self.resume(Pause.BODY)
+        if self._paused:
+            self.resume(Pause.BODY)
         if self.state >= State.LINGER:
             return
         if not self.keep_alive:
@@ -224,7 +236,10 @@ class ClientConnection(ClientSocket):
             self.since = time.monotonic()
             self.arm(self.next_deadline())
         else:
-            self._enter_head(time.monotonic())
+            self.state = State.HEAD
+            self.since = now = time.monotonic()
+            if now + self._keep_alive_s < self.filed_until:
+                self.arm(now + self._keep_alive_s)
             if self._backlog:
                 self._release_backlog()
 
@@ -291,7 +306,7 @@ class ClientConnection(ClientSocket):
     def _enter_head(self, now: float) -> None:
         self.state = State.HEAD
         self.since = now
-        self.arm(now + (self.timers.keep_alive_s or NEVER))
+        self.arm(now + self._keep_alive_s)
 
     def _refuse(self, reason: outcomes.Reason) -> None:
         """Answer a head that never became a request, and close."""

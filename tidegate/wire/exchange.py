@@ -79,7 +79,11 @@ class Exchange(AnswerWriter):
             logger.exception("the director failed on %r", self.request.target)
             self._answer(answers.answer_of(outcomes.INTERNAL_ERROR))
             return
-        self._follow(direction)
+        if type(direction) is Relay:
+            self.direction = direction
+            self._relay(direction)
+        else:
+            self._follow(direction)
 
     def _follow(self, direction: Direction | Awaitable[Direction]) -> None:
         if type(direction) is Relay:
@@ -114,8 +118,8 @@ class Exchange(AnswerWriter):
     def _relay(self, relay: Relay) -> None:
         self.request.attempts += 1
         self._has_idle_timer = relay.timeouts.idle_s > 0
-        is_repeatable = self.request.method in IDEMPOTENT and self.body is None
-        upstream = self._server.pool.take(relay.host, relay.port, probe=not is_repeatable)
+        is_repeatable = self.body is None and self.request.method in IDEMPOTENT
+        upstream = self._server.pool.take(relay.host, relay.port, not is_repeatable)
         if upstream is not None:
             self._send(relay, upstream)
         else:
@@ -149,7 +153,7 @@ class Exchange(AnswerWriter):
         head = b"%b %b HTTP/1.1\r\n%b%b\r\n" % (request.method, request.target, self._block, relay.add_head)
         if self._client.is_write_paused:
             upstream.pause_answer()
-        upstream.begin(self, is_head_request=request.method == b"HEAD")
+        upstream.begin(self, request.method == b"HEAD")
         if self.body is None:
             upstream.transport.write(head)
         else:
@@ -330,7 +334,10 @@ class Exchange(AnswerWriter):
         arrived, began = self.request.arrived, self._first_byte_at
         first_byte_s = began - arrived if began else None
         outcome = Outcome(self._status, failure, time.monotonic() - arrived, first_byte_s, self.direction)
-        self._server.exchange_ended()
+        server = self._server
+        server.in_flight -= 1
+        if server.changed is not None:
+            server.changed.set()
         try:
             self._director.finished(self.request, outcome)
         except Exception:

@@ -67,12 +67,12 @@ class HeadPlan:
     """What a sequence of header names means.
 
     `kept`: positions of the lines that travel on. `noted`: position and lower-case name of what the director finds
-    quickly, the first of each name. `host`, `length`, `date`: position, -1 when absent. `has_care`: framing or
+    quickly, the first of each name. `length`, `date`: position, -1 when absent. `has_care`: framing or
     hop-by-hop lines are among them.
     `is_verbatim`: every line travels on, so the raw bytes of the head can.
     """
 
-    __slots__ = ("date", "has_care", "host", "is_verbatim", "kept", "kinds", "length", "noted")
+    __slots__ = ("date", "has_care", "has_host", "has_one_host", "is_verbatim", "kept", "kinds", "length", "noted")
 
     def __init__(self, names: tuple[bytes, ...], kinds: HeaderKinds) -> None:
         self.kinds = tuple(kinds[name] for name in names)
@@ -82,7 +82,8 @@ class HeadPlan:
             if NOTED <= self.kinds[position] <= EXPECT:
                 firsts.setdefault(name.lower(), position)
         self.noted = tuple((position, lower) for lower, position in firsts.items())
-        self.host = self._only(HOST)
+        self.has_one_host = self.kinds.count(HOST) == 1
+        self.has_host = HOST in self.kinds
         self.length = self._only(LENGTH)
         self.date = self._only(DATE)
         self.has_care = any(kind >= EXPECT for kind in self.kinds)

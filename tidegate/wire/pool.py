@@ -48,7 +48,7 @@ class Pool:
         """How many connections are open, waiting or in use."""
         return len(self._open)
 
-    def take(self, host: str, port: int, *, probe: bool = False) -> UpstreamConnection | None:
+    def take(self, host: str, port: int, probe: bool = False) -> UpstreamConnection | None:
         """Return the connection used last, or None when one must be made.
 
         With `probe` the kernel is asked whether the peer has closed it meanwhile: worth a system call for a request
@@ -57,7 +57,7 @@ class Pool:
         waiting = self._idle.get((host, port))
         while waiting:
             connection = waiting.pop()
-            if not connection.is_usable():
+            if connection.is_lost:
                 continue
             if probe and connection.has_input():
                 connection.abort()
@@ -80,7 +80,9 @@ class Pool:
 
     def give(self, connection: UpstreamConnection) -> None:
         """Keep a connection whose answer ended well, or close it when enough wait."""
-        waiting = self._idle.setdefault(connection.key, [])
+        waiting = self._idle.get(connection.key)
+        if waiting is None:
+            waiting = self._idle[connection.key] = []
         if self.closed or len(waiting) >= self.max_idle_per_upstream:
             connection.close()
             return

@@ -71,23 +71,27 @@ class RequestHeadReader(HeadReader):
             raise HeadRefused(outcomes.HEAD_TOO_LARGE)
         names = tuple(self._names)
         plan = self._kinds.plans.get(names) or self._kinds.plan(names)
-        self._index = index = {lower: headers[position][1].rstrip(_SPACE) for position, lower in plan.noted}
+        index: dict[bytes, bytes] = {}
+        self._index = index
+        for position, lower in plan.noted:
+            index[lower] = headers[position][1].rstrip()
         self.length = int(headers[plan.length][1]) if plan.length >= 0 else 0
         self.keep_alive = True
         self._upgrade: bytes | None = None
-        version, method = parser.get_http_version(), parser.get_method()
+        method, raw = parser.get_method(), self._raw
+        line_end = raw.find(b"\r\n")
+        version = "1.1" if raw[line_end - 8 : line_end] == b"HTTP/1.1" else parser.get_http_version()
         if version != "1.1" or method == b"CONNECT":
             self._check_version(version, method)
-        raw = self._raw
-        if plan.is_verbatim and raw[:1] > b"\r":
-            self.block = raw[raw.find(b"\r\n") + 2 : -2]
+        if plan.is_verbatim and line_end > 0:
+            self.block = raw[line_end + 2 : -2]
         elif plan.has_care:
             self._take_care(plan, version)
         else:
             self.block = _lines_of([headers[position] for position in plan.kept])
         if self._target[:1] != b"/":
             self._reduce_target(method)
-        if plan.kinds.count(header_rules.HOST) != 1:
+        if not plan.has_one_host:
             self._miss_host(plan, version)
         host = index.get(b"host", b"")
         request = Request(
@@ -190,7 +194,7 @@ class RequestHeadReader(HeadReader):
         self.headers = [(name, match[1] if kinds[name] == header_rules.HOST else value) for name, value in self.headers]
 
     def _miss_host(self, plan: HeadPlan, version: str) -> None:
-        if plan.host >= 0:
+        if plan.has_host:
             raise HeadRefused(outcomes.BAD_REQUEST, "more than one Host")
         if version == "1.1":
             raise HeadRefused(outcomes.BAD_REQUEST, "HTTP/1.1 requires Host")

@@ -52,7 +52,7 @@ class Server:
         self.deadlines: Deadlines
         self._connections: set[ClientConnection] = set()
         self._listener: asyncio.Server | None = None
-        self._changed: asyncio.Event | None = None
+        self.changed: asyncio.Event | None = None
 
     async def start(self, host: str, port: int, *, reuse_port: bool = False) -> None:
         """Listen; port 0 takes a free one, found in `port` afterwards. Raises OSError when it cannot."""
@@ -99,21 +99,15 @@ class Server:
 
     async def _wait(self, until: float, condition: Callable[[], bool]) -> bool:
         """Wait for the condition, asked again whenever a request or a connection ends, until a monotonic time."""
-        self._changed = asyncio.Event()
+        self.changed = asyncio.Event()
         try:
             async with asyncio.timeout(until - time.monotonic()):
                 while not condition():
-                    self._changed.clear()
-                    await self._changed.wait()
+                    self.changed.clear()
+                    await self.changed.wait()
         except TimeoutError:
             return False
         return True
-
-    def exchange_ended(self) -> None:
-        """Count the end of a request."""
-        self.in_flight -= 1
-        if self._changed is not None:
-            self._changed.set()
 
     def connection_opened(self, connection: ClientConnection) -> None:
         """Count a new connection."""
@@ -127,5 +121,5 @@ class Server:
             self._connections.discard(connection)
             self.counters.connections_open -= 1
             self.deadlines.forget(connection)
-            if self._changed is not None:
-                self._changed.set()
+            if self.changed is not None:
+                self.changed.set()

@@ -35,7 +35,6 @@ class UpstreamConnection(asyncio.Protocol):
         "_body",
         "_is_abandoned",
         "_is_head_request",
-        "_is_lost",
         "_is_reading_paused",
         "_pool",
         "answer",
@@ -44,6 +43,7 @@ class UpstreamConnection(asyncio.Protocol):
         "has_answered",
         "idle_since",
         "is_connected",
+        "is_lost",
         "is_paused",
         "is_reused",
         "key",
@@ -61,7 +61,7 @@ class UpstreamConnection(asyncio.Protocol):
         self.is_paused = False
         self.is_reused = False
         self.is_connected = False
-        self._is_lost = False
+        self.is_lost = False
         self._is_abandoned = False
         self._is_reading_paused = False
         # exchange
@@ -74,17 +74,13 @@ class UpstreamConnection(asyncio.Protocol):
 
     # --- called by the exchange ---
 
-    def is_usable(self) -> bool:
-        """Tell whether a request may be sent over this waiting connection."""
-        return not self._is_lost and not self.transport.is_closing()
-
     def has_input(self) -> bool:
         """Tell whether the kernel holds an end or bytes for this waiting connection, which makes it useless."""
         poll = select.poll()
         poll.register(self.transport.get_extra_info("socket").fileno(), select.POLLIN)
         return bool(poll.poll(0))
 
-    def begin(self, exchange: Exchange, *, is_head_request: bool) -> None:
+    def begin(self, exchange: Exchange, is_head_request: bool) -> None:
         """Read the next answer for this exchange, which writes its request to `transport`."""
         self.exchange = exchange
         self._is_head_request = is_head_request
@@ -96,9 +92,10 @@ class UpstreamConnection(asyncio.Protocol):
         """End the exchange; the connection waits for the next one or is closed."""
         self.exchange = None
         self.tunnel = None
-        if reusable and self.answer.keep_alive and not self.is_paused and self.is_usable():
+        if reusable and self.answer.keep_alive and not self.is_paused and not self.is_lost:
             self.is_reused = True
-            self.resume_answer()
+            if self._is_reading_paused:
+                self.resume_answer()
             self._pool.give(self)
         else:
             self.abort()
@@ -107,10 +104,12 @@ class UpstreamConnection(asyncio.Protocol):
         """Close at once, dropping what is not sent."""
         self.exchange = None
         self.tunnel = None
+        self.is_lost = True
         self.transport.abort()
 
     def close(self) -> None:
         """Close after what is written was sent."""
+        self.is_lost = True
         self.transport.close()
 
     def pause_answer(self) -> None:
@@ -172,7 +171,7 @@ class UpstreamConnection(asyncio.Protocol):
         exchange = self.exchange
         if self.tunnel is not None:
             return self.tunnel.half_closed(by_client=False)
-        self._is_lost = True
+        self.is_lost = True
         if exchange is not None and self._body is not None and self.answer.length == chunked.UNTIL_CLOSE:
             if exchange.is_chunking:
                 exchange.write_answer(chunked.LAST_CHUNK)
@@ -183,7 +182,7 @@ class UpstreamConnection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Take the connection's loss."""
-        self._is_lost = True
+        self.is_lost = True
         self._pool.lost(self)
         if self.exchange is not None:
             self.exchange.upstream_lost(self)
