@@ -113,7 +113,7 @@ class Webhook:
         try:
             asked = msgspec.json.decode(await request.read())
             answer = judge(asked["request"], self._config())
-        except (msgspec.DecodeError, KeyError, TypeError) as error:
+        except (msgspec.DecodeError, AttributeError, KeyError, TypeError) as error:
             log.warning("admission review cannot be read: %r", error)
             return web.Response(status=400, text=f"admission review cannot be read: {error!r}\n")
         body = {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "response": answer}

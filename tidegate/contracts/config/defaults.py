@@ -54,7 +54,7 @@ def parse(config_map: Mapping[str, Any] | None) -> tuple[Defaults, list[FieldPro
         requests=_resources(reader, "request"),
         limits=_resources(reader, "limit"),
     )
-    return values, [*reader.problems, *_cross_check(values)]
+    return values, [*reader.problems, *_cross_check(values, reader.data)]
 
 
 def render_name(template: str, name: str) -> str:
@@ -73,7 +73,7 @@ def _resources(reader: Reader, wanted: str) -> dict[str, str]:
     return {resource: quantity for resource, quantity in found.items() if quantity}
 
 
-def _cross_check(values: Defaults) -> list[FieldProblem]:
+def _cross_check(values: Defaults, said: Mapping[str, str]) -> list[FieldProblem]:
     found = []
     if values.timeout_s > values.max_timeout_s:
         found.append(problems.out_of_bounds(values.timeout_s, 0, values.max_timeout_s, "revision-timeout-seconds"))
@@ -81,7 +81,8 @@ def _cross_check(values: Defaults) -> list[FieldProblem]:
         ("revision-response-start-timeout-seconds", values.response_start_timeout_s),
         ("revision-idle-timeout-seconds", values.idle_timeout_s),
     ):
-        if seconds > values.timeout_s:
+        # A default that is above the timeout simply never applies; only what somebody wrote can be a mistake.
+        if key in said and seconds > values.timeout_s:
             found.append(problems.out_of_bounds(seconds, 0, values.timeout_s, key))
     low = 0 if values.is_concurrency_zero_allowed else 1
     high = values.container_concurrency_limit

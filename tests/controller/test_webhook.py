@@ -1,0 +1,112 @@
+"""The webhook over TLS, its Secret, and what the API server is made to trust."""
+
+import base64
+import ssl
+
+import aiohttp
+import msgspec
+import pytest
+
+from controller import certificates
+from controller.cluster_config import ClusterConfig
+from controller.webhook import CERTIFICATES_SECRET, CONFIGURATIONS, Webhook
+from tests.support.fake_api import FakeApi
+from tidegate.kube import resources
+
+SYSTEM = "tidegate-system"
+
+
+def configuration(name):
+    hooks = [{"name": name, "clientConfig": {"service": {"namespace": SYSTEM, "name": "webhook"}}, "rules": []}]
+    return {"metadata": {"name": name}, "webhooks": hooks}
+
+
+@pytest.fixture
+async def api():
+    made = FakeApi()
+    for resource, name in CONFIGURATIONS:
+        await made.create(resource, configuration(name))
+    return made
+
+
+@pytest.fixture
+async def webhook(api):
+    made = Webhook(api, SYSTEM, ClusterConfig)
+    await made.start("127.0.0.1", 0)
+    yield made
+    await made.close()
+
+
+def trusted_ca(api):
+    resource, name = CONFIGURATIONS[0]
+    bundle = api.peek(resource, name)["webhooks"][0]["clientConfig"]["caBundle"]
+    return base64.b64decode(bundle).decode()
+
+
+async def ask(webhook, api, path, request):
+    context = ssl.create_default_context(cadata=trusted_ca(api))
+    async with aiohttp.ClientSession() as session:
+        url = f"https://127.0.0.1:{webhook.port}{path}"
+        body = request if isinstance(request, bytes) else msgspec.json.encode({"request": request})
+        async with session.post(url, data=body, ssl=context, server_hostname="webhook.tidegate-system.svc") as answer:
+            return answer.status, await answer.read()
+
+
+def review(**spec):
+    obj = {"kind": "Service", "metadata": {"name": "a", "namespace": "b"}, "spec": spec}
+    return {"uid": "u", "object": obj, "oldObject": None, "userInfo": {"username": "ann"}}
+
+
+async def test_the_api_server_is_made_to_trust_and_is_answered(webhook, api):
+    await webhook.check()
+    assert webhook.is_trusted
+    status, body = await ask(webhook, api, "/validation", review(template={}, traffic=[]))
+    answer = msgspec.json.decode(body)
+    assert status == 200
+    assert answer["kind"] == "AdmissionReview"
+    assert answer["response"]["uid"] == "u"
+    assert "missing field(s): spec.template.spec.containers" in answer["response"]["status"]["message"]
+    status, body = await ask(webhook, api, "/defaulting", review(template={"spec": {"containers": [{}]}}))
+    assert msgspec.json.decode(body)["response"]["patchType"] == "JSONPatch"
+
+
+@pytest.mark.parametrize("body", [b"not json", b"{}", b'{"request": 5}'])
+async def test_nonsense_is_a_bad_request(webhook, api, body):
+    await webhook.check()
+    assert (await ask(webhook, api, "/validation", body))[0] == 400
+
+
+async def test_a_restart_keeps_the_certificates(webhook, api):
+    await webhook.check()
+    before = trusted_ca(api)
+    again = Webhook(api, SYSTEM, ClusterConfig)
+    await again.start("127.0.0.1", 0)
+    await again.check()
+    await again.close()
+    assert trusted_ca(api) == before
+    assert len([call for call in api.calls if call[:2] == ("create", "secrets")]) == 1
+
+
+async def test_what_is_right_already_is_not_written_again(webhook, api):
+    await webhook.check()
+    before = len(api.calls)
+    await webhook.check()
+    assert {verb for verb, _, _ in api.calls[before:]} == {"get"}
+
+
+async def test_unusable_certificates_in_the_secret_are_replaced(api):
+    broken = {"data": {certificates.CA: base64.b64encode(b"x").decode()}}
+    await api.create(resources.SECRETS, {"metadata": {"name": CERTIFICATES_SECRET, "namespace": SYSTEM}} | broken)
+    made = Webhook(api, SYSTEM, ClusterConfig)
+    await made.start("127.0.0.1", 0)
+    await made.close()
+    assert certificates.KEY in api.peek(resources.SECRETS, CERTIFICATES_SECRET, SYSTEM)["data"]
+
+
+async def test_without_webhook_configurations_it_is_not_trusted_yet():
+    api = FakeApi()
+    made = Webhook(api, SYSTEM, ClusterConfig)
+    await made.start("127.0.0.1", 0)
+    await made.check()
+    await made.close()
+    assert not made.is_trusted
