@@ -28,6 +28,7 @@ from tidegate.process import tasks
 log = logging.getLogger(__name__)
 
 CONFIG_RETRY_S = 1.0
+REFRESH_S = 60.0
 IMAGE_RETRY_S = (0.5, 10.0, 20.0, 40.0, 80.0, 160.0, 300.0)
 API_TIMEOUT_S = 10.0
 DELETE_RETRY_S = 0.5
@@ -56,6 +57,7 @@ class PodWorker:
         self._is_node_stopping = False
         self._is_killing = False
         self._stops: dict[str, asyncio.Task[None]] = {}
+        self._refresher: asyncio.Task[None] | None = None
         self._forwards: list[asyncio.Task[None]] = []
         self._timer: asyncio.TimerHandle | None = None
         self._events_written = 0
@@ -106,7 +108,7 @@ class PodWorker:
                 self._timer.cancel()
             for run in self._runs.values():
                 run.kill()
-            await tasks.cancel(*self._stops.values(), *self._forwards)
+            await tasks.cancel(*self._stops.values(), *self._forwards, self._refresher)
             await self._writer.close()
             self._context.addresses.release(self.uid)
             self._context.ports.release(self.uid)
@@ -187,6 +189,8 @@ class PodWorker:
             async with asyncio.timeout(API_TIMEOUT_S):
                 await surroundings.prepare(self._context, self._spec_pod, self._folder)
             self._is_prepared = True
+            if self._refresher is None:
+                self._refresher = tasks.spawn(self._refresh(), f"refresh-{self.key[1]}")
         except (ConfigError, ApiError, TimeoutError, OSError) as error:
             text = str(error) or type(error).__name__
             for one in self._containers:
@@ -194,6 +198,16 @@ class PodWorker:
                     lifecycle.refused(one, "CreateContainerConfigError", text, CONFIG_RETRY_S, now)
             self._note("Failed", f"Error: {text}", "Warning")
             self._look_again(CONFIG_RETRY_S)
+
+    async def _refresh(self) -> None:
+        """Bring files of ConfigMaps, Secrets and tokens up to date now and then, as a kubelet does."""
+        while True:
+            await asyncio.sleep(REFRESH_S)
+            try:
+                async with asyncio.timeout(API_TIMEOUT_S):
+                    await surroundings.prepare(self._context, self._spec_pod, self._folder)
+            except (ConfigError, ApiError, TimeoutError, OSError) as error:
+                log.info("files of %s/%s stay as they are: %s", *self.key, error)
 
     async def _start(self, name: str) -> None:
         record = self._record(name)

@@ -79,13 +79,14 @@ def _take_request(link: socket.socket) -> bool:
     if not message:
         return False
     request = json.loads(message.decode("utf-8", "surrogateescape"))
+    template = os.getpid()
     try:
         pid = os.fork()
     except OSError as error:
         _send(link, {"id": request["id"], "error": str(error)})
         pid = -1
     if pid == 0:
-        _become(request, descriptors)
+        _become(request, descriptors, template)
     for descriptor in descriptors:
         os.close(descriptor)
     if pid > 0:
@@ -108,11 +109,11 @@ def _send(link: socket.socket, message: dict[str, Any]) -> None:
     link.send(json.dumps(message).encode())
 
 
-def _become(request: dict[str, Any], descriptors: list[int]) -> None:
+def _become(request: dict[str, Any], descriptors: list[int], template: int) -> None:
     """Turn the forked child into the asked-for program; never returns."""
     code = 1
     try:
-        _detach(descriptors)
+        _detach(descriptors, template)
         _enter(request)
         runpy.run_module(request["argv"][0], run_name="__main__", alter_sys=True)
         code = 0
@@ -124,11 +125,11 @@ def _become(request: dict[str, Any], descriptors: list[int]) -> None:
         _leave(code)
 
 
-def _detach(descriptors: list[int]) -> None:
-    parent = os.getppid()
+def _detach(descriptors: list[int], template: int) -> None:
     os.setsid()
     _LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
+    # The template may have died before the line above.
+    if os.getppid() != template:
         os._exit(137)
     signal.set_wakeup_fd(-1)
     for number in set(signal.Signals) - {signal.SIGKILL, signal.SIGSTOP}:

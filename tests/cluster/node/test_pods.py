@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from cluster.node import lifecycle, probes
+from cluster.node import lifecycle, pod_worker, probes
 from tests.cluster.node.conftest import World, pod
 from tidegate.kube import resources
 
@@ -284,3 +284,16 @@ async def test_a_status_that_somebody_else_changed_is_written_again(world: World
     await world.api.patch(resources.PODS, "p", {"status": {"conditions": lost}}, "default", subresource="status")
     await world.until(lambda: world.condition("Ready") == "True")
     assert len([call for call in world.api.calls if call[0] == "patch"]) == len(writes) + 2
+
+
+async def test_files_follow_their_config_map(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pod_worker, "REFRESH_S", 0.02)
+    config = {"metadata": {"name": "cm", "namespace": "default"}, "data": {"k": "old"}}
+    world.api.put(resources.CONFIG_MAPS, config)
+    script = "while ! grep -q new /etc/cm/k; do sleep 0.01; done; echo seen; sleep 60"
+    container = {"volumeMounts": [{"name": "cm", "mountPath": "/etc/cm"}]}
+    volumes = [{"name": "cm", "configMap": {"name": "cm"}}]
+    await world.run(pod("sh", "-c", script, container=container, volumes=volumes))
+    await world.until(lambda: world.condition("Ready") == "True")
+    world.api.put(resources.CONFIG_MAPS, {**config, "data": {"k": "new"}})
+    await world.until(lambda: world.output() == ["seen"])
