@@ -42,6 +42,8 @@ REFUSED: dict[str, tuple[bytes, int, str]] = {
     "unknown version": (get(HOST, version=b"HTTP/1.2"), 400, "bad_request"),
     "version 2 in a head": (get(HOST, version=b"HTTP/2.0"), 400, "bad_request"),
     "version 0.9": (b"GET /\r\n\r\n", 400, "bad_request"),
+    "version 0.9 with a target that looks like a version": (get(HOST, b"/HTTP/1.1", b""), 400, "bad_request"),
+    "version 0.9 with a target that ends like one": (b"GET /xHTTP/1.1\r\nHost: a\r\n\r\n", 400, "bad_request"),
     "unknown method": (b"BREW / HTTP/1.1\r\nHost: a\r\n\r\n", 400, "bad_request"),
     "TLS hello": (b"\x16\x03\x01\x02\x00\x01\x00", 400, "bad_request"),
     "relative target": (get(HOST, b"path"), 400, "bad_request"),

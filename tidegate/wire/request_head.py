@@ -80,7 +80,8 @@ class RequestHeadReader(HeadReader):
         self._upgrade: bytes | None = None
         method, raw = parser.get_method(), self._raw
         line_end = raw.find(b"\r\n")
-        version = "1.1" if raw[line_end - 8 : line_end] == b"HTTP/1.1" else parser.get_http_version()
+        # A target has no space, so this cannot be its end; asking the parser costs more.
+        version = "1.1" if raw[line_end - 9 : line_end] == b" HTTP/1.1" else parser.get_http_version()
         if version != "1.1" or method == b"CONNECT":
             self._check_version(version, method)
         if plan.is_verbatim and line_end > 0:
