@@ -60,7 +60,9 @@ async def serving(config: ApiConfig) -> AsyncIterator[tuple[ApiServer, str]]:
     authenticator = Authenticator(backend.store, keys.admin_token, keys.signing_key)
     server = ApiServer(backend, authenticator, Authorizer(backend.store), connector)
     await bootstrap.ensure(backend)
-    runner = web.AppRunner(server.application(), access_log=None, shutdown_timeout=SHUTDOWN_TIMEOUT_S)
+    runner = web.AppRunner(
+        server.application(), access_log=None, shutdown_timeout=SHUTDOWN_TIMEOUT_S, handler_cancellation=True
+    )
     await runner.setup()
     webhook_client = WebhookClient(backend.store)
     backend.admission = WebhookAdmission(backend.store, backend.registry, webhook_client)
