@@ -121,7 +121,10 @@ class Pipeline:
         visit.pick = pick(self._watch.backend(visit.target.key), activators, self._clock())
         if visit.pick is None:
             return None
-        (self._metrics.to_activator if visit.pick.group is activators else self._metrics.to_pod).inc()
+        if visit.pick.group is activators:
+            self._metrics.to_activator += 1
+        else:
+            self._metrics.to_pod += 1
         return Relay(*visit.pick.address, add_head=visit.head, timeouts=self._timeouts)
 
     async def _wait(self, visit: Visit) -> Direction:
