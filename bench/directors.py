@@ -109,9 +109,7 @@ async def run(rounds: int) -> dict[str, Any]:
         for name in directors
     ]
     command = ["git", "rev-parse", "--short", "HEAD"]
-    commit = (
-        await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, check=False)
-    ).stdout.strip()
+    commit = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, check=False)
     machine = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
     return {"commit": commit.stdout.strip(), "machine": machine, "rounds": results, "bars": bars}
 
