@@ -24,6 +24,8 @@ from tidegate.kube.connect import Connection
 CONNECT_TIMEOUT_S = 5.0
 REQUEST_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 3.0
+RETRY_DELAYS_S = (0.1, 0.2, 0.5, 1.0, *(2.0,) * 10_000)
+"""An API server may be away for hours; kopf gives up for good when these are spent."""
 OnConfig = Callable[[], None]
 
 _OURS = f"{names.REVISION_LABEL}"
@@ -49,6 +51,7 @@ def settings(system_namespace: str) -> kopf.OperatorSettings:
     made.posting.enabled = False
     made.networking.connect_timeout = CONNECT_TIMEOUT_S
     made.networking.request_timeout = REQUEST_TIMEOUT_S
+    made.networking.error_backoffs = RETRY_DELAYS_S
     made.watching.connect_timeout = CONNECT_TIMEOUT_S
     made.queueing.idle_timeout = 1.0
     made.queueing.exit_timeout = 0.1
@@ -64,6 +67,8 @@ async def run(
 ) -> None:
     """Run kopf until cancelled, or until it ends by itself, which is an error."""
     logging.getLogger("kopf").setLevel(logging.WARNING)
+    # Each watch tells of each failed try; the worker's and watchdog's own calls tell once what is wrong.
+    logging.getLogger("kopf._cogs.clients").setLevel(logging.CRITICAL)
     spawned = await kopf.spawn_tasks(
         registry=registry(worker, connection, config_changed),
         settings=settings(system_namespace),
