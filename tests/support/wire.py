@@ -264,6 +264,7 @@ async def rig(
     assert server.in_flight == 0
     assert pool.idle_count == 0
     await turns_until(lambda: server.counters.connections_open == 0 and pool.open_count == 0)
+    assert not [task for task in asyncio.all_tasks() if task.get_name() == "wire-connect"]
 
 
 async def turns_until(condition: Callable[[], bool]) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 
-from tidegate.wire import loop as loop_chooser
 from tidegate.wire.deadlines import NEVER, Deadlines
 
 
@@ -95,11 +94,3 @@ async def test_an_owner_may_forget_another_while_slots_fire() -> None:
     deadlines.watch(second, now)
     await asyncio.sleep(0.05)
     assert len(asked) == 1
-
-
-def test_the_loop_is_chosen_in_one_place() -> None:
-    async def name() -> str:
-        return type(asyncio.get_running_loop()).__module__
-
-    assert loop_chooser.run(name()).startswith("uvloop")
-    loop_chooser.new_event_loop().close()
