@@ -93,7 +93,8 @@ class Performer:
                 resource, name, obj, namespace, kind=PatchKind.APPLY, manager=MANAGER, force=True
             )
         else:
-            answer = await self._merge(resource, action)
+            await self._merge(resource, action)
+            return
         self._seen(resource, answer)
 
     async def _create(self, resource: Resource, obj: Object) -> Object:
@@ -104,12 +105,18 @@ class Performer:
                 raise
             return await self._api.get(resource, name_of(obj), namespace_of(obj))
 
-    async def _merge(self, resource: Resource, action: Merge) -> Object:
+    async def _merge(self, resource: Resource, action: Merge) -> None:
         # The uid in the patch makes it a conflict, not a mistake, when the object was replaced meanwhile.
+        name, namespace = name_of(action.obj), namespace_of(action.obj)
         guard = {"metadata": action.patch["metadata"] | {"uid": action.obj["metadata"]["uid"]}}
-        return await self._api.patch(
-            resource, name_of(action.obj), action.patch | guard, namespace_of(action.obj), manager=MANAGER
-        )
+        try:
+            answer = await self._api.patch(resource, name, action.patch | guard, namespace, manager=MANAGER)
+        except ApiError as error:
+            if not error.is_not_found:
+                raise
+            self._gone(resource, namespace, name)  # a mark on what is gone needs no mark
+        else:
+            self._seen(resource, answer)
 
     async def _delete(self, resource: Resource, obj: Object) -> None:
         try:

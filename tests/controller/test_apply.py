@@ -132,8 +132,9 @@ async def test_merges_and_deletes_hit_the_very_object(bench):
         assert caught.value.is_conflict
     await bench.performer.perform(KEY, None, Outcome((Delete(made),)))
     assert bench.api.peek(resources.DEPLOYMENTS, "d", "default") is None
-    await bench.performer.perform(KEY, None, Outcome((Delete(made),)))
-    assert bench.gone == [("Deployment", "d")]
+    for action in (Delete(made), Merge(made, {"metadata": {}})):
+        await bench.performer.perform(KEY, None, Outcome((action,)))
+    assert bench.gone == [("Deployment", "d"), ("Deployment", "d")]
 
 
 @pytest.mark.parametrize(
