@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections import Counter
 
 import pytest
@@ -15,8 +16,9 @@ from gateway.routes import build_table, read_route
 from gateway.wakes import Wakes
 from tests.support.heads import answer_of, make_request, outcome, relay_of
 from tidegate.contracts.decision import ServingMode
+from tidegate.process import tasks
 from tidegate.wire.balance import Balancer
-from tidegate.wire.director import Failure
+from tidegate.wire.director import Answer, Failure, Relay
 
 pytestmark = pytest.mark.looptime
 
@@ -219,3 +221,49 @@ async def test_only_the_last_wakes_are_kept():
     assert wakes.total == 300
     assert len(wakes.recent()) == 256
     assert wakes.recent()[-1]["revision"] == "r299"
+
+
+@pytest.mark.parametrize("seed", range(5))
+async def test_any_order_of_events_gives_everything_back(seed):
+    chance = random.Random(seed)
+    harness = Harness(limit=chance.choice([0, 2]), activator_wait_s=2.0)
+    entered: list[list[object]] = []  # request, and where it goes or the task that waits
+    for _ in range(400):
+        match chance.choice(["enter", "enter", "end", "refuse", "pods", "activators", "mode", "wait"]):
+            case "enter":
+                request = make_request(HOST)
+                entered.append([request, _followed(harness.pipeline.direct(request))])
+            case "end" if entered:
+                request, direction = entered.pop(chance.randrange(len(entered)))
+                await _left(direction)
+                harness.pipeline.finished(request, outcome())  # type: ignore[arg-type]
+            case "refuse" if entered:
+                entry = chance.choice(entered)
+                if isinstance(entry[1], Relay):
+                    entry[1] = _followed(harness.pipeline.retry(entry[0], entry[1], Failure.CONNECT))  # type: ignore[arg-type]
+            case "pods":
+                harness.pods(*chance.sample([POD, OTHER], chance.randint(0, 2)))
+                harness.pipeline.endpoints_changed()
+            case "activators":
+                harness.activators.replace(chance.sample([ACTIVATOR], chance.randint(0, 1)))
+                harness.pipeline.endpoints_changed()
+            case "mode":
+                chance.choice(list(harness.backends.values())).mode = chance.choice(list(ServingMode))
+            case "wait":
+                await asyncio.sleep(chance.random())
+        for backend in harness.backends.values():
+            assert not backend.pods.limit or max(map(backend.pods.in_flight_on, [POD, OTHER])) <= backend.pods.limit
+        assert harness.pipeline.in_flight == len(entered)
+    for request, direction in entered:
+        await _left(direction)
+        harness.pipeline.finished(request, outcome())  # type: ignore[arg-type]
+    harness.assert_empty()
+
+
+def _followed(direction: object) -> object:
+    return direction if isinstance(direction, Relay | Answer) else tasks.spawn(direction, "waiting")  # type: ignore[arg-type]
+
+
+async def _left(direction: object) -> None:
+    if isinstance(direction, asyncio.Task):
+        await tasks.cancel(direction)

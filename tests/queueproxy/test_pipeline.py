@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Awaitable
 
 import pytest
@@ -185,3 +186,31 @@ async def test_results_are_counted_by_class_and_reason():
     value = harness.metrics.registry.get_sample_value
     assert value("tidegate_queueproxy_requests_total", {"code_class": "5xx", "reason": "queue_full"}) == 1
     assert value("tidegate_queueproxy_request_duration_seconds_count") == 1
+
+
+@pytest.mark.parametrize("seed", range(5))
+async def test_any_order_of_arrivals_ends_and_leavings_gives_everything_back(seed):
+    chance = random.Random(seed)
+    harness = Harness(container_concurrency=chance.randint(1, 4), timeout_s=5)
+    entered: list[tuple[Request, object]] = []
+    for _ in range(500):
+        match chance.choice(["enter", "enter", "end", "leave", "wait"]):
+            case "enter":
+                entered.append(harness.enter())
+            case "end" if entered:
+                request, direction = entered.pop(chance.randrange(len(entered)))
+                if isinstance(direction, asyncio.Future):
+                    direction.cancel()
+                harness.end(request)
+            case "leave" if entered:
+                direction = chance.choice(entered)[1]
+                if isinstance(direction, asyncio.Future):
+                    direction.cancel()  # `finished` follows in a later step
+            case "wait":
+                await asyncio.sleep(chance.random())
+        assert harness.limiter.running <= harness.limiter.slots
+        assert harness.limiter.waiting <= harness.limiter.queue_limit
+        assert harness.meter.in_flight == len(entered)
+    for request, _ in entered:
+        harness.end(request)
+    harness.assert_empty()

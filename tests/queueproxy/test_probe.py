@@ -8,6 +8,7 @@ import pytest
 
 from queueproxy import probe
 from queueproxy.probe import AppProbe, Readiness
+from tidegate.process import tasks
 
 
 @pytest.mark.parametrize(
@@ -124,3 +125,12 @@ async def test_nobody_asks_nobody_probes(looptime):
     assert not await readiness.ask()
     await asyncio.sleep(60)
     assert app.tries[-1] < 3.1
+
+
+@pytest.mark.looptime
+async def test_who_stops_asking_does_not_stop_the_probe_of_others():
+    readiness = Readiness([App(0.3)])  # type: ignore[list-item]
+    leaving, staying = (tasks.spawn(readiness.ask(), "ask") for _ in range(2))
+    await asyncio.sleep(0.1)
+    await tasks.cancel(leaving)
+    assert await staying is True
