@@ -16,13 +16,14 @@ from typing import IO
 
 from aiohttp import web
 
-from cluster.api import bootstrap, crd_cleanup, crds, credentials, strategies
+from cluster.api import bootstrap, crd_cleanup, crds, credentials, housekeeping, strategies
 from cluster.api.authorize import Authorizer
 from cluster.api.backend import Backend
 from cluster.api.builtin_kinds import builtin_kinds
 from cluster.api.connect import Connector
 from cluster.api.kinds import Registry
 from cluster.api.server import ApiServer
+from cluster.api.service_addresses import ServiceAddresses
 from cluster.api.shadow import shadow_maker
 from cluster.api.tokens import Authenticator
 from cluster.api.webhook_client import WebhookClient
@@ -33,8 +34,6 @@ from tidegate.process import logs, run, settings, tasks
 
 log = logging.getLogger(__name__)
 
-CHECKPOINT_EVERY_S = 5.0
-CHECKPOINT_WRITES = 1000
 SHUTDOWN_TIMEOUT_S = 0.25
 
 
@@ -44,7 +43,9 @@ def build_backend(folder: StateFolder, service_cidr: str) -> Backend:
     store = Store(folder.store, shadow_maker(registry))
     crds.follow(store, registry)
     backend = Backend(store, registry)
-    backend.strategies = strategies.all_strategies(backend, service_cidr)
+    addresses = ServiceAddresses(store, service_cidr)
+    backend.strategies = strategies.all_strategies(backend, addresses)
+    addresses.move_in()
     return backend
 
 
@@ -67,7 +68,7 @@ async def serving(config: ApiConfig) -> AsyncIterator[tuple[ApiServer, str]]:
     webhook_client = WebhookClient(backend.store)
     backend.admission = WebhookAdmission(backend.store, backend.registry, webhook_client)
     background = [
-        tasks.spawn(_keep_folding(backend.store), "checkpoint"),
+        tasks.spawn(housekeeping.run(backend), "housekeeping"),
         tasks.spawn(crd_cleanup.run(backend), "crd-cleanup"),
     ]
     try:
@@ -109,19 +110,13 @@ def _controllers(server: ApiServer, root_ca_pem: str) -> list[asyncio.Task[None]
     return [tasks.spawn(manager.run(server.local, root_ca_pem=root_ca_pem), "controllers")]
 
 
-async def _keep_folding(store: Store) -> None:
-    while True:
-        await asyncio.sleep(CHECKPOINT_EVERY_S)
-        if store.writes_since_checkpoint >= CHECKPOINT_WRITES:
-            await asyncio.to_thread(store.checkpoint)
-
-
 async def main(stopping: asyncio.Event) -> None:
     """Serve until `stopping` is set."""
     config = settings.load(ApiConfig, program="python -m cluster.api")
     logs.configure("api", config.log_level)
     async with serving(config) as (_, url):
         log.info("listening on %s", url)
+        run.freeze_start_up()
         await stopping.wait()
 
 

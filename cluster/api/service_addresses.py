@@ -8,7 +8,7 @@ from __future__ import annotations
 import ipaddress
 
 from cluster.api import status
-from cluster.store import Change, Collection, Store
+from cluster.store import Change, Collection, Key, Store
 from tidegate.kube.api import Object
 
 SERVICES = Collection("", "services")
@@ -19,12 +19,25 @@ class ServiceAddresses:
     """Completes Services on write. `cidr` is the service network."""
 
     def __init__(self, store: Store, cidr: str) -> None:
+        self._store = store
         self._network = ipaddress.ip_network(cidr)
         self._used: dict[str, str] = {}
         self._next = 1
         for entry in store.entries(SERVICES):
             self._note(entry.decode())
         store.observe(SERVICES, self._changed)
+
+    def move_in(self) -> None:
+        """Give every Service an address of this network whose own is of another: the instance's network changed."""
+        for entry in self._store.entries(SERVICES):
+            service = entry.decode()
+            address = (service.get("spec") or {}).get("clusterIP")
+            if not address or address == "None" or _is_inside(address, self._network):
+                continue
+            service["spec"]["clusterIP"] = self._free(service)
+            service["spec"]["clusterIPs"] = [service["spec"]["clusterIP"]]
+            metadata = service["metadata"]
+            self._store.put(Key("", "services", metadata["namespace"], metadata["name"]), service, entry.revision)
 
     def _changed(self, change: Change) -> None:
         service = change.entry.decode()

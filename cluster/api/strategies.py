@@ -45,11 +45,11 @@ def _quality(spec: Object) -> str:
     return "Guaranteed" if guaranteed else "Burstable"
 
 
-def all_strategies(backend: Backend, service_cidr: str) -> dict[tuple[str, str], Strategy]:
-    """Return the strategies by group and kind; `service_cidr` is the network of clusterIPs."""
+def all_strategies(backend: Backend, addresses: ServiceAddresses) -> dict[tuple[str, str], Strategy]:
+    """Return the strategies by group and kind."""
     return {
         ("", "Namespace"): Namespaces(),
         ("", "Pod"): Pods(),
-        ("", "Service"): ServiceAddresses(backend.store, service_cidr),
+        ("", "Service"): addresses,
         ("apiextensions.k8s.io", "CustomResourceDefinition"): Definitions(backend),
     }

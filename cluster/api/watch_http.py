@@ -6,6 +6,7 @@ back-pressure while its bounded mailbox fills, and is then sent an ERROR event w
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import Callable, Mapping
 
@@ -44,7 +45,7 @@ async def stream(
         await _follow(watch, writer, _timeout_s(query.get("timeoutSeconds")), bookmarks, initial_events)
         await response.write_eof()
     except ConnectionError:
-        pass  # the client left; there is nobody to tell
+        _hang_up(request)  # the client left or reads no more; there is nobody to tell
     finally:
         watch.close()
     return response
@@ -69,6 +70,11 @@ async def _follow(watch: reads.Watch, writer: _Writer, timeout_s: float, bookmar
                 await writer.bookmark()
     except ApiError as error:
         await writer.error(error)
+
+
+def _hang_up(request: web.Request) -> None:
+    if request.transport is not None:
+        request.transport.abort()
 
 
 class _Writer:
@@ -99,7 +105,11 @@ class _Writer:
         await self._send(present.event_line("ERROR", present.encode(status.failure(error))))
 
     async def _send(self, data: bytes) -> None:
-        await self._response.write(data)
+        try:
+            async with asyncio.timeout(SEND_TIMEOUT_S):
+                await self._response.write(data)
+        except TimeoutError as error:
+            raise ConnectionResetError("the client stopped reading") from error
 
 
 def _since(text: str) -> int | None:
