@@ -166,7 +166,6 @@ class PodWorker:
         facts = PodFacts(self._pod_ip, HOST_IP, self._context.node_name, self._context.allocatable)
         self._folder = PodFolder(self._context.root / "pods" / self.uid, facts)
         taken = ports.allocate(ports.to_remap(pod["spec"]), lambda: self._context.ports.take(self.uid))
-        self._moved = {one["name"] for one in pod["spec"]["containers"] if ports.is_moved(one, taken)}
         if taken and ports.needs_forwarding(pod["spec"]):
             self._forwards = [self._forward(port, moved) for port, moved in taken.items()]
         changed = ports.remapped(pod, taken)
@@ -231,7 +230,7 @@ class PodWorker:
         if record.last is not None:
             record.restarts += 1
         record.state, record.reason, record.message = "starting", "ContainerCreating", ""
-        place = Place(HOST_IP if name in self._moved else self._pod_ip, self._grace_s)
+        place = Place(self._pod_ip, self._grace_s)
         run = self._runs[name] = ContainerRun(self._context, record, place, self._wake.set, self._note)
         log_file = ContainerLog(self._folder.log_path(name, record.restarts), self._context.log_limit_bytes)
         await run.start(setting, record.spec, log_file)

@@ -96,7 +96,7 @@ def _replace_probes(container: Object, ports: Mapping[int, int], moved: bool) ->
             number = named.get(target.get("port"), target.get("port"))
             if number in ports:
                 target["port"] = ports[number]
-                if moved and kind != "grpc":
+                if moved:
                     target.setdefault("host", LOCAL_HOST)
     for port in container.get("ports") or []:
         if moved and int(port["containerPort"]) in ports:

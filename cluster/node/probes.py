@@ -113,10 +113,11 @@ async def _exec(action: Object, target: Target) -> Outcome:
 
 async def _grpc(action: Object, target: Target) -> Outcome:
     """Call grpc.health.v1.Health/Check. One request needs no HPACK tables and no gRPC library."""
-    port = ports.probe_port(action.get("port", 0), target.container)
-    reader, writer = await asyncio.open_connection(target.host, port)
+    # Kubernetes gives gRPC probes no host; the node itself sets one for a port that it moved.
+    host, port = action.get("host") or target.host, ports.probe_port(action.get("port", 0), target.container)
+    reader, writer = await asyncio.open_connection(host, port)
     try:
-        writer.write(grpc_request(f"{target.host}:{port}", action.get("service") or ""))
+        writer.write(grpc_request(f"{host}:{port}", action.get("service") or ""))
         body = b""
         while len(body) < BODY_SHOWN_BYTES:
             head = await reader.readexactly(9)

@@ -55,6 +55,16 @@ def test_the_user_port_moves_everywhere() -> None:
     assert pod == before
 
 
+def test_hooks_and_probes_on_other_ports_keep_to_the_pods_address() -> None:
+    pod = revision_pod()
+    user = pod["spec"]["containers"][0]
+    user["lifecycle"] = {"preStop": {"httpGet": {"port": 8022, "path": "/wait-for-drain"}}}
+    user["startupProbe"] = {"grpc": {"port": 8080}}
+    changed = ports.remapped(pod, {8080: 20001})["spec"]["containers"][0]
+    assert changed["lifecycle"]["preStop"]["httpGet"] == {"port": 8022, "path": "/wait-for-drain"}
+    assert changed["startupProbe"]["grpc"] == {"port": 20001, "host": "127.0.0.1"}
+
+
 def test_host_of_the_user_stays() -> None:
     pod = revision_pod()
     pod["spec"]["containers"][0]["env"].append({"name": "HOST", "value": "0.0.0.0"})
