@@ -9,10 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from typing import Any
 
 from cluster.api import field_paths
+from cluster.api import schema as schemas
+from cluster.api.builtin_defaults import default_builtin
 from cluster.api.field_paths import Path
-from cluster.api.json_values import same
+from cluster.api.json_values import copied, same
 from cluster.api.leaves import SERVER_METADATA, leaves, merged, without
 from cluster.api.shapes import Shape, shape_of
 from tidegate.kube.api import Object
@@ -155,16 +158,39 @@ def apply(
     previous = next((entry for entry in entries if entry.who == own.who), None)
 
     current = leaves(live, shape)
-    changing = {path for path, value in stated.items() if path in current and not same(current[path], value)}
+    changing = _changes(current, stated, leaves(_defaulted(applied, schema), shape))
     conflicts = [(entry, path) for entry in others for path in sorted(entry.paths & changing)]
     if conflicts and not force:
         raise ApplyConflicts(conflicts)
     others = [replace(entry, paths=entry.paths - changing) for entry in others]
 
     result = without(merged(live, applied, shape), _abandoned(previous, own, others), shape)
-    if previous and previous.paths == own.paths and same(_content(result), _content(live)):
+    if previous and previous.paths == own.paths and not changing and stated.keys() <= current.keys():
         own = previous
     return _with_entries(result, [*others, own])
+
+
+def _changes(current: dict[Path, Any], stated: dict[Path, Any], defaulted: dict[Path, Any]) -> set[Path]:
+    """Return the paths whose value would be another one afterwards.
+
+    Values that are owned whole (`fieldRef`, lists without keys) stand in the store with their defaults filled in.
+    """
+    return {
+        path
+        for path, value in stated.items()
+        if path in current
+        and not same(current[path], value)
+        and (path not in defaulted or not same(current[path], defaulted[path]))
+    }
+
+
+def _defaulted(applied: Object, schema: Object | None) -> Object:
+    whole: Object = copied(applied)
+    if schema is not None:
+        return schemas.default(whole, schema)
+    group = str(whole.get("apiVersion", "")).rpartition("/")[0]
+    default_builtin(str(whole.get("kind", "")), group, whole)
+    return whole
 
 
 def _abandoned(previous: Entry | None, own: Entry, others: list[Entry]) -> set[Path]:
@@ -184,11 +210,6 @@ def _without_server_metadata(applied: Object, is_new: bool) -> Object:
 def _before_first_apply(live: Object, shape: Shape, api_version: str) -> Entry:
     """Return the stand-in for everybody who wrote an object before ownership was tracked."""
     return Entry(BEFORE_FIRST_APPLY, "Update", api_version, "", "", frozenset(leaves(live, shape)))
-
-
-def _content(obj: Object) -> Object:
-    metadata = {name: value for name, value in (obj.get("metadata") or {}).items() if name not in SERVER_METADATA}
-    return obj | {"metadata": metadata}
 
 
 # Update

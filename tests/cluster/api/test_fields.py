@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cluster.api.builtin_defaults import default_builtin
 from cluster.api.fields import (
     ANCIENT,
     BEFORE_FIRST_APPLY,
@@ -134,9 +135,9 @@ def test_an_item_stays_while_somebody_owns_a_part_of_it():
 
 
 def test_null_removes_and_is_not_owned():
-    live = ssa(None, deployment(replicas=1, paused=True))
-    live = ssa(live, deployment(replicas=1, paused=None))
-    assert live["spec"] == {"replicas": 1}
+    live = ssa(None, deployment(replicas=2, paused=True))
+    live = ssa(live, deployment(replicas=2, paused=None))
+    assert live["spec"] == {"replicas": 2}
     assert managers(live) == {"a": [".spec.replicas"]}
     with pytest.raises(ApplyConflicts):
         ssa(live, deployment(replicas=None), "b")
@@ -153,6 +154,20 @@ def test_metadata_of_the_server_is_left_alone():
         "managedFields"
         not in ssa(None, {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}})["metadata"]
     )
+
+
+def test_a_default_inside_a_value_owned_whole_is_no_conflict():
+    reference = {"name": "A", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}}
+    container = {"name": "c", "env": [reference], "resources": {"limits": {"cpu": 1}}}
+    live = update(None, deployment(container), "client-side")
+    stored = copy.deepcopy(live)
+    default_builtin("Deployment", "apps", stored)
+    assert stored["spec"]["template"]["spec"]["containers"][0]["resources"]["limits"] == {"cpu": "1"}
+    applied = ssa(stored, deployment(container), "b")
+    default_builtin("Deployment", "apps", applied)
+    assert applied["spec"] == stored["spec"]
+    again = ssa(applied, deployment(container), "b", now=T3)
+    assert [entry.time for entry in entries_of(again)] == [entry.time for entry in entries_of(applied)]
 
 
 def test_labels_and_finalizers():
