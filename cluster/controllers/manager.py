@@ -10,7 +10,7 @@ import asyncio
 from typing import NamedTuple
 
 from cluster.controllers import endpoints, owners
-from cluster.controllers.actions import is_deleting
+from cluster.controllers.actions import Action, PatchStatus, Plan, is_deleting
 from cluster.controllers.perform import perform
 from cluster.controllers.reconcilers import Reconcilers
 from cluster.controllers.scheduler import is_unscheduled
@@ -21,6 +21,9 @@ from tidegate.kube.api import Api, Object, Resource, name_of, namespace_of
 from tidegate.process import tasks
 
 RESYNC_S = 300.0
+COUNTS_DELAY_S = 0.03
+"""Nobody waits for the replica counts of a Deployment or ReplicaSet, and every write of theirs is told to all watchers:
+written at once they would cost a cold start more than the pod's own way."""
 
 
 class Key(NamedTuple):
@@ -65,6 +68,7 @@ class Manager:
         self.queue: WorkQueue[Key] = WorkQueue(self._reconcile)
         self.watches = Watches(api, self._changed)
         self._scheduling = asyncio.Lock()
+        self._counts_due: dict[Key, float] = {}
         self._reconcilers = Reconcilers(api, self.watches, root_ca_pem)
 
     async def start(self) -> None:
@@ -94,7 +98,21 @@ class Manager:
                 plan = await step.owner(key.resource, key.namespace, key.name)
             case name:
                 plan = await getattr(step, name)(key.namespace, key.name)
-        await perform(self._api, self.watches, plan.actions)
+        return await self._perform(key, plan)
+
+    async def _perform(self, key: Key, plan: Plan) -> float | None:
+        """Write specs at once; counts of replicas a moment later, when the pods they count are on their way."""
+        counts = [action for action in plan.actions if _is_count(action)]
+        await perform(self._api, self.watches, [action for action in plan.actions if not _is_count(action)])
+        if not counts:
+            self._counts_due.pop(key, None)
+            return plan.again_in_s
+        now = asyncio.get_running_loop().time()
+        wait_s = self._counts_due.setdefault(key, now + COUNTS_DELAY_S) - now
+        if wait_s > 0:
+            return wait_s
+        del self._counts_due[key]
+        await perform(self._api, self.watches, counts)
         return plan.again_in_s
 
     def _changed(self, resource: Resource, kind: str, old: Object | None, new: Object | None) -> None:
@@ -169,3 +187,7 @@ class Manager:
 
     def _add(self, controller: str, resource: Resource, obj: Object) -> None:
         self.queue.add(Key(controller, resource, namespace_of(obj), name_of(obj)))
+
+
+def _is_count(action: Action) -> bool:
+    return isinstance(action, PatchStatus) and action.resource in (resources.DEPLOYMENTS, resources.REPLICA_SETS)

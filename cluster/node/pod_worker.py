@@ -32,6 +32,8 @@ REFRESH_S = 60.0
 IMAGE_RETRY_S = (0.5, 10.0, 20.0, 40.0, 80.0, 160.0, 300.0)
 API_TIMEOUT_S = 10.0
 DELETE_RETRY_S = 0.5
+EVENT_DELAY_S = 0.25
+"""Events are for people: they leave the milliseconds of a cold start to the pod."""
 EVENTS_LIMIT = 200
 """Most Events one pod writes in its life: a crash loop must not fill the store."""
 
@@ -285,5 +287,8 @@ class PodWorker:
         if self._events_written >= EVENTS_LIMIT or self._is_removed:
             return
         self._events_written += 1
-        written = events.record(self._context.api, self._pod, reason, message, component="tidegate-node", kind=kind)
-        tasks.spawn(written, f"event-{reason}")
+        tasks.spawn(self._write_event(reason, message, kind), f"event-{reason}")
+
+    async def _write_event(self, reason: str, message: str, kind: str) -> None:
+        await asyncio.sleep(EVENT_DELAY_S)
+        await events.record(self._context.api, self._pod, reason, message, component="tidegate-node", kind=kind)

@@ -1,4 +1,4 @@
-"""Publishes one pod's status: only when it changed, at once, one write at a time; what changes meanwhile goes next.
+"""Publishes one pod's status: only when it changed, one write at a time; what changes meanwhile goes next.
 
 A server that does not answer is tried again for as long as the pod is here. What somebody else made of the pod's
 readiness (the control plane does, when it has not heard from the node for a while) is put right. It does not build
@@ -18,6 +18,8 @@ log = logging.getLogger(__name__)
 
 FIRST_BACKOFF_S = 0.02
 LAST_BACKOFF_S = 5.0
+DETAIL_DELAY_S = 0.05
+"""A container that runs but is not ready yet concerns people, not machines; readiness mostly follows within this."""
 
 
 class StatusWriter:
@@ -31,6 +33,7 @@ class StatusWriter:
         self._written: Object | None = None
         self._wanted: Object | None = None
         self._task: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
         self._is_gone = False
         self._version = 0
 
@@ -43,19 +46,34 @@ class StatusWriter:
             self.publish(wanted)
 
     def publish(self, status: Object) -> None:
-        """Write `status` unless it is what was written last."""
+        """Write `status` unless it is what was written last: at once when others act upon the change, else soon."""
         self._wanted = status
-        if self._task is None and status != self._written and not self._is_gone:
+        if self._task is not None or status == self._written or self._is_gone:
+            return
+        if _claims(status) != _claims(self._written):
+            self._begin()
+        elif self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(DETAIL_DELAY_S, self._begin)
+
+    def _begin(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._task is None and not self._is_gone:
             self._task = tasks.spawn(self._write(), f"status-{self._name}")
 
     async def flush(self, timeout_s: float) -> None:
         """Return when the last published status is written, or after `timeout_s` seconds."""
+        if self._timer is not None:
+            self._begin()
         if self._task is not None:
             await asyncio.wait({self._task}, timeout=timeout_s)
 
     async def close(self) -> None:
         """Stop writing."""
         self._is_gone = True
+        if self._timer is not None:
+            self._timer.cancel()
         await tasks.cancel(self._task)
 
     async def _write(self) -> None:
@@ -93,3 +111,11 @@ def _version(pod: Object) -> int:
 def _readiness(status: Object | None) -> dict[str, str]:
     conditions = (status or {}).get("conditions") or []
     return {one["type"]: one["status"] for one in conditions if one["type"] in ("Ready", "ContainersReady")}
+
+
+def _claims(status: Object | None) -> tuple[object, ...]:
+    """Return what others act upon: address, readiness, restarts, the end."""
+    status = status or {}
+    restarts = tuple(int(one.get("restartCount") or 0) for one in status.get("containerStatuses") or [])
+    over = status.get("phase") if status.get("phase") in ("Succeeded", "Failed") else ""
+    return status.get("podIP"), _readiness(status), restarts, over

@@ -68,6 +68,12 @@ def node(name: str = "n1", **allocatable: str) -> Object:
     }
 
 
+def counts(api: FakeApi) -> Object:
+    """Return the Deployment's status."""
+    found = api.peek(resources.DEPLOYMENTS, "web", "default") or {}
+    return found.get("status") or {}
+
+
 def make_ready(api: FakeApi, pod: Object, ip: str = "127.9.0.2") -> None:
     ready = {"type": "Ready", "status": "True", "lastTransitionTime": timestamps.text(api.now)}
     api.put(resources.PODS, {**pod, "status": {"phase": "Running", "podIP": ip, "conditions": [ready]}})
@@ -92,7 +98,7 @@ async def test_deployment_becomes_bound_pods_and_endpoints(api: FakeApi) -> None
         "kubernetes.io/service-name": "web",
         "endpointslice.kubernetes.io/managed-by": "endpointslice-controller.k8s.io",
     }
-    await until(lambda: api.peek(resources.DEPLOYMENTS, "web", "default")["status"].get("availableReplicas") == 2)
+    await until(lambda: counts(api).get("availableReplicas") == 2)
     status = api.peek(resources.DEPLOYMENTS, "web", "default")["status"]
     assert [(one["type"], one["status"], one["reason"]) for one in status["conditions"]] == [
         ("Available", "True", "MinimumReplicasAvailable"),
@@ -157,7 +163,7 @@ async def test_rolling_update_keeps_everything_available(api: FakeApi) -> None:
 
     def done() -> bool:
         images = {pod["spec"]["containers"][0]["image"] for pod in api.all(resources.PODS)}
-        status = api.peek(resources.DEPLOYMENTS, "web", "default")["status"]
+        status = counts(api)
         return images == {"b"} and status["replicas"] == 2 and status["updatedReplicas"] == 2
 
     await until(done)
