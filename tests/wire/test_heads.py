@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -180,3 +181,79 @@ def test_framing_headers_cannot_be_stripped() -> None:
     assert kinds[b"Content-Length"] == header_rules.LENGTH
     assert kinds[b"Accept"] == header_rules.STRIPPED
     assert kinds[b"Content-Language"] == header_rules.STRIPPED
+
+
+REPEATED = [
+    b"GET /a HTTP/1.1\r\nHost: a\r\nX-A: 1\r\n\r\n",
+    b"GET /a HTTP/1.1\r\nHost: a\r\nX-A: 2\r\n\r\n",
+    b"GET /a HTTP/1.1\r\nHost: a\r\nX-A: 1\r\nX-B: 1\r\n\r\n",
+    b"POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\nK-A: 1\r\n\r\n",
+    b"GET /u HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n",
+    b"GET http://b/c HTTP/1.1\r\nHost: a\r\n\r\n",
+    b"\r\nGET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",
+]
+
+
+@given(
+    order=st.lists(st.sampled_from(range(len(REPEATED))), max_size=12),
+    cuts=st.lists(st.integers(min_value=1, max_value=200), max_size=30),
+)
+def test_repeated_heads_say_the_same_as_on_a_new_connection(order: list[int], cuts: list[int]) -> None:
+    reader = RequestHeadReader(Limits(), KINDS)
+    stream = b"".join(REPEATED[number] for number in order)
+    got: list[tuple[Any, ...]] = []
+    position = 0
+    for cut in [*cuts, len(stream)]:
+        piece, start = stream[position : position + cut], 0
+        position += len(piece)
+        while start < len(piece):
+            start = reader.feed(piece, start)
+            if reader.done:
+                request = reader.take("1.2.3.4", 5.0)
+                request.headers.append((b"changed", b"by the director"))
+                request.index[b"changed"] = b"too"
+                got.append((request, _spaced(reader.block), reader.length, reader.keep_alive))
+                reader.reset()
+    assert len(got) == len(order)
+    for number, (request, block, *rest) in zip(order, got, strict=True):
+        fresh = RequestHeadReader(Limits(), KINDS)
+        fresh.feed(REPEATED[number].lstrip())
+        expected = fresh.take("1.2.3.4", 5.0)
+        expected.headers.append((b"changed", b"by the director"))
+        expected.index[b"changed"] = b"too"
+        assert request == expected
+        assert (block, *rest) == (_spaced(fresh.block), fresh.length, fresh.keep_alive)
+
+
+ANSWERS = [
+    b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n",
+    b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nDate: x\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+    b"HTTP/1.1 204 No Content\r\n\r\n",
+    b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\n\r\n",
+    b"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 1\r\n\r\n",
+]
+
+
+@given(order=st.lists(st.tuples(st.sampled_from(range(len(ANSWERS))), st.booleans()), max_size=12))
+def test_repeated_answers_say_the_same_as_on_a_new_connection(order: list[tuple[int, bool]]) -> None:
+    reader = AnswerHeadReader(Limits())
+    for number, to_head in order:
+        reader.reset()
+        assert reader.feed(ANSWERS[number] + b"rest") == len(ANSWERS[number])
+        reader.finish(to_head)
+        fresh = read_answer(ANSWERS[number], to_head=to_head)
+        said = (reader.status, reader.length, reader.keep_alive)
+        assert said == (fresh.status, fresh.length, fresh.keep_alive)
+        assert _dateless(reader) == _dateless(fresh)
+
+
+def _dateless(answer: AnswerHeadReader) -> bytes:
+    return re.sub(rb"Date: [^x]+?\r\n", b"", answer.client_head(b"", b""))
+
+
+def _spaced(block: bytes) -> bytes:
+    """Write a block as it is written when its head came in pieces."""
+    return re.sub(rb"(?m)^([^:]*):[ \t]*", rb"\1: ", block)

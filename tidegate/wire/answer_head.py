@@ -15,7 +15,7 @@ import httptools
 
 from tidegate.contracts import outcomes
 from tidegate.wire import chunked, header_rules
-from tidegate.wire.head_reader import HeadReader, HeadRefused
+from tidegate.wire.head_reader import KEPT_LIMIT_BYTES, HeadReader, HeadRefused
 from tidegate.wire.header_rules import HeaderKinds, HeadPlan
 from tidegate.wire.limits import Limits
 from tidegate.wire.request_head import tokens_of
@@ -33,16 +33,20 @@ class AnswerHeadReader(HeadReader):
     `length`: of the body, `CHUNKED` or `UNTIL_CLOSE`. `keep_alive`: whether the upstream takes another request.
     """
 
-    __slots__ = ("_has_date", "_head", "_phrase", "keep_alive", "length", "status", "upgrade")
+    __slots__ = ("_has_date", "_head", "_kept_length", "_phrase", "keep_alive", "length", "status", "upgrade")
 
     def __init__(self, limits: Limits) -> None:
         super().__init__(limits)
+        self._kept_length = 0
         self.reset()
 
     def reset(self) -> None:
         """Begin the next head."""
         self.done = False
         self._head_bytes = 0
+        if self._is_repeat:
+            self._is_repeat = False
+            return
         self._raw = b""
         self._names = []
         self.headers = []
@@ -58,6 +62,10 @@ class AnswerHeadReader(HeadReader):
 
     def finish(self, to_head_request: bool) -> None:
         """Judge the complete head: status, body length, whether the connection may be kept. Raises `HeadRefused`."""
+        if self._is_repeat:
+            self.length = self._kept_length
+            self._judge_length(to_head_request)
+            return
         parser, headers, raw = self._parser, self.headers, self._raw
         self.status = status = parser.get_status_code()
         if not 100 <= status <= 999:
@@ -69,8 +77,14 @@ class AnswerHeadReader(HeadReader):
         self.upgrade: bytes | None = None
         if plan.is_verbatim and raw[:9] == b"HTTP/1.1 ":
             self._head = raw[:-2]
+            self._kept, self._kept_length = raw if len(raw) <= KEPT_LIMIT_BYTES else b"", self.length
         else:
+            self._kept = b""
             self._rebuild(plan)
+        self._judge_length(to_head_request)
+
+    def _judge_length(self, to_head_request: bool) -> None:
+        status = self.status
         if status < 200 or status == 204 or status == 304:
             self.length = 0
         elif to_head_request:

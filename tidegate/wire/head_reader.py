@@ -16,6 +16,8 @@ from tidegate.wire.director import HeaderLine
 from tidegate.wire.limits import Limits
 
 END_OF_HEAD = b"\r\n\r\n"
+KEPT_LIMIT_BYTES = 2048
+"""Heads up to this size are kept for comparison: one for each connection."""
 
 
 class HeadRefused(Exception):
@@ -27,9 +29,25 @@ class HeadRefused(Exception):
 
 
 class HeadReader:
-    """Reads heads one after the other; `done` turns true when the present one is complete."""
+    """Reads heads one after the other; `done` turns true when the present one is complete.
 
-    __slots__ = ("_head_bytes", "_limits", "_names", "_parser", "_raw", "_refusal", "_tail", "done", "headers")
+    Peers send the same head again and again. One that equals the last one kept byte for byte is not parsed anew
+    (`_is_repeat`); for any other the comparison ends at the first byte that differs.
+    """
+
+    __slots__ = (
+        "_head_bytes",
+        "_is_repeat",
+        "_kept",
+        "_limits",
+        "_names",
+        "_parser",
+        "_raw",
+        "_refusal",
+        "_tail",
+        "done",
+        "headers",
+    )
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
@@ -39,6 +57,8 @@ class HeadReader:
         self._refusal: outcomes.Reason | None = None
         self._raw = b""
         """The head's bytes, when they came in one piece and nothing else before them."""
+        self._kept = b""
+        self._is_repeat = False
         self._names: list[bytes] = []
         self.headers: list[HeaderLine] = []
         self.done = False
@@ -50,6 +70,10 @@ class HeadReader:
 
     def feed(self, data: bytes, start: int = 0) -> int:
         """Read head bytes from `start`; return the position behind them. Raises `HeadRefused`."""
+        kept = self._kept
+        if kept and not self._head_bytes and data.startswith(kept, start):
+            self._is_repeat = self.done = True
+            return start + len(kept)
         parser = self._parser
         if parser is None:
             parser = self._parser = self._new_parser()

@@ -14,7 +14,7 @@ import httptools
 from tidegate.contracts import outcomes
 from tidegate.wire import chunked, header_rules
 from tidegate.wire.director import HeaderLine, Request
-from tidegate.wire.head_reader import HeadReader, HeadRefused
+from tidegate.wire.head_reader import KEPT_LIMIT_BYTES, HeadReader, HeadRefused
 from tidegate.wire.header_rules import HeaderKinds, HeadPlan
 from tidegate.wire.limits import Limits
 
@@ -23,6 +23,7 @@ HOSTS_KEPT = 4096
 _HOST = re.compile(rb"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]*)(?::\d*)?")
 _ABSOLUTE = re.compile(rb"https?://([^/?#@]+)(/[^#]*|\?[^#]*)?", re.IGNORECASE)
 _SPACE = b" \t"
+Said = tuple[bytes, bytes, str, list[HeaderLine], str, bool, dict[bytes, bytes]]
 _NEVER_HOP_BY_HOP = frozenset({header_rules.HOST, header_rules.LENGTH})
 _hosts: dict[bytes, str] = {}
 
@@ -33,17 +34,22 @@ class RequestHeadReader(HeadReader):
     `block`: the header lines that go upstream. `length`: of the body, or `CHUNKED`.
     """
 
-    __slots__ = ("_index", "_kinds", "_target", "_upgrade", "block", "keep_alive", "length")
+    __slots__ = ("_index", "_kinds", "_last", "_target", "_upgrade", "block", "keep_alive", "length")
 
     def __init__(self, limits: Limits, kinds: HeaderKinds) -> None:
         super().__init__(limits)
         self._kinds = kinds
+        self._last: Said
+        """What the last head said; `block`, `length` and `keep_alive` are still as it left them."""
         self.reset()
 
     def reset(self) -> None:
         """Begin the next head."""
         self.done = False
         self._head_bytes = 0
+        if self._is_repeat:
+            self._is_repeat = False
+            return
         self._raw = b""
         self._names = []
         self.headers = []
@@ -66,6 +72,8 @@ class RequestHeadReader(HeadReader):
 
     def take(self, peer: str, arrived: float) -> Request:
         """Check the complete head and return its request. Raises `HeadRefused`."""
+        if self._is_repeat:
+            return _request_of(self._last, peer, arrived)
         headers, parser = self.headers, self._parser
         if len(headers) > self._limits.head_lines:
             raise HeadRefused(outcomes.HEAD_TOO_LARGE)
@@ -94,24 +102,14 @@ class RequestHeadReader(HeadReader):
             self._reduce_target(method)
         if not plan.has_one_host:
             self._miss_host(plan, version)
-        host = index.get(b"host", b"")
-        request = Request(
-            method,
-            self._target,
-            _hosts.get(host) or _host_of(host),
-            self.headers,
-            peer,
-            arrived,
-            version,
-            False,
-            0,
-            None,
-            index,
-        )
-        request.is_upgrade = self._upgrade is not None
+        raw_host = index.get(b"host", b"")
+        host = _hosts.get(raw_host) or _host_of(raw_host)
+        is_upgrade = self._upgrade is not None
         if self.length != 0 or not self.keep_alive or plan.has_care:
             self._parser = None  # it expects the body, or refuses bytes after the close; a new one is cheap
-        return request
+        self._kept = raw if len(raw) <= KEPT_LIMIT_BYTES else b""
+        self._last = (method, self._target, host, self.headers, version, is_upgrade, index)
+        return _request_of(self._last, peer, arrived)
 
     def _check_version(self, version: str, method: bytes) -> None:
         if version == "1.0":
@@ -209,6 +207,12 @@ def tokens_of(value: bytes) -> set[bytes]:
 
 def _lines_of(headers: list[HeaderLine]) -> bytes:
     return b"".join([b"%b: %b\r\n" % header for header in headers])
+
+
+def _request_of(said: Said, peer: str, arrived: float) -> Request:
+    """Make a request of its own out of what a head said."""
+    method, target, host, headers, version, is_upgrade, index = said
+    return Request(method, target, host, headers.copy(), peer, arrived, version, is_upgrade, 0, None, index.copy())
 
 
 def _host_of(raw: bytes) -> str:
