@@ -121,8 +121,8 @@ class Worker:
                 requeue_after_s = await self._reconcile(key, target)
             outcome = "ok"
         except ApiError as error:
-            outcome = "conflict" if error.is_conflict else "refused"
-            self._report(key, error, is_expected=error.is_conflict or error.is_not_found)
+            outcome = "overtaken" if error.is_conflict or error.is_not_found else "refused"
+            self._report(key, error, is_expected=outcome == "overtaken")
         except TimeoutError as error:
             self._report(key, error, is_expected=False)
         except Exception:
@@ -130,8 +130,8 @@ class Worker:
         finally:
             if outcome == "ok":
                 self._queue.succeed(key, clock(), requeue_after_s)
-            elif outcome == "conflict" and gather.target(self.world, key) is not target:
-                self._queue.succeed(key, clock())  # the newer version is here already, and has marked the key
+            elif outcome == "overtaken" and gather.target(self.world, key) is not target:
+                self._queue.succeed(key, clock())  # what overtook is here already, and has marked the key
             else:
                 self._queue.fail(key, clock())
             _reconciles.labels(key.kind, outcome).inc()
