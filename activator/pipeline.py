@@ -94,7 +94,9 @@ class Pipeline:
         if probe is not None:
             return self._answer_probe(probe)
         agent = request.index.get(b"user-agent")
-        if agent is not None and agent.startswith(headers.PROBE_USER_AGENTS):
+        # Routed requests name their revision: a client that calls itself a kubelet wants its app's answer, not ours.
+        is_routed = headers.REVISION in request.index
+        if agent is not None and not is_routed and agent.startswith(headers.PROBE_USER_AGENTS):
             return self._answer_health()
         key = _key(request)
         if key is None:

@@ -94,7 +94,9 @@ class Pipeline:
         if probe is not None:
             return self._answer_probe(probe)
         agent = request.index.get(b"user-agent")
-        if agent is not None and agent.startswith(headers.PROBE_USER_AGENTS):
+        # Routed requests name their revision: a client that calls itself a kubelet must not get past limit and meter.
+        is_routed = headers.REVISION in request.index
+        if agent is not None and not is_routed and agent.startswith(headers.PROBE_USER_AGENTS):
             return SHUTTING_DOWN if self._is_draining() else self._relay
         return self._limit(request)
 

@@ -296,6 +296,17 @@ async def test_probes(named, status, body):
         assert answer_of(world.pipeline.direct(make_request(**named))).status == 503
 
 
+async def test_a_routed_request_that_calls_itself_a_kubelet_is_not_answered_here():
+    world = World()
+    world.show_pods(("10.1.0.1", 8012))
+    request = make_request(
+        user_agent="kube-probe/1.31",
+        knative_serving_namespace=KEY[0],
+        knative_serving_revision=KEY[1],
+    )
+    assert relay_of(world.pipeline.direct(request)).host == "10.1.0.1"
+
+
 async def test_waits_and_ejections_are_measured():
     world = World()
     request, direction = world.enter()

@@ -138,6 +138,14 @@ async def test_a_kubelet_probe_of_the_users_own_passes_uncounted():
     assert harness.limiter.running == 1
 
 
+async def test_a_routed_request_that_calls_itself_a_kubelet_counts_like_any_other():
+    harness = Harness(container_concurrency=1)
+    harness.enter()
+    _, direction = harness.enter(user_agent="kube-probe/1.31", knative_serving_revision="hello-00001")
+    assert isinstance(direction, Awaitable), "the slot is taken: it waits"
+    assert harness.meter.in_flight == 2
+
+
 @pytest.mark.parametrize(
     ("is_ready", "status", "body"), [(True, 200, b"queue"), (False, 503, b""), (None, 200, b"queue")]
 )
