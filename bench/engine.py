@@ -76,6 +76,8 @@ async def _serve_engine(port: int, upstream_port: int) -> None:
     await asyncio.Event().wait()
 
 
+VARY = 'local n = 0; request = function() n = n + 1; return wrk.format("GET", "/" .. n) end'
+
 NGINX_CONF = """
 worker_processes 1; daemon off; pid {folder}/pid; error_log {folder}/error.log;
 events {{ worker_connections 4096; }}
@@ -120,38 +122,43 @@ def _cpu_s(pid: int) -> float:
     return total / TICKS_PER_S
 
 
-def _load(port: int, connections: int, seconds: int) -> tuple[int, str]:
+def _load(port: int, connections: int, seconds: int, script: str | None) -> tuple[int, str]:
     """Run wrk; return requests served and its p50 as text."""
     threads = min(2, connections)
     command = ["wrk", "-t", str(threads), "-c", str(connections), "-d", f"{seconds}s", "--latency"]
+    command += ["-s", script] if script else []
     text = subprocess.run([*command, f"http://127.0.0.1:{port}/"], capture_output=True, text=True, check=True).stdout
-    requests, p50 = re.search(r"(\d+) requests in", text), re.search(r"50%\s+(\S+)", text)
+    requests, p50 = re.search(r"(\d+) requests in", text), re.search(r"^\s+50%\s+(\S+)", text, re.MULTILINE)
     assert requests and p50 and "Non-2xx" not in text, text
     return int(requests[1]), p50[1]
 
 
-def _measure(pid: int, port: int, connections: int, seconds: int) -> dict[str, Any]:
+def _measure(pid: int, port: int, connections: int, seconds: int, script: str | None) -> dict[str, Any]:
     before = _cpu_s(pid)
-    requests, p50 = _load(port, connections, seconds)
+    requests, p50 = _load(port, connections, seconds, script)
     return {"cpu_us": (_cpu_s(pid) - before) / requests * 1e6, "rps": requests / seconds, "p50": p50}
 
 
-def run(rounds: int, seconds: int, connections: int, size: int) -> dict[str, Any]:
+def run(rounds: int, seconds: int, connections: int, size: int, vary: bool) -> dict[str, Any]:
     """Measure both sides alternately and return the report."""
     backend_port, engine_port, nginx_port = _free_port(), _free_port(), _free_port()
     me = [sys.executable, "-m", "bench.engine"]
     with contextlib.ExitStack() as stack:
+        script = None
+        if vary:
+            script = str(Path(stack.enter_context(tempfile.TemporaryDirectory()), "vary.lua"))
+            Path(script).write_text(VARY)
         stack.enter_context(_process([*me, "--backend", str(backend_port), "--size", str(size)], backend_port))
         engine = [*me, "--engine", str(engine_port), "--upstream", str(backend_port)]
         sides: dict[str, Callable[[], dict[str, Any]]] = {}
         engine_pid = stack.enter_context(_process(engine, engine_port))
-        sides["engine"] = lambda: _measure(engine_pid, engine_port, connections, seconds)
+        sides["engine"] = lambda: _measure(engine_pid, engine_port, connections, seconds, script)
         if shutil.which("nginx"):
             folder = stack.enter_context(tempfile.TemporaryDirectory())
             conf = Path(folder, "nginx.conf")
             conf.write_text(NGINX_CONF.format(folder=folder, port=nginx_port, upstream_port=backend_port))
             nginx_pid = stack.enter_context(_process(["nginx", "-p", folder, "-c", str(conf)], nginx_port))
-            sides["nginx"] = lambda: _measure(nginx_pid, nginx_port, connections, seconds)
+            sides["nginx"] = lambda: _measure(nginx_pid, nginx_port, connections, seconds, script)
         for side in sides.values():
             side()  # warm up
         results = [{name: side() for name, side in sides.items()} for _ in range(rounds)]
@@ -185,6 +192,9 @@ def main() -> None:
     parser.add_argument("--seconds", type=int, default=3)
     parser.add_argument("--connections", type=int, default=32)
     parser.add_argument("--size", type=int, default=0, help="bytes of an answer; 0 means twelve")
+    parser.add_argument(
+        "--vary", action="store_true", help="another target with every request, so that no head repeats"
+    )
     parser.add_argument("--json", action="store_true", help="one JSON object instead of lines")
     parser.add_argument("--backend", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--engine", type=int, help=argparse.SUPPRESS)
@@ -197,7 +207,7 @@ def main() -> None:
     elif options.engine:
         loop.run(_serve_engine(options.engine, options.upstream))
     else:
-        report = run(options.rounds, options.seconds, options.connections, options.size)
+        report = run(options.rounds, options.seconds, options.connections, options.size, options.vary)
         if options.json:
             print(json.dumps(report))
         else:
