@@ -105,6 +105,7 @@ async def test_signals_end_it(server: ForkServer, tmp_path: Path) -> None:
             assert await process.ended == -signal.SIGTERM
 
 
+@pytest.mark.slow
 async def test_children_die_with_the_template_and_another_comes(server: ForkServer, tmp_path: Path) -> None:
     async with output(tmp_path) as (out, _):
         command = Command(["python", "-m", "forkprobe"], {"PROBE_EXIT": "wait"}, "/", out, out)

@@ -41,6 +41,7 @@ async def test_a_pod_starts_and_becomes_ready(world: World) -> None:
     assert " stderr F oops" in world.log()
 
 
+@pytest.mark.slow
 async def test_the_address_is_published_before_the_container_runs(world: World) -> None:
     container = {"env": [{"name": "A", "valueFrom": {"secretKeyRef": {"name": "late", "key": "a"}}}]}
     await world.run(pod("sh", "-c", "echo $A; sleep 60", container=container))
@@ -77,6 +78,7 @@ async def test_deletion_stops_the_process_and_removes_the_object(world: World) -
     await world.until(lambda: not list((world.context.root / "pods").iterdir()))
 
 
+@pytest.mark.slow
 async def test_a_pod_that_ignores_sigterm_is_killed_with_its_grandchildren(world: World) -> None:
     stubborn = "trap '' TERM; (trap '' TERM; sleep 61) & setsid sleep 62 & echo $! ready; wait"
     await world.run(pod("sh", "-c", stubborn, terminationGracePeriodSeconds=1))
@@ -131,6 +133,7 @@ async def test_killed_container_is_restarted(world: World) -> None:
     assert (ended["exitCode"], ended["signal"]) == (137, 9)
 
 
+@pytest.mark.slow
 async def test_unknown_image_says_what_to_do(world: World) -> None:
     await world.run(pod(container={"image": "docker.io/nginx:1"}))
     await world.until(lambda: world.container().get("state", {}).get("waiting", {}).get("reason") == "ErrImagePull")
