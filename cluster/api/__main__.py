@@ -114,6 +114,7 @@ async def main(stopping: asyncio.Event) -> None:
     """Serve until `stopping` is set."""
     config = settings.load(ApiConfig, program="python -m cluster.api")
     logs.configure("api", config.log_level)
+    credentials.make_apart(StateFolder(_absolute(config.state)).pki, config.host)
     async with serving(config) as (_, url):
         log.info("listening on %s", url)
         run.freeze_start_up()

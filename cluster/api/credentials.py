@@ -1,7 +1,7 @@
 """The secrets of one cluster, made once and kept in the state folder: CA, server certificate, tokens, kubeconfig.
 
-Every file with a secret is created with mode 0600. `cryptography` is imported only when something must be made, so
-that a running server does not carry it in memory.
+Every file with a secret is created with mode 0600. `cryptography` is imported only when something must be made, and a
+server lets a child do it (`make_apart`), so that it does not carry the library in memory ever after.
 """
 
 from __future__ import annotations
@@ -60,6 +60,22 @@ def ensure(folder: Path, host: str) -> Credentials:
     return Credentials(
         (folder / "ca.crt").read_text(), certificate, key, token.read_text(), bytes.fromhex(signing.read_text())
     )
+
+
+def make_apart(folder: Path, host: str) -> None:
+    """Make what is missing in a short-lived child, so that its libraries (12 MB) never enter this process.
+
+    For the start of a process, before it has threads. A child that fails leaves the work, and the error, to `ensure`.
+    """
+    if (folder / f"server-{_safe(host)}.crt").exists():
+        return
+    child = os.fork()
+    if child == 0:
+        try:
+            ensure(folder, host)
+        finally:
+            os._exit(0)
+    os.waitpid(child, 0)
 
 
 def write_private(path: Path, text: str) -> None:
