@@ -67,7 +67,7 @@ _SERVICE_PORTS = _by("port", "port", "protocol")
 _ATOMIC_MAPS = frozenset(
     {"selector", "nodeSelector", "labelSelector", "namespaceSelector", "objectSelector", "configMapKeyRef"}
     | {"secretKeyRef", "fieldRef", "resourceFieldRef", "secretRef", "roleRef", "involvedObject", "targetRef"}
-    | {"scaleTargetRef", "nodeSelectorTerms"}
+    | {"scaleTargetRef"}
 )
 
 # Values that a key has when an item leaves it out.
