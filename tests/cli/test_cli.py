@@ -186,8 +186,15 @@ def test_why_tells_sentence_and_inputs() -> None:
     assert text.startswith("default/hello-00001\n")
     assert "first" in text
     assert "3 pods for 5 requests in flight." in text
-    assert "5.00 requests in flight: 3 pods" in text
+    assert "5 requests in flight: 3 pods" in text
     assert "3 pods because load" in text
+
+
+def test_why_says_no_opinion_and_counts_one_pod() -> None:
+    shown = dict(why.inputs(decision(stable_pods=-1, stable_value=0.0, panic_pods=1, desired=-1, metric="rps")))
+    assert shown["stable window"] == "0 requests per second: no opinion"
+    assert shown["panic window"] == "5 requests per second: 1 pod"
+    assert shown["decided"] == "no opinion because load"
 
 
 class FakeApi:
