@@ -122,6 +122,8 @@ async def test_restart_at_once_then_with_back_off(world: World, monkeypatch: pyt
     assert world.container()["lastState"]["terminated"]["exitCode"] == 7
     await world.until(lambda: world.container()["restartCount"] >= 2)
     assert world.output(run=0) == world.output(run=1) == ["run"]
+    await world.until(lambda: world.container()["restartCount"] >= 3 and world.output(run=3))
+    assert world.output(run=0) == [], "only the last runs' logs are kept"
 
 
 async def test_killed_container_is_restarted(world: World) -> None:
