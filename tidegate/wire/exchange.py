@@ -76,8 +76,7 @@ class Exchange(AnswerWriter):
         try:
             direction = self._director.direct(self.request)
         except Exception:
-            logger.exception("the director failed on %r", self.request.target)
-            self._answer(answers.answer_of(outcomes.INTERNAL_ERROR))
+            self._director_failed()
             return
         if type(direction) is Relay:
             self.direction = direction
@@ -93,7 +92,12 @@ class Exchange(AnswerWriter):
             self.direction = direction
             self._answer(direction)
         else:
-            self._task = task = asyncio.ensure_future(direction)  # type: ignore[arg-type]
+            try:
+                self._task = task = asyncio.ensure_future(direction)  # type: ignore[arg-type]
+            except TypeError:
+                logger.exception("the director's direction for %r is none", self.request.target)
+                self._answer(answers.answer_of(outcomes.INTERNAL_ERROR))
+                return
             task.add_done_callback(self._directed)
 
     def _directed(self, task: asyncio.Future[Direction]) -> None:
@@ -133,11 +137,11 @@ class Exchange(AnswerWriter):
     async def _connect(self, relay: Relay) -> None:
         try:
             upstream = await self._server.pool.connect(relay.host, relay.port)
-        except (OSError, asyncio.CancelledError) as error:
+        except (Exception, asyncio.CancelledError) as error:  # the resolver and the loop raise more than OSError
             self._connect_until = 0.0
             self._task = None
             if not self.has_ended:
-                logger.debug("connect to %s:%d failed: %r", relay.host, relay.port, error)
+                logger.debug("connect to %s:%s failed: %r", relay.host, relay.port, error)
                 self._retry(relay, Failure.CONNECT)
             return
         self._connect_until = 0.0
@@ -170,8 +174,7 @@ class Exchange(AnswerWriter):
         try:
             direction = self._director.retry(self.request, relay, failure)
         except Exception:
-            logger.exception("the director failed on %r", self.request.target)
-            self._answer(answers.answer_of(outcomes.INTERNAL_ERROR))
+            self._director_failed()
             return
         self._follow(direction)
 
@@ -322,6 +325,10 @@ class Exchange(AnswerWriter):
         self._finish(failure)
         if task is not None:
             task.cancel()
+
+    def _director_failed(self) -> None:
+        logger.exception("the director failed on %r", self.request.target)
+        self._answer(answers.answer_of(outcomes.INTERNAL_ERROR))
 
     def _answer(self, answer: Answer) -> None:
         """Answer the request ourselves."""
