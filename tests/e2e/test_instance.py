@@ -12,7 +12,7 @@ import pytest
 
 from loadtest import load, tools
 from loadtest.instance import UP_TIMEOUT_S, Instance, example, free_port
-from loadtest.story import _processes_with
+from loadtest.story import processes_with
 from tidegate.kube import connect
 from tidegate.kube.client import Client
 
@@ -53,7 +53,7 @@ async def test_a_second_instance_without_kubectl_restarts_with_its_services_and_
     finally:
         await asyncio.to_thread(second.tidegate, "down", "--purge", timeout_s=UP_TIMEOUT_S)
     assert not second.state.exists()
-    assert _processes_with(f"TIDEGATE_NODE_STATE={second.state}", str(second.state)) == []
+    assert processes_with(f"TIDEGATE_NODE_STATE={second.state}", str(second.state)) == []
 
 
 async def test_up_is_safe_to_repeat(instance: Instance) -> None:
