@@ -146,8 +146,8 @@ async def _idle_memory(instance: Instance, service: str) -> dict[str, Any]:
         "rss_mb": sum(process.rss_bytes for process in processes) / 1e6,
         "pss_mb": sum(process.pss_bytes for process in processes) / 1e6,
         "processes": {
-            f"{process.pid} {process.command[-60:]}": f"rss {process.rss_bytes / 1e6:.0f} pss {process.pss_bytes / 1e6:.0f}"
-            for process in processes
+            f"{one.pid} {one.command[-60:]}": f"rss {one.rss_bytes / 1e6:.0f} pss {one.pss_bytes / 1e6:.0f}"
+            for one in processes
         },
     }
 
