@@ -168,7 +168,7 @@ class Exchange(AnswerWriter):
         if self.body is not None:
             self.body.detach()
         if self.request.attempts >= ATTEMPTS_LIMIT:
-            self._fail(failure)
+            self.fail(failure)
             return
         self._server.counters.retries += 1
         try:
@@ -177,10 +177,6 @@ class Exchange(AnswerWriter):
             self._director_failed()
             return
         self._follow(direction)
-
-    def body_broken(self) -> None:
-        """Take the news that the request's body is malformed."""
-        self._fail(Failure.BAD_REQUEST)
 
     # --- the answer, from the upstream connection ---
 
@@ -198,7 +194,7 @@ class Exchange(AnswerWriter):
         self.upstream = None
         upstream.abort()
         if self._status != 0:
-            self._fail(Failure.BROKEN_ANSWER)
+            self.fail(Failure.BROKEN_ANSWER)
         elif (
             upstream.is_reused
             and not upstream.has_answered
@@ -207,7 +203,7 @@ class Exchange(AnswerWriter):
         ):
             self._retry(relay, Failure.STALE)
         else:
-            self._fail(Failure.UPSTREAM)
+            self.fail(Failure.UPSTREAM)
 
     # --- tunnel ---
 
@@ -282,7 +278,7 @@ class Exchange(AnswerWriter):
         elif failure is Failure.CONNECT and self._task is not None:
             self._task.cancel()
         else:
-            self._fail(failure)
+            self.fail(failure)
 
     # --- end ---
 
@@ -294,11 +290,7 @@ class Exchange(AnswerWriter):
         else:
             self._stop(Failure.CLIENT_GONE)
 
-    def drain(self) -> None:
-        """End now: the server's drain deadline has passed."""
-        self._fail(Failure.DRAINED)
-
-    def _fail(self, failure: Failure) -> None:
+    def fail(self, failure: Failure) -> None:
         """End with a failure: say it to the client when nothing was sent, else break the answer off visibly."""
         if self.has_ended or self._leaving is not None:
             return
