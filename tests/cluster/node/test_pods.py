@@ -302,3 +302,10 @@ async def test_files_follow_their_config_map(world: World, monkeypatch: pytest.M
     await world.until(lambda: world.condition("Ready") == "True")
     world.api.put(resources.CONFIG_MAPS, {**config, "data": {"k": "new"}})
     await world.until(lambda: world.output() == ["seen"])
+
+
+async def test_a_pod_on_the_host_network_has_the_hosts_address_and_its_own_ports(world: World) -> None:
+    container = {"ports": [{"containerPort": 8080}], "env": [{"name": "PORT", "value": "8080"}]}
+    await world.run(pod("sh", "-c", "echo $PORT ${HOST-none}; sleep 60", container=container, hostNetwork=True))
+    await world.until(lambda: world.output() == ["8080 none"])
+    assert world.pod()["status"]["podIP"] == "127.0.0.1"
