@@ -12,7 +12,8 @@ from hypothesis import HealthCheck, settings
 # it is not made.
 asyncio.set_event_loop(None)
 
-# A machine under load is slow, not wrong: properties are judged by what they find. HYPOTHESIS_PROFILE=deep looks longer.
+# A machine under load is slow, not wrong: properties are judged by what they find. HYPOTHESIS_PROFILE=deep takes longer
+# and finds more.
 settings.register_profile("fast", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
 settings.register_profile("deep", settings.get_profile("fast"), max_examples=5000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fast"))
