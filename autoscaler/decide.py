@@ -54,12 +54,13 @@ def hold_until_window_full(
     that could not be activated goes all the same.
     """
     left_s = memory.began_at + spec.stable_window_s - now
-    pods, because = verdict.step.pods, verdict.step.because
-    if not memory.is_restored or left_s <= 0 or because is Because.ACTIVATION_FAILED:
+    is_over = not memory.is_restored or left_s <= 0 or verdict.step.because is Because.ACTIVATION_FAILED
+    if is_over or not 0 <= verdict.step.pods < seen.current_scale:
         return verdict
-    if not 0 <= pods < seen.current_scale:
-        return verdict
-    return zero.Verdict(apply_bounds(spec, Step(seen.current_scale, Because.WINDOW_NOT_FULL), memory), wait_s=left_s)
+    _, high = bounds(spec, memory)
+    if 0 < high < seen.current_scale:
+        return zero.Verdict(Step(high, Because.MAX_SCALE), wait_s=left_s)
+    return zero.Verdict(Step(seen.current_scale, Because.WINDOW_NOT_FULL), wait_s=left_s)
 
 
 def bounds(spec: ScalingSpec, memory: Memory) -> tuple[int, int]:
