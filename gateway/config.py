@@ -18,6 +18,10 @@ class Config:
     admin_port: int = setting("port for health, wakes and settings", default=names.ADMIN_PORT)
     metrics_port: int = setting("port for Prometheus", default=names.METRICS_PORT)
     trust_forwarded: bool = setting("believe X-Forwarded-* and Forwarded from clients", default=False)
+    probe_paths: str = setting("paths, by commas, whose requests neither wake a service nor count", default="")
+    probe_user_agents: str = setting(
+        "beginnings of user agents, by commas, that neither wake a service nor count, beside the kubelet's", default=""
+    )
     connect_timeout_s: float = setting("one connect to a pod or activator", default=1.0)
     activator_wait_s: float = setting("how long a request waits for an activator to come back", default=10.0)
     activator_wait_limit: int = setting("requests that may wait for an activator", default=5000)

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from gateway.config import Config
 from gateway.metrics import Metrics
 from gateway.pick import Pick, pick
+from gateway.probes import Probes
 from gateway.routes import Target
 from gateway.wakes import Wakes
 from gateway.watch import Watch
@@ -27,8 +28,10 @@ STALE_ATTEMPTS = 3
 LOOK_AGAIN_S = 0.1
 
 NO_ROUTE = answer_of(outcomes.NO_ROUTE)
+ASLEEP = answer_of(outcomes.ASLEEP)
 NO_ACTIVATOR = answer_of(outcomes.NO_ACTIVATOR)
 BACKEND_BROKE = answer_of(outcomes.UPSTREAM_FAILED)
+UNCOUNTED = headers.UNCOUNTED.title() + b": 1\r\n"
 HEALTHY = Answer(200)
 NOT_SYNCED = Answer(503, body=b"routes and endpoints are not listed yet")
 SHUTTING_DOWN = Answer(503, body=b"shutting down")
@@ -64,6 +67,7 @@ class Pipeline:
         self._wakes = wakes
         self._is_draining = is_draining
         self._clock = clock
+        self._probes = Probes(config.probe_paths, config.probe_user_agents)
         self._timeouts = Timeouts(connect_s=config.connect_timeout_s)
         self._news = asyncio.Event()
         self.waiting = 0
@@ -77,8 +81,12 @@ class Pipeline:
         self.in_flight += 1
         target = wheel.turn()
         visit = request.state = Visit(target, self._head(request, target))
-        backend = self._watch.backend(target.key)
-        if backend.is_cold:
+        is_cold = self._watch.backend(target.key).is_cold
+        if self._probes.has(request):
+            if is_cold:
+                return ASLEEP
+            visit.head += UNCOUNTED
+        elif is_cold:
             self._wakes.add(*target.key, time.time() - (self._clock() - request.arrived))
         return self._pick(visit) or self._wait(visit)
 

@@ -112,6 +112,29 @@ async def test_a_health_probe(synced, draining, status):
     assert harness.metrics.registry.get_sample_value("tidegate_gateway_request_duration_seconds_count") == 0
 
 
+async def test_a_probe_wakes_nobody():
+    harness = Harness(mode=ServingMode.PROXY)
+    harness.activators.replace([ACTIVATOR])
+    request = make_request(HOST, user_agent="kube-probe/1.31")
+    answer = answer_of(harness.pipeline.direct(request))
+    assert (answer.status, answer.reason, harness.wakes.total) == (503, "asleep", 0)
+    harness.pipeline.finished(request, outcome(answer, 503))
+    harness.assert_empty()
+
+
+@pytest.mark.parametrize("mode", ServingMode)
+async def test_a_probe_of_a_service_that_is_awake_is_marked(mode):
+    harness = Harness(mode=mode, probe_user_agents="Prometheus/")
+    harness.pods(POD)
+    harness.activators.replace([ACTIVATOR])
+    for agent, is_marked in (("Prometheus/2", True), ("curl/8", False)):
+        request = make_request(HOST, user_agent=agent)
+        relay = relay_of(harness.pipeline.direct(request))
+        assert (b"X-Tidegate-Uncounted: 1\r\n" in relay.add_head) is is_marked
+        harness.pipeline.finished(request, outcome(relay))
+    harness.assert_empty()
+
+
 async def test_a_pod_that_refuses_is_set_aside_and_another_is_taken():
     harness = Harness()
     harness.pods(POD, OTHER)
@@ -209,7 +232,14 @@ async def test_forwarded_from_outside_is_believed_only_when_told(trust, expected
 
 async def test_internal_headers_from_outside_are_stripped():
     stripped = Pipeline.strip_request
-    names = (b"knative-serving-revision", b"k-proxy-request", b"k-network-probe", b"x-forwarded-for", b"forwarded")
+    names = (
+        b"x-tidegate-uncounted",
+        b"knative-serving-revision",
+        b"k-proxy-request",
+        b"k-network-probe",
+        b"x-forwarded-for",
+        b"forwarded",
+    )
     assert stripped.issuperset(names)
     assert b"x-tidegate-" in Pipeline.strip_request_prefixes
 
