@@ -4,6 +4,7 @@ pipeline  admit → route → pick → relay → record: read this first
 routes    (pure) host → revision by exact weight; an immutable table
 pick      (pure) ready pod with the fewest requests in flight, or "through the activator"
 probes    (pure) which requests are probes or scrapes: they neither wake nor keep a service
+trace     (pure) the `traceparent` of a request that came without
 watch     keeps table and endpoints current by swapping immutable snapshots
 wakes     the last requests that met a revision without a ready pod
 metrics   Prometheus counters

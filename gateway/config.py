@@ -22,6 +22,7 @@ class Config:
     probe_user_agents: str = setting(
         "beginnings of user agents, by commas, that neither wake a service nor count, beside the kubelet's", default=""
     )
+    start_traces: bool = setting("give requests without a traceparent one", default=True)
     connect_timeout_s: float = setting("one connect to a pod or activator", default=1.0)
     activator_wait_s: float = setting("how long a request waits for an activator to come back", default=10.0)
     activator_wait_limit: int = setting("requests that may wait for an activator", default=5000)

@@ -8,10 +8,12 @@ that finds neither a pod nor an activator waits, for a bounded time. What a requ
 from __future__ import annotations
 
 import asyncio
+import random
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from gateway import trace
 from gateway.config import Config
 from gateway.metrics import Metrics
 from gateway.pick import Pick, pick
@@ -161,7 +163,10 @@ class Pipeline:
     def _head(self, request: Request, target: Target) -> bytes:
         existing = existing_of(request.headers) if self._config.trust_forwarded else NOTHING
         host = (request.index.get(b"host") or b"").decode("latin-1")
-        return target.head + forwarding_lines(request.peer, "http", host, existing, trust=self._config.trust_forwarded)
+        head = target.head + forwarding_lines(request.peer, "http", host, existing, trust=self._config.trust_forwarded)
+        if self._config.start_traces and b"traceparent" not in request.index:
+            head += trace.started(random.getrandbits(trace.DRAW_BITS))
+        return head
 
     def _answer_unrouted(self, request: Request) -> Answer:
         agent = request.index.get(b"user-agent")

@@ -135,6 +135,14 @@ async def test_a_probe_of_a_service_that_is_awake_is_marked(mode):
     harness.assert_empty()
 
 
+@pytest.mark.parametrize(("starts", "has_one", "expected"), [(True, False, 1), (True, True, 0), (False, False, 0)])
+async def test_a_trace_is_started_where_there_is_none(starts, has_one, expected):
+    harness = Harness(start_traces=starts)
+    harness.pods(POD)
+    request = make_request(HOST, **({"traceparent": "00-1-2-01"} if has_one else {}))
+    assert relay_of(harness.pipeline.direct(request)).add_head.count(b"traceparent: ") == expected
+
+
 async def test_a_pod_that_refuses_is_set_aside_and_another_is_taken():
     harness = Harness()
     harness.pods(POD, OTHER)

@@ -80,6 +80,7 @@ async def test_a_warm_request_goes_straight_to_the_pod(api):
             assert head["x-forwarded-host"] == "Hello.Default.Localhost:8080"
             assert head["x-forwarded-proto"] == "http"
             assert head["forwarded"].startswith("for=127.0.0.1")
+            assert head["traceparent"].endswith("-00")
             assert not [name for name in head if name.startswith(("k-", "knative-"))]
 
 
