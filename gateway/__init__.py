@@ -5,6 +5,8 @@ routes    (pure) host → revision by exact weight; an immutable table
 pick      (pure) ready pod with the fewest requests in flight, or "through the activator"
 probes    (pure) which requests are probes or scrapes: they neither wake nor keep a service
 trace     (pure) the `traceparent` of a request that came without
+certificate  of the TLS port; read again when its files change
+ports     for clients: plain, and TLS where it is set up
 watch     keeps table and endpoints current by swapping immutable snapshots
 wakes     the last requests that met a revision without a ready pod
 metrics   Prometheus counters

@@ -9,6 +9,7 @@ import time
 from gateway.config import Config
 from gateway.metrics import Metrics
 from gateway.pipeline import Pipeline
+from gateway.ports import Ports
 from gateway.wakes import Wakes
 from gateway.watch import Watch
 from tidegate.kube import connect
@@ -17,7 +18,6 @@ from tidegate.kube.client import Client
 from tidegate.process import logs, run, settings, tasks
 from tidegate.process.admin import AdminServer, json_page
 from tidegate.wire.pool import Pool
-from tidegate.wire.server import Server
 
 log = logging.getLogger("gateway")
 
@@ -42,27 +42,26 @@ async def serve(config: Config, api: Api, stopping: asyncio.Event) -> None:
     pipeline = Pipeline(config, watch, metrics, wakes, stopping.is_set, time.monotonic)
     watch.on_endpoints = pipeline.endpoints_changed
     pool = Pool()
-    server = Server(pipeline, pool)
+    ports = Ports(config, pipeline, pool)
     _show(metrics, pipeline, watch, wakes)
-    _show_engine(metrics, server, pool)
+    _show_engine(metrics, ports, pool)
     background = watch.start()
     admin = await _start_admin(config, metrics, watch, wakes, stopping)
     await _wait_for_routes(watch, stopping)
-    await server.start(*config.address)
-    log.info("listening on %s:%d", *config.address)
+    await ports.start()
     run.freeze_start_up()
     await stopping.wait()
     await asyncio.sleep(config.drain_quiet_s)
-    await server.drain(config.drain_timeout_s)
+    await ports.drain(config.drain_timeout_s)
     await tasks.cancel(*background)
     await pool.close()
     await admin.close()
 
 
-def _show_engine(metrics: Metrics, server: Server, pool: Pool) -> None:
-    metrics.show("connections_open", "Connections of clients.", lambda: server.counters.connections_open)
+def _show_engine(metrics: Metrics, ports: Ports, pool: Pool) -> None:
+    metrics.show("connections_open", "Connections of clients.", lambda: ports.connections_open)
     metrics.show("upstream_connections", "Connections to pods and activators.", lambda: pool.open_count)
-    metrics.show("retries", "Attempts that were made again elsewhere.", lambda: server.counters.retries)
+    metrics.show("retries", "Attempts that were made again elsewhere.", lambda: ports.retries)
 
 
 async def _wait_for_routes(watch: Watch, stopping: asyncio.Event) -> None:

@@ -75,14 +75,14 @@ class Pipeline:
         self.waiting = 0
         self.in_flight = 0
 
-    def direct(self, request: Request) -> Direction | Awaitable[Direction]:
-        """Find the request's revision, and a pod or an activator for it."""
+    def direct(self, request: Request, scheme: str = "http") -> Direction | Awaitable[Direction]:
+        """Find the request's revision, and a pod or an activator for it; `scheme` is what the client spoke."""
         wheel = self._watch.table.get(request.host)
         if wheel is None:
             return self._answer_unrouted(request)
         self.in_flight += 1
         target = wheel.turn()
-        visit = request.state = Visit(target, self._head(request, target))
+        visit = request.state = Visit(target, self._head(request, target, scheme))
         is_cold = self._watch.backend(target.key).is_cold
         if self._probes.has(request):
             if is_cold:
@@ -160,10 +160,10 @@ class Pipeline:
         except TimeoutError:
             pass  # an address that was set aside comes back by time alone
 
-    def _head(self, request: Request, target: Target) -> bytes:
+    def _head(self, request: Request, target: Target, scheme: str) -> bytes:
         existing = existing_of(request.headers) if self._config.trust_forwarded else NOTHING
         host = (request.index.get(b"host") or b"").decode("latin-1")
-        head = target.head + forwarding_lines(request.peer, "http", host, existing, trust=self._config.trust_forwarded)
+        head = target.head + forwarding_lines(request.peer, scheme, host, existing, trust=self._config.trust_forwarded)
         if self._config.start_traces and b"traceparent" not in request.index:
             head += trace.started(random.getrandbits(trace.DRAW_BITS))
         return head
@@ -176,3 +176,19 @@ class Pipeline:
             return HEALTHY if self._watch.is_synced else NOT_SYNCED
         request.state = Visit()
         return NO_ROUTE
+
+
+class TlsDirector:
+    """The same pipeline for clients that speak TLS."""
+
+    strip_request = Pipeline.strip_request
+    strip_request_prefixes = Pipeline.strip_request_prefixes
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        self._pipeline = pipeline
+        self.retry = pipeline.retry
+        self.finished = pipeline.finished
+
+    def direct(self, request: Request) -> Direction | Awaitable[Direction]:
+        """Direct the request as one that came by https."""
+        return self._pipeline.direct(request, "https")
