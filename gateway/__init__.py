@@ -8,10 +8,11 @@ trace     (pure) the `traceparent` of a request that came without
 certificate  of the TLS port; read again when its files change
 ports     for clients: plain, and TLS where it is set up
 watch     keeps table and endpoints current by swapping immutable snapshots
+request_log  one line per request, when config-observability says so
 wakes     the last requests that met a revision without a ready pod
 metrics   Prometheus counters
 
 A request flows client → wire → pipeline → wire → queueproxy or activator. Access to the Kubernetes API: get, list,
 watch of routes (serving.knative.dev), podautoscalers (autoscaling.internal.knative.dev) and endpointslices
-(discovery.k8s.io).
+(discovery.k8s.io), and of config-observability (core configmaps).
 """

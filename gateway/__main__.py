@@ -41,6 +41,7 @@ async def serve(config: Config, api: Api, stopping: asyncio.Event) -> None:
     watch, metrics, wakes = Watch(api, config.system_namespace), Metrics(), Wakes()
     pipeline = Pipeline(config, watch, metrics, wakes, stopping.is_set, time.monotonic)
     watch.on_endpoints = pipeline.endpoints_changed
+    watch.on_observability = pipeline.log.configure
     pool = Pool()
     ports = Ports(config, pipeline, pool)
     _show(metrics, pipeline, watch, wakes)
@@ -54,6 +55,7 @@ async def serve(config: Config, api: Api, stopping: asyncio.Event) -> None:
     await asyncio.sleep(config.drain_quiet_s)
     await ports.drain(config.drain_timeout_s)
     await tasks.cancel(*background)
+    pipeline.log.flush()
     await pool.close()
     await admin.close()
 

@@ -18,6 +18,7 @@ from gateway.config import Config
 from gateway.metrics import Metrics
 from gateway.pick import Pick, pick
 from gateway.probes import Probes
+from gateway.request_log import RequestLog, entry_of
 from gateway.routes import Target
 from gateway.wakes import Wakes
 from gateway.watch import Watch
@@ -72,6 +73,7 @@ class Pipeline:
         self._probes = Probes(config.probe_paths, config.probe_user_agents)
         self._timeouts = Timeouts(connect_s=config.connect_timeout_s)
         self._news = asyncio.Event()
+        self.log = RequestLog()
         self.waiting = 0
         self.in_flight = 0
 
@@ -110,6 +112,8 @@ class Pipeline:
         if not isinstance(visit, Visit):
             return
         self._metrics.results.ended(outcome)
+        if self.log.is_on:
+            self._log(request, outcome, visit)
         if visit.target is None:
             return
         self.in_flight -= 1
@@ -124,6 +128,17 @@ class Pipeline:
         if self.waiting:
             self._news.set()
             self._news = asyncio.Event()
+
+    def _log(self, request: Request, outcome: Outcome, visit: Visit) -> None:
+        if self._probes.has(request) and not self.log.has_probes:
+            return
+        entry = entry_of(request, outcome, visit.head)
+        if visit.target is not None:
+            entry.namespace, entry.revision = visit.target.key
+            entry.service, entry.configuration = self._watch.parents(visit.target.key)
+        if visit.pick is not None and visit.pick.group is not self._watch.activators:
+            entry.pod_ip = visit.pick.address[0]
+        self.log.add(entry)
 
     def _pick(self, visit: Visit) -> Relay | None:
         assert visit.target is not None

@@ -28,6 +28,8 @@ class Watch:
         self.activators = Balancer()
         # Set by __main__: called when a pod or an activator may have become available.
         self.on_endpoints: Callable[[], None] = lambda: None
+        # Set by __main__: called with config-observability, None when there is none.
+        self.on_observability: Callable[[Object | None], None] = lambda _config_map: None
         self._backends: dict[routes.Key, Backend] = {}
         self._hosted: dict[routes.Key, routes.HostedRoute] = {}
         self._is_rebuild_planned = False
@@ -42,6 +44,11 @@ class Watch:
             system_namespace,
             labels=f"{names.SERVICE_NAME_LABEL}={names.ACTIVATOR_SERVICE}",
         )
+        # A gateway serves without it, so it is not waited for.
+        self._observability = Cache(
+            api, resources.CONFIG_MAPS, system_namespace, fields=f"metadata.name={names.CONFIG_OBSERVABILITY}"
+        )
+        self._observability.on_change(lambda _kind, _old, new: self.on_observability(new))
         self._routes.on_change(self._route_changed)
         self._autoscalers.on_change(self._autoscaler_changed)
         self._slices.on_change(self._slice_changed)
@@ -61,7 +68,8 @@ class Watch:
 
     def start(self) -> list[asyncio.Task[None]]:
         """Run all caches; returns their tasks."""
-        return [tasks.spawn(cache.run(), f"watch {cache.resource.plural}") for cache in self._caches()]
+        caches = (*self._caches(), self._observability)
+        return [tasks.spawn(cache.run(), f"watch {cache.resource.plural}") for cache in caches]
 
     def backend(self, key: routes.Key) -> Backend:
         """Return what is known of a revision (it may be nothing yet: no pods, mode Proxy)."""
@@ -69,6 +77,13 @@ class Watch:
         if backend is None:
             backend = self._backends[key] = Backend()
         return backend
+
+    def parents(self, key: routes.Key) -> tuple[str, str]:
+        """Return the names of a revision's Service and Configuration, empty while they are not known."""
+        namespace, name = key
+        autoscaler = self._autoscalers.get(name, namespace)
+        labels = labels_of(autoscaler) if autoscaler else {}
+        return labels.get(names.SERVICE_LABEL, ""), labels.get(names.CONFIGURATION_LABEL, "")
 
     def _caches(self) -> tuple[Cache, ...]:
         return self._routes, self._autoscalers, self._slices, self._activator_slices

@@ -47,6 +47,9 @@ class Harness:
     def backend(self, key: tuple[str, str]) -> Backend:
         return self.backends[key]
 
+    def parents(self, key: tuple[str, str]) -> tuple[str, str]:
+        return "hello", "hello"
+
     def pods(self, *addresses: tuple[str, int]) -> None:
         for backend in self.backends.values():
             backend.pods.replace(addresses)
@@ -141,6 +144,25 @@ async def test_a_trace_is_started_where_there_is_none(starts, has_one, expected)
     harness.pods(POD)
     request = make_request(HOST, **({"traceparent": "00-1-2-01"} if has_one else {}))
     assert relay_of(harness.pipeline.direct(request)).add_head.count(b"traceparent: ") == expected
+
+
+@pytest.mark.parametrize(("probes", "expected"), [("false", 2), ("true", 3)])
+async def test_requests_are_logged_when_switched_on(probes, expected, capsys):
+    harness = Harness()
+    harness.pods(POD)
+    log = harness.pipeline.log
+    template = "{{.Revision.Namespace}}/{{.Revision.Name}} {{.Revision.Service}} {{.Revision.PodIP}} {{.Response.Code}}"
+    data = {"logging.enable-request-log": "true", "logging.request-log-template": template}
+    for host, agent in ((HOST, "curl"), ("nobody", "curl"), (HOST, "kube-probe/1")):
+        log.configure({"data": {**data, "logging.enable-probe-request-log": probes}})
+        request = make_request(host, user_agent=agent)
+        direction = harness.pipeline.direct(request)
+        harness.pipeline.finished(request, outcome(direction, 200 if host == HOST else 404))  # type: ignore[arg-type]
+    log.flush()
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:2] == [f"default/a hello {POD[0]} 200", "/   404"]
+    assert len(lines) == expected
+    harness.assert_empty()
 
 
 async def test_a_pod_that_refuses_is_set_aside_and_another_is_taken():
