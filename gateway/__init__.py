@@ -2,6 +2,7 @@
 
 pipeline  admit → route → pick → relay → record: read this first
 routes    (pure) host → revision by exact weight; an immutable table
+affinity  (pure) the pod of a session, where a revision asks for it
 pick      (pure) ready pod with the fewest requests in flight, or "through the activator"
 probes    (pure) which requests are probes or scrapes: they neither wake nor keep a service
 trace     (pure) the `traceparent` of a request that came without

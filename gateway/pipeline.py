@@ -24,6 +24,7 @@ from gateway.wakes import Wakes
 from gateway.watch import Watch
 from tidegate.contracts import headers, outcomes
 from tidegate.wire.answers import answer_of
+from tidegate.wire.balance import Address
 from tidegate.wire.director import Answer, Direction, Failure, Outcome, Relay, Request, Timeouts
 from tidegate.wire.forwarded import NOTHING, existing_of, forwarding_lines
 
@@ -42,11 +43,13 @@ SHUTTING_DOWN = Answer(503, body=b"shutting down")
 
 @dataclass(slots=True, eq=False)
 class Visit:
-    """One counted request. `pick`: where it is counted now."""
+    """One counted request. `pick`: where it is counted now. `wish`: the pod of its session."""
 
     target: Target | None = None
     head: bytes = b""
     pick: Pick | None = None
+    wish: Address | None = None
+    is_secure: bool = False
 
 
 class Pipeline:
@@ -85,7 +88,10 @@ class Pipeline:
         self.in_flight += 1
         target = wheel.turn()
         visit = request.state = Visit(target, self._head(request, target, scheme))
-        is_cold = self._watch.backend(target.key).is_cold
+        backend = self._watch.backend(target.key)
+        if backend.sessions is not None:
+            visit.wish, visit.is_secure = backend.sessions.wish(request), scheme == "https"
+        is_cold = backend.is_cold
         if self._probes.has(request):
             if is_cold:
                 return ASLEEP
@@ -143,13 +149,17 @@ class Pipeline:
     def _pick(self, visit: Visit) -> Relay | None:
         assert visit.target is not None
         activators = self._watch.activators
-        visit.pick = pick(self._watch.backend(visit.target.key), activators, self._clock())
+        backend = self._watch.backend(visit.target.key)
+        visit.pick = pick(backend, activators, self._clock(), visit.wish)
         if visit.pick is None:
             return None
         if visit.pick.group is activators:
             self._metrics.to_activator += 1
         else:
             self._metrics.to_pod += 1
+            if backend.sessions is not None and visit.wish is None:
+                cookie = backend.sessions.cookie_line(visit.pick.address, is_secure=visit.is_secure)
+                return Relay(*visit.pick.address, add_head=visit.head, timeouts=self._timeouts, answer_head=cookie)
         return Relay(*visit.pick.address, add_head=visit.head, timeouts=self._timeouts)
 
     async def _wait(self, visit: Visit) -> Direction:

@@ -8,6 +8,7 @@ from collections import Counter
 
 import pytest
 
+from gateway.affinity import Sessions
 from gateway.config import Config
 from gateway.metrics import Metrics
 from gateway.pick import Backend
@@ -162,6 +163,34 @@ async def test_requests_are_logged_when_switched_on(probes, expected, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert lines[:2] == [f"default/a hello {POD[0]} 200", "/   404"]
     assert len(lines) == expected
+    harness.assert_empty()
+
+
+async def test_a_session_gets_a_cookie_and_comes_back():
+    harness = Harness(mode=ServingMode.PROXY)
+    harness.activators.replace([ACTIVATOR])
+    for backend in harness.backends.values():
+        backend.sessions = Sessions("cookie", b"uid")
+        backend.sessions.replace([POD, OTHER])
+    first = make_request(HOST)
+    relay = relay_of(harness.pipeline.direct(first))
+    assert (relay.host, relay.answer_head) == (ACTIVATOR[0], b"")  # cold
+    harness.pipeline.finished(first, outcome(relay))
+    harness.pods(POD, OTHER)
+    second = make_request(HOST)
+    relay = relay_of(harness.pipeline.direct(second, "https"))
+    home, cookie = relay.host, relay.answer_head.partition(b": ")[2].partition(b";")[0].decode()
+    assert relay.answer_head.endswith(b"; Secure\r\n")
+    harness.pipeline.finished(second, outcome(relay))
+    for _ in range(5):
+        request = make_request(HOST, cookie=cookie)
+        relay = relay_of(harness.pipeline.direct(request))
+        assert (relay.host, relay.answer_head) == (home, b"")
+        harness.pipeline.finished(request, outcome(relay))
+    request = make_request(HOST, cookie=cookie)
+    relay = relay_of(harness.pipeline.direct(request))
+    assert relay_of(harness.pipeline.retry(request, relay, Failure.CONNECT)).host != home
+    harness.pipeline.finished(request, outcome())
     harness.assert_empty()
 
 
