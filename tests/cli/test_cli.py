@@ -129,8 +129,11 @@ def test_purge_removes_a_state_folder(tmp_path: Path) -> None:
 
 
 def test_stop_ends_the_supervisor(tmp_path: Path) -> None:
-    sleeping = [sys.executable, "-c", "import time; time.sleep(60)"]
-    with subprocess.Popen([*sleeping, "--state", str(tmp_path)]) as process:
+    # It speaks once it runs: right after exec the kernel shows no command line yet.
+    sleeping = [sys.executable, "-c", "import time; print(flush=True); time.sleep(30)"]
+    with subprocess.Popen([*sleeping, "--state", str(tmp_path)], stdout=subprocess.PIPE) as process:
+        assert process.stdout
+        process.stdout.readline()
         (tmp_path / "run.json").write_text(json.dumps({"pids": {"supervisor": process.pid, "node": 2**22 + 1}}))
         local = instance.Instance(tmp_path)
         assert local.pids() == {"supervisor": process.pid}
