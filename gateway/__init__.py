@@ -11,7 +11,7 @@ ports     for clients: plain, and TLS where it is set up
 watch     keeps table and endpoints current by swapping immutable snapshots
 request_log  one line per request, when config-observability says so
 wakes     the last requests that met a revision without a ready pod
-metrics   Prometheus counters
+metrics   Prometheus counters; durations by OpenTelemetry's names in durations
 
 A request flows client → wire → pipeline → wire → queueproxy or activator. Access to the Kubernetes API: get, list,
 watch of routes (serving.knative.dev), podautoscalers (autoscaling.internal.knative.dev) and endpointslices

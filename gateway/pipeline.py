@@ -47,9 +47,9 @@ class Visit:
 
     target: Target | None = None
     head: bytes = b""
+    scheme: str = "http"
     pick: Pick | None = None
     wish: Address | None = None
-    is_secure: bool = False
 
 
 class Pipeline:
@@ -84,13 +84,13 @@ class Pipeline:
         """Find the request's revision, and a pod or an activator for it; `scheme` is what the client spoke."""
         wheel = self._watch.table.get(request.host)
         if wheel is None:
-            return self._answer_unrouted(request)
+            return self._answer_unrouted(request, scheme)
         self.in_flight += 1
         target = wheel.turn()
-        visit = request.state = Visit(target, self._head(request, target, scheme))
+        visit = request.state = Visit(target, self._head(request, target, scheme), scheme)
         backend = self._watch.backend(target.key)
         if backend.sessions is not None:
-            visit.wish, visit.is_secure = backend.sessions.wish(request), scheme == "https"
+            visit.wish = backend.sessions.wish(request)
         is_cold = backend.is_cold
         if self._probes.has(request):
             if is_cold:
@@ -118,6 +118,7 @@ class Pipeline:
         if not isinstance(visit, Visit):
             return
         self._metrics.results.ended(outcome)
+        self._metrics.durations.ended(request.method, outcome.status, visit.scheme, outcome.duration_s)
         if self.log.is_on:
             self._log(request, outcome, visit)
         if visit.target is None:
@@ -158,7 +159,7 @@ class Pipeline:
         else:
             self._metrics.to_pod += 1
             if backend.sessions is not None and visit.wish is None:
-                cookie = backend.sessions.cookie_line(visit.pick.address, is_secure=visit.is_secure)
+                cookie = backend.sessions.cookie_line(visit.pick.address, is_secure=visit.scheme == "https")
                 return Relay(*visit.pick.address, add_head=visit.head, timeouts=self._timeouts, answer_head=cookie)
         return Relay(*visit.pick.address, add_head=visit.head, timeouts=self._timeouts)
 
@@ -193,13 +194,13 @@ class Pipeline:
             head += trace.started(random.getrandbits(trace.DRAW_BITS))
         return head
 
-    def _answer_unrouted(self, request: Request) -> Answer:
+    def _answer_unrouted(self, request: Request, scheme: str) -> Answer:
         agent = request.index.get(b"user-agent")
         if agent is not None and agent.startswith(headers.PROBE_USER_AGENTS):
             if self._is_draining():
                 return SHUTTING_DOWN
             return HEALTHY if self._watch.is_synced else NOT_SYNCED
-        request.state = Visit()
+        request.state = Visit(scheme=scheme)
         return NO_ROUTE
 
 
