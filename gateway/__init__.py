@@ -10,6 +10,7 @@ certificate  of the TLS port; read again when its files change
 ports     for clients: plain, and TLS where it is set up
 watch     keeps table and endpoints current by swapping immutable snapshots
 request_log  one line per request, when config-observability says so
+workers   several processes on one port; seat: a worker's tie to them; totals (pure): their figures together
 wakes     the last requests that met a revision without a ready pod
 metrics   Prometheus counters; durations by OpenTelemetry's names in durations
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 import time
 
+from gateway import seat
 from gateway.config import Config
 from gateway.metrics import Metrics
 from gateway.pipeline import Pipeline
 from gateway.ports import Ports
 from gateway.wakes import Wakes
 from gateway.watch import Watch
+from gateway.workers import Workers
 from tidegate.kube import connect
 from tidegate.kube.api import Api
 from tidegate.kube.client import Client
@@ -28,16 +31,27 @@ def main() -> None:
     """Run until SIGTERM and the drain after it."""
     config = settings.load(Config, program="python -m gateway")
     logs.configure("gateway", config.log_level)
-    run.run(lambda stopping: _connect_and_serve(config, stopping))
+    if config.workers > 1:
+        # The last flag wins, so each worker is a gateway with the same settings but one.
+        command = [sys.executable, "-m", "gateway", *sys.argv[1:], "--workers", "1"]
+        run.run(Workers(config, command).run)
+    else:
+        tie = seat.descriptor()
+        run.run(lambda stopping: _connect_and_serve(config, stopping, tie))
 
 
-async def _connect_and_serve(config: Config, stopping: asyncio.Event) -> None:
+async def _connect_and_serve(config: Config, stopping: asyncio.Event, tie: int | None) -> None:
+    own_seat = None if tie is None else seat.Seat(tie, stopping)
     async with Client(connect.load()) as api:
-        await serve(config, api, stopping)
+        await serve(config, api, stopping, own_seat)
 
 
-async def serve(config: Config, api: Api, stopping: asyncio.Event) -> None:
-    """Serve requests until `stopping` is set and the drain after it is over."""
+async def serve(config: Config, api: Api, stopping: asyncio.Event, own_seat: seat.Seat | None = None) -> None:
+    """Serve requests until `stopping` is set and the drain after it is over.
+
+    With a seat this process is one of several workers: it shares the port for clients, and its admin pages are for
+    their supervisor.
+    """
     watch, metrics, wakes = Watch(api, config.system_namespace), Metrics(), Wakes()
     pipeline = Pipeline(config, watch, metrics, wakes, stopping.is_set, time.monotonic)
     watch.on_endpoints = pipeline.endpoints_changed
@@ -47,9 +61,15 @@ async def serve(config: Config, api: Api, stopping: asyncio.Event) -> None:
     _show(metrics, pipeline, watch, wakes)
     _show_engine(metrics, ports, pool)
     background = watch.start()
-    admin = await _start_admin(config, metrics, watch, wakes, stopping)
+    admin = _make_admin(config, metrics, watch, wakes, stopping)
+    if own_seat is None:
+        for port in (config.admin_port, config.metrics_port):
+            await admin.start(config.pod_ip, port)
+    else:
+        await own_seat.open()
+        own_seat.tell(await admin.start(seat.ADMIN_HOST, 0))
     await _wait_for_routes(watch, stopping)
-    await ports.start()
+    await ports.start(is_shared=own_seat is not None)
     run.freeze_start_up()
     await stopping.wait()
     await asyncio.sleep(config.drain_quiet_s)
@@ -82,9 +102,7 @@ def _show(metrics: Metrics, pipeline: Pipeline, watch: Watch, wakes: Wakes) -> N
     metrics.show("wakes", "Requests that met a revision without a ready pod.", lambda: wakes.total)
 
 
-async def _start_admin(
-    config: Config, metrics: Metrics, watch: Watch, wakes: Wakes, stopping: asyncio.Event
-) -> AdminServer:
+def _make_admin(config: Config, metrics: Metrics, watch: Watch, wakes: Wakes, stopping: asyncio.Event) -> AdminServer:
     def is_ready() -> bool | str:
         if stopping.is_set():
             return "shutting down"
@@ -93,8 +111,6 @@ async def _start_admin(
     admin = AdminServer(is_ready=is_ready, config=settings.describe(config), registry=metrics.registry)
     admin.page("/wakes", lambda _path, _query: json_page(wakes.recent()))
     admin.page("/routes", lambda _path, _query: json_page({host: wheel.weights for host, wheel in watch.table.items()}))
-    for port in (config.admin_port, config.metrics_port):
-        await admin.start(config.pod_ip, port)
     return admin
 
 

@@ -18,6 +18,7 @@ class Config:
     tls_listen: str = setting("host:port for clients that speak TLS; empty: none", default="")
     tls_cert_file: str = setting("PEM file with the certificate and its chain", default="")
     tls_key_file: str = setting("PEM file with the certificate's key", default="")
+    workers: int = setting("processes that share the port; more than 1: one per core is of use", default=1)
     admin_port: int = setting("port for health, wakes and settings", default=names.ADMIN_PORT)
     metrics_port: int = setting("port for Prometheus", default=names.METRICS_PORT)
     trust_forwarded: bool = setting("believe X-Forwarded-* and Forwarded from clients", default=False)
@@ -37,6 +38,8 @@ class Config:
         """Refuse what cannot work before a port is bound."""
         if self.listen and not self.listen.rpartition(":")[2].isdigit():
             raise ValueError(f"TIDEGATE_GATEWAY_LISTEN is {self.listen!r}: write host:port")
+        if not 1 <= self.workers <= 256:
+            raise ValueError(f"TIDEGATE_WORKERS is {self.workers}: it must be 1 to 256")
         if self.tls_listen and not (":" in self.tls_listen and self.tls_listen.rpartition(":")[2].isdigit()):
             raise ValueError(f"TIDEGATE_TLS_LISTEN is {self.tls_listen!r}: write host:port")
         if self.tls_listen and not (self.tls_cert_file and self.tls_key_file):

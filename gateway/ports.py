@@ -40,13 +40,13 @@ class Ports:
         """Attempts that were made again elsewhere."""
         return sum(server.counters.retries for server in self._servers)
 
-    async def start(self) -> None:
-        """Listen. Raises OSError when a port cannot be listened on."""
-        await self._plain.start(*self._config.address)
+    async def start(self, *, is_shared: bool = False) -> None:
+        """Listen, `is_shared` with other workers. Raises OSError when a port cannot be listened on."""
+        await self._plain.start(*self._config.address, reuse_port=is_shared)
         log.info("listening on %s:%d", *self._config.address)
         address = self._config.tls_address
         if self._tls is not None and self._certificate is not None and address is not None:
-            await self._tls.start(*address, tls=self._certificate.context)
+            await self._tls.start(*address, reuse_port=is_shared, tls=self._certificate.context)
             self._watching = tasks.spawn(self._certificate.run(), "watch the certificate")
             log.info("listening on %s:%d for TLS", *address)
 
