@@ -164,6 +164,7 @@ def test_an_h2c_port_is_told():
 
 
 def test_the_podautoscaler_carries_what_the_gateway_reads():
-    made = reconcile.pod_autoscaler(revision({"tidegate.dev/session-affinity": "cookie"}), CONFIG, "Reachable")
+    typed = revision({"tidegate.dev/session-affinity": "cookie"}) | {"apiVersion": "v1", "kind": "Revision"}
+    made = reconcile.pod_autoscaler(typed, CONFIG, "Reachable")
     assert made["metadata"]["annotations"]["tidegate.dev/session-affinity"] == "cookie"
     assert made["metadata"]["labels"]["serving.knative.dev/revisionUID"] == "u"
