@@ -97,6 +97,22 @@ async def test_a_request_over_tls_says_https_and_counts_like_every_other(files):
             assert b'tidegate_gateway_requests_total{code_class="2xx",reason=""} 3.0' in metrics
 
 
+async def test_who_does_not_speak_tls_is_cut_off_and_nothing_stays(files, caplog):
+    async with tls_gateway(FakeApi(), files) as ports, client() as fetch:
+        for said in (b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", b"\x16\x03\x01", b""):
+            reader, writer = await asyncio.open_connection("127.0.0.1", ports[1])
+            writer.write(said)
+            if said[:1] == b"G":
+                with contextlib.suppress(ConnectionResetError):
+                    assert b"200" not in await asyncio.wait_for(reader.read(), 5)
+            writer.close()
+        assert (await seen(ports[1]))[0] == "first"
+        async with asyncio.timeout(5):
+            while b"tidegate_gateway_connections_open 0.0" not in (await fetch(ports[2], "/metrics")).body:
+                await asyncio.sleep(0.01)
+    assert not [record for record in caplog.records if record.exc_info]
+
+
 async def test_a_new_certificate_is_taken_over_without_a_restart(files, monkeypatch):
     monkeypatch.setattr(certificates, "LOOK_EVERY_S", 0.02)
     async with tls_gateway(FakeApi(), files) as ports:
