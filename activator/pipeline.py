@@ -25,8 +25,11 @@ from tidegate.wire.director import Answer, Direction, Failure, Outcome, Relay, R
 
 STALE_ATTEMPTS = 3
 PROXIED = b"K-Proxy-Request: " + headers.PROXIED_BY_ACTIVATOR + b"\r\n"
+UNCOUNTED = PROXIED + headers.UNCOUNTED.title() + b": 1\r\n"
 
 UNKNOWN = answer_of(outcomes.UNKNOWN_REVISION)
+ASLEEP = answer_of(outcomes.ASLEEP)
+REFUSED = answer_of(outcomes.UPSTREAM_CONNECT_FAILED)
 FULL = answer_of(outcomes.WAITING_ROOM_FULL)
 LATE = answer_of(outcomes.ACTIVATION_TIMEOUT)
 POD_BROKE = answer_of(outcomes.UPSTREAM_FAILED)
@@ -104,14 +107,18 @@ class Pipeline:
         revision = self._watch.revision(key)
         if revision is None:
             return self._enter_later(request, key)
+        if headers.UNCOUNTED in request.index:
+            return self._relay_uncounted(key, revision)
         return self._enter(request, key, revision)
 
     def retry(self, request: Request, failed: Relay, failure: Failure) -> Direction | Awaitable[Direction]:
         """Look for another seat after a refusal; try the same pod again after a stale connection."""
         visit = request.state
-        assert isinstance(visit, Visit) and visit.pod is not None
         if failure is Failure.STALE:
             return failed if request.attempts < STALE_ATTEMPTS else POD_BROKE
+        if visit is None:
+            return REFUSED
+        assert isinstance(visit, Visit) and visit.pod is not None
         pod, visit.pod = visit.pod, None
         visit.placement.leave(pod)
         visit.placement.pods.eject(pod, self._clock())
@@ -171,6 +178,8 @@ class Pipeline:
         revision = await self._watch.wait_for_revision(key, self._config.revision_wait_s)
         if revision is None:
             return UNKNOWN
+        if headers.UNCOUNTED in request.index:
+            return self._relay_uncounted(key, revision)
         direction = self._enter(request, key, revision)
         return direction if isinstance(direction, Relay | Answer) else await direction
 
@@ -185,6 +194,17 @@ class Pipeline:
         visit = request.state = Visit(key, revision, placement, self._clock(), deadline, placement.room.ticket())
         self.demand.arrived(key)
         return self._place(visit)
+
+    def _relay_uncounted(self, key: Key, revision: Revision) -> Direction:
+        """Pass a probe on beside room and seats: it must neither wait for pods nor be seen by the autoscaler.
+
+        The slots of the pod's queueproxy bound it as they bound every request.
+        """
+        pods, placement = self.backends.usable(key), self._placements.get(key)
+        if not pods:
+            return ASLEEP
+        pod = min(pods, key=placement.pods.in_flight_on) if placement else min(pods)
+        return Relay(*pod, add_head=UNCOUNTED, timeouts=revision.timeouts)
 
     def _place(self, visit: Visit) -> Direction | Awaitable[Direction]:
         pod = visit.placement.seat(self._clock())

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tidegate.contracts import autoscaling, names, problems
-from tidegate.contracts.config import defaults, deployment, features, network, retention
+from tidegate.contracts.config import defaults, deployment, features, network, observability, retention
 from tidegate.contracts.problems import FieldProblem
 
 Object = Mapping[str, Any]
@@ -29,6 +29,7 @@ class ClusterConfig:
     deployment: deployment.DeploymentConfig = field(default_factory=deployment.DeploymentConfig)
     network: network.Network = field(default_factory=network.Network)
     retention: retention.Retention = field(default_factory=retention.Retention)
+    observability: observability.Observability = field(default_factory=observability.Observability)
     autoscaler: autoscaling.AutoscalerConfig = field(default_factory=autoscaling.AutoscalerConfig)
     autoscaler_address: str = ""
     report_key: bytes = field(default=b"", repr=False)
@@ -52,6 +53,10 @@ def read(
             network.parse(config_maps.get(names.CONFIG_NETWORK), config_maps.get(names.CONFIG_DOMAIN)),
         ),
         names.CONFIG_GC: ("retention", retention.parse(config_maps.get(names.CONFIG_GC))),
+        names.CONFIG_OBSERVABILITY: (
+            "observability",
+            observability.parse(config_maps.get(names.CONFIG_OBSERVABILITY)),
+        ),
         names.CONFIG_AUTOSCALER: ("autoscaler", _autoscaler(config_maps.get(names.CONFIG_AUTOSCALER))),
     }
     for name, (part, (value, found)) in parsed.items():

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 import time
 
+from gateway import seat
 from gateway.config import Config
 from gateway.metrics import Metrics
 from gateway.pipeline import Pipeline
+from gateway.ports import Ports
 from gateway.wakes import Wakes
 from gateway.watch import Watch
+from gateway.workers import Workers
 from tidegate.kube import connect
 from tidegate.kube.api import Api
 from tidegate.kube.client import Client
 from tidegate.process import logs, run, settings, tasks
 from tidegate.process.admin import AdminServer, json_page
 from tidegate.wire.pool import Pool
-from tidegate.wire.server import Server
 
 log = logging.getLogger("gateway")
 
@@ -28,41 +31,59 @@ def main() -> None:
     """Run until SIGTERM and the drain after it."""
     config = settings.load(Config, program="python -m gateway")
     logs.configure("gateway", config.log_level)
-    run.run(lambda stopping: _connect_and_serve(config, stopping))
+    if config.workers > 1:
+        # The last flag wins, so each worker is a gateway with the same settings but one.
+        command = [sys.executable, "-m", "gateway", *sys.argv[1:], "--workers", "1"]
+        run.run(Workers(config, command).run)
+    else:
+        tie = seat.descriptor()
+        run.run(lambda stopping: _connect_and_serve(config, stopping, tie))
 
 
-async def _connect_and_serve(config: Config, stopping: asyncio.Event) -> None:
+async def _connect_and_serve(config: Config, stopping: asyncio.Event, tie: int | None) -> None:
+    own_seat = None if tie is None else seat.Seat(tie, stopping)
     async with Client(connect.load()) as api:
-        await serve(config, api, stopping)
+        await serve(config, api, stopping, own_seat)
 
 
-async def serve(config: Config, api: Api, stopping: asyncio.Event) -> None:
-    """Serve requests until `stopping` is set and the drain after it is over."""
+async def serve(config: Config, api: Api, stopping: asyncio.Event, own_seat: seat.Seat | None = None) -> None:
+    """Serve requests until `stopping` is set and the drain after it is over.
+
+    With a seat this process is one of several workers: it shares the port for clients, and its admin pages are for
+    their supervisor.
+    """
     watch, metrics, wakes = Watch(api, config.system_namespace), Metrics(), Wakes()
     pipeline = Pipeline(config, watch, metrics, wakes, stopping.is_set, time.monotonic)
     watch.on_endpoints = pipeline.endpoints_changed
+    watch.on_observability = pipeline.log.configure
     pool = Pool()
-    server = Server(pipeline, pool)
+    ports = Ports(config, pipeline, pool)
     _show(metrics, pipeline, watch, wakes)
-    _show_engine(metrics, server, pool)
+    _show_engine(metrics, ports, pool)
     background = watch.start()
-    admin = await _start_admin(config, metrics, watch, wakes, stopping)
+    admin = _make_admin(config, metrics, watch, wakes, stopping)
+    if own_seat is None:
+        for port in (config.admin_port, config.metrics_port):
+            await admin.start(config.pod_ip, port)
+    else:
+        await own_seat.open()
+        own_seat.tell(await admin.start(seat.ADMIN_HOST, 0))
     await _wait_for_routes(watch, stopping)
-    await server.start(*config.address)
-    log.info("listening on %s:%d", *config.address)
+    await ports.start(is_shared=own_seat is not None)
     run.freeze_start_up()
     await stopping.wait()
     await asyncio.sleep(config.drain_quiet_s)
-    await server.drain(config.drain_timeout_s)
+    await ports.drain(config.drain_timeout_s)
     await tasks.cancel(*background)
+    pipeline.log.flush()
     await pool.close()
     await admin.close()
 
 
-def _show_engine(metrics: Metrics, server: Server, pool: Pool) -> None:
-    metrics.show("connections_open", "Connections of clients.", lambda: server.counters.connections_open)
+def _show_engine(metrics: Metrics, ports: Ports, pool: Pool) -> None:
+    metrics.show("connections_open", "Connections of clients.", lambda: ports.connections_open)
     metrics.show("upstream_connections", "Connections to pods and activators.", lambda: pool.open_count)
-    metrics.show("retries", "Attempts that were made again elsewhere.", lambda: server.counters.retries)
+    metrics.show("retries", "Attempts that were made again elsewhere.", lambda: ports.retries)
 
 
 async def _wait_for_routes(watch: Watch, stopping: asyncio.Event) -> None:
@@ -81,9 +102,7 @@ def _show(metrics: Metrics, pipeline: Pipeline, watch: Watch, wakes: Wakes) -> N
     metrics.show("wakes", "Requests that met a revision without a ready pod.", lambda: wakes.total)
 
 
-async def _start_admin(
-    config: Config, metrics: Metrics, watch: Watch, wakes: Wakes, stopping: asyncio.Event
-) -> AdminServer:
+def _make_admin(config: Config, metrics: Metrics, watch: Watch, wakes: Wakes, stopping: asyncio.Event) -> AdminServer:
     def is_ready() -> bool | str:
         if stopping.is_set():
             return "shutting down"
@@ -92,8 +111,6 @@ async def _start_admin(
     admin = AdminServer(is_ready=is_ready, config=settings.describe(config), registry=metrics.registry)
     admin.page("/wakes", lambda _path, _query: json_page(wakes.recent()))
     admin.page("/routes", lambda _path, _query: json_page({host: wheel.weights for host, wheel in watch.table.items()}))
-    for port in (config.admin_port, config.metrics_port):
-        await admin.start(config.pod_ip, port)
     return admin
 
 

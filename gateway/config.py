@@ -15,9 +15,18 @@ class Config:
     pod_ip: str = setting("address of this pod", default="127.0.0.1", env="POD_IP")
     system_namespace: str = setting("where Tidegate itself runs", default=names.SYSTEM_NAMESPACE, env="POD_NAMESPACE")
     listen: str = setting("host:port for clients; empty: the pod's address", default="", env="TIDEGATE_GATEWAY_LISTEN")
+    tls_listen: str = setting("host:port for clients that speak TLS; empty: none", default="")
+    tls_cert_file: str = setting("PEM file with the certificate and its chain", default="")
+    tls_key_file: str = setting("PEM file with the certificate's key", default="")
+    workers: int = setting("processes that share the port; more than 1: one per core is of use", default=1)
     admin_port: int = setting("port for health, wakes and settings", default=names.ADMIN_PORT)
     metrics_port: int = setting("port for Prometheus", default=names.METRICS_PORT)
     trust_forwarded: bool = setting("believe X-Forwarded-* and Forwarded from clients", default=False)
+    probe_paths: str = setting("paths, by commas, whose requests neither wake a service nor count", default="")
+    probe_user_agents: str = setting(
+        "beginnings of user agents, by commas, that neither wake a service nor count, beside the kubelet's", default=""
+    )
+    start_traces: bool = setting("give requests without a traceparent one", default=True)
     connect_timeout_s: float = setting("one connect to a pod or activator", default=1.0)
     activator_wait_s: float = setting("how long a request waits for an activator to come back", default=10.0)
     activator_wait_limit: int = setting("requests that may wait for an activator", default=5000)
@@ -29,9 +38,23 @@ class Config:
         """Refuse what cannot work before a port is bound."""
         if self.listen and not self.listen.rpartition(":")[2].isdigit():
             raise ValueError(f"TIDEGATE_GATEWAY_LISTEN is {self.listen!r}: write host:port")
+        if not 1 <= self.workers <= 256:
+            raise ValueError(f"TIDEGATE_WORKERS is {self.workers}: it must be 1 to 256")
+        if self.tls_listen and not (":" in self.tls_listen and self.tls_listen.rpartition(":")[2].isdigit()):
+            raise ValueError(f"TIDEGATE_TLS_LISTEN is {self.tls_listen!r}: write host:port")
+        if self.tls_listen and not (self.tls_cert_file and self.tls_key_file):
+            raise ValueError("TIDEGATE_TLS_LISTEN needs TIDEGATE_TLS_CERT_FILE and TIDEGATE_TLS_KEY_FILE")
 
     @property
     def address(self) -> tuple[str, int]:
         """Where clients are listened for."""
-        host, _, port = self.listen.rpartition(":")
-        return (host.strip("[]"), int(port)) if host else (self.pod_ip, names.SERVING_PORT)
+        return self._split(self.listen) if self.listen.rpartition(":")[0] else (self.pod_ip, names.SERVING_PORT)
+
+    @property
+    def tls_address(self) -> tuple[str, int] | None:
+        """Where clients that speak TLS are listened for; None: nowhere."""
+        return self._split(self.tls_listen) if self.tls_listen else None
+
+    def _split(self, text: str) -> tuple[str, int]:
+        host, _, port = text.rpartition(":")
+        return host.strip("[]") or self.pod_ip, int(port)

@@ -9,16 +9,19 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from gateway.affinity import Sessions, share_limit
 from tidegate.contracts.decision import ServingMode
 from tidegate.wire.balance import Address, Balancer
 
 
 @dataclass(slots=True)
 class Backend:
-    """What the gateway knows of one revision: the autoscaler's serving mode and the ready pods."""
+    """What the gateway knows of one revision: the autoscaler's serving mode and the ready pods; sessions when asked
+    for."""
 
     mode: ServingMode = ServingMode.PROXY
     pods: Balancer = field(default_factory=Balancer)
+    sessions: Sessions | None = None
 
     @property
     def is_cold(self) -> bool:
@@ -33,9 +36,22 @@ class Pick(NamedTuple):
     group: Balancer
 
 
-def pick(backend: Backend, activators: Balancer, now: float) -> Pick | None:
-    """Count the request on a pod or an activator and return which; None when neither can take it."""
+def pick(backend: Backend, activators: Balancer, now: float, wish: Address | None = None) -> Pick | None:
+    """Count the request on a pod or an activator and return which; None when neither can take it.
+
+    `wish`: the pod of the request's session. A revision with sessions has its ready pods picked here in every mode, for
+    an activator would seat them anywhere.
+    """
+    pods = backend.pods
+    if backend.sessions is not None:
+        if wish is not None and pods.take_this(wish, now, share_limit(pods.in_flight, len(pods.addresses))):
+            return Pick(wish, pods)
+        return _first(pods, activators, now)
     first, second = (backend.pods, activators) if backend.mode is ServingMode.SERVE else (activators, backend.pods)
+    return _first(first, second, now)
+
+
+def _first(first: Balancer, second: Balancer, now: float) -> Pick | None:
     for group in (first, second):
         address = group.take(now)
         if address is not None:

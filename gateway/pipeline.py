@@ -8,18 +8,23 @@ that finds neither a pod nor an activator waits, for a bounded time. What a requ
 from __future__ import annotations
 
 import asyncio
+import random
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from gateway import trace
 from gateway.config import Config
 from gateway.metrics import Metrics
 from gateway.pick import Pick, pick
+from gateway.probes import Probes
+from gateway.request_log import RequestLog, entry_of
 from gateway.routes import Target
 from gateway.wakes import Wakes
 from gateway.watch import Watch
 from tidegate.contracts import headers, outcomes
 from tidegate.wire.answers import answer_of
+from tidegate.wire.balance import Address
 from tidegate.wire.director import Answer, Direction, Failure, Outcome, Relay, Request, Timeouts
 from tidegate.wire.forwarded import NOTHING, existing_of, forwarding_lines
 
@@ -27,8 +32,10 @@ STALE_ATTEMPTS = 3
 LOOK_AGAIN_S = 0.1
 
 NO_ROUTE = answer_of(outcomes.NO_ROUTE)
+ASLEEP = answer_of(outcomes.ASLEEP)
 NO_ACTIVATOR = answer_of(outcomes.NO_ACTIVATOR)
 BACKEND_BROKE = answer_of(outcomes.UPSTREAM_FAILED)
+UNCOUNTED = headers.UNCOUNTED.title() + b": 1\r\n"
 HEALTHY = Answer(200)
 NOT_SYNCED = Answer(503, body=b"routes and endpoints are not listed yet")
 SHUTTING_DOWN = Answer(503, body=b"shutting down")
@@ -36,11 +43,13 @@ SHUTTING_DOWN = Answer(503, body=b"shutting down")
 
 @dataclass(slots=True, eq=False)
 class Visit:
-    """One counted request. `pick`: where it is counted now."""
+    """One counted request. `pick`: where it is counted now. `wish`: the pod of its session."""
 
     target: Target | None = None
     head: bytes = b""
+    scheme: str = "http"
     pick: Pick | None = None
+    wish: Address | None = None
 
 
 class Pipeline:
@@ -64,21 +73,30 @@ class Pipeline:
         self._wakes = wakes
         self._is_draining = is_draining
         self._clock = clock
+        self._probes = Probes(config.probe_paths, config.probe_user_agents)
         self._timeouts = Timeouts(connect_s=config.connect_timeout_s)
         self._news = asyncio.Event()
+        self.log = RequestLog()
         self.waiting = 0
         self.in_flight = 0
 
-    def direct(self, request: Request) -> Direction | Awaitable[Direction]:
-        """Find the request's revision, and a pod or an activator for it."""
+    def direct(self, request: Request, scheme: str = "http") -> Direction | Awaitable[Direction]:
+        """Find the request's revision, and a pod or an activator for it; `scheme` is what the client spoke."""
         wheel = self._watch.table.get(request.host)
         if wheel is None:
-            return self._answer_unrouted(request)
+            return self._answer_unrouted(request, scheme)
         self.in_flight += 1
         target = wheel.turn()
-        visit = request.state = Visit(target, self._head(request, target))
+        visit = request.state = Visit(target, self._head(request, target, scheme), scheme)
         backend = self._watch.backend(target.key)
-        if backend.is_cold:
+        if backend.sessions is not None:
+            visit.wish = backend.sessions.wish(request)
+        is_cold = backend.is_cold
+        if self._probes.has(request):
+            if is_cold:
+                return ASLEEP
+            visit.head += UNCOUNTED
+        elif is_cold:
             self._wakes.add(*target.key, time.time() - (self._clock() - request.arrived))
         return self._pick(visit) or self._wait(visit)
 
@@ -100,6 +118,9 @@ class Pipeline:
         if not isinstance(visit, Visit):
             return
         self._metrics.results.ended(outcome)
+        self._metrics.durations.ended(request.method, outcome.status, visit.scheme, outcome.duration_s)
+        if self.log.is_on:
+            self._log(request, outcome, visit)
         if visit.target is None:
             return
         self.in_flight -= 1
@@ -115,16 +136,31 @@ class Pipeline:
             self._news.set()
             self._news = asyncio.Event()
 
+    def _log(self, request: Request, outcome: Outcome, visit: Visit) -> None:
+        if self._probes.has(request) and not self.log.has_probes:
+            return
+        entry = entry_of(request, outcome, visit.head)
+        if visit.target is not None:
+            entry.namespace, entry.revision = visit.target.key
+            entry.service, entry.configuration = self._watch.parents(visit.target.key)
+        if visit.pick is not None and visit.pick.group is not self._watch.activators:
+            entry.pod_ip = visit.pick.address[0]
+        self.log.add(entry)
+
     def _pick(self, visit: Visit) -> Relay | None:
         assert visit.target is not None
         activators = self._watch.activators
-        visit.pick = pick(self._watch.backend(visit.target.key), activators, self._clock())
+        backend = self._watch.backend(visit.target.key)
+        visit.pick = pick(backend, activators, self._clock(), visit.wish)
         if visit.pick is None:
             return None
         if visit.pick.group is activators:
             self._metrics.to_activator += 1
         else:
             self._metrics.to_pod += 1
+            if backend.sessions is not None and visit.wish is None:
+                cookie = backend.sessions.cookie_line(visit.pick.address, is_secure=visit.scheme == "https")
+                return Relay(*visit.pick.address, add_head=visit.head, timeouts=self._timeouts, answer_head=cookie)
         return Relay(*visit.pick.address, add_head=visit.head, timeouts=self._timeouts)
 
     async def _wait(self, visit: Visit) -> Direction:
@@ -150,16 +186,35 @@ class Pipeline:
         except TimeoutError:
             pass  # an address that was set aside comes back by time alone
 
-    def _head(self, request: Request, target: Target) -> bytes:
+    def _head(self, request: Request, target: Target, scheme: str) -> bytes:
         existing = existing_of(request.headers) if self._config.trust_forwarded else NOTHING
         host = (request.index.get(b"host") or b"").decode("latin-1")
-        return target.head + forwarding_lines(request.peer, "http", host, existing, trust=self._config.trust_forwarded)
+        head = target.head + forwarding_lines(request.peer, scheme, host, existing, trust=self._config.trust_forwarded)
+        if self._config.start_traces and b"traceparent" not in request.index:
+            head += trace.started(random.getrandbits(trace.DRAW_BITS))
+        return head
 
-    def _answer_unrouted(self, request: Request) -> Answer:
+    def _answer_unrouted(self, request: Request, scheme: str) -> Answer:
         agent = request.index.get(b"user-agent")
         if agent is not None and agent.startswith(headers.PROBE_USER_AGENTS):
             if self._is_draining():
                 return SHUTTING_DOWN
             return HEALTHY if self._watch.is_synced else NOT_SYNCED
-        request.state = Visit()
+        request.state = Visit(scheme=scheme)
         return NO_ROUTE
+
+
+class TlsDirector:
+    """The same pipeline for clients that speak TLS."""
+
+    strip_request = Pipeline.strip_request
+    strip_request_prefixes = Pipeline.strip_request_prefixes
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        self._pipeline = pipeline
+        self.retry = pipeline.retry
+        self.finished = pipeline.finished
+
+    def direct(self, request: Request) -> Direction | Awaitable[Direction]:
+        """Direct the request as one that came by https."""
+        return self._pipeline.direct(request, "https")

@@ -7,17 +7,21 @@ that arrive in one turn of the loop are put into one new table. It decides nothi
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 
 from gateway import routes
+from gateway.affinity import Sessions
 from gateway.pick import Backend
-from tidegate.contracts import names
+from tidegate.contracts import names, session_affinity
 from tidegate.contracts.decision import ServingMode
 from tidegate.kube import endpoints, resources
 from tidegate.kube.api import Api, Object, labels_of, name_of, namespace_of
 from tidegate.kube.cache import Cache
 from tidegate.process import tasks
 from tidegate.wire.balance import Balancer
+
+log = logging.getLogger(__name__)
 
 
 class Watch:
@@ -28,6 +32,8 @@ class Watch:
         self.activators = Balancer()
         # Set by __main__: called when a pod or an activator may have become available.
         self.on_endpoints: Callable[[], None] = lambda: None
+        # Set by __main__: called with config-observability, None when there is none.
+        self.on_observability: Callable[[Object | None], None] = lambda _config_map: None
         self._backends: dict[routes.Key, Backend] = {}
         self._hosted: dict[routes.Key, routes.HostedRoute] = {}
         self._is_rebuild_planned = False
@@ -42,6 +48,11 @@ class Watch:
             system_namespace,
             labels=f"{names.SERVICE_NAME_LABEL}={names.ACTIVATOR_SERVICE}",
         )
+        # A gateway serves without it, so it is not waited for.
+        self._observability = Cache(
+            api, resources.CONFIG_MAPS, system_namespace, fields=f"metadata.name={names.CONFIG_OBSERVABILITY}"
+        )
+        self._observability.on_change(lambda _kind, _old, new: self.on_observability(new))
         self._routes.on_change(self._route_changed)
         self._autoscalers.on_change(self._autoscaler_changed)
         self._slices.on_change(self._slice_changed)
@@ -61,7 +72,8 @@ class Watch:
 
     def start(self) -> list[asyncio.Task[None]]:
         """Run all caches; returns their tasks."""
-        return [tasks.spawn(cache.run(), f"watch {cache.resource.plural}") for cache in self._caches()]
+        caches = (*self._caches(), self._observability)
+        return [tasks.spawn(cache.run(), f"watch {cache.resource.plural}") for cache in caches]
 
     def backend(self, key: routes.Key) -> Backend:
         """Return what is known of a revision (it may be nothing yet: no pods, mode Proxy)."""
@@ -69,6 +81,13 @@ class Watch:
         if backend is None:
             backend = self._backends[key] = Backend()
         return backend
+
+    def parents(self, key: routes.Key) -> tuple[str, str]:
+        """Return the names of a revision's Service and Configuration, empty while they are not known."""
+        namespace, name = key
+        autoscaler = self._autoscalers.get(name, namespace)
+        labels = labels_of(autoscaler) if autoscaler else {}
+        return labels.get(names.SERVICE_LABEL, ""), labels.get(names.CONFIGURATION_LABEL, "")
 
     def _caches(self) -> tuple[Cache, ...]:
         return self._routes, self._autoscalers, self._slices, self._activator_slices
@@ -94,11 +113,15 @@ class Watch:
             assert old is not None
             key = (namespace_of(old), name_of(old))
             backend = self.backend(key)
-            backend.mode, backend.pods.limit = ServingMode.PROXY, 0
+            backend.mode, backend.pods.limit, backend.sessions = ServingMode.PROXY, 0, None
             self._forget_when_gone(key)
             return
         backend = self.backend((namespace_of(new), name_of(new)))
         backend.pods.limit = int((new.get("spec") or {}).get("containerConcurrency") or 0)
+        if _affinity(old) != _affinity(new):
+            backend.sessions = _sessions_of(new)
+            if backend.sessions is not None:
+                backend.sessions.replace(backend.pods.addresses)
         is_serving = (new.get("status") or {}).get("servingMode") == ServingMode.SERVE
         backend.mode = ServingMode.SERVE if is_serving else ServingMode.PROXY
 
@@ -106,7 +129,10 @@ class Watch:
         for index in {text for obj in (old, new) if obj is not None for text in _revision_index(obj)}:
             namespace, _, name = index.partition("/")
             found = endpoints.read(self._slices.by_index("revision", index))
-            self.backend((namespace, name)).pods.replace(found.ready)
+            backend = self.backend((namespace, name))
+            backend.pods.replace(found.ready)
+            if backend.sessions is not None:
+                backend.sessions.replace(found.ready)
             self._forget_when_gone((namespace, name))
         self.on_endpoints()
 
@@ -124,3 +150,21 @@ class Watch:
 def _revision_index(obj: Object) -> list[str]:
     revision = labels_of(obj).get(names.REVISION_LABEL)
     return [f"{namespace_of(obj)}/{revision}"] if revision else []
+
+
+def _affinity(autoscaler: Object | None) -> str:
+    annotations = (autoscaler or {}).get("metadata", {}).get("annotations") or {}
+    return str(annotations.get(session_affinity.ANNOTATION, ""))
+
+
+def _sessions_of(autoscaler: Object) -> Sessions | None:
+    text = _affinity(autoscaler)
+    if not text:
+        return None
+    # A revision's UID is random, the same for all gateways, and never told to clients.
+    secret = labels_of(autoscaler).get(names.REVISION_UID_LABEL) or name_of(autoscaler)
+    try:
+        return Sessions(text, secret.encode())
+    except ValueError as error:
+        log.warning("revision %s/%s has no session affinity: %s", namespace_of(autoscaler), name_of(autoscaler), error)
+        return None

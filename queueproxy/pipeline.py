@@ -39,6 +39,7 @@ class Visit:
 
     is_proxied: bool
     arrived: float
+    is_counted: bool = True
     stage: Stage = Stage.OUTSIDE
     turn: asyncio.Future[Direction] | None = None
 
@@ -94,8 +95,9 @@ class Pipeline:
         if probe is not None:
             return self._answer_probe(probe)
         agent = request.index.get(b"user-agent")
-        # Routed requests name their revision: a client that calls itself a kubelet must not get past limit and meter.
-        is_routed = headers.REVISION in request.index
+        # Routed requests come with the gateway's or the activator's header: a client that calls itself a kubelet must
+        # not get past the limit.
+        is_routed = headers.REVISION in request.index or headers.PROXY_REQUEST in request.index
         if agent is not None and not is_routed and agent.startswith(headers.PROBE_USER_AGENTS):
             return SHUTTING_DOWN if self._is_draining() else self._relay
         return self._limit(request)
@@ -117,14 +119,18 @@ class Pipeline:
         elif visit.stage is Stage.WAITING:
             self._limiter.abandon(visit)
         visit.stage = Stage.OUTSIDE
-        self._meter.ended(self._clock(), visit.is_proxied)
-        self._metrics.results.ended(outcome)
+        if visit.is_counted:
+            self._meter.ended(self._clock(), visit.is_proxied)
+            self._metrics.results.ended(outcome)
 
     def _limit(self, request: Request) -> Direction | Awaitable[Direction]:
         is_proxied = request.index.get(headers.PROXY_REQUEST) == headers.PROXIED_BY_ACTIVATOR
         now = self._clock()
         visit = request.state = Visit(is_proxied, now)
-        self._meter.arrived(now, is_proxied)
+        if headers.UNCOUNTED in request.index:
+            visit.is_counted = False
+        else:
+            self._meter.arrived(now, is_proxied)
         deadline = request.arrived + self._wait_limit_s if self._wait_limit_s else 0.0
         match self._limiter.offer(visit, deadline):
             case Offer.RUN:

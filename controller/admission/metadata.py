@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from tidegate.contracts import durations, names, problems
+from tidegate.contracts import durations, names, problems, session_affinity
 from tidegate.contracts.problems import FieldProblem
 
 Object = dict[str, Any]
@@ -88,6 +88,8 @@ def template(obj: Object, old: Object | None) -> list[FieldProblem]:
     for key in sorted(inner.get("annotations") or {}):
         if key.startswith(NETWORKING) and key not in _NETWORKING_ALLOWED:
             found.append(problems.invalid_key(key, "metadata.annotations"))
+        elif key == session_affinity.ANNOTATION:
+            found += problems.under("metadata.annotations", _session_affinity(str(inner["annotations"][key])))
     return problems.under("spec.template", found)
 
 
@@ -131,6 +133,14 @@ def _users(obj: Object, old: Object) -> list[FieldProblem]:
     if is_modifier_changed and obj.get("spec") == old.get("spec"):
         found.append(problems.invalid(new_annotations.get(key, ""), f"annotations.{key}"))
     return found
+
+
+def _session_affinity(text: str) -> list[FieldProblem]:
+    try:
+        session_affinity.parse(text)
+    except ValueError:
+        return [problems.invalid(text, session_affinity.ANNOTATION, "write cookie, or header: and a header's name")]
+    return []
 
 
 def _rollout(key: str, text: str) -> list[FieldProblem]:

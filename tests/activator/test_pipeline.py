@@ -112,6 +112,40 @@ async def test_a_warm_request_goes_straight_on():
     world.assert_empty()
 
 
+def enter_uncounted(world: World, revision: str = KEY[1]) -> tuple[Request, object]:
+    named = {"knative_serving_namespace": "default", "knative_serving_revision": revision}
+    request = make_request(x_tidegate_uncounted="1", **named)
+    return request, world.pipeline.direct(request)
+
+
+async def test_an_uncounted_request_neither_waits_nor_wakes():
+    world = World(concurrency=1)
+    request, direction = enter_uncounted(world)
+    assert (answer_of(direction).status, answer_of(direction).reason) == (503, "asleep")
+    world.end(request)
+    assert (world.sent, world.hurried) == ([], [])
+    world.show_pods(A)
+    busy, _ = world.enter()
+    request, direction = enter_uncounted(world)
+    relay = relay_of(direction)  # the pod's own slots bound it
+    assert relay.host == A[0]
+    assert relay.add_head == b"K-Proxy-Request: activator\r\nX-Tidegate-Uncounted: 1\r\n"
+    assert world.pipeline.demand.in_flight(KEY) == 1
+    assert world.pipeline.retry(request, relay, Failure.STALE) is relay
+    assert answer_of(world.pipeline.retry(request, relay, Failure.CONNECT)).reason == "upstream_connect_failed"
+    world.end(request)
+    world.end(busy)
+    world.assert_empty()
+
+
+async def test_an_uncounted_request_of_a_revision_not_seen_yet():
+    world = World()
+    revision = world.revisions.pop(KEY)
+    _, direction = enter_uncounted(world)
+    world.revisions[KEY] = revision
+    assert answer_of(await direction).reason == "asleep"
+
+
 async def test_a_burst_is_released_in_order_within_capacity():
     world = World(concurrency=2)
     entered = [world.enter() for _ in range(50)]

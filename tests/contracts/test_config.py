@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from tidegate.contracts import problems
-from tidegate.contracts.config import defaults, deployment, features, network, retention
+from tidegate.contracts.config import defaults, deployment, features, network, observability, retention
 
 MANIFESTS = pathlib.Path(__file__).parents[2] / "manifests" / "base" / "config"
 
@@ -25,6 +25,7 @@ PARSERS = {
     "config-defaults": defaults.parse,
     "config-deployment": deployment.parse,
     "config-gc": retention.parse,
+    "config-observability": observability.parse,
     "config-network": lambda found: network.parse(found, None),
 }
 
@@ -149,3 +150,25 @@ def test_templates_may_use_labels_and_are_checked():
 
 def test_a_domain_with_a_bad_selector_is_refused():
     assert network.parse(None, {"data": {"a.com": "select everything"}})[1]
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        ({"logging.enable-request-log": "yes"}, "invalid value: yes: logging.enable-request-log"),
+        (
+            {"logging.enable-request-log": "true", "logging.request-log-template": " "},
+            "missing field(s): logging.request-log-template",
+        ),
+        ({"logging.request-log-template": "{{.Request.Body}}"}, "is not a field"),
+    ],
+)
+def test_a_request_log_that_cannot_be_written_is_refused(data, said):
+    _, found = observability.parse({"data": data})
+    assert said in problems.render(found)
+
+
+def test_a_request_log_of_ones_own():
+    data = {"logging.enable-request-log": "true", "logging.request-log-template": "{{.Response.Code}}"}
+    values, found = observability.parse({"data": data})
+    assert (values.is_request_log_enabled, values.request_log_template, found) == (True, "{{.Response.Code}}", [])

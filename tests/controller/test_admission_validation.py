@@ -172,6 +172,11 @@ CASES = {
         service(template={"annotations": {"autoscaling.knative.dev/min-scale": "x"}}),
         "invalid value: x: spec.template.metadata.annotations.autoscaling.knative.dev/min-scale",
     ),
+    "session affinity": (
+        service(template={"annotations": {"tidegate.dev/session-affinity": "ip"}}),
+        "invalid value: ip: spec.template.metadata.annotations.tidegate.dev/session-affinity\n"
+        "write cookie, or header: and a header's name",
+    ),
     "networking annotation": (
         service(template={"annotations": {"networking.knative.dev/nope": "x"}}),
         'invalid key name "networking.knative.dev/nope": spec.template.metadata.annotations',

@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from controller.cluster_config import ClusterConfig
+from controller.reconcile import revision as reconcile
 from controller.reconcile import revision_pod
 from tidegate.contracts import report
 from tidegate.contracts.config.deployment import DeploymentConfig
@@ -160,3 +161,10 @@ def test_the_sidecar_has_no_rights():
 def test_an_h2c_port_is_told():
     values = queue_env(containers=container(ports=[{"name": "h2c", "containerPort": 8080}]))
     assert values["USER_PROTOCOL"] == "h2c"
+
+
+def test_the_podautoscaler_carries_what_the_gateway_reads():
+    typed = revision({"tidegate.dev/session-affinity": "cookie"}) | {"apiVersion": "v1", "kind": "Revision"}
+    made = reconcile.pod_autoscaler(typed, CONFIG, "Reachable")
+    assert made["metadata"]["annotations"]["tidegate.dev/session-affinity"] == "cookie"
+    assert made["metadata"]["labels"]["serving.knative.dev/revisionUID"] == "u"

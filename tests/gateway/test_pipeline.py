@@ -8,6 +8,7 @@ from collections import Counter
 
 import pytest
 
+from gateway.affinity import Sessions
 from gateway.config import Config
 from gateway.metrics import Metrics
 from gateway.pick import Backend
@@ -46,6 +47,9 @@ class Harness:
 
     def backend(self, key: tuple[str, str]) -> Backend:
         return self.backends[key]
+
+    def parents(self, key: tuple[str, str]) -> tuple[str, str]:
+        return "hello", "hello"
 
     def pods(self, *addresses: tuple[str, int]) -> None:
         for backend in self.backends.values():
@@ -110,6 +114,84 @@ async def test_a_health_probe(synced, draining, status):
     assert (answer.status, answer.reason) == (status, "")
     harness.pipeline.finished(request, outcome(answer, status))
     assert harness.metrics.registry.get_sample_value("tidegate_gateway_request_duration_seconds_count") == 0
+
+
+async def test_a_probe_wakes_nobody():
+    harness = Harness(mode=ServingMode.PROXY)
+    harness.activators.replace([ACTIVATOR])
+    request = make_request(HOST, user_agent="kube-probe/1.31")
+    answer = answer_of(harness.pipeline.direct(request))
+    assert (answer.status, answer.reason, harness.wakes.total) == (503, "asleep", 0)
+    harness.pipeline.finished(request, outcome(answer, 503))
+    harness.assert_empty()
+
+
+@pytest.mark.parametrize("mode", ServingMode)
+async def test_a_probe_of_a_service_that_is_awake_is_marked(mode):
+    harness = Harness(mode=mode, probe_user_agents="Prometheus/")
+    harness.pods(POD)
+    harness.activators.replace([ACTIVATOR])
+    for agent, is_marked in (("Prometheus/2", True), ("curl/8", False)):
+        request = make_request(HOST, user_agent=agent)
+        relay = relay_of(harness.pipeline.direct(request))
+        assert (b"X-Tidegate-Uncounted: 1\r\n" in relay.add_head) is is_marked
+        harness.pipeline.finished(request, outcome(relay))
+    harness.assert_empty()
+
+
+@pytest.mark.parametrize(("starts", "has_one", "expected"), [(True, False, 1), (True, True, 0), (False, False, 0)])
+async def test_a_trace_is_started_where_there_is_none(starts, has_one, expected):
+    harness = Harness(start_traces=starts)
+    harness.pods(POD)
+    request = make_request(HOST, **({"traceparent": "00-1-2-01"} if has_one else {}))
+    assert relay_of(harness.pipeline.direct(request)).add_head.count(b"traceparent: ") == expected
+
+
+@pytest.mark.parametrize(("probes", "expected"), [("false", 2), ("true", 3)])
+async def test_requests_are_logged_when_switched_on(probes, expected, capsys):
+    harness = Harness()
+    harness.pods(POD)
+    log = harness.pipeline.log
+    template = "{{.Revision.Namespace}}/{{.Revision.Name}} {{.Revision.Service}} {{.Revision.PodIP}} {{.Response.Code}}"
+    data = {"logging.enable-request-log": "true", "logging.request-log-template": template}
+    for host, agent in ((HOST, "curl"), ("nobody", "curl"), (HOST, "kube-probe/1")):
+        log.configure({"data": {**data, "logging.enable-probe-request-log": probes}})
+        request = make_request(host, user_agent=agent)
+        direction = harness.pipeline.direct(request)
+        harness.pipeline.finished(request, outcome(direction, 200 if host == HOST else 404))  # type: ignore[arg-type]
+    log.flush()
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:2] == [f"default/a hello {POD[0]} 200", "/   404"]
+    assert len(lines) == expected
+    harness.assert_empty()
+
+
+async def test_a_session_gets_a_cookie_and_comes_back():
+    harness = Harness(mode=ServingMode.PROXY)
+    harness.activators.replace([ACTIVATOR])
+    for backend in harness.backends.values():
+        backend.sessions = Sessions("cookie", b"uid")
+        backend.sessions.replace([POD, OTHER])
+    first = make_request(HOST)
+    relay = relay_of(harness.pipeline.direct(first))
+    assert (relay.host, relay.answer_head) == (ACTIVATOR[0], b"")  # cold
+    harness.pipeline.finished(first, outcome(relay))
+    harness.pods(POD, OTHER)
+    second = make_request(HOST)
+    relay = relay_of(harness.pipeline.direct(second, "https"))
+    home, cookie = relay.host, relay.answer_head.partition(b": ")[2].partition(b";")[0].decode()
+    assert relay.answer_head.endswith(b"; Secure\r\n")
+    harness.pipeline.finished(second, outcome(relay))
+    for _ in range(5):
+        request = make_request(HOST, cookie=cookie)
+        relay = relay_of(harness.pipeline.direct(request))
+        assert (relay.host, relay.answer_head) == (home, b"")
+        harness.pipeline.finished(request, outcome(relay))
+    request = make_request(HOST, cookie=cookie)
+    relay = relay_of(harness.pipeline.direct(request))
+    assert relay_of(harness.pipeline.retry(request, relay, Failure.CONNECT)).host != home
+    harness.pipeline.finished(request, outcome())
+    harness.assert_empty()
 
 
 async def test_a_pod_that_refuses_is_set_aside_and_another_is_taken():
@@ -209,7 +291,14 @@ async def test_forwarded_from_outside_is_believed_only_when_told(trust, expected
 
 async def test_internal_headers_from_outside_are_stripped():
     stripped = Pipeline.strip_request
-    names = (b"knative-serving-revision", b"k-proxy-request", b"k-network-probe", b"x-forwarded-for", b"forwarded")
+    names = (
+        b"x-tidegate-uncounted",
+        b"knative-serving-revision",
+        b"k-proxy-request",
+        b"k-network-probe",
+        b"x-forwarded-for",
+        b"forwarded",
+    )
     assert stripped.issuperset(names)
     assert b"x-tidegate-" in Pipeline.strip_request_prefixes
 

@@ -20,7 +20,8 @@ from queueproxy.config import Config as PodConfig
 from tests.support.fake_api import FakeApi
 from tests.support.hops import App, Hop, client, free_port, running
 from tests.support.serving import put_autoscaler, put_pods, put_revision, put_route, put_system
-from tidegate.contracts import names
+from tidegate.contracts import names, session_affinity
+from tidegate.kube import resources
 from tidegate.process import tasks
 
 HOST = "hello.default.localhost"
@@ -80,7 +81,47 @@ async def test_a_warm_request_goes_straight_to_the_pod(api):
             assert head["x-forwarded-host"] == "Hello.Default.Localhost:8080"
             assert head["x-forwarded-proto"] == "http"
             assert head["forwarded"].startswith("for=127.0.0.1")
+            assert head["traceparent"].endswith("-00")
             assert not [name for name in head if name.startswith(("k-", "knative-"))]
+
+
+async def test_probes_pass_all_three_hops_when_awake_and_wake_nobody(api):
+    scrape = {"host": HOST, "user_agent": "Prometheus/3.0"}
+    async with contextlib.AsyncExitStack() as stack:
+        app = await stack.enter_async_context(App().running())
+        port = await stack.enter_async_context(pod(app.port))
+        await stack.enter_async_context(activator(api))
+        hop = await stack.enter_async_context(gateway(api, probe_user_agents="Prometheus/"))
+        fetch = await stack.enter_async_context(client())
+        reply = await fetch(hop.port, **scrape)
+        assert (reply.status, reply.reason) == (503, "asleep")
+        put_pods(api, REVISION, [("127.0.0.1", True)], port=port)
+        await asyncio.sleep(0.05)
+        assert (await fetch(hop.port, **scrape)).status == 200  # through the activator
+        put_autoscaler(api, REVISION, "Serve")
+        await asyncio.sleep(0.05)
+        assert (await fetch(hop.port, **scrape)).status == 200  # straight to the pod
+        assert len(app.heads) == 2
+        assert not [name for head in app.heads for name in head if name.startswith("x-tidegate-")]
+
+
+async def test_a_session_stays_with_its_pod(api):
+    async with contextlib.AsyncExitStack() as stack:
+        apps = [await stack.enter_async_context(App(name).running()) for name in "ab"]
+        for app in apps:
+            port = await stack.enter_async_context(pod(app.port))
+            put_pods(api, REVISION, [("127.0.0.1", True)], port=port, name=f"slice-{app.name}")
+        annotations = {session_affinity.ANNOTATION: "cookie"}
+        metadata = {"name": REVISION, "namespace": "default", "annotations": annotations}
+        api.put(resources.POD_AUTOSCALERS, {"metadata": metadata, "spec": {}, "status": {"servingMode": "Proxy"}})
+        hop = await stack.enter_async_context(gateway(api))
+        fetch = await stack.enter_async_context(client())
+        first = await fetch(hop.port, host=HOST)
+        cookie = first.headers["set-cookie"]
+        assert "HttpOnly; SameSite=Lax" in cookie
+        for _ in range(20):
+            reply = await fetch(hop.port, host=HOST, cookie=cookie.partition(";")[0])
+            assert (reply.body, "set-cookie" in reply.headers) == (first.body, False)
 
 
 async def test_an_unknown_host_is_404(api):

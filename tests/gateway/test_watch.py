@@ -10,7 +10,7 @@ import pytest
 from gateway.watch import Watch
 from tests.support.fake_api import FakeApi
 from tests.support.serving import put_autoscaler, put_pods, put_route, put_system
-from tidegate.contracts import names
+from tidegate.contracts import names, session_affinity
 from tidegate.contracts.decision import ServingMode
 from tidegate.kube import resources
 from tidegate.process import tasks
@@ -61,6 +61,21 @@ async def test_mode_concurrency_and_pods_of_a_revision(api, watch):
     assert backend.pods.limit == 3
     put_autoscaler(api, "hello-00001", "Proxy")
     await until(lambda: backend.mode is ServingMode.PROXY)
+
+
+async def test_session_affinity_comes_and_goes_with_its_annotation(api, watch, caplog):
+    put_pods(api, "hello-00001", [("10.0.0.1", True)])
+    for text, has_sessions in (("cookie", True), ("nonsense", False), ("header:x-user", True), ("", False)):
+        metadata = {"name": "hello-00001", "namespace": "default", "annotations": {session_affinity.ANNOTATION: text}}
+        metadata["labels"] = {names.REVISION_UID_LABEL: "uid"}
+        api.put(resources.POD_AUTOSCALERS, {"metadata": metadata, "spec": {}})
+        await until(lambda wanted=has_sessions: (watch.backend(KEY).sessions is not None) is wanted)
+    assert caplog.text.count("nonsense") == 1
+    metadata["annotations"] = {session_affinity.ANNOTATION: "cookie"}
+    api.put(resources.POD_AUTOSCALERS, {"metadata": metadata, "spec": {}})
+    await until(lambda: watch.backend(KEY).sessions is not None)
+    put_pods(api, "hello-00001", [("10.0.0.7", True)])
+    await until(lambda: bool(watch.backend(KEY).sessions.cookie_line(("10.0.0.7", 8012), is_secure=False)))
 
 
 async def test_a_deleted_revision_is_forgotten(api, watch):

@@ -64,6 +64,28 @@ async def test_a_free_slot_relays_to_the_app_with_the_revisions_timeouts():
     harness.assert_empty()
 
 
+async def test_an_uncounted_request_takes_a_slot_but_is_not_measured():
+    harness = Harness(container_concurrency=1)
+    request, direction = harness.enter(x_tidegate_uncounted="1", knative_serving_revision="a")
+    relay_of(direction)
+    assert (harness.limiter.running, harness.meter.in_flight) == (1, 0)
+    other, turn = harness.enter()
+    assert isinstance(turn, asyncio.Future)
+    harness.end(request)
+    relay_of(await turn)
+    assert harness.meter.read(asyncio.get_running_loop().time() + 1).requests == 1
+    harness.end(other)
+    harness.assert_empty()
+
+
+async def test_a_kubelet_behind_the_activator_does_not_pass_the_limit():
+    harness = Harness(container_concurrency=1)
+    request, _ = harness.enter(user_agent="kube-probe/1.31", k_proxy_request="activator")
+    assert harness.limiter.running == 1
+    harness.end(request)
+    harness.assert_empty()
+
+
 async def test_the_queue_is_first_in_first_out_and_bounded():
     harness = Harness(container_concurrency=1)
     entered = [harness.enter() for _ in range(12)]

@@ -131,3 +131,18 @@ def test_any_script_keeps_counts_and_limits(limit, steps):
     now += LAST_ASIDE_S
     expected = len(offered) * limit if limit else (None if offered else 0)
     assert pods.free(now) == expected
+
+
+def test_one_address_is_taken_when_it_has_room():
+    pods = balancer(A, B, limit=3)
+    assert [pods.take_this(A, 0.0, 2) for _ in range(3)] == [True, True, False]
+    assert [pods.take_this(A, 0.0, 9) for _ in range(2)] == [True, False]
+    assert not pods.take_this(("10.9.9.9", 1), 0.0, 9)
+    assert [pods.take(0.0) for _ in range(4)] == [B, B, B, None]
+    pods.eject(A, 0.0)
+    pods.give_back(A)
+    assert not pods.take_this(A, 0.0, 9)
+    assert pods.take_this(A, 1.0, 9)
+    for address in (A, A, A, B, B, B):
+        pods.give_back(address)
+    assert pods.in_flight == 0

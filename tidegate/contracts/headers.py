@@ -15,6 +15,7 @@ NETWORK_HASH = b"k-network-hash"
 KUBELET_PROBE = b"k-kubelet-probe"
 ORIGINAL_HOST = b"k-original-host"
 REASON = b"x-tidegate-reason"
+UNCOUNTED = b"x-tidegate-uncounted"
 
 PROXIED_BY_ACTIVATOR = b"activator"
 PROBE_QUEUE = b"queue"
@@ -30,6 +31,7 @@ INTERNAL = frozenset(
         NETWORK_HASH,
         KUBELET_PROBE,
         ORIGINAL_HOST,
+        UNCOUNTED,
         b"k-passthrough-lb",
         b"knative-direct-lb",
     }

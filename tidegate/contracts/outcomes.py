@@ -34,6 +34,7 @@ UPSTREAM_FAILED = Reason("upstream_failed", 502, "the pod broke the connection b
 QUEUE_FULL = Reason("queue_full", 503, "pending request queue full", 1)
 WAITING_ROOM_FULL = Reason("waiting_room_full", 503, "too many requests wait for this revision", 1)
 NO_READY_PODS = Reason("no_ready_pods", 503, "no pod became ready in time", 1)
+ASLEEP = Reason("asleep", 503, "no pod is ready, and a probe wakes none")
 NO_ACTIVATOR = Reason("no_activator", 503, "no activator is ready to hold the request", 1)
 DRAINING = Reason("draining", 503, "this process is shutting down", 1)
 NOT_READY = Reason("not_ready", 503, "the app is not ready")

@@ -89,6 +89,23 @@ class Balancer:
         groups[count][upstream] = None
         return upstream.address
 
+    def take_this(self, address: Address, now: float, most: int) -> bool:
+        """Count one request on `address` if it is on offer and has fewer than `most` and than the limit."""
+        if self._aside:
+            self._bring_back(now)
+        upstream = self._known.get(address)
+        if upstream is None or not upstream.is_takeable:
+            return False
+        count = upstream.count
+        if count >= most or (self.limit and count >= self.limit):
+            return False
+        del self._groups[count][upstream]
+        upstream.count = count + 1
+        if count + 1 == len(self._groups):
+            self._groups.append(OrderedDict())
+        self._groups[count + 1][upstream] = None
+        return True
+
     def give_back(self, address: Address) -> None:
         """Count one request less on `address`."""
         upstream = self._known[address]

@@ -6,6 +6,7 @@ One server serves one event loop and one director; several may share a `Pool` of
 from __future__ import annotations
 
 import asyncio
+import ssl
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -54,12 +55,22 @@ class Server:
         self._listener: asyncio.Server | None = None
         self.changed: asyncio.Event | None = None
 
-    async def start(self, host: str, port: int, *, reuse_port: bool = False) -> None:
-        """Listen; port 0 takes a free one, found in `port` afterwards. Raises OSError when it cannot."""
+    async def start(self, host: str, port: int, *, reuse_port: bool = False, tls: ssl.SSLContext | None = None) -> None:
+        """Listen; port 0 takes a free one, found in `port` afterwards. Raises OSError when it cannot.
+
+        With `tls` clients speak TLS; a handshake may take as long as a head.
+        """
         loop = asyncio.get_running_loop()
         self.deadlines = Deadlines(loop, self.timers.resolution_s)
         self._listener = await loop.create_server(
-            lambda: ClientConnection(self), host, port, backlog=BACKLOG, reuse_port=reuse_port or None
+            lambda: ClientConnection(self),
+            host,
+            port,
+            backlog=BACKLOG,
+            reuse_port=reuse_port or None,
+            ssl=tls,
+            ssl_handshake_timeout=(self.timers.head_timeout_s or None) if tls else None,
+            ssl_shutdown_timeout=(self.timers.linger_s or None) if tls else None,
         )
         self.port = self._listener.sockets[0].getsockname()[1]
 

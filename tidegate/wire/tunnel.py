@@ -58,7 +58,8 @@ class Tunnel:
             self._client_ended = True
         else:
             self._upstream_ended = True
-        if self._client_ended and self._upstream_ended:
+        # TLS has no half-close here: one side's end is the tunnel's.
+        if (self._client_ended and self._upstream_ended) or not self._client.transport.can_write_eof():
             self._exchange.tunnel_ended(None)
             return False
         if not other.is_closing():

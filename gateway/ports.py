@@ -1,0 +1,66 @@
+"""The ports for clients: plain, and TLS where it is set up. They share one pipeline and one pool.
+
+They begin to listen together, drain together, and their totals are summed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+
+from gateway.certificate import Certificate
+from gateway.config import Config
+from gateway.pipeline import Pipeline, TlsDirector
+from tidegate.process import settings, tasks
+from tidegate.wire.pool import Pool
+from tidegate.wire.server import Server
+
+log = logging.getLogger(__name__)
+
+
+class Ports:
+    """The servers of one gateway. Raises `SettingsError` when the certificate does not load."""
+
+    def __init__(self, config: Config, pipeline: Pipeline, pool: Pool) -> None:
+        self._config = config
+        self._plain = Server(pipeline, pool)
+        self._certificate = _certificate_of(config)
+        self._tls = Server(TlsDirector(pipeline), pool) if self._certificate else None
+        self._servers = [self._plain, *([self._tls] if self._tls else [])]
+        self._watching: asyncio.Task[None] | None = None
+
+    @property
+    def connections_open(self) -> int:
+        """Connections of clients."""
+        return sum(server.counters.connections_open for server in self._servers)
+
+    @property
+    def retries(self) -> int:
+        """Attempts that were made again elsewhere."""
+        return sum(server.counters.retries for server in self._servers)
+
+    async def start(self, *, is_shared: bool = False) -> None:
+        """Listen, `is_shared` with other workers. Raises OSError when a port cannot be listened on."""
+        await self._plain.start(*self._config.address, reuse_port=is_shared)
+        log.info("listening on %s:%d", *self._config.address)
+        address = self._config.tls_address
+        if self._tls is not None and self._certificate is not None and address is not None:
+            await self._tls.start(*address, reuse_port=is_shared, tls=self._certificate.context)
+            self._watching = tasks.spawn(self._certificate.run(), "watch the certificate")
+            log.info("listening on %s:%d for TLS", *address)
+
+    async def drain(self, deadline_s: float) -> None:
+        """Stop accepting and let requests in flight end for up to `deadline_s` seconds."""
+        await asyncio.gather(*(server.drain(deadline_s) for server in self._servers))
+        await tasks.cancel(self._watching)
+
+
+def _certificate_of(config: Config) -> Certificate | None:
+    if config.tls_address is None:
+        return None
+    try:
+        return Certificate(config.tls_cert_file, config.tls_key_file)
+    except (OSError, ssl.SSLError) as error:
+        files = f"{config.tls_cert_file} and {config.tls_key_file}"
+        raise settings.SettingsError(f"no certificate can be made of {files}: {error}") from error

@@ -1,0 +1,156 @@
+"""TLS on the gateway: real handshakes, certificates that change under it, files that are no good."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import ssl
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from gateway import certificate as certificates
+from gateway.__main__ import serve
+from gateway.certificate import Certificate
+from gateway.config import Config
+from queueproxy.__main__ import serve as serve_pod
+from queueproxy.config import Config as PodConfig
+from tests.support.certificates import write
+from tests.support.fake_api import FakeApi
+from tests.support.hops import App, client, free_port, running
+from tests.support.serving import put_autoscaler, put_pods, put_revision, put_route
+from tidegate.process.settings import SettingsError
+
+HOST = "hello.default.localhost"
+REVISION = "hello-00001"
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> tuple[Path, Path]:
+    pair = tmp_path / "tls.crt", tmp_path / "tls.key"
+    write(*pair, "first.example")
+    return pair
+
+
+async def seen(port: int, server_name: str | None = HOST) -> tuple[str, str | None]:
+    """Return the name in the certificate that a client is shown, and the protocol agreed on."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.set_alpn_protocols(["h2", "http/1.1"])
+    _, writer = await asyncio.open_connection("127.0.0.1", port, ssl=context, server_hostname=server_name or "")
+    encryption = writer.get_extra_info("ssl_object")
+    shown = encryption.getpeercert(binary_form=True)
+    writer.close()
+    with contextlib.suppress(OSError, ssl.SSLError):
+        await writer.wait_closed()
+    name = "first" if b"first.example" in shown else "second" if b"second.example" in shown else "?"
+    return name, encryption.selected_alpn_protocol()
+
+
+@contextlib.asynccontextmanager
+async def tls_gateway(api: FakeApi, files: tuple[Path, Path]):
+    ports = [free_port() for _ in range(4)]
+    config = Config(
+        listen=f"127.0.0.1:{ports[0]}",
+        tls_listen=f"127.0.0.1:{ports[1]}",
+        tls_cert_file=str(files[0]),
+        tls_key_file=str(files[1]),
+        admin_port=ports[2],
+        metrics_port=ports[3],
+        drain_quiet_s=0.0,
+    )
+    async with running(lambda stopping: serve(config, api, stopping), ports[1]):
+        yield ports
+
+
+async def test_a_request_over_tls_says_https_and_counts_like_every_other(files):
+    api, pod_port = FakeApi(), free_port()
+    put_route(api, "hello", [{"revisionName": REVISION, "percent": 100}])
+    put_revision(api, REVISION)
+    put_autoscaler(api, REVISION, "Serve")
+    put_pods(api, REVISION, [("127.0.0.1", True)], port=pod_port)
+    async with App().running() as app, client() as fetch, aiohttp.ClientSession() as session:
+        pod = PodConfig(
+            serving_port=pod_port,
+            user_port=app.port,
+            drain_idle_s=0.0,
+            admin_port=free_port(),
+            metrics_port=free_port(),
+        )
+        async with running(lambda stopping: serve_pod(pod, stopping), pod_port), tls_gateway(api, files) as ports:
+            context = ssl.create_default_context(cafile=str(files[0]))
+            url = f"https://127.0.0.1:{ports[1]}/"
+            for body in (b"", b"x" * 900_000):
+                async with session.post(url, headers={"Host": HOST}, data=body, ssl=context) as reply:
+                    assert (reply.status, await reply.read()) == (200, str(len(body)).encode())
+            assert {head["x-forwarded-proto"] for head in app.heads} == {"https"}
+            assert "proto=https" in app.heads[0]["forwarded"]
+            socket_url = f"wss://127.0.0.1:{ports[1]}/socket"
+            async with session.ws_connect(socket_url, headers={"Host": HOST}, ssl=context) as connection:
+                await connection.send_str("hello")
+                assert await connection.receive_str(timeout=5) == "hello"
+            assert (await fetch(ports[0], host=HOST)).status == 200
+            assert app.heads[-1]["x-forwarded-proto"] == "http"
+            metrics = (await fetch(ports[2], "/metrics")).body
+            assert b'tidegate_gateway_requests_total{code_class="2xx",reason=""} 3.0' in metrics
+
+
+async def test_who_does_not_speak_tls_is_cut_off_and_nothing_stays(files, caplog):
+    async with tls_gateway(FakeApi(), files) as ports, client() as fetch:
+        for said in (b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", b"\x16\x03\x01", b""):
+            reader, writer = await asyncio.open_connection("127.0.0.1", ports[1])
+            writer.write(said)
+            if said[:1] == b"G":
+                with contextlib.suppress(ConnectionResetError):
+                    assert b"200" not in await asyncio.wait_for(reader.read(), 5)
+            writer.close()
+        assert (await seen(ports[1]))[0] == "first"
+        async with asyncio.timeout(5):
+            while b"tidegate_gateway_connections_open 0.0" not in (await fetch(ports[2], "/metrics")).body:
+                await asyncio.sleep(0.01)
+    assert not [record for record in caplog.records if record.exc_info]
+
+
+async def test_a_new_certificate_is_taken_over_without_a_restart(files, monkeypatch):
+    monkeypatch.setattr(certificates, "LOOK_EVERY_S", 0.02)
+    async with tls_gateway(FakeApi(), files) as ports:
+        assert await seen(ports[1]) == ("first", "http/1.1")
+        write(*files, "second.example")
+        async with asyncio.timeout(5):
+            while await seen(ports[1]) != ("second", "http/1.1"):
+                await asyncio.sleep(0.01)
+        assert (await seen(ports[1], None))[0] == "second"
+
+
+def test_bad_files_keep_the_old_certificate_and_are_reported_once(files, tmp_path, caplog):
+    current = Certificate(*map(str, files))
+    assert not current.look()
+    key = files[1].read_bytes()
+    write(files[0], tmp_path / "other.key", "second.example")
+    with caplog.at_level(logging.ERROR):
+        assert not current.look()  # the key belongs to the first one
+        assert not current.look()
+        assert len(caplog.records) == 1
+        files[0].unlink()
+        assert not current.look()
+        assert not current.look()
+        assert len(caplog.records) == 2
+    write(*files, "third.example")
+    assert files[1].read_bytes() != key
+    assert current.look()
+    assert not current.look()
+
+
+async def test_a_gateway_without_a_usable_certificate_does_not_start(files):
+    files[1].write_text("nothing")
+    config = Config(tls_listen="127.0.0.1:1", tls_cert_file=str(files[0]), tls_key_file=str(files[1]))
+    with pytest.raises(SettingsError, match=r"tls\.crt"):
+        await serve(config, FakeApi(), asyncio.Event())
+
+
+@pytest.mark.parametrize("values", [{"tls_listen": "x"}, {"tls_listen": "127.0.0.1:8443"}, {"tls_listen": "8443"}])
+def test_settings_of_tls_that_cannot_work_are_refused(values):
+    with pytest.raises(ValueError, match="TIDEGATE_TLS_LISTEN"):
+        Config(**values)

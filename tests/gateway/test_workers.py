@@ -1,0 +1,73 @@
+"""Several worker processes on one port: all serve, a dead one is replaced, figures are told together."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from gateway.config import Config
+from gateway.workers import Workers
+from tests.support.hops import App, client, free_port, running
+
+ROOT = Path(__file__).parents[2]
+HOST = "hello.default.localhost"
+
+
+def test_a_number_of_workers_that_cannot_be_is_refused():
+    with pytest.raises(ValueError, match="TIDEGATE_WORKERS"):
+        Config(workers=0)
+
+
+async def test_workers_share_the_port_and_are_replaced(monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    port, admin = free_port(), free_port()
+    config = Config(workers=2, admin_port=admin, metrics_port=free_port(), drain_quiet_s=0.0, drain_timeout_s=2.0)
+    async with App().running() as app, client() as fetch:
+        script = [sys.executable, str(ROOT / "tests/support/gateway_worker.py"), f"127.0.0.1:{port}", str(app.port)]
+        workers = Workers(config, script)
+        async with running(workers.run, admin), asyncio.timeout(20):
+
+            async def all_ready() -> None:
+                while len(await workers.pages("/readyz")) < 2:
+                    await asyncio.sleep(0.02)
+                while True:  # ready a moment before it listens
+                    try:
+                        await fetch(port, "/", host=HOST)
+                        return
+                    except OSError:
+                        await asyncio.sleep(0.02)
+
+            async def counted() -> tuple[float, float]:
+                lines = (await fetch(admin, "/metrics")).body.decode().splitlines()
+                values = dict(line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
+                done = values['tidegate_gateway_requests_total{code_class="2xx",reason=""}']
+                return float(done), float(values["tidegate_gateway_workers"])
+
+            await all_ready()
+            before, living = await counted()
+            assert living == 2
+            replies = [await fetch(port, host=HOST, connection="close") for _ in range(40)]
+            assert {reply.status for reply in replies} == {200}
+            assert (await counted())[0] == before + 40
+            shares = [page.count(b"tidegate_gateway_picks_total") for page in await workers.pages("/metrics")]
+            assert len(shares) == 2
+
+            victim = next(iter(workers._living.values()))
+            os.kill(victim.process.pid, signal.SIGKILL)
+            await victim.process.wait()
+            while victim.number in workers._living:
+                await asyncio.sleep(0.01)
+            await all_ready()
+            after, living = await counted()
+            assert (after >= before + 40, living) == (True, 2)
+            assert msgspec.json.decode((await fetch(admin, "/wakes")).body) == []
+            assert HOST in msgspec.json.decode((await fetch(admin, "/routes")).body)
+            assert (await fetch(admin, "/readyz")).status == 200
+            left = [worker.process for worker in workers._living.values()]
+        assert [process.returncode for process in left] == [0, 0]
