@@ -20,7 +20,7 @@ from gateway.wakes import Wakes
 from gateway.watch import Watch
 from tidegate.contracts import headers, outcomes
 from tidegate.wire.answers import answer_of
-from tidegate.wire.director import Answer, Direction, Failure, Outcome, Relay, Request, Timeouts
+from tidegate.wire.director import Answer, Direction, Failure, Outcome, Relay, Request, Timeouts, same_protocol
 from tidegate.wire.forwarded import NOTHING, existing_of, forwarding_lines
 
 STALE_ATTEMPTS = 3
@@ -41,6 +41,7 @@ class Visit:
     target: Target | None = None
     head: bytes = b""
     pick: Pick | None = None
+    protocol: str = ""
 
 
 class Pipeline:
@@ -76,7 +77,7 @@ class Pipeline:
             return self._answer_unrouted(request)
         self.in_flight += 1
         target = wheel.turn()
-        visit = request.state = Visit(target, self._head(request, target))
+        visit = request.state = Visit(target, self._head(request, target), protocol=same_protocol(request))
         backend = self._watch.backend(target.key)
         if backend.is_cold:
             self._wakes.add(*target.key, time.time() - (self._clock() - request.arrived))
@@ -125,7 +126,7 @@ class Pipeline:
             self._metrics.to_activator += 1
         else:
             self._metrics.to_pod += 1
-        return Relay(*visit.pick.address, add_head=visit.head, timeouts=self._timeouts)
+        return Relay(*visit.pick.address, add_head=visit.head, timeouts=self._timeouts, protocol=visit.protocol)
 
     async def _wait(self, visit: Visit) -> Direction:
         """Wait for an activator: one that is restarted comes back within seconds, often under the same address."""
