@@ -30,10 +30,6 @@ class H2Peer:
         self.h2.initiate_connection()
         self.flush()
 
-    @classmethod
-    async def connect(cls, port: int) -> H2Peer:
-        return cls(await Peer.connect(port), is_client=True)
-
     def flush(self) -> None:
         self.peer.send(self.h2.data_to_send())
 

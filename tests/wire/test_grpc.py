@@ -12,8 +12,10 @@ from tidegate.wire.director import H2C, Relay
 
 
 async def test_every_shape_of_call():
-    async with GrpcApp().running() as app:
-        async with rig(direct=lambda request, _: Relay("127.0.0.1", app.port, protocol=H2C)) as engine:
-            async with channel(engine.server.port) as calls:
-                await check_every_shape(app, calls)
-            assert engine.server.counters.floods == {}
+    async with (
+        GrpcApp().running() as app,
+        rig(direct=lambda request, _: Relay("127.0.0.1", app.port, protocol=H2C)) as engine,
+        channel(engine.server.port) as calls,
+    ):
+        await check_every_shape(app, calls)
+        assert engine.server.counters.floods == {}

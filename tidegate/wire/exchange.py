@@ -18,7 +18,7 @@ from collections.abc import Awaitable
 from typing import TYPE_CHECKING, cast
 
 from tidegate.contracts import outcomes
-from tidegate.wire import answers, request_timers
+from tidegate.wire import answers, repeats, request_timers
 from tidegate.wire.answer_writer import AnswerWriter
 from tidegate.wire.client_socket import Pause
 from tidegate.wire.director import Answer, Direction, Failure, Outcome, Relay, Request
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 ATTEMPTS_LIMIT = 10
-IDEMPOTENT = frozenset({b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE", b"TRACE"})
 
 
 class Exchange(AnswerWriter):
@@ -120,7 +119,7 @@ class Exchange(AnswerWriter):
     def _relay(self, relay: Relay) -> None:
         self.request.attempts += 1
         self._has_idle_timer = relay.timeouts.idle_s > 0
-        is_repeatable = self.body is None and self.request.method in IDEMPOTENT
+        is_repeatable = self.body is None and self.request.method in repeats.IDEMPOTENT
         pool = self._server.pool
         upstream: UpstreamConnection | UpstreamStream | None
         if relay.protocol:
@@ -174,8 +173,9 @@ class Exchange(AnswerWriter):
     def _send_by_stream(self, relay: Relay, upstream: UpstreamStream) -> None:
         if self._client.is_write_paused:
             upstream.pause_answer()
-        upstream.send_request(self, self.request, self._block + relay.add_head, has_body=self.body is not None)
-        if self.body is not None:
+        block = self._block + relay.add_head
+        is_open = upstream.send_request(self, self.request, block, has_body=self.body is not None)
+        if is_open and self.body is not None:
             self.body.send(upstream, b"")
 
     def _retry(self, relay: Relay, failure: Failure) -> None:
@@ -215,17 +215,10 @@ class Exchange(AnswerWriter):
         upstream.abort()
         if self._status != 0:
             self._fail(Failure.BROKEN_ANSWER)
-        elif self._may_repeat(upstream):
+        elif repeats.may_repeat(self.request, self.body, upstream):
             self._retry(relay, Failure.STALE)
         else:
             self._fail(Failure.UPSTREAM)
-
-    def _may_repeat(self, upstream: UpstreamConnection | UpstreamStream) -> bool:
-        if self.body is not None and self.body.is_sent:
-            return False
-        if upstream.is_unprocessed:
-            return True
-        return upstream.is_reused and not upstream.has_answered and self.request.method in IDEMPOTENT
 
     # --- tunnel ---
 

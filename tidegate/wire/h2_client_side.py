@@ -11,7 +11,6 @@ import time
 from typing import TYPE_CHECKING
 
 import h2.events
-import h2.exceptions
 from h2.errors import ErrorCodes
 
 from tidegate.contracts import outcomes
@@ -252,13 +251,13 @@ class ClientSession(Session):
         if not self._is_closing and not self._floods.spend(kind, time.monotonic()):
             self.server.counters.flooded(kind)
             self.go_away(ErrorCodes.ENHANCE_YOUR_CALM)
-            self._cut()
+            self._cut(lingers=True)
 
     def broken(self, error: Exception) -> None:
         """Close: the GOAWAY that says why is written."""
-        if isinstance(error, h2.exceptions.DenialOfServiceError):
+        if self.connection.is_flooded:
             self.server.counters.flooded("headers")
-        self._cut()
+        self._cut(lingers=True)
 
     def sent(self, count: int) -> None:
         """Count bytes written."""
@@ -324,8 +323,11 @@ class ClientSession(Session):
         if not self.streams:
             self._cut()
 
-    def _cut(self) -> None:
-        """Close after what is written was sent; streams that run end as left by their client."""
+    def _cut(self, *, lingers: bool = False) -> None:
+        """Close after what is written was sent; streams that run end as left by their client.
+
+        With `lingers` input is dropped for a while: closing with unread input would reset, and our GOAWAY with it.
+        """
         if self._is_closing:
             return
         self._is_closing = True
@@ -333,5 +335,8 @@ class ClientSession(Session):
         for stream in list(self.streams.values()):
             stream.lost()
         self.is_lost = True
-        self.transport.close()
+        if lingers and not self.transport.is_closing() and self.transport.can_write_eof():
+            self.transport.write_eof()
+        else:
+            self.transport.close()
         self._file()

@@ -28,6 +28,7 @@ _VALUE = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")
 _HTTP1_ONLY = frozenset(
     {b"connection", b"transfer-encoding", b"upgrade", b"keep-alive", b"proxy-connection", b"host", b"expect"}
 )
+_LENGTH = header_rules.LENGTH
 _ANSWER_KINDS: HeaderKinds = header_rules.answer_kinds()
 
 
@@ -51,6 +52,8 @@ class RequestHead:
         names = tuple([name for name, _ in lines])
         plan = kinds.plans.get(names) or kinds.plan(names)
         self.length = _length_of(lines, plan.kinds, ended=ended)
+        if ended and any(int(line[1]) for line, kind in zip(lines, plan.kinds, strict=True) if kind == _LENGTH):
+            raise HeadRefused(outcomes.BAD_REQUEST, "a body is announced and not sent")
         kept = [lines[position] for position in plan.kept if plan.kinds[position] != header_rules.EXPECT]
         ours = b""
         if header_rules.TE in plan.kinds:
@@ -126,11 +129,6 @@ def trailers_of(headers: Headers, kinds: HeaderKinds) -> tuple[HeaderLine, ...]:
     """Return the trailers that may travel on."""
     lines = tuple(line for line in headers if _is_valid(line))
     return header_rules.clean_trailers(lines, kinds)
-
-
-def lower_names(lines: tuple[HeaderLine, ...]) -> Headers:
-    """Write trailer names as HTTP/2 wants them."""
-    return [(name.lower(), value) for name, value in lines]
 
 
 def _check(method: bytes, target: bytes, lines: Headers, limits: Limits) -> None:

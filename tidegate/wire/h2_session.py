@@ -16,6 +16,7 @@ import h2.connection
 import h2.events
 import h2.exceptions
 from h2.errors import ErrorCodes
+from h2.frame_buffer import CONTINUATION_BACKLOG
 from h2.settings import SettingCodes, Settings
 from hyperframe.frame import Frame, GoAwayFrame
 
@@ -34,12 +35,21 @@ FIRST_WINDOW_BYTES = 65_535
 
 
 class Connection(h2.connection.H2Connection):
-    """h2's connection with two of its rules relaxed."""
+    """h2's connection with three of its rules changed."""
+
+    is_flooded = False
 
     @property
     def open_inbound_streams(self) -> int:
         """Count the peer's streams beyond the slack: h2 ends the connection at the first one above the limit."""
         return max(0, super().open_inbound_streams - STREAMS_SLACK)
+
+    def _terminate_connection(self, error_code: ErrorCodes) -> None:
+        """Call a header block in too many frames what it is: h2 makes a protocol error of it."""
+        self.is_flooded = error_code == ErrorCodes.ENHANCE_YOUR_CALM
+        if len(self.incoming_buffer._headers_buffer) > CONTINUATION_BACKLOG:
+            self.is_flooded, error_code = True, ErrorCodes.ENHANCE_YOUR_CALM
+        super()._terminate_connection(error_code)
 
     def _receive_goaway_frame(self, frame: GoAwayFrame) -> tuple[list[Frame], list[h2.events.Event]]:
         """Go on after a GOAWAY: h2 takes it as the end, and refuses the frames of streams that may still finish."""

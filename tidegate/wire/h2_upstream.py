@@ -62,14 +62,16 @@ class UpstreamStream(Stream):
 
     # --- called by the exchange ---
 
-    def send_request(self, exchange: Exchange, request: Request, block: bytes, *, has_body: bool) -> None:
-        """Open the stream with this request; its body follows by `send_body`."""
+    def send_request(self, exchange: Exchange, request: Request, block: bytes, *, has_body: bool) -> bool:
+        """Open the stream with this request; its body follows by `send_body`. False when the connection is lost."""
         self.exchange = exchange
         self._is_head_request = request.method == b"HEAD"
         self.is_out_done = not has_body
         if self.is_closed or not self.session.open(self, request_headers(request, block)):
             self.is_unprocessed = True
             asyncio.get_running_loop().call_soon(self.lost)  # the exchange is still sending
+            return False
+        return True
 
     def send_body(self, pieces: list[bytes], trailers: tuple[HeaderLine, ...], *, is_last: bool) -> None:
         """Send body pieces, and the end."""
