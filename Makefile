@@ -28,6 +28,10 @@ test: $(VENV)/.ready-torch ## run every test, the end-to-end story included
 unit: $(VENV)/.ready ## run the tests that start no local cluster
 	$(BIN)/python -m pytest -m "not e2e" $(PYTEST_ARGS)
 
+.PHONY: deep
+deep: $(VENV)/.ready ## look longer for counter-examples to every property (many minutes)
+	HYPOTHESIS_PROFILE=deep $(BIN)/python -m pytest -m "not e2e" --timeout 3600 $(PYTEST_ARGS)
+
 .PHONY: check
 check: lint ## format, lint, types, import directions, changelog
 	@echo "check: all good"
@@ -72,10 +76,10 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 		exit 1; \
 	}
 	@echo "[setup 2/2] Tidegate and its development tools (a minute or two the first time) ..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,models]'
+	@$(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,models]'
 	@touch $@
 
 $(VENV)/.ready-torch: $(VENV)/.ready
 	@echo "[setup] torch $(TORCH) for the digits model (the first time this downloads a lot) ..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,models,torch]' 'torch==$(TORCH)'
+	@$(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,models,torch]' 'torch==$(TORCH)'
 	@touch $@

@@ -8,9 +8,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
-import importlib
 import logging
-from collections.abc import AsyncIterator
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import IO
 
@@ -29,12 +29,15 @@ from cluster.api.tokens import Authenticator
 from cluster.api.webhook_client import WebhookClient
 from cluster.api.webhooks import WebhookAdmission
 from cluster.config import ApiConfig, StateFolder
+from cluster.controllers import manager
 from cluster.store import Store
 from tidegate.process import logs, run, settings, tasks
 
 log = logging.getLogger(__name__)
 
 SHUTDOWN_TIMEOUT_S = 0.25
+PAUSE_FIRST_S = 0.1
+PAUSE_LAST_S = 30.0
 
 
 def build_backend(folder: StateFolder, service_cidr: str) -> Backend:
@@ -68,8 +71,8 @@ async def serving(config: ApiConfig) -> AsyncIterator[tuple[ApiServer, str]]:
     webhook_client = WebhookClient(backend.store)
     backend.admission = WebhookAdmission(backend.store, backend.registry, webhook_client)
     background = [
-        tasks.spawn(housekeeping.run(backend), "housekeeping"),
-        tasks.spawn(crd_cleanup.run(backend), "crd-cleanup"),
+        tasks.spawn(_again_and_again(lambda: housekeeping.run(backend)), "housekeeping"),
+        tasks.spawn(_again_and_again(lambda: crd_cleanup.run(backend)), "crd-cleanup"),
     ]
     try:
         site = web.TCPSite(runner, config.host, config.port, ssl_context=keys.server_context(), backlog=512)
@@ -103,17 +106,26 @@ def _lock(folder: StateFolder) -> IO[str]:
 
 
 def _controllers(server: ApiServer, root_ca_pem: str) -> list[asyncio.Task[None]]:
-    try:
-        manager = importlib.import_module("cluster.controllers.manager")
-    except ModuleNotFoundError:
-        return []
-    return [tasks.spawn(manager.run(server.local, root_ca_pem=root_ca_pem), "controllers")]
+    return [tasks.spawn(_again_and_again(lambda: manager.run(server.local, root_ca_pem=root_ca_pem)), "controllers")]
+
+
+async def _again_and_again(start: Callable[[], Awaitable[None]]) -> None:
+    """Run what must not end; start it again with a growing pause when it does. All of it is level-triggered."""
+    pause_s = PAUSE_FIRST_S
+    while True:
+        try:
+            await start()
+        except Exception:
+            log.exception("a background part of the API server failed; starting it again in %g s", pause_s)
+        await asyncio.sleep(pause_s)
+        pause_s = min(PAUSE_LAST_S, pause_s * 2)
 
 
 async def main(stopping: asyncio.Event) -> None:
     """Serve until `stopping` is set."""
     config = settings.load(ApiConfig, program="python -m cluster.api")
     logs.configure("api", config.log_level)
+    os.umask(0o077)  # the store holds Secrets; a state folder that was there before may be open to others
     credentials.make_apart(StateFolder(_absolute(config.state)).pki, config.host)
     async with serving(config) as (_, url):
         log.info("listening on %s", url)

@@ -17,17 +17,30 @@ from tidegate.kube.api import Object
 STEP = re.compile(r"([^.\[\]]+)|\[(\d+)\]")
 
 
-def decode(kind: Kind, obj: Object, call: Call) -> Object:
-    """Return `obj` without what is not part of its kind; raises `ApiError` BadRequest in strict field validation."""
+def decode(kind: Kind, obj: Object, call: Call, live: Object | None = None) -> Object:
+    """Return `obj` without what is not part of its kind; raises `ApiError` BadRequest in strict field validation.
+
+    With an update, `live` is the object as stored: parts equal to its are not looked at again.
+    """
     if kind.is_custom:
         _report(kind, schema.unknown_fields(obj, kind.schema) if kind.schema else [], call)
         return schema.prune(obj, kind.schema) if kind.schema else obj
-    drop_nulls(obj)
-    unknown = builtins.unknown_builtin_fields(kind.kind, kind.group, obj)
+    for field in [field for field, value in obj.items() if value is None]:
+        del obj[field]
+    parts = changed_parts(obj, live)
+    drop_nulls(parts)
+    unknown = builtins.unknown_builtin_fields(kind.kind, kind.group, parts)
     _report(kind, unknown, call)
     for path in reversed(unknown):
         _remove(obj, path)
     return obj
+
+
+def changed_parts(obj: Object, live: Object | None) -> Object:
+    """Return the top-level fields of `obj` that differ from those of `live`; everything without one."""
+    if live is None:
+        return obj
+    return {field: value for field, value in obj.items() if field not in live or live[field] != value}
 
 
 def _report(kind: Kind, unknown: list[str], call: Call) -> None:

@@ -10,7 +10,31 @@ from tidegate.kube.api import ApiError, Object
 
 def track(old: Object | None, new: Object, kind: Kind, call: Call, now: str, subresource: str = "") -> Object:
     """Return `new` with its managedFields brought up to date for a write by `call.manager`."""
-    return fields.track_update(old, new, call.manager, kind.api_version, now, subresource, kind.schema)
+    if old is None:
+        return fields.track_update(None, new, call.manager, kind.api_version, now, subresource, kind.schema)
+    before, after = _differing(old, new)
+    tracked = fields.track_update(before, after, call.manager, kind.api_version, now, subresource, kind.schema)
+    return new | {"metadata": tracked["metadata"]}
+
+
+def _differing(old: Object, new: Object) -> tuple[Object, Object]:
+    """Return both objects without the parts in which they agree: ownership of those stays, and they are the most."""
+    before, after = _without_equal(old, new, ("apiVersion", "kind", "metadata"))
+    spec, wanted = before.get("spec"), after.get("spec")
+    if isinstance(spec, dict) and isinstance(wanted, dict):
+        left, right = _without_equal(spec, wanted, ())
+        # An emptied spec would itself look like a field that came or went.
+        if left and right:
+            before["spec"], after["spec"] = left, right
+    return before, after
+
+
+def _without_equal(old: Object, new: Object, kept: tuple[str, ...]) -> tuple[Object, Object]:
+    equal = {field for field in old if field in new and field not in kept and old[field] == new[field]}
+    return (
+        {field: value for field, value in old.items() if field not in equal},
+        {field: value for field, value in new.items() if field not in equal},
+    )
 
 
 def applied(live: Object | None, body: Object, kind: Kind, call: Call, now: str, subresource: str = "") -> Object:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import msgspec
 
-from cluster.api import builtins, metadata, schema, status
+from cluster.api import builtin_schemas, builtins, decoding, metadata, schema, status
 from cluster.api.backend import Backend
 from cluster.api.kinds import Kind
 from cluster.api.users import Call
@@ -109,6 +109,8 @@ def validate(kind: Kind, obj: Object, old: Object | None) -> None:
     causes = metadata.check(obj, kind)
     if kind.is_custom:
         found = schema.validate(obj, kind.schema) if kind.schema else []
+    elif old is not None and metadata.desired_state(obj, kind) == metadata.desired_state(old, kind):
+        found = builtin_schemas.check_fields(kind.kind, kind.group, decoding.changed_parts(obj, old)).errors
     else:
         found = builtins.validate_builtin(kind.kind, kind.group, obj, old)
     causes += [(one.path, one.message, one.reason) for one in found]

@@ -119,7 +119,7 @@ async def _admitted(
     backend: Backend, kind: Kind, key: Key, subresource: str, live: Object, new: Object, call: Call
 ) -> Object:
     new["apiVersion"], new["kind"] = kind.stored_api_version, kind.kind
-    new = rules.settle(kind, live, decoding.decode(kind, new, call), subresource)
+    new = rules.settle(kind, live, decoding.decode(kind, new, call, live), subresource)
     rules.normalise(backend, kind, new, live, call)
     mutated = await backend.admission.mutate(Admitted(UPDATE, kind, key, subresource, new, live, call))
     if mutated is not None and mutated is not new:

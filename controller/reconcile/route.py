@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from controller.reconcile import labeler
 from controller.reconcile.outcome import Object, Outcome
-from tidegate.contracts import conditions, traffic
+from tidegate.contracts import conditions, names, serving, traffic
 from tidegate.contracts.conditions import Conditions
 from tidegate.contracts.config import network
 from tidegate.contracts.config.network import Network
@@ -42,11 +42,20 @@ def reconcile(observed: Observed, config: Network, now_unix: float) -> Outcome:
         observed.name,
         [found for name in sorted(revisions) if (found := observed.lookup.revisions.get(name))],
         [found for name in sorted(configurations) if (found := observed.lookup.configurations.get(name))],
-        observed.marked,
+        [obj for obj in observed.marked if not _is_newborn(obj, route, observed.lookup)],
         may_release=conditions.is_ready(updated) or conditions.is_failed(updated),
         now_unix=now_unix,
     )
     return Outcome(tuple(patches), status)
+
+
+def _is_newborn(obj: Object, route: Object, lookup: traffic.Lookup) -> bool:
+    # A revision of the current template is born with the route's name on it, a moment before its Configuration's status
+    # tells of it. Released in that moment it would be unreachable, scaled to zero, and perhaps collected.
+    followed = {target.get("configurationName") for target in (route.get("spec") or {}).get("traffic") or []}
+    name = (obj["metadata"].get("labels") or {}).get(names.CONFIGURATION_LABEL, "")
+    owner = lookup.configurations.get(name) if name in followed else None
+    return owner is not None and serving.generation_of(obj) == owner["metadata"].get("generation", 0)
 
 
 def _status(route: Object, lookup: traffic.Lookup, config: Network, now_unix: float) -> Object:

@@ -129,7 +129,11 @@ def test_purge_removes_a_state_folder(tmp_path: Path) -> None:
 
 
 def test_stop_ends_the_supervisor(tmp_path: Path) -> None:
-    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]) as process:
+    # It speaks once it runs: right after exec the kernel shows no command line yet.
+    sleeping = [sys.executable, "-c", "import time; print(flush=True); time.sleep(30)"]
+    with subprocess.Popen([*sleeping, "--state", str(tmp_path)], stdout=subprocess.PIPE) as process:
+        assert process.stdout
+        process.stdout.readline()
         (tmp_path / "run.json").write_text(json.dumps({"pids": {"supervisor": process.pid, "node": 2**22 + 1}}))
         local = instance.Instance(tmp_path)
         assert local.pids() == {"supervisor": process.pid}
@@ -137,6 +141,12 @@ def test_stop_ends_the_supervisor(tmp_path: Path) -> None:
         assert process.wait(10) != 0
     assert not (tmp_path / "run.json").exists()
     assert not instance.stop(local)
+
+
+def test_a_process_of_somebody_else_is_never_taken_for_ours(tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text(json.dumps({"pids": {"supervisor": os.getpid()}}))
+    assert instance.Instance(tmp_path).pids() == {}
+    assert not instance.stop(instance.Instance(tmp_path))
 
 
 def test_run_file_may_be_half_written(tmp_path: Path) -> None:
@@ -186,8 +196,15 @@ def test_why_tells_sentence_and_inputs() -> None:
     assert text.startswith("default/hello-00001\n")
     assert "first" in text
     assert "3 pods for 5 requests in flight." in text
-    assert "5.00 requests in flight: 3 pods" in text
+    assert "5 requests in flight: 3 pods" in text
     assert "3 pods because load" in text
+
+
+def test_why_says_no_opinion_and_counts_one_pod() -> None:
+    shown = dict(why.inputs(decision(stable_pods=-1, stable_value=0.0, panic_pods=1, desired=-1, metric="rps")))
+    assert shown["stable window"] == "0 requests per second: no opinion"
+    assert shown["panic window"] == "5 requests per second: 1 pod"
+    assert shown["decided"] == "no opinion because load"
 
 
 class FakeApi:

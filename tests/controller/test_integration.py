@@ -220,6 +220,27 @@ async def test_applying_server_side_and_by_merge_both_make_revisions(client):
     assert len((await client.list(REV, "default")).items) == 2
 
 
+async def test_labels_and_annotations_of_a_service_come_and_go_on_its_children(client):
+    made = service()
+    made["metadata"] |= {"labels": {"team": "blue"}, "annotations": {"note": "x"}}
+    await client.create(KSVC, made)
+    for resource in (resources.CONFIGURATIONS, resources.ROUTES):
+        found = await until(client, resource, "hello", lambda obj: obj["metadata"]["labels"].get("team") == "blue")
+        assert found["metadata"]["annotations"]["note"] == "x"
+    gone = {"metadata": {"labels": {"team": None}, "annotations": {"note": None}}}
+    await client.patch(KSVC, "hello", gone, "default")
+    for resource in (resources.CONFIGURATIONS, resources.ROUTES):
+        found = await until(client, resource, "hello", lambda obj: "team" not in obj["metadata"]["labels"])
+        assert "note" not in found["metadata"]["annotations"]
+    assert len((await client.list(REV, "default")).items) == 1
+
+
+async def test_a_bad_config_map_is_refused_by_key(client):
+    bad = {"data": {"revision-timeout-seconds": "much"}}
+    with pytest.raises(ApiError, match=r"invalid value: much: data\.revision-timeout-seconds"):
+        await client.patch(resources.CONFIG_MAPS, "config-defaults", bad, SYSTEM)
+
+
 async def test_the_report_key_exists(client):
     secret = await client.get(resources.SECRETS, "report-key", SYSTEM)
     assert secret["data"]["key"]

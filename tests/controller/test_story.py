@@ -1,9 +1,14 @@
 """Whole stories: a user applies something, pods come and go, and every object says what it should."""
 
+import dataclasses
+
 import pytest
 
+from controller.cluster_config import ClusterConfig
 from tests.support.controller_world import NAMESPACE, controller_world, service
 from tidegate.contracts import conditions, names
+from tidegate.contracts.config.network import Domain, Network
+from tidegate.contracts.config.retention import Retention
 from tidegate.kube import resources
 from tidegate.kube.api import ApiError
 
@@ -92,6 +97,42 @@ async def test_a_new_template_makes_a_revision_and_moves_traffic_when_it_is_read
     assert world.condition(KSVC, "hello")[0] == "True"
     assert world.get(REV, "hello-00001")["metadata"]["labels"][names.ROUTING_STATE_LABEL] == "reserve"
     assert world.get(resources.POD_AUTOSCALERS, "hello-00001")["spec"]["reachability"] == "Unreachable"
+
+
+async def test_a_new_revision_is_never_released_while_it_is_new(world):
+    states = []
+    await world.apply(service())
+    await world.make_ready("hello-00001")
+    world.api.on_store = lambda obj: states.append(
+        (obj["metadata"].get("labels") or {}).get(names.ROUTING_STATE_LABEL)
+        if obj["metadata"]["name"] == "hello-00002" and obj["kind"] == "Revision"
+        else "active"
+    )
+    await world.apply(service(image="hello:2"))
+    assert set(states) == {"active"}
+
+
+async def test_a_pinned_route_releases_even_the_newest_revision(world):
+    await world.apply(service())
+    await world.make_ready("hello-00001")
+    await world.apply(service(image="hello:2"))
+    await world.make_ready("hello-00002")
+    await world.apply(service(image="hello:2", traffic=[{"revisionName": "hello-00001", "percent": 100}]))
+    states = [
+        world.get(REV, name)["metadata"]["labels"][names.ROUTING_STATE_LABEL] for name in ("hello-00001", "hello-00002")
+    ]
+    assert states == ["active", "reserve"]
+
+
+async def test_a_revision_without_traffic_from_the_start_may_come_up_once(world):
+    await world.apply(service())
+    await world.make_ready("hello-00001")
+    await world.apply(service(image="hello:2", traffic=[{"revisionName": "hello-00001", "percent": 100}]))
+    assert world.get(REV, "hello-00002")["metadata"]["labels"][names.ROUTING_STATE_LABEL] == "reserve"
+    assert world.get(resources.POD_AUTOSCALERS, "hello-00002")["spec"]["reachability"] == ""
+    await world.make_ready("hello-00002")
+    assert world.get(resources.POD_AUTOSCALERS, "hello-00002")["spec"]["reachability"] == "Unreachable"
+    assert world.condition(KSVC, "hello")[0] == "True"
 
 
 async def test_a_failing_new_revision_leaves_traffic_alone_and_says_why(world):
@@ -221,6 +262,77 @@ async def test_a_foreign_deployment_is_left_alone(world):
     text = 'There is an existing Deployment "hello-00001-deployment" that we do not own.'
     assert world.condition(REV, "hello-00001") == ("False", "NotOwned", text)
     assert world.get(resources.DEPLOYMENTS, "hello-00001-deployment")["spec"] == {}
+
+
+@pytest.mark.parametrize(("resource", "condition"), [(CFG, "ConfigurationsReady"), (RT, "RoutesReady")])
+async def test_a_foreign_child_of_the_same_name_is_told(world, resource, condition):
+    spec = {"traffic": [{"configurationName": "x", "percent": 100}]} if resource is RT else service()["spec"]
+    await world.api.create(resource, {"metadata": {"name": "hello", "namespace": NAMESPACE}, "spec": spec})
+    await world.apply(service())
+    text = f'There is an existing {resource.kind} "hello" that we do not own.'
+    assert world.condition(KSVC, "hello", condition) == ("False", "NotOwned", text)
+    assert world.condition(KSVC, "hello")[1] == "NotOwned"
+
+
+async def test_a_revision_name_that_another_configuration_has_is_taken(world):
+    other = {"metadata": {"name": "hello-blue", "namespace": NAMESPACE}, "spec": {"containers": [{"image": "x"}]}}
+    await world.api.create(REV, other)
+    await world.apply(_named("blue", 1))
+    text = 'Revision creation failed with message: revisions.serving.knative.dev "hello-blue" already exists.'
+    assert world.condition(CFG, "hello") == ("False", "RevisionFailed", text)
+    assert world.condition(KSVC, "hello", "RoutesReady")[1] == "RevisionNameTaken"
+
+
+async def test_visibility_follows_the_label_of_the_service(world):
+    config = ClusterConfig(network=Network(domains=(Domain("example.com"),)), autoscaler_address="a:1", report_key=b"k")
+    world.worker.world.config = config
+    await world.apply(service())
+    await world.make_ready("hello-00001")
+    assert world.get(KSVC, "hello")["status"]["url"] == "http://hello.default.example.com"
+    local = service()
+    local["metadata"]["labels"] = {names.VISIBILITY_LABEL: "cluster-local"}
+    await world.apply(local)
+    assert world.get(KSVC, "hello")["status"]["url"] == "http://hello.default.svc.cluster.local"
+    assert world.condition(RT, "hello", "CertificateProvisioned")[2] == "TLS is not enabled for cluster-local"
+
+
+async def test_old_revisions_are_collected(world):
+    strict = Retention(since_create_s=None, since_last_active_s=None, min_non_active=0, max_non_active=0)
+    world.worker.world.config = dataclasses.replace(world.config, retention=strict)
+    await world.apply(service())
+    await world.make_ready("hello-00001")
+    await world.apply(service(image="hello:2"))
+    assert len(world.api.all(REV)) == 2, "the old one still has the traffic"
+    await world.make_ready("hello-00002")
+    assert [found["metadata"]["name"] for found in world.api.all(REV)] == ["hello-00002"]
+
+
+async def test_a_deleted_latest_revision_is_made_again(world):
+    await world.apply(service())
+    await world.make_ready("hello-00001")
+    await world.api.delete(REV, "hello-00001", NAMESPACE)
+    for resource, name in (
+        (resources.DEPLOYMENTS, "hello-00001-deployment"),
+        (resources.POD_AUTOSCALERS, "hello-00001"),
+    ):
+        await world.api.delete(resource, name, NAMESPACE)
+    await world.api.delete(resources.SERVICES, "hello-00001-private", NAMESPACE)
+    await world.settle()
+    assert world.get(REV, "hello-00001")
+    await world.make_ready("hello-00001")
+    assert world.condition(KSVC, "hello")[0] == "True"
+
+
+async def test_a_tag_that_is_too_long_for_a_host_is_told(world):
+    await world.apply(service())
+    await world.make_ready("hello-00001")
+    await world.apply(service(traffic=[{"percent": 100, "tag": "t" * 60}]))
+    status, reason, message = world.condition(RT, "hello", "AllTrafficAssigned")
+    assert (status, reason) == ("False", "ErrorConfig")
+    assert "63 characters" in message
+    assert world.get(RT, "hello")["status"]["traffic"] == [
+        {"revisionName": "hello-00001", "latestRevision": True, "percent": 100}
+    ]
 
 
 async def test_a_refused_deployment_fails_its_revision_and_is_tried_again(world):

@@ -125,19 +125,22 @@ def inputs(last: contract.Decision) -> list[tuple[str, Any]]:
     """Return what went into a decision, name and value."""
     unit = "requests per second" if last.metric == "rps" else "requests in flight"
     limits = f"{last.min_scale} to {last.max_scale or 'unlimited'}"
+    panic = ", panicking" if last.is_panicking else ""
     return [
-        ("stable window", f"{last.stable_value:.2f} {unit}: {last.stable_pods} pods"),
-        (
-            "panic window",
-            f"{last.panic_value:.2f} {unit}: {last.panic_pods} pods{', panicking' if last.is_panicking else ''}",
-        ),
+        ("stable window", f"{last.stable_value:.3g} {unit}: {_pods(last.stable_pods)}"),
+        ("panic window", f"{last.panic_value:.3g} {unit}: {_pods(last.panic_pods)}{panic}"),
         ("target per pod", f"{last.target:g} of {last.total:g} {unit}"),
         ("pods", f"{last.ready_pods} ready, {last.not_ready_pods} not ready, scale {last.current_scale}"),
         ("scale limits", f"{limits}; this turn {last.max_scale_down} to {last.max_scale_up}"),
         ("excess burst capacity", f"{last.excess_burst_capacity} requests: {last.serving_mode.value}"),
-        ("decided", f"{last.desired} pods because {last.because.value}" if last.desired >= 0 else "no opinion"),
+        ("decided", f"{_pods(last.desired)} because {last.because.value}"),
         ("next change", last.next_change),
     ]
+
+
+def _pods(count: int) -> str:
+    """Return `1 pod`, `3 pods`; a negative count is what the autoscaler calls no opinion."""
+    return "no opinion" if count < 0 else f"{count} pod" if count == 1 else f"{count} pods"
 
 
 def _clock(unix_s: float) -> str:

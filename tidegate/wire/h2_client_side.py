@@ -17,7 +17,7 @@ from tidegate.contracts import outcomes
 from tidegate.wire import answers, h2_floods
 from tidegate.wire.client_socket import Pause
 from tidegate.wire.deadlines import NEVER
-from tidegate.wire.director import HeaderLine
+from tidegate.wire.director import Failure, HeaderLine
 from tidegate.wire.h2_exchange import StreamExchange
 from tidegate.wire.h2_heads import Headers, RequestHead, answer_headers, trailers_of
 from tidegate.wire.h2_session import STREAMS_LIMIT, Session
@@ -307,7 +307,7 @@ class ClientSession(Session):
         self._last_id = self._last_id or 1
         for stream in list(self.streams.values()):
             if stream.exchange is not None:
-                stream.exchange.drain()
+                stream.exchange.fail(Failure.DRAINED)
         self.flush()
         self._cut()
 
