@@ -37,6 +37,8 @@ FIRST_WINDOW_BYTES = 65_535
 class Connection(h2.connection.H2Connection):
     """h2's connection with three of its rules changed."""
 
+    MAX_CLOSED_STREAMS = 4096
+    """Ended streams that h2 remembers; its own bound, sixteen times that, is megabytes for each long-lived connection."""
     is_flooded = False
 
     @property
