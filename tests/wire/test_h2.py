@@ -89,6 +89,28 @@ async def test_many_requests_share_one_upstream_connection():
         client.close()
 
 
+async def test_another_upstream_connection_is_opened_when_the_streams_of_one_are_taken():
+    peers: list[H2Peer] = []
+
+    async def remember(peer: H2Peer) -> None:
+        peers.append(peer)
+        await peer.gone()
+
+    async with rig(upstream(remember), relay=BY_H2C) as engine:
+        clients = [await client_of(engine) for _ in range(2)]
+        for client in clients:
+            for _ in range(80):
+                client.ask()
+
+        def seen() -> list[int]:
+            return [sum(isinstance(e, h2.events.RequestReceived) for e in peer.events) for peer in peers]
+
+        await turns_until(lambda: sum(seen()) == 160)
+        assert sorted(seen()) == [60, 100]
+        for client in clients:
+            client.close()
+
+
 async def test_answers_of_ours_carry_the_reason():
     own = Answer(503, "no_ready_pods", b"no pods")
     async with rig(direct=lambda request, port: own) as engine:

@@ -38,7 +38,7 @@ class Connection(h2.connection.H2Connection):
     """h2's connection with three of its rules changed."""
 
     MAX_CLOSED_STREAMS = 4096
-    """Ended streams that h2 remembers; its own bound, sixteen times that, is megabytes for each long-lived connection."""
+    """Ended streams that h2 remembers; its own bound, sixteen times that, is megabytes per long-lived connection."""
     is_flooded = False
 
     @property
