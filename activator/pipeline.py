@@ -21,7 +21,7 @@ from activator.watch import Revision, Watch
 from tidegate.contracts import headers, outcomes
 from tidegate.wire.answers import answer_of
 from tidegate.wire.balance import Address
-from tidegate.wire.director import Answer, Direction, Failure, Outcome, Relay, Request
+from tidegate.wire.director import Answer, Direction, Failure, Outcome, Relay, Request, same_protocol
 
 STALE_ATTEMPTS = 3
 PROXIED = b"K-Proxy-Request: " + headers.PROXIED_BY_ACTIVATOR + b"\r\n"
@@ -48,6 +48,7 @@ class Visit:
     arrived: float
     deadline: float
     ticket: int  # its place in the order of arrival
+    protocol: str = ""
     had_seat: bool = False
     is_waiting: bool = False
     pod: Address | None = None
@@ -191,7 +192,9 @@ class Pipeline:
             self._placements[key] = placement
         placement.pods.limit = revision.container_concurrency  # a deleted name may come back with another value
         deadline = request.arrived + revision.timeouts.total_s
-        visit = request.state = Visit(key, revision, placement, self._clock(), deadline, placement.room.ticket())
+        ticket = placement.room.ticket()
+        protocol = same_protocol(request)
+        visit = request.state = Visit(key, revision, placement, self._clock(), deadline, ticket, protocol)
         self.demand.arrived(key)
         return self._place(visit)
 
@@ -226,7 +229,7 @@ class Pipeline:
     def _relay(self, visit: Visit, pod: Address) -> Relay:
         visit.pod = pod
         visit.had_seat = True
-        return Relay(*pod, add_head=PROXIED, timeouts=visit.revision.timeouts)
+        return Relay(*pod, add_head=PROXIED, timeouts=visit.revision.timeouts, protocol=visit.protocol)
 
     def _rest(self, key: Key) -> None:
         """Arm the one timer of a revision for what happens by itself; forget a deleted revision when it is empty."""

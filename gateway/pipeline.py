@@ -25,7 +25,7 @@ from gateway.watch import Watch
 from tidegate.contracts import headers, outcomes
 from tidegate.wire.answers import answer_of
 from tidegate.wire.balance import Address
-from tidegate.wire.director import Answer, Direction, Failure, Outcome, Relay, Request, Timeouts
+from tidegate.wire.director import Answer, Direction, Failure, Outcome, Relay, Request, Timeouts, same_protocol
 from tidegate.wire.forwarded import NOTHING, existing_of, forwarding_lines
 
 STALE_ATTEMPTS = 3
@@ -50,6 +50,7 @@ class Visit:
     scheme: str = "http"
     pick: Pick | None = None
     wish: Address | None = None
+    protocol: str = ""
 
 
 class Pipeline:
@@ -87,7 +88,8 @@ class Pipeline:
             return self._answer_unrouted(request, scheme)
         self.in_flight += 1
         target = wheel.turn()
-        visit = request.state = Visit(target, self._head(request, target, scheme), scheme)
+        head = self._head(request, target, scheme)
+        visit = request.state = Visit(target, head, scheme, protocol=same_protocol(request))
         backend = self._watch.backend(target.key)
         if backend.sessions is not None:
             visit.wish = backend.sessions.wish(request)
@@ -158,10 +160,10 @@ class Pipeline:
             self._metrics.to_activator += 1
         else:
             self._metrics.to_pod += 1
-            if backend.sessions is not None and visit.wish is None:
-                cookie = backend.sessions.cookie_line(visit.pick.address, is_secure=visit.scheme == "https")
-                return Relay(*visit.pick.address, add_head=visit.head, timeouts=self._timeouts, answer_head=cookie)
-        return Relay(*visit.pick.address, add_head=visit.head, timeouts=self._timeouts)
+        relay = Relay(*visit.pick.address, add_head=visit.head, timeouts=self._timeouts, protocol=visit.protocol)
+        if backend.sessions is not None and visit.wish is None and visit.pick.group is not activators:
+            relay.answer_head = backend.sessions.cookie_line(visit.pick.address, is_secure=visit.scheme == "https")
+        return relay
 
     async def _wait(self, visit: Visit) -> Direction:
         """Wait for an activator: one that is restarted comes back within seconds, often under the same address."""

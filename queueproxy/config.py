@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from queueproxy import probe
-from tidegate.contracts import names
+from tidegate.contracts import names, serving
 from tidegate.process.settings import setting
 
 QUEUE_PER_SLOT = 10
@@ -26,6 +26,11 @@ class Config:
     metrics_port: int = setting("port for Prometheus", default=names.QUEUEPROXY_METRICS_PORT)
     user_port: int = setting(
         "port of the user container on 127.0.0.1", default=names.DEFAULT_USER_PORT, env="USER_PORT"
+    )
+    user_protocol: str = setting(
+        "h2c when the app speaks HTTP/2 in clear text to requests that came by it; http1 otherwise",
+        default=serving.HTTP1,
+        env="USER_PROTOCOL",
     )
     container_concurrency: int = setting(
         "requests at once in the user container; 0 is no limit", default=0, env="CONTAINER_CONCURRENCY"

@@ -17,7 +17,7 @@ from queueproxy.limiter import Limiter, Offer
 from queueproxy.meter import Meter
 from queueproxy.metrics import Metrics
 from queueproxy.probe import Readiness
-from tidegate.contracts import headers, outcomes
+from tidegate.contracts import headers, outcomes, serving
 from tidegate.wire.answers import answer_of
 from tidegate.wire.director import Answer, Direction, Failure, Outcome, Relay, Request, Timeouts
 
@@ -39,6 +39,7 @@ class Visit:
 
     is_proxied: bool
     arrived: float
+    relay: Relay
     is_counted: bool = True
     stage: Stage = Stage.OUTSIDE
     turn: asyncio.Future[Direction] | None = None
@@ -85,8 +86,11 @@ class Pipeline:
             idle_s=config.idle_timeout_s,
             total_s=config.timeout_s,
         )
-        # There is one upstream and nothing to remember per attempt, so one Relay serves every request.
-        self._relay = Relay(USER_HOST, config.user_port, timeouts=timeouts)
+        # There is one upstream and nothing to remember per attempt, so one Relay serves every request of a protocol.
+        self._http1 = Relay(USER_HOST, config.user_port, timeouts=timeouts)
+        self._h2c = self._http1
+        if config.user_protocol == serving.H2C:
+            self._h2c = Relay(USER_HOST, config.user_port, timeouts=timeouts, protocol=serving.H2C)
 
     def direct(self, request: Request) -> Direction | Awaitable[Direction]:
         """Answer a probe, or count the request and give it a slot, a place in the queue, or 503."""
@@ -99,7 +103,7 @@ class Pipeline:
         # not get past the limit.
         is_routed = headers.REVISION in request.index or headers.PROXY_REQUEST in request.index
         if agent is not None and not is_routed and agent.startswith(headers.PROBE_USER_AGENTS):
-            return SHUTTING_DOWN if self._is_draining() else self._relay
+            return SHUTTING_DOWN if self._is_draining() else self._relay(request)
         return self._limit(request)
 
     def retry(self, request: Request, failed: Relay, failure: Failure) -> Direction:
@@ -107,7 +111,7 @@ class Pipeline:
         if failure is not Failure.STALE:
             self._readiness.doubt()
             return APP_REFUSED
-        return self._relay if request.attempts < STALE_ATTEMPTS else APP_BROKE
+        return failed if request.attempts < STALE_ATTEMPTS else APP_BROKE
 
     def finished(self, request: Request, outcome: Outcome) -> None:
         """Give back the slot or the place in the queue, wake the next, and measure."""
@@ -123,10 +127,13 @@ class Pipeline:
             self._meter.ended(self._clock(), visit.is_proxied)
             self._metrics.results.ended(outcome)
 
+    def _relay(self, request: Request) -> Relay:
+        return self._h2c if request.http_version == "2" else self._http1
+
     def _limit(self, request: Request) -> Direction | Awaitable[Direction]:
         is_proxied = request.index.get(headers.PROXY_REQUEST) == headers.PROXIED_BY_ACTIVATOR
         now = self._clock()
-        visit = request.state = Visit(is_proxied, now)
+        visit = request.state = Visit(is_proxied, now, self._relay(request))
         if headers.UNCOUNTED in request.index:
             visit.is_counted = False
         else:
@@ -135,7 +142,7 @@ class Pipeline:
         match self._limiter.offer(visit, deadline):
             case Offer.RUN:
                 visit.stage = Stage.RUNNING
-                return self._relay
+                return visit.relay
             case Offer.FULL:
                 return FULL
         visit.stage = Stage.WAITING
@@ -150,7 +157,7 @@ class Pipeline:
         self._metrics.queued.observe(self._clock() - visit.arrived)
         # A waiter whose client has just left holds the slot until its own `finished`, which follows at once.
         if visit.turn is not None and not visit.turn.done():
-            visit.turn.set_result(self._relay)
+            visit.turn.set_result(visit.relay)
 
     def _arm_timer(self) -> None:
         deadline = self._limiter.next_deadline()

@@ -15,7 +15,9 @@ import pytest
 
 from queueproxy.__main__ import serve
 from queueproxy.config import Config
+from tests.support.h2_peers import POST, H2Peer
 from tests.support.hops import App, Hop, client, free_port, listening, running
+from tests.support.wire import Peer
 from tidegate.contracts import report
 from tidegate.process import settings, tasks
 
@@ -184,3 +186,17 @@ async def test_as_a_process_it_ends_with_zero_on_sigterm():
             if process.returncode is None:
                 process.kill()
                 await process.wait()
+
+
+async def test_http2_reaches_an_app_that_speaks_http1_only():
+    async with App().running() as app, sidecar(app.port) as (hop, _):
+        peer = H2Peer(await Peer.connect(hop.port), is_client=True)
+        headers, body, _ = await peer.answer(peer.ask([*POST, ("k-proxy-request", "activator")], b"hello"))
+        assert (headers[":status"], body) == ("200", b"5")
+        assert "k-proxy-request" not in app.heads[0]
+        peer.close()
+
+
+async def test_http1_reaches_an_app_behind_an_h2c_port_by_http1():
+    async with App().running() as app, sidecar(app.port, USER_PROTOCOL="h2c") as (hop, _), client() as fetch:
+        assert (await fetch(hop.port)).body == b"app"

@@ -7,14 +7,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Union
 
 from tidegate.wire import answers
 from tidegate.wire.answer_head import AnswerHeadReader
-from tidegate.wire.director import Answer, Direction, Relay, Request
+from tidegate.wire.director import Answer, Direction, HeaderLine, Relay, Request
 
 if TYPE_CHECKING:
     from tidegate.wire.client_side import ClientConnection
+    from tidegate.wire.h2_client_side import ClientStream
+    from tidegate.wire.h2_heads import StreamAnswer
+
+
+AnswerHead = Union["AnswerHeadReader", "StreamAnswer"]
 
 
 class AnswerWriter:
@@ -33,7 +38,7 @@ class AnswerWriter:
         "request",
     )
 
-    def __init__(self, client: ClientConnection, request: Request) -> None:
+    def __init__(self, client: ClientConnection | ClientStream, request: Request) -> None:
         self._client = client
         self._server = client.server
         self.request = request
@@ -45,12 +50,12 @@ class AnswerWriter:
         self._first_byte_at = 0.0
         self._last_byte_at = 0.0
 
-    def interim_answer(self, answer: AnswerHeadReader) -> None:
+    def interim_answer(self, answer: AnswerHead) -> None:
         """Pass a 1xx on, except to HTTP/1.0, which knows none."""
         if self.request.http_version != "1.0":
             self.write_answer(answer.client_head(b"", b""))
 
-    def answer_began(self, answer: AnswerHeadReader) -> bytes:
+    def answer_began(self, answer: AnswerHead) -> bytes:
         """Note the answer's begin; return its head for the client."""
         relay = self.direction
         assert type(relay) is Relay
@@ -95,10 +100,12 @@ class AnswerWriter:
             if self._has_idle_timer:
                 self._last_byte_at = time.monotonic()
 
+    def write_trailers(self, trailers: tuple[HeaderLine, ...]) -> None:
+        """Take the trailers of an answer that is not chunked here: HTTP/1.1 has no place for them."""
+
     def write_own(self, answer: Answer) -> None:
         """Write an answer of ours, whole."""
-        counters = self._server.counters
-        counters.answers[answer.reason] = counters.answers.get(answer.reason, 0) + 1
+        self._server.counters.answered(answer.reason)
         self._status = answer.status
         self._first_byte_at = time.monotonic()
         if not self._client.transport.is_closing():

@@ -18,6 +18,7 @@ from tidegate.wire.client_socket import ClientSocket, Pause, State
 from tidegate.wire.deadlines import NEVER
 from tidegate.wire.director import Failure
 from tidegate.wire.exchange import Exchange
+from tidegate.wire.h2_session import PREFACE
 from tidegate.wire.head_reader import HeadRefused
 from tidegate.wire.header_rules import clean_trailers
 from tidegate.wire.request_head import RequestHeadReader
@@ -36,8 +37,10 @@ class ClientConnection(ClientSocket):
         "_discarded_bytes",
         "_head",
         "_is_head_timed",
+        "_is_http1",
         "_keep_alive_s",
         "_peer",
+        "_sniffed",
         "_tunnel",
         "exchange",
         "keep_alive",
@@ -54,6 +57,8 @@ class ClientConnection(ClientSocket):
         self._peer = ""
         self._keep_alive_s = server.timers.keep_alive_s or NEVER
         self._backlog = b""
+        self._is_http1 = False
+        self._sniffed = b""  # the beginning of what may be the preface of HTTP/2
         # request
         self.exchange: Exchange | None = None
         self._is_head_timed = False
@@ -126,7 +131,32 @@ class ClientConnection(ClientSocket):
             else:
                 return
 
+    def _sniff(self, data: bytes) -> int:
+        """Tell HTTP/2 from HTTP/1.1 by the connection's first bytes."""
+        data = self._sniffed + data
+        if data[: len(PREFACE)] == PREFACE[: len(data)]:
+            self._sniffed = data
+            if len(data) < len(PREFACE):
+                self._wait_for_head()
+            else:
+                self.state = State.CLOSED
+                session = self.server.becomes_h2(self, self._peer)
+                self.transport.set_protocol(session)
+                session.greet()
+                session.data_received(data)
+        else:
+            self._is_http1 = True
+            self._sniffed = b""
+            self._consume(data, 0)
+        return len(data)
+
+    @property
+    def _has_begun(self) -> bool:
+        return self._head.has_begun or bool(self._sniffed)
+
     def _read_head(self, data: bytes, position: int) -> int:
+        if not self._is_http1:
+            return self._sniff(data)
         head = self._head
         try:
             position = head.feed(data, position)
@@ -269,7 +299,7 @@ class ClientConnection(ClientSocket):
     def _own_deadline(self) -> float:
         timers = self.timers
         if self.state == State.HEAD:
-            limit_s = timers.head_timeout_s if self._head.has_begun else timers.keep_alive_s
+            limit_s = timers.head_timeout_s if self._has_begun else timers.keep_alive_s
         elif self.state == State.DISCARD:
             limit_s = timers.linger_s
         else:
@@ -284,7 +314,7 @@ class ClientConnection(ClientSocket):
         elif self._own_deadline() <= now:
             if self.state == State.DISCARD:
                 self.linger()
-            elif self._head.has_begun:
+            elif self._has_begun:
                 self._refuse(outcomes.HEAD_TIMEOUT)
             else:
                 self.close()
@@ -294,7 +324,7 @@ class ClientConnection(ClientSocket):
     def drain(self) -> None:
         """Close when idle; otherwise the answer in progress will be the last."""
         self.keep_alive = False
-        if self.exchange is None and self.state == State.HEAD and not self._head.has_begun:
+        if self.exchange is None and self.state == State.HEAD and not self._has_begun:
             self.close()
 
     def end_now(self) -> None:
@@ -312,7 +342,7 @@ class ClientConnection(ClientSocket):
     def _refuse(self, reason: outcomes.Reason) -> None:
         """Answer a head that never became a request, and close."""
         counters = self.server.counters
-        counters.answers[reason.code] = counters.answers.get(reason.code, 0) + 1
+        counters.answered(reason.code)
         answer = answers.render(answers.answer_of(reason), None, keep_alive=False)
         counters.bytes_out += len(answer)
         self.transport.write(answer)

@@ -40,6 +40,7 @@ class Timeouts:
 
 
 NO_TIMEOUTS = Timeouts()
+H2C = "h2c"
 
 
 @dataclass(slots=True)
@@ -49,6 +50,7 @@ class Relay:
     `add_head`: ready-made header lines (each ending in CRLF) that the director appends to the request's head.
     `context`: the director's own value for this attempt (which pod, which slot); the engine only hands it back.
     `answer_head`: ready-made header lines appended to the response's head towards the client.
+    `protocol`: what the upstream is spoken to in: empty for HTTP/1.1, `H2C` for HTTP/2 in clear text.
     """
 
     host: str
@@ -57,6 +59,7 @@ class Relay:
     timeouts: Timeouts = NO_TIMEOUTS
     context: object = None
     answer_head: bytes = b""
+    protocol: str = ""
 
 
 @dataclass(slots=True)
@@ -116,6 +119,7 @@ class Request:
     `method`, `target` (origin-form, absolute-form already reduced) and header values are bytes as received; `headers`
     keeps order and spelling. `host` is lower-cased without port. `peer` is the client's IP address. `arrived` is loop
     time in seconds.
+    `http_version`: 1.0, 1.1 or 2.
     `state` belongs to the director (its own per-request value); the engine never reads it.
     """
 
@@ -140,6 +144,11 @@ class Request:
             if len(key) == len(name) and key.lower() == name:
                 return candidate
         return None
+
+
+def same_protocol(request: Request) -> str:
+    """Return the protocol that goes on as it came: HTTP/2 by HTTP/2 (as Knative does), everything else by HTTP/1.1."""
+    return H2C if request.http_version == "2" else ""
 
 
 class Director(Protocol):

@@ -15,10 +15,10 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from tidegate.contracts import outcomes
-from tidegate.wire import answers, request_timers
+from tidegate.wire import answers, repeats, request_timers
 from tidegate.wire.answer_writer import AnswerWriter
 from tidegate.wire.client_socket import Pause
 from tidegate.wire.director import Answer, Direction, Failure, Outcome, Relay, Request
@@ -27,12 +27,13 @@ from tidegate.wire.tunnel import Tunnel
 
 if TYPE_CHECKING:
     from tidegate.wire.client_side import ClientConnection
+    from tidegate.wire.h2_client_side import ClientStream
+    from tidegate.wire.h2_upstream import UpstreamStream
     from tidegate.wire.upstream_side import UpstreamConnection
 
 logger = logging.getLogger(__name__)
 
 ATTEMPTS_LIMIT = 10
-IDEMPOTENT = frozenset({b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE", b"TRACE"})
 
 
 class Exchange(AnswerWriter):
@@ -51,14 +52,14 @@ class Exchange(AnswerWriter):
         "upstream",
     )
 
-    def __init__(self, client: ClientConnection, request: Request, block: bytes, length: int) -> None:
+    def __init__(self, client: ClientConnection | ClientStream, request: Request, block: bytes, length: int) -> None:
         super().__init__(client, request)
         # request
         self._director = client.server.director
         self.body = RequestBody(client, length) if length else None
         self._block = block
         # attempt
-        self.upstream: UpstreamConnection | None = None
+        self.upstream: UpstreamConnection | UpstreamStream | None = None
         self._task: asyncio.Future[Direction] | asyncio.Task[None] | None = None
         self._connect_until = 0.0
         self.tunnel: Tunnel | None = None
@@ -122,12 +123,17 @@ class Exchange(AnswerWriter):
     def _relay(self, relay: Relay) -> None:
         self.request.attempts += 1
         self._has_idle_timer = relay.timeouts.idle_s > 0
-        is_repeatable = self.body is None and self.request.method in IDEMPOTENT
-        upstream = self._server.pool.take(relay.host, relay.port, not is_repeatable)
+        is_repeatable = self.body is None and self.request.method in repeats.IDEMPOTENT
+        pool = self._server.pool
+        upstream: UpstreamConnection | UpstreamStream | None
+        if relay.protocol:
+            upstream = pool.streams.take(relay.host, relay.port)
+        else:
+            upstream = pool.take(relay.host, relay.port, not is_repeatable)
         if upstream is not None:
             self._send(relay, upstream)
         else:
-            connect_s = relay.timeouts.connect_s or self._server.pool.connect_timeout_s
+            connect_s = relay.timeouts.connect_s or pool.connect_timeout_s
             self._connect_until = time.monotonic() + connect_s
             self._task = asyncio.get_running_loop().create_task(self._connect(relay), name="wire-connect")
             self._client.arm(self._connect_until)
@@ -136,7 +142,8 @@ class Exchange(AnswerWriter):
 
     async def _connect(self, relay: Relay) -> None:
         try:
-            upstream = await self._server.pool.connect(relay.host, relay.port)
+            pool = self._server.pool.streams if relay.protocol else self._server.pool
+            upstream = await pool.connect(relay.host, relay.port)
         except (Exception, asyncio.CancelledError) as error:  # the resolver and the loop raise more than OSError
             self._connect_until = 0.0
             self._task = None
@@ -147,13 +154,17 @@ class Exchange(AnswerWriter):
         self._connect_until = 0.0
         self._task = None
         if self.has_ended:
-            self._server.pool.give(upstream)
+            pool.give(upstream)  # type: ignore[arg-type] # it is this pool's own
         else:
             self._send(relay, upstream)
 
-    def _send(self, relay: Relay, upstream: UpstreamConnection) -> None:
+    def _send(self, relay: Relay, upstream: UpstreamConnection | UpstreamStream) -> None:
         self.upstream = upstream
         request = self.request
+        if upstream.is_stream:
+            self._send_by_stream(relay, cast("UpstreamStream", upstream))
+            return
+        upstream = cast("UpstreamConnection", upstream)
         head = b"%b %b HTTP/1.1\r\n%b%b\r\n" % (request.method, request.target, self._block, relay.add_head)
         if self._client.is_write_paused:
             upstream.pause_answer()
@@ -162,6 +173,14 @@ class Exchange(AnswerWriter):
             upstream.transport.write(head)
         else:
             self.body.send(upstream, head)
+
+    def _send_by_stream(self, relay: Relay, upstream: UpstreamStream) -> None:
+        if self._client.is_write_paused:
+            upstream.pause_answer()
+        block = self._block + relay.add_head
+        is_open = upstream.send_request(self, self.request, block, has_body=self.body is not None)
+        if is_open and self.body is not None:
+            self.body.send(upstream, b"")
 
     def _retry(self, relay: Relay, failure: Failure) -> None:
         """Let the director choose again; nothing of this request was taken by an upstream."""
@@ -187,7 +206,7 @@ class Exchange(AnswerWriter):
             upstream.release(reusable=self.body is None or self.body.is_done)
         self._finish(None)
 
-    def upstream_lost(self, upstream: UpstreamConnection) -> None:
+    def upstream_lost(self, upstream: UpstreamConnection | UpstreamStream) -> None:
         """Take the upstream's loss or its garbage: try again where that is safe, else fail."""
         relay = self.direction
         assert type(relay) is Relay
@@ -195,12 +214,7 @@ class Exchange(AnswerWriter):
         upstream.abort()
         if self._status != 0:
             self.fail(Failure.BROKEN_ANSWER)
-        elif (
-            upstream.is_reused
-            and not upstream.has_answered
-            and (self.body is None or not self.body.is_sent)
-            and self.request.method in IDEMPOTENT
-        ):
+        elif repeats.may_repeat(self.request, self.body, upstream):
             self._retry(relay, Failure.STALE)
         else:
             self.fail(Failure.UPSTREAM)
@@ -216,7 +230,7 @@ class Exchange(AnswerWriter):
         assert type(relay) is Relay
         self.write_switch(upstream.answer)
         idle_s = relay.timeouts.idle_s or self._server.timers.tunnel_idle_s
-        self.tunnel = Tunnel(self, self._client, upstream, idle_s)
+        self.tunnel = Tunnel(self, cast("ClientConnection", self._client), upstream, idle_s)
         self._server.counters.tunnels += 1
         self.tunnel.open(data)
         self._client.arm(self.next_deadline())

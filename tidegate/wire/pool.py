@@ -1,7 +1,7 @@
 """Keep-alive connections to upstreams: the one used last is used next, a bounded number waits, and none waits for long.
 
 The pool connects and keeps; what is sent over a connection is `upstream_side`'s. A connection that the peer closes
-while it waits leaves the pool at once, so that few requests meet a stale one.
+while it waits leaves the pool at once, so that few requests meet a stale one. HTTP/2 connections are `h2_pool`'s.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import asyncio
 import time
 
 from tidegate.wire.deadlines import NEVER, Deadlines
+from tidegate.wire.h2_pool import StreamPool
 from tidegate.wire.limits import Limits
 from tidegate.wire.upstream_side import UpstreamConnection
 
@@ -31,6 +32,9 @@ class Pool:
         self.idle_timeout_s = idle_timeout_s
         self.connect_timeout_s = connect_timeout_s
         self.limits = limits or Limits()
+        self.streams = StreamPool(
+            idle_timeout_s=idle_timeout_s, connect_timeout_s=connect_timeout_s, limits=self.limits
+        )
         self.connects = 0
         self.reuses = 0
         self.closed = False
@@ -46,7 +50,7 @@ class Pool:
     @property
     def open_count(self) -> int:
         """How many connections are open, waiting or in use."""
-        return len(self._open)
+        return len(self._open) + self.streams.open_count
 
     def take(self, host: str, port: int, probe: bool = False) -> UpstreamConnection | None:
         """Return the connection used last, or None when one must be made.
@@ -95,6 +99,7 @@ class Pool:
         """Close the waiting connections of an upstream that was ejected or left."""
         for connection in self._idle.pop((host, port), ()):
             connection.close()
+        self.streams.close_idle(host, port)
 
     async def close(self) -> None:
         """Close every connection, waiting or in use."""
@@ -102,6 +107,7 @@ class Pool:
         for connection in list(self._open):
             connection.abort()
         self._idle.clear()
+        await self.streams.close()
         if self._deadlines is not None:
             self._deadlines.close()
         await asyncio.sleep(0)  # let the transports call connection_lost

@@ -6,13 +6,16 @@ Pieces are passed as they came, re-framed where they are chunks. Heads, retries 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from tidegate.wire import chunked
 from tidegate.wire.client_socket import Pause
+from tidegate.wire.director import HeaderLine
 
 if TYPE_CHECKING:
     from tidegate.wire.client_side import ClientConnection
+    from tidegate.wire.h2_client_side import ClientStream
+    from tidegate.wire.h2_upstream import UpstreamStream
     from tidegate.wire.upstream_side import UpstreamConnection
 
 JOIN_LIMIT_BYTES = 16 * 1024
@@ -22,45 +25,70 @@ JOIN_LIMIT_BYTES = 16 * 1024
 class RequestBody:
     """The body of one request."""
 
-    __slots__ = ("_client", "_is_chunked", "_kept", "_kept_bytes", "_upstream", "is_done", "is_sent")
+    __slots__ = ("_client", "_is_chunked", "_kept", "_kept_bytes", "_trailers", "_upstream", "is_done", "is_sent")
 
-    def __init__(self, client: ClientConnection, length: int) -> None:
+    def __init__(self, client: ClientConnection | ClientStream, length: int) -> None:
         self._client = client
         self._is_chunked = length == chunked.CHUNKED
         self._kept: list[bytes] = []
         self._kept_bytes = 0
-        self._upstream: UpstreamConnection | None = None
+        self._trailers: tuple[HeaderLine, ...] = ()
+        self._upstream: UpstreamConnection | UpstreamStream | None = None
         self.is_done = False
         self.is_sent = False
         """Whether any of it was written to an upstream: then no other may get this request."""
 
-    def take(self, pieces: list[bytes], trailers: tuple[tuple[bytes, bytes], ...], *, is_last: bool) -> None:
+    @property
+    def is_attached(self) -> bool:
+        """Whether an upstream takes what comes."""
+        return self._upstream is not None
+
+    def take(self, pieces: list[bytes], trailers: tuple[HeaderLine, ...], *, is_last: bool) -> None:
         """Take payload pieces from the client."""
         self.is_done = is_last
-        if self._is_chunked:
-            pieces = chunked.encode_chunks(pieces)
-            if is_last:
-                pieces.append(chunked.encode_last(trailers))
-        if not pieces:
-            return
+        if is_last:
+            self._trailers = trailers
         if self._upstream is not None:
-            self.is_sent = True
-            self._upstream.transport.writelines(pieces)
+            self._write(self._upstream, pieces)
             return
         self._kept += pieces
         self._kept_bytes += sum(map(len, pieces))
         if self._kept_bytes > self._client.limits.body_high_bytes:
             self._client.pause(Pause.BODY)
 
-    def send(self, upstream: UpstreamConnection, head: bytes) -> None:
-        """Write the head and what is kept; the rest follows by `take`."""
+    def _write(self, upstream: UpstreamConnection | UpstreamStream, pieces: list[bytes]) -> None:
+        if upstream.is_stream:
+            self.is_sent = self.is_sent or bool(pieces)
+            cast("UpstreamStream", upstream).send_body(pieces, self._trailers, is_last=self.is_done)
+            return
+        pieces = self._framed(pieces)
+        if pieces:
+            self.is_sent = True
+            cast("UpstreamConnection", upstream).transport.writelines(pieces)
+
+    def _framed(self, pieces: list[bytes]) -> list[bytes]:
+        """Frame pieces for HTTP/1.1."""
+        if self._is_chunked:
+            pieces = chunked.encode_chunks(pieces)
+            if self.is_done:
+                pieces.append(chunked.encode_last(self._trailers))
+        return pieces
+
+    def send(self, upstream: UpstreamConnection | UpstreamStream, head: bytes) -> None:
+        """Write the head and what is kept; the rest follows by `take`. A stream has sent its head already."""
         self._upstream = upstream
         kept, self._kept = self._kept, []
-        self.is_sent = bool(kept)
-        if kept and self._kept_bytes <= JOIN_LIMIT_BYTES:
-            upstream.transport.write(b"".join((head, *kept)))
+        if upstream.is_stream:
+            if kept or self.is_done:
+                self._write(upstream, kept)
         else:
-            upstream.transport.writelines((head, *kept))
+            kept = self._framed(kept)
+            self.is_sent = bool(kept)
+            transport = cast("UpstreamConnection", upstream).transport
+            if kept and self._kept_bytes <= JOIN_LIMIT_BYTES:
+                transport.write(b"".join((head, *kept)))
+            else:
+                transport.writelines((head, *kept))
         self._kept_bytes = 0
         if not upstream.is_paused:
             self._client.resume(Pause.BODY)

@@ -103,7 +103,7 @@ class RequestHeadReader(HeadReader):
         if not plan.has_one_host:
             self._miss_host(plan, version)
         raw_host = index.get(b"host", b"")
-        host = _hosts.get(raw_host) or _host_of(raw_host)
+        host = _hosts.get(raw_host) or host_of(raw_host)
         is_upgrade = self._upgrade is not None
         if self.length != 0 or not self.keep_alive or plan.has_care:
             self._parser = None  # it expects the body, or refuses bytes after the close; a new one is cheap
@@ -215,7 +215,7 @@ def _request_of(said: Said, peer: str, arrived: float) -> Request:
     return Request(method, target, host, headers.copy(), peer, arrived, version, is_upgrade, 0, None, index.copy())
 
 
-def _host_of(raw: bytes) -> str:
+def host_of(raw: bytes) -> str:
     """Return the host of a Host value in lower case without port; refuse what is not a host."""
     match = _HOST.fullmatch(raw)
     if match is None:

@@ -15,6 +15,7 @@ from tidegate.wire import header_rules
 from tidegate.wire.client_side import ClientConnection
 from tidegate.wire.deadlines import Deadlines
 from tidegate.wire.director import Director
+from tidegate.wire.h2_client_side import ClientSession
 from tidegate.wire.limits import Limits, ServerTimers
 from tidegate.wire.pool import Pool
 
@@ -23,7 +24,10 @@ BACKLOG = 4096
 
 @dataclass(slots=True)
 class Counters:
-    """Running totals of one server. `answers`: answers made here, by reason code (empty: probes)."""
+    """Running totals of one server.
+
+    `answers`: answers made here, by reason code (empty: probes). `floods`: HTTP/2 floods, by kind of frame.
+    """
 
     requests: int = 0
     connections: int = 0
@@ -32,11 +36,21 @@ class Counters:
     bytes_out: int = 0
     retries: int = 0
     tunnels: int = 0
+    h2_connections: int = 0
     answers: dict[str, int] = field(default_factory=dict)
+    floods: dict[str, int] = field(default_factory=dict)
+
+    def answered(self, reason: str) -> None:
+        """Count an answer made here."""
+        self.answers[reason] = self.answers.get(reason, 0) + 1
+
+    def flooded(self, kind: str) -> None:
+        """Count an HTTP/2 peer that sent too much of one kind, or did not take its answer."""
+        self.floods[kind] = self.floods.get(kind, 0) + 1
 
 
 class Server:
-    """An HTTP/1.1 server whose every request goes where its director says."""
+    """A server for HTTP/1.1, and for HTTP/2 by prior knowledge, whose every request goes where its director says."""
 
     def __init__(
         self, director: Director, pool: Pool, limits: Limits | None = None, timers: ServerTimers | None = None
@@ -51,7 +65,7 @@ class Server:
         self.port = 0
         self.in_flight = 0
         self.deadlines: Deadlines
-        self._connections: set[ClientConnection] = set()
+        self._connections: set[ClientConnection | ClientSession] = set()
         self._listener: asyncio.Server | None = None
         self.changed: asyncio.Event | None = None
 
@@ -120,13 +134,22 @@ class Server:
             return False
         return True
 
-    def connection_opened(self, connection: ClientConnection) -> None:
+    def connection_opened(self, connection: ClientConnection | ClientSession) -> None:
         """Count a new connection."""
         self._connections.add(connection)
         self.counters.connections += 1
         self.counters.connections_open += 1
 
-    def connection_lost(self, connection: ClientConnection) -> None:
+    def becomes_h2(self, connection: ClientConnection, peer: str) -> ClientSession:
+        """Hand a connection over that began with the preface of HTTP/2; it counts as one."""
+        self._connections.discard(connection)
+        self.counters.connections -= 1
+        self.counters.connections_open -= 1
+        self.counters.h2_connections += 1
+        self.deadlines.forget(connection)
+        return ClientSession(self, connection.transport, peer)
+
+    def connection_lost(self, connection: ClientConnection | ClientSession) -> None:
         """Forget a connection that is gone."""
         if connection in self._connections:
             self._connections.discard(connection)

@@ -51,6 +51,10 @@ class UpstreamConnection(asyncio.Protocol):
         "tunnel",
     )
 
+    is_stream = False
+    is_unprocessed = False
+    """Whether the peer said that it did nothing with the request: HTTP/1.1 cannot say so."""
+
     def __init__(self, pool: Pool, key: tuple[str, int]) -> None:
         # connection
         self._pool = pool
@@ -247,6 +251,8 @@ class UpstreamConnection(asyncio.Protocol):
             pieces = chunked.encode_chunks(pieces)
             if body.done:
                 pieces.append(chunked.encode_last(clean_trailers(body.trailers, TRAILER_KINDS)))
+        elif body.done and body.trailers:
+            exchange.write_trailers(clean_trailers(body.trailers, TRAILER_KINDS))
         if head:
             pieces.insert(0, head)
         exchange.write_pieces(pieces)

@@ -1,0 +1,121 @@
+"""A gRPC app and its client without generated code: payloads are bytes as they are."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+import grpc
+import grpc.aio
+
+UNBOUNDED = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
+
+
+class GrpcApp:
+    """Echoes in every shape of call; remembers what ended early."""
+
+    def __init__(self) -> None:
+        self.port = 0
+        self.cancelled = asyncio.Event()
+        self.metadata: list[dict[str, str]] = []
+
+    async def _unary(self, request: bytes, context: grpc.aio.ServicerContext) -> bytes:
+        self.metadata.append({str(key): str(value) for key, value in context.invocation_metadata() or ()})
+        context.set_trailing_metadata((("x-after", "done"),))
+        return request
+
+    async def _fail(self, request: bytes, context: grpc.aio.ServicerContext) -> bytes:
+        await context.abort(grpc.StatusCode.NOT_FOUND, "nothing here")
+        return b""
+
+    async def _count(self, request: bytes, context: grpc.aio.ServicerContext) -> AsyncIterator[bytes]:
+        for number in range(int(request)):
+            yield b"%d" % number
+
+    async def _sum(self, requests: AsyncIterator[bytes], context: grpc.aio.ServicerContext) -> bytes:
+        return b"%d" % sum([len(request) async for request in requests])
+
+    async def _echo(self, requests: AsyncIterator[bytes], context: grpc.aio.ServicerContext) -> AsyncIterator[bytes]:
+        async for request in requests:
+            yield request
+
+    async def _hang(self, request: bytes, context: grpc.aio.ServicerContext) -> bytes:
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            self.cancelled.set()
+            raise
+        return b""
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[GrpcApp]:
+        server = grpc.aio.server(options=UNBOUNDED)
+        handlers = {
+            "Unary": grpc.unary_unary_rpc_method_handler(self._unary),
+            "Fail": grpc.unary_unary_rpc_method_handler(self._fail),
+            "Hang": grpc.unary_unary_rpc_method_handler(self._hang),
+            "Count": grpc.unary_stream_rpc_method_handler(self._count),
+            "Sum": grpc.stream_unary_rpc_method_handler(self._sum),
+            "Echo": grpc.stream_stream_rpc_method_handler(self._echo),
+        }
+        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("test.Echo", handlers),))
+        self.port = server.add_insecure_port("127.0.0.1:0")
+        await server.start()
+        try:
+            yield self
+        finally:
+            await server.stop(None)
+
+
+@contextlib.asynccontextmanager
+async def channel(port: int, authority: str = "") -> AsyncIterator[grpc.aio.Channel]:
+    """Give a channel to 127.0.0.1 whose calls name `authority`."""
+    options = [*UNBOUNDED, ("grpc.use_local_subchannel_pool", 1)]
+    if authority:
+        options.append(("grpc.default_authority", authority))
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=options) as opened:
+        yield opened
+
+
+async def check_every_shape(app: GrpcApp, calls: grpc.aio.Channel) -> None:
+    """Make one call of each shape, with status, trailers, a large message, a deadline and a cancellation."""
+    unary = calls.unary_unary("/test.Echo/Unary")
+    call = unary(b"hello", metadata=(("x-before", "here"),))
+    assert await call == b"hello"
+    assert ("x-after", "done") in [tuple(pair) for pair in await call.trailing_metadata()]
+    assert app.metadata[-1]["x-before"] == "here"
+    large = bytes(8 << 20)
+    assert await unary(large) == large
+    assert [int(number) async for number in calls.unary_stream("/test.Echo/Count")(b"500")] == list(range(500))
+
+    async def pieces() -> AsyncIterator[bytes]:
+        for _ in range(50):
+            yield bytes(10_000)
+
+    assert await calls.stream_unary("/test.Echo/Sum")(pieces()) == b"500000"
+    talk = calls.stream_stream("/test.Echo/Echo")()
+    for number in range(20):
+        await talk.write(b"%d" % number)
+        assert await talk.read() == b"%d" % number
+    await talk.done_writing()
+    assert await talk.read() is grpc.aio.EOF
+    assert await talk.code() is grpc.StatusCode.OK
+    assert await _code(calls.unary_unary("/test.Echo/Fail")(b"")) is grpc.StatusCode.NOT_FOUND
+    assert await _code(calls.unary_unary("/test.Echo/Hang")(b"", timeout=0.2)) is grpc.StatusCode.DEADLINE_EXCEEDED
+    await asyncio.wait_for(app.cancelled.wait(), 5)
+    app.cancelled.clear()
+    held = calls.unary_unary("/test.Echo/Hang")(b"")
+    await asyncio.sleep(0.1)
+    held.cancel()
+    await asyncio.wait_for(app.cancelled.wait(), 5)
+    results = await asyncio.gather(*[unary(b"%d" % number) for number in range(300)])
+    assert results == [b"%d" % number for number in range(300)]
+
+
+async def _code(call: grpc.aio.Call) -> grpc.StatusCode:
+    try:
+        await call
+    except grpc.aio.AioRpcError:
+        pass
+    return await call.code()

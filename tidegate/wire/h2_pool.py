@@ -1,0 +1,130 @@
+"""HTTP/2 connections to upstreams: few per address, each with many streams, opened once for all who wait for one.
+
+A connection is used only after the peer's SETTINGS: then it is known to speak HTTP/2 and how many streams it takes.
+What is sent over a stream is `h2_upstream`'s.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from tidegate.wire.deadlines import NEVER, Deadlines
+from tidegate.wire.h2_upstream import UpstreamSession, UpstreamStream
+from tidegate.wire.limits import Limits
+
+Key = tuple[str, int]
+
+
+class StreamPool:
+    """Connections by (host, port). One pool serves one event loop."""
+
+    def __init__(self, *, idle_timeout_s: float, connect_timeout_s: float, limits: Limits) -> None:
+        self.idle_timeout_s = idle_timeout_s
+        self.connect_timeout_s = connect_timeout_s
+        self.limits = limits
+        self.connects = 0
+        self.closed = False
+        self._usable: dict[Key, list[UpstreamSession]] = {}
+        self._connecting: dict[Key, asyncio.Task[None]] = {}
+        self.sessions: set[UpstreamSession] = set()
+        self._deadlines: Deadlines | None = None
+
+    @property
+    def open_count(self) -> int:
+        """How many connections are open."""
+        return len(self.sessions)
+
+    def take(self, host: str, port: int) -> UpstreamStream | None:
+        """Reserve a stream on an open connection, None when there is none with room."""
+        for session in self._usable.get((host, port), ()):
+            if session.has_room:
+                return session.stream()
+        return None
+
+    async def connect(self, host: str, port: int) -> UpstreamStream:
+        """Reserve a stream as soon as a connection has room; raises OSError. The caller bounds the time."""
+        key = (host, port)
+        while (stream := self.take(host, port)) is None:
+            task = self._connecting.get(key)
+            if task is None:
+                task = asyncio.get_running_loop().create_task(self._connect(key), name="wire-connect")
+                self._connecting[key] = task
+                task.add_done_callback(lambda ended: self._connected(key, ended))
+            await asyncio.shield(task)
+        return stream
+
+    def give(self, stream: UpstreamStream) -> None:
+        """Take a reserved stream back that nobody wants any more."""
+        stream.close()
+
+    async def _connect(self, key: Key) -> None:
+        self.connects += 1
+        loop = asyncio.get_running_loop()
+        session = UpstreamSession(self, key)
+        try:
+            async with asyncio.timeout(self.connect_timeout_s):
+                await loop.create_connection(lambda: session, *key)
+                await session.settled
+        except BaseException:
+            session.abandon()
+            raise
+        if self.closed:
+            session.abandon()
+            raise ConnectionAbortedError("the pool is closed")
+        self._usable.setdefault(key, []).append(session)
+        self._file(session)
+
+    def _connected(self, key: Key, task: asyncio.Task[None]) -> None:
+        self._connecting.pop(key, None)
+        if not task.cancelled():
+            task.exception()  # who waits for it sees it; when all have left nobody does
+
+    async def close(self) -> None:
+        """Close every connection."""
+        self.closed = True
+        for task in list(self._connecting.values()):
+            task.cancel()
+        for session in list(self.sessions):
+            session.abandon()
+        self._usable.clear()
+        if self._deadlines is not None:
+            self._deadlines.close()
+
+    def close_idle(self, host: str, port: int) -> None:
+        """Let the connections of an upstream that was ejected or left end with their last stream."""
+        for session in self._usable.pop((host, port), ()):
+            session.shut()
+
+    # --- called by the sessions ---
+
+    def opened(self, session: UpstreamSession) -> None:
+        """Note a new connection."""
+        self.sessions.add(session)
+
+    def leaves(self, session: UpstreamSession) -> None:
+        """Offer this connection no more: its peer goes away."""
+        sessions = self._usable.get(session.key)
+        if sessions is not None and session in sessions:
+            sessions.remove(session)
+            if not sessions:
+                del self._usable[session.key]
+
+    def lost(self, session: UpstreamSession) -> None:
+        """Drop a connection that is gone."""
+        self.sessions.discard(session)
+        self.leaves(session)
+        if self._deadlines is not None:
+            self._deadlines.forget(session)
+
+    def idle(self, session: UpstreamSession) -> None:
+        """Watch a connection whose last stream has ended."""
+        if session in self.sessions and not session.is_lost:
+            self._file(session)
+
+    def _file(self, session: UpstreamSession) -> None:
+        deadline = session.next_deadline()
+        if deadline == NEVER or session.filed_until != NEVER:
+            return  # asked again later anyway: it is filed at most once per idle time
+        if self._deadlines is None:
+            self._deadlines = Deadlines(asyncio.get_running_loop(), resolution_s=0.5)
+        self._deadlines.watch(session, deadline)
