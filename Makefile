@@ -72,10 +72,10 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 		exit 1; \
 	}
 	@echo "[setup 2/2] Tidegate and its development tools (a minute or two the first time) ..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,models]'
+	@$(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,models]'
 	@touch $@
 
 $(VENV)/.ready-torch: $(VENV)/.ready
 	@echo "[setup] torch $(TORCH) for the digits model (the first time this downloads a lot) ..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,models,torch]' 'torch==$(TORCH)'
+	@$(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,models,torch]' 'torch==$(TORCH)'
 	@touch $@

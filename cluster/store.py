@@ -182,7 +182,8 @@ class Store:
     def entries(self, collection: Collection, namespace: str = "") -> list[Entry]:
         """Return the objects of a collection ordered by namespace and name."""
         objects = self._objects.get(collection, {})
-        return [objects[where] for where in sorted(objects) if not namespace or where[0] == namespace]
+        wanted = objects if not namespace else [where for where in objects if where[0] == namespace]
+        return [objects[where] for where in sorted(wanted)]
 
     def count(self, collection: Collection) -> int:
         """Return how many objects a collection holds."""

@@ -16,6 +16,9 @@ from tidegate.contracts.problems import FieldProblem
 
 Object = Mapping[str, Any]
 
+PART_OF = {names.CONFIG_DOMAIN: names.CONFIG_NETWORK}
+"""Maps that are read together with another one, under whose name their problems are told."""
+
 
 @dataclass(frozen=True)
 class ClusterConfig:

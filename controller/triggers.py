@@ -57,6 +57,8 @@ def _concerned(known: Objects, resource: Resource, obj: Object) -> Iterator[Key]
     if resource is resources.REVISIONS:
         yield from _owner(obj, CONFIGURATION)
         yield from _named_by(known, namespace, name)
+        for marker in serving.routes_of(obj):
+            yield Key(ROUTE, namespace, marker)
     if resource in _OF_A_REVISION:
         yield from _owner(obj, REVISION)
     if resource is resources.PODS:

@@ -19,6 +19,7 @@ from typing import Any
 from loadtest import load, tools, wake
 from loadtest.figures import ROOT
 from loadtest.instance import Instance, eventually, example
+from tidegate.cli import memory
 from tidegate.kube import resources
 
 WINDOW = {"autoscaling.knative.dev/window": "6s"}
@@ -206,16 +207,16 @@ async def kills(instance: Instance) -> Told:
 
 
 async def _kill(instance: Instance, component: str) -> tuple[float, int]:
-    pid = _pid_of(instance, component)
+    pid = pid_of(instance, component)
     begin = time.perf_counter()
     os.kill(pid, signal.SIGKILL)
-    await eventually(lambda: _is_replaced(instance, component, pid), 30, f"{component} is started again")
+    await eventually(lambda: is_replaced(instance, component, pid), 30, f"{component} is started again")
 
     async def answers() -> bool:
         return (await load.get(instance.port, "hello.default.localhost")).status == 200
 
     await eventually(answers, 30, f"hello answers after {component} was killed")
-    await eventually(lambda: _all_ready(instance), 40, f"all components are ready after {component} was killed")
+    await eventually(lambda: all_ready(instance), 40, f"all components are ready after {component} was killed")
     seconds = time.perf_counter() - begin
     await _still_scales(instance, component)
     return seconds, 1
@@ -230,22 +231,23 @@ async def _still_scales(instance: Instance, component: str) -> None:
     check(reply.status == 200, f"after {component} was killed, a wake got {reply.status}: {reply.body[:200]!r}")
 
 
-async def _is_replaced(instance: Instance, component: str, old_pid: int) -> bool:
+async def is_replaced(instance: Instance, component: str, old_pid: int) -> bool:
+    """Whether another process than `old_pid` runs the component now."""
     with contextlib.suppress(Broken):
-        return _pid_of(instance, component) != old_pid
+        return pid_of(instance, component) != old_pid
     return False
 
 
-async def _all_ready(instance: Instance) -> bool:
+async def all_ready(instance: Instance) -> bool:
+    """Whether all Deployments of the system namespace have their replicas available."""
     deployments = (await instance.client.list(resources.DEPLOYMENTS, "tidegate-system")).items
     return bool(deployments) and all(
         (item.get("status") or {}).get("availableReplicas", 0) >= item["spec"]["replicas"] for item in deployments
     )
 
 
-def _pid_of(instance: Instance, component: str) -> int:
-    from loadtest import memory
-
+def pid_of(instance: Instance, component: str) -> int:
+    """Return the process id of `python -m <component>` in this instance; raises `Broken` when there is none."""
     for process in memory.tree(instance.supervisor_pid()):
         words = process.command.split()
         if "-m" in words and words[words.index("-m") + 1 : words.index("-m") + 2] == [component]:

@@ -133,7 +133,7 @@ async def _down(instance: Instance, marker: str) -> chapters.Told:
 
 def _check_nothing_left(instance: Instance, marker: str) -> None:
     shutil.rmtree(instance.state)
-    left = _processes_with(marker, str(instance.state))
+    left = processes_with(marker, str(instance.state))
     chapters.check(not left, f"processes are left: {left}")
     with socket.socket() as probe:
         open_still = probe.connect_ex(("127.0.0.1", instance.port)) == 0
@@ -142,7 +142,8 @@ def _check_nothing_left(instance: Instance, marker: str) -> None:
     chapters.check(not files, f"files are left: {files}")
 
 
-def _processes_with(marker: str, state: str) -> list[str]:
+def processes_with(marker: str, state: str) -> list[str]:
+    """Return processes with `marker` in their environment or `state` in their command line."""
     found = []
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit() or int(entry.name) == os.getpid():

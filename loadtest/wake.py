@@ -13,9 +13,10 @@ import sys
 import time
 from typing import Any
 
-from loadtest import load, memory
+from loadtest import load
 from loadtest.figures import Bar, Figures, percentile
 from loadtest.instance import Instance, example, free_port
+from tidegate.cli import memory
 
 COPIES = 5
 WINDOW = "6s"
@@ -142,11 +143,11 @@ async def _idle_memory(instance: Instance, service: str) -> dict[str, Any]:
     await asyncio.sleep(1.0)
     processes = memory.tree(instance.supervisor_pid())
     return {
-        "rss_mb": sum(process.rss_mb for process in processes),
-        "pss_mb": sum(process.pss_mb for process in processes),
+        "rss_mb": sum(process.rss_bytes for process in processes) / 1e6,
+        "pss_mb": sum(process.pss_bytes for process in processes) / 1e6,
         "processes": {
-            f"{process.pid} {process.command[-60:]}": f"rss {process.rss_mb:.0f} pss {process.pss_mb:.0f}"
-            for process in processes
+            f"{one.pid} {one.command[-60:]}": f"rss {one.rss_bytes / 1e6:.0f} pss {one.pss_bytes / 1e6:.0f}"
+            for one in processes
         },
     }
 

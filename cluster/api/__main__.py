@@ -10,7 +10,7 @@ import contextlib
 import fcntl
 import importlib
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import IO
 
@@ -35,6 +35,8 @@ from tidegate.process import logs, run, settings, tasks
 log = logging.getLogger(__name__)
 
 SHUTDOWN_TIMEOUT_S = 0.25
+PAUSE_FIRST_S = 0.1
+PAUSE_LAST_S = 30.0
 
 
 def build_backend(folder: StateFolder, service_cidr: str) -> Backend:
@@ -68,8 +70,8 @@ async def serving(config: ApiConfig) -> AsyncIterator[tuple[ApiServer, str]]:
     webhook_client = WebhookClient(backend.store)
     backend.admission = WebhookAdmission(backend.store, backend.registry, webhook_client)
     background = [
-        tasks.spawn(housekeeping.run(backend), "housekeeping"),
-        tasks.spawn(crd_cleanup.run(backend), "crd-cleanup"),
+        tasks.spawn(_again_and_again(lambda: housekeeping.run(backend)), "housekeeping"),
+        tasks.spawn(_again_and_again(lambda: crd_cleanup.run(backend)), "crd-cleanup"),
     ]
     try:
         site = web.TCPSite(runner, config.host, config.port, ssl_context=keys.server_context(), backlog=512)
@@ -107,7 +109,19 @@ def _controllers(server: ApiServer, root_ca_pem: str) -> list[asyncio.Task[None]
         manager = importlib.import_module("cluster.controllers.manager")
     except ModuleNotFoundError:
         return []
-    return [tasks.spawn(manager.run(server.local, root_ca_pem=root_ca_pem), "controllers")]
+    return [tasks.spawn(_again_and_again(lambda: manager.run(server.local, root_ca_pem=root_ca_pem)), "controllers")]
+
+
+async def _again_and_again(start: Callable[[], Awaitable[None]]) -> None:
+    """Run what must not end; start it again with a growing pause when it does. All of it is level-triggered."""
+    pause_s = PAUSE_FIRST_S
+    while True:
+        try:
+            await start()
+        except Exception:
+            log.exception("a background part of the API server failed; starting it again in %g s", pause_s)
+        await asyncio.sleep(pause_s)
+        pause_s = min(PAUSE_LAST_S, pause_s * 2)
 
 
 async def main(stopping: asyncio.Event) -> None:

@@ -25,8 +25,11 @@ def decode(kind: Kind, obj: Object, call: Call, live: Object | None = None) -> O
     if kind.is_custom:
         _report(kind, schema.unknown_fields(obj, kind.schema) if kind.schema else [], call)
         return schema.prune(obj, kind.schema) if kind.schema else obj
-    drop_nulls(obj)
-    unknown = builtins.unknown_builtin_fields(kind.kind, kind.group, changed_parts(obj, live))
+    for field in [field for field, value in obj.items() if value is None]:
+        del obj[field]
+    parts = changed_parts(obj, live)
+    drop_nulls(parts)
+    unknown = builtins.unknown_builtin_fields(kind.kind, kind.group, parts)
     _report(kind, unknown, call)
     for path in reversed(unknown):
         _remove(obj, path)

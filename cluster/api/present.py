@@ -12,6 +12,7 @@ import msgspec
 from cluster.api import tables
 from cluster.api.kinds import Kind
 from cluster.api.negotiate import Wanted
+from cluster.api.paging import Page
 from cluster.store import Entry
 from tidegate.kube.api import Object
 
@@ -33,12 +34,12 @@ def decoded(kind: Kind, entry: Entry) -> Object:
     return obj
 
 
-def list_body(kind: Kind, entries: list[Entry], revision: int) -> bytes:
-    """Return the JSON of a list read at `revision`."""
-    head = b'{"kind":"%s","apiVersion":"%s","metadata":{"resourceVersion":"%d"},"items":[' % (
+def list_body(kind: Kind, entries: list[Entry], metadata: Object) -> bytes:
+    """Return the JSON of a list; `metadata` is the list's own."""
+    head = b'{"kind":"%s","apiVersion":"%s","metadata":%s,"items":[' % (
         kind.list_kind.encode(),
         kind.api_version.encode(),
-        revision,
+        encode(metadata),
     )
     return head + b",".join([body(kind, entry) for entry in entries]) + b"]}"
 
@@ -62,10 +63,9 @@ def partial(kind: Kind, entry: Entry) -> Object:
     return {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": metadata}
 
 
-def partial_list(kind: Kind, entries: list[Entry], revision: int) -> Object:
+def partial_list(kind: Kind, entries: list[Entry], metadata: Object) -> Object:
     """Return only the metadata of several objects."""
     items = [partial(kind, entry) for entry in entries]
-    metadata = {"resourceVersion": str(revision)}
     return {
         "kind": "PartialObjectMetadataList",
         "apiVersion": "meta.k8s.io/v1",
@@ -79,19 +79,17 @@ def object_in_form(kind: Kind, entry: Entry, wanted: Wanted, now_unix_s: float, 
     if wanted.form == "PartialObjectMetadata":
         return encode(partial(kind, entry))
     if wanted.form == "Table":
-        return encode(_table(kind, [entry], entry.revision, now_unix_s, query))
+        return encode(_table(kind, [entry], _version(entry), now_unix_s, query))
     return body(kind, entry)
 
 
-def list_in_form(
-    kind: Kind, entries: list[Entry], revision: int, wanted: Wanted, now_unix_s: float, query: Mapping[str, str]
-) -> bytes:
+def list_in_form(kind: Kind, page: Page, wanted: Wanted, now_unix_s: float, query: Mapping[str, str]) -> bytes:
     """Return a list in the form the client asked for."""
     if wanted.form.startswith("PartialObjectMetadata"):
-        return encode(partial_list(kind, entries, revision))
+        return encode(partial_list(kind, page.entries, page.metadata))
     if wanted.form == "Table":
-        return encode(_table(kind, entries, revision, now_unix_s, query))
-    return list_body(kind, entries, revision)
+        return encode(_table(kind, page.entries, page.metadata, now_unix_s, query))
+    return list_body(kind, page.entries, page.metadata)
 
 
 def renderer(kind: Kind, wanted: Wanted, clock: Callable[[], float], query: Mapping[str, str]) -> Renderer:
@@ -103,12 +101,16 @@ def renderer(kind: Kind, wanted: Wanted, clock: Callable[[], float], query: Mapp
     return lambda entry: body(kind, entry)
 
 
-def _table(kind: Kind, entries: list[Entry], revision: int, now_unix_s: float, query: Mapping[str, str]) -> Object:
+def _version(entry: Entry) -> Object:
+    return {"resourceVersion": str(entry.revision)}
+
+
+def _table(kind: Kind, entries: list[Entry], metadata: Object, now_unix_s: float, query: Mapping[str, str]) -> Object:
     include = query.get("includeObject") or "Metadata"
     columns = None if kind.columns is None else list(kind.columns)
     objects = [decoded(kind, entry) for entry in entries]
     made = tables.table(kind.plural, kind.group, objects, now_unix_s, columns, include)
-    made["metadata"] = {"resourceVersion": str(revision)}
+    made["metadata"] = metadata
     return made
 
 
@@ -118,7 +120,7 @@ def _table_renderer(kind: Kind, clock: Callable[[], float], query: Mapping[str, 
 
     def render(entry: Entry) -> bytes:
         nonlocal told
-        made = _table(kind, [entry], entry.revision, clock(), query)
+        made = _table(kind, [entry], _version(entry), clock(), query)
         if told:
             made["columnDefinitions"] = None
         told = True

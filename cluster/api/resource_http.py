@@ -12,6 +12,7 @@ from cluster.api import (
     deletes,
     negotiate,
     operations,
+    paging,
     present,
     protobuf,
     reads,
@@ -89,8 +90,10 @@ class Resources:
         if _is_true(query, "watch"):
             return await watch_http.stream(request, self._backend, kind, selection, wanted)
         entries = reads.list_entries(self._backend, kind, selection)
-        revision = self._backend.store.revision
-        return _json(present.list_in_form(kind, entries, revision, wanted, self._backend.clock(), query))
+        store = self._backend.store
+        limit, token = query.get("limit", ""), query.get("continue", "")
+        page = paging.page(entries, limit, token, store.revision, store.oldest_revision)
+        return _json(present.list_in_form(kind, page, wanted, self._backend.clock(), query))
 
     def _object(
         self, request: web.Request, kind: Kind, entry: Entry, subresource: str, call: Call | None, code: int = 200
@@ -145,7 +148,9 @@ class Resources:
         query = request.query
         selection = reads.select(kind, target.namespace, query.get("labelSelector", ""), query.get("fieldSelector", ""))
         entries = await deletes.delete_collection(self._backend, kind, selection, options, call)
-        return _json(present.list_body(kind, entries, self._backend.store.revision), 200, call)
+        return _json(
+            present.list_body(kind, entries, {"resourceVersion": str(self._backend.store.revision)}), 200, call
+        )
 
 
 # Reading requests

@@ -11,7 +11,17 @@ import json
 
 from cluster import timestamps
 from cluster.controllers import deployment_status, rollout
-from cluster.controllers.actions import Action, Create, Delete, Patch, PatchStatus, Plan, is_deleting, owner_reference
+from cluster.controllers.actions import (
+    Action,
+    Create,
+    Delete,
+    Patch,
+    PatchStatus,
+    Plan,
+    Record,
+    is_deleting,
+    owner_reference,
+)
 from cluster.controllers.replicasets import wanted_replicas
 from tidegate.kube import resources
 from tidegate.kube.api import Object, annotations_of, labels_of, name_of, namespace_of
@@ -74,11 +84,11 @@ def _roll(deployment: Object, new: Object | None, old: list[Object]) -> list[Act
     size = rollout.new_replicas(counts.replicas, counts.replicas + total_old, limit)
     actions = _adopt_revision(deployment, new, old, size)
     sizes = rollout.old_replicas([_counts(one) for one in old], counts, limit)
-    return actions + [action for one in old for action in _scale(one, sizes[name_of(one)])]
+    return actions + [action for one in old for action in _scale(deployment, one, sizes[name_of(one)])]
 
 
 def _recreate(deployment: Object, new: Object | None, old: list[Object]) -> list[Action]:
-    actions = [action for one in old for action in _scale(one, 0)]
+    actions = [action for one in old for action in _scale(deployment, one, 0)]
     still_there = any(wanted_replicas(one) or (one.get("status") or {}).get("replicas") for one in old)
     if still_there:
         return actions
@@ -91,7 +101,7 @@ def _scale_paused(deployment: Object, new: Object | None, old: list[Object]) -> 
     if newest is None:
         return []
     others = sum(wanted_replicas(one) for one in [*old, *([new] if new else [])] if one is not newest)
-    return _scale(newest, max(0, wanted_replicas(deployment) - others))
+    return _scale(deployment, newest, max(0, wanted_replicas(deployment) - others))
 
 
 def _counts(replica_set: Object) -> rollout.SetCounts:
@@ -99,11 +109,18 @@ def _counts(replica_set: Object) -> rollout.SetCounts:
     return rollout.SetCounts(name_of(replica_set), wanted_replicas(replica_set), available)
 
 
-def _scale(replica_set: Object, replicas: int) -> list[Action]:
+def _scale(deployment: Object, replica_set: Object, replicas: int) -> list[Action]:
     if wanted_replicas(replica_set) == replicas:
         return []
     patch = {"spec": {"replicas": replicas}}
-    return [Patch(resources.REPLICA_SETS, namespace_of(replica_set), name_of(replica_set), patch)]
+    resize = Patch(resources.REPLICA_SETS, namespace_of(replica_set), name_of(replica_set), patch)
+    return [resize, _scaled(deployment, name_of(replica_set), wanted_replicas(replica_set), replicas)]
+
+
+def _scaled(deployment: Object, name: str, before: int, after: int) -> Action:
+    direction = "up" if after > before else "down"
+    message = f"Scaled {direction} replica set {name} from {before} to {after}"
+    return Record(deployment, "ScalingReplicaSet", message)
 
 
 def _adopt_revision(deployment: Object, new: Object | None, old: list[Object], replicas: int) -> list[Action]:
@@ -112,7 +129,8 @@ def _adopt_revision(deployment: Object, new: Object | None, old: list[Object], r
     revision = str(max(last + 1, revision_of(new) if new else 1))
     actions: list[Action]
     if new is None:
-        actions = [Create(resources.REPLICA_SETS, replica_set_for(deployment, replicas, revision))]
+        made = replica_set_for(deployment, replicas, revision)
+        actions = [Create(resources.REPLICA_SETS, made), _scaled(deployment, name_of(made), 0, replicas)]
     else:
         patch: Object = {}
         if wanted_replicas(new) != replicas:
@@ -121,6 +139,8 @@ def _adopt_revision(deployment: Object, new: Object | None, old: list[Object], r
             patch["metadata"] = {"annotations": {REVISION: revision}}
         target = namespace_of(new), name_of(new)
         actions = [Patch(resources.REPLICA_SETS, *target, patch)] if patch else []
+        if "spec" in patch:
+            actions.append(_scaled(deployment, name_of(new), wanted_replicas(new), replicas))
     if annotations_of(deployment).get(REVISION) != revision:
         numbered = {"metadata": {"annotations": {REVISION: revision}}}
         actions.append(Patch(resources.DEPLOYMENTS, namespace_of(deployment), name_of(deployment), numbered))

@@ -6,6 +6,8 @@ watch will show it). Conflicts are raised: the key is planned anew on newer obje
 
 from __future__ import annotations
 
+import asyncio
+
 from cluster.controllers.actions import Action, Create, Delete, Finalize, Patch, PatchStatus, Record
 from cluster.controllers.watches import Watches
 from tidegate.kube import events, resources
@@ -13,6 +15,7 @@ from tidegate.kube.api import Api, ApiError, Object, Resource
 from tidegate.process import tasks
 
 MANAGER = "tidegate-cluster"
+EVENT_DELAY_S = 0.25
 
 
 async def perform(api: Api, watches: Watches, actions: list[Action]) -> None:
@@ -23,6 +26,8 @@ async def perform(api: Api, watches: Watches, actions: list[Action]) -> None:
         except ApiError as error:
             if not _is_settled(action, error):
                 raise
+        # The in-process API never waits: without this the first of ten new pods would be bound after the tenth.
+        await asyncio.sleep(0)
 
 
 def _is_settled(action: Action, error: ApiError) -> bool:
@@ -51,9 +56,14 @@ async def _one(api: Api, watches: Watches, action: Action) -> None:
             await _delete(api, watches, action)
         case Finalize(obj):
             await api.replace(resources.NAMESPACES, obj, subresource="finalize")
-        case Record(obj, reason, message, kind):
-            note = events.record(api, obj, reason, message, component=MANAGER, kind=kind)
-            tasks.spawn(note, f"event-{reason}")
+        case Record():
+            tasks.spawn(_record(api, action), f"event-{action.reason}")
+
+
+async def _record(api: Api, note: Record) -> None:
+    # Events are for people: they leave the milliseconds of a cold start to the pod.
+    await asyncio.sleep(EVENT_DELAY_S)
+    await events.record(api, note.object, note.reason, note.message, component=MANAGER, kind=note.kind)
 
 
 async def _delete(api: Api, watches: Watches, action: Delete) -> None:

@@ -42,7 +42,9 @@ def plan(pod: Object, nodes: list[Object], placed: list[Object], now: float) -> 
     fitting = [node for node in nodes if not refusals[name_of(node)]]
     if fitting:
         best = min(fitting, key=lambda node: (len(by_node[name_of(node)]), name_of(node)))
-        return Plan([Patch(resources.PODS, namespace_of(pod), name_of(pod), {"spec": {"nodeName": name_of(best)}})])
+        bind = Patch(resources.PODS, namespace_of(pod), name_of(pod), {"spec": {"nodeName": name_of(best)}})
+        where = f"{namespace_of(pod)}/{name_of(pod)} to {name_of(best)}"
+        return Plan([bind, Record(pod, "Scheduled", f"Successfully assigned {where}")])
     return Plan(_unschedulable(pod, [reason for reason in refusals.values() if reason], now))
 
 

@@ -26,7 +26,7 @@ from tidegate.process import tasks
 
 log = logging.getLogger(__name__)
 
-HOOK_TIMEOUT_S = 60.0
+POST_START_TIMEOUT_S = 60.0
 START_ERROR_CODE = 128
 
 Note = Callable[[str, str, str], None]
@@ -97,7 +97,7 @@ class ContainerRun:
         self._failure = reason
         deadline = time.monotonic() + grace_s
         if (hook := (spec.get("lifecycle") or {}).get("preStop")) and not running.ended.done() and grace_s > 0:
-            done, text = await probes.run(hook, self._target, min(grace_s, HOOK_TIMEOUT_S))
+            done, text = await probes.run(hook, self._target, grace_s)
             if not done:
                 self._note("FailedPreStopHook", f"PreStopHook failed: {text}", "Warning")
         await process.terminate(running, max(0.0, deadline - time.monotonic()))
@@ -129,7 +129,7 @@ class ContainerRun:
         """postStart, then the startup probe, then readiness and liveness side by side."""
         record = self._record
         if hook := (spec.get("lifecycle") or {}).get("postStart"):
-            done, text = await probes.run(hook, self._target, HOOK_TIMEOUT_S)
+            done, text = await probes.run(hook, self._target, POST_START_TIMEOUT_S)
             if not done:
                 self._note("FailedPostStartHook", f"PostStartHook failed: {text}", "Warning")
                 return self._fail(spec, f"PostStartHook failed: {text}")

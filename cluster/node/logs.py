@@ -152,6 +152,12 @@ def stored_lines(path: Path, end: int | None = None) -> Iterator[bytes]:
                 yield line
 
 
+def remove(path: Path) -> None:
+    """Delete a log and its rotated files."""
+    for number in range(KEPT_ROTATIONS + 1):
+        rotated(path, number).unlink(missing_ok=True)
+
+
 def size(path: Path) -> int | None:
     """Return the bytes in the present file of a log, None when there is no log."""
     try:

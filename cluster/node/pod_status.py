@@ -140,10 +140,9 @@ def _state(container: Container, policy: str, around: Surroundings) -> Object:
         )
         if not backing_off:
             return {"terminated": _terminated(container.last)}
-        pause_s = container.not_before - around.monotonic
-        # Rounded to whole back-off steps, so that the text (and the status) does not change while it waits.
+        # The whole step rather than what is left of it: the status must not change while it waits.
         message = f"back-off {_step(container):g}s restarting failed container={container.name}"
-        return {"waiting": {"reason": "CrashLoopBackOff", "message": message}} if pause_s > 0 else {}
+        return {"waiting": {"reason": "CrashLoopBackOff", "message": message}}
     waiting = {"reason": container.reason}
     return {"waiting": {**waiting, "message": container.message} if container.message else waiting}
 

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 from cluster import timestamps
-from cluster.node import lifecycle, pod_status, ports, reaper, resume, surroundings
+from cluster.node import lifecycle, logs, pod_status, ports, reaper, resume, surroundings
 from cluster.node.container_run import ContainerRun, Place
 from cluster.node.context import HOST_IP, Context
 from cluster.node.environment import ConfigError, PodFacts
@@ -29,6 +29,8 @@ log = logging.getLogger(__name__)
 
 CONFIG_RETRY_S = 1.0
 REFRESH_S = 60.0
+KEPT_RUNS = 3
+"""Logs of that many runs of a container are kept; people can ask for the last two."""
 IMAGE_RETRY_S = (0.5, 10.0, 20.0, 40.0, 80.0, 160.0, 300.0)
 API_TIMEOUT_S = 10.0
 DELETE_RETRY_S = 0.5
@@ -234,6 +236,7 @@ class PodWorker:
         record.state, record.reason, record.message = "starting", "ContainerCreating", ""
         place = Place(self._pod_ip, self._grace_s)
         run = self._runs[name] = ContainerRun(self._context, record, place, self._wake.set, self._note)
+        logs.remove(self._folder.log_path(name, record.restarts - KEPT_RUNS))
         log_file = ContainerLog(self._folder.log_path(name, record.restarts), self._context.log_limit_bytes)
         await run.start(setting, record.spec, log_file)
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from controller import cluster_config
 from controller.admission import defaults, metadata, revision_spec, traffic
 from controller.cluster_config import ClusterConfig
 from tidegate.contracts import names, problems
@@ -93,7 +94,15 @@ def problems_of(obj: Object, old: Object | None, config: ClusterConfig) -> list[
         ]
     if kind == "Revision":
         return _revision(obj, old, config)
+    if kind == "ConfigMap":
+        return _config_map(obj)
     return []
+
+
+def _config_map(obj: Object) -> list[FieldProblem]:
+    name = obj["metadata"].get("name", "")
+    _, refused = cluster_config.read({name: obj})
+    return problems.under("data", refused.get(cluster_config.PART_OF.get(name, name), []))
 
 
 def _templated(obj: Object, old: Object | None, config: ClusterConfig) -> list[FieldProblem]:

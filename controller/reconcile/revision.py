@@ -139,6 +139,9 @@ def reachability(revision: Object, deployed: Object | None) -> str:
     if deployed is not None and revision_status.is_failing(revision) and revision_status.is_without_pods(deployed):
         return autoscaling.Reachability.UNREACHABLE.value
     state = metadata.own_labels(revision).get(names.ROUTING_STATE_LABEL, "")
+    if state == serving.ROUTING_RESERVE and not (conditions.is_ready(revision) or conditions.is_failed(revision)):
+        # Without traffic from the start (a pinned route) it must come up once all the same, or it would never be ready.
+        return autoscaling.Reachability.UNKNOWN.value
     known = {
         serving.ROUTING_ACTIVE: autoscaling.Reachability.REACHABLE.value,
         serving.ROUTING_RESERVE: autoscaling.Reachability.UNREACHABLE.value,

@@ -129,7 +129,11 @@ def test_purge_removes_a_state_folder(tmp_path: Path) -> None:
 
 
 def test_stop_ends_the_supervisor(tmp_path: Path) -> None:
-    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]) as process:
+    # It speaks once it runs: right after exec the kernel shows no command line yet.
+    sleeping = [sys.executable, "-c", "import time; print(flush=True); time.sleep(30)"]
+    with subprocess.Popen([*sleeping, "--state", str(tmp_path)], stdout=subprocess.PIPE) as process:
+        assert process.stdout
+        process.stdout.readline()
         (tmp_path / "run.json").write_text(json.dumps({"pids": {"supervisor": process.pid, "node": 2**22 + 1}}))
         local = instance.Instance(tmp_path)
         assert local.pids() == {"supervisor": process.pid}
@@ -137,6 +141,12 @@ def test_stop_ends_the_supervisor(tmp_path: Path) -> None:
         assert process.wait(10) != 0
     assert not (tmp_path / "run.json").exists()
     assert not instance.stop(local)
+
+
+def test_a_process_of_somebody_else_is_never_taken_for_ours(tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text(json.dumps({"pids": {"supervisor": os.getpid()}}))
+    assert instance.Instance(tmp_path).pids() == {}
+    assert not instance.stop(instance.Instance(tmp_path))
 
 
 def test_run_file_may_be_half_written(tmp_path: Path) -> None:

@@ -375,6 +375,26 @@ def test_malformed_objects_are_refused_not_raised(spec):
         assert "malformed" in answer["status"]["message"]
 
 
+@pytest.mark.parametrize(
+    ("name", "data", "text"),
+    [
+        ("config-gc", {"min-non-active-revisions": "x"}, "invalid value: x: data.min-non-active-revisions"),
+        ("config-domain", {"a.com": "select all"}, "invalid value: select all: data.a.com"),
+        ("config-domain", {"a.com": "selector:\n  app: x\n"}, ""),
+        ("config-features", {"multi-container": "nonsense"}, ""),
+        ("something-else", {"a": "b"}, ""),
+    ],
+)
+def test_config_maps(name, data, text):
+    obj = {"kind": "ConfigMap", "metadata": {"name": name}, "data": data}
+    assert problems.render(review.problems_of(obj, None, CONFIG)) == text
+
+
+def test_a_bad_config_autoscaler_is_refused_with_its_key():
+    obj = {"kind": "ConfigMap", "metadata": {"name": "config-autoscaler"}, "data": {"stable-window": "1s"}}
+    assert "stable-window" in problems.render(review.problems_of(obj, None, CONFIG))
+
+
 def test_json_patch_escapes_keys_and_removes():
     assert review.json_patch({"a/b": 1, "c~d": 2}, {"a/b": 3}) == [
         {"op": "remove", "path": "/c~0d"},

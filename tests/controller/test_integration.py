@@ -235,6 +235,12 @@ async def test_labels_and_annotations_of_a_service_come_and_go_on_its_children(c
     assert len((await client.list(REV, "default")).items) == 1
 
 
+async def test_a_bad_config_map_is_refused_by_key(client):
+    bad = {"data": {"revision-timeout-seconds": "much"}}
+    with pytest.raises(ApiError, match=r"invalid value: much: data\.revision-timeout-seconds"):
+        await client.patch(resources.CONFIG_MAPS, "config-defaults", bad, SYSTEM)
+
+
 async def test_the_report_key_exists(client):
     secret = await client.get(resources.SECRETS, "report-key", SYSTEM)
     assert secret["data"]["key"]

@@ -124,6 +124,17 @@ async def test_a_pinned_route_releases_even_the_newest_revision(world):
     assert states == ["active", "reserve"]
 
 
+async def test_a_revision_without_traffic_from_the_start_may_come_up_once(world):
+    await world.apply(service())
+    await world.make_ready("hello-00001")
+    await world.apply(service(image="hello:2", traffic=[{"revisionName": "hello-00001", "percent": 100}]))
+    assert world.get(REV, "hello-00002")["metadata"]["labels"][names.ROUTING_STATE_LABEL] == "reserve"
+    assert world.get(resources.POD_AUTOSCALERS, "hello-00002")["spec"]["reachability"] == ""
+    await world.make_ready("hello-00002")
+    assert world.get(resources.POD_AUTOSCALERS, "hello-00002")["spec"]["reachability"] == "Unreachable"
+    assert world.condition(KSVC, "hello")[0] == "True"
+
+
 async def test_a_failing_new_revision_leaves_traffic_alone_and_says_why(world):
     await world.apply(service())
     await world.make_ready("hello-00001")

@@ -21,15 +21,15 @@ async def test_a_killed_process_comes_back_and_a_service_wakes(instance: Instanc
     await tools.apply(instance, example("hello", service=name, annotations=SHORT))
     await tools.wait_ready(instance, name)
     revision = await instance.revision_of(name)
-    pid = chapters._pid_of(instance, component)
+    pid = chapters.pid_of(instance, component)
     os.kill(pid, signal.SIGKILL)
-    await eventually(lambda: chapters._is_replaced(instance, component, pid), 30, f"{component} is started again")
+    await eventually(lambda: chapters.is_replaced(instance, component, pid), 30, f"{component} is started again")
 
     async def answers() -> bool:
         return (await load.get(instance.port, f"{name}.default.localhost")).status == 200
 
     await eventually(answers, 40, "the service answers")
-    await eventually(lambda: chapters._all_ready(instance), 40, "all components are ready")
+    await eventually(lambda: chapters.all_ready(instance), 40, "all components are ready")
     await instance.wait_zero(revision, 90)
     reply = await load.get(instance.port, f"{name}.default.localhost")
     assert reply.status == 200, reply
@@ -42,7 +42,7 @@ async def test_a_running_service_answers_while_the_control_plane_is_down(instanc
     await tools.wait_ready(instance, name)
     assert (await load.get(instance.port, f"{name}.default.localhost")).status == 200
     for component in ("controller", "autoscaler", "cluster.api"):
-        os.kill(chapters._pid_of(instance, component), signal.SIGKILL)
+        os.kill(chapters.pid_of(instance, component), signal.SIGKILL)
         run = await load.steady(instance.port, f"{name}.default.localhost", "/", connections=2, seconds=2)
         assert run.lost == 0, (component, run.statuses)
-    await eventually(lambda: chapters._all_ready(instance), 60, "all components are ready")
+    await eventually(lambda: chapters.all_ready(instance), 60, "all components are ready")

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from loadtest import load, tools
+from loadtest import load
+from loadtest.figures import ROOT
 from loadtest.instance import UP_TIMEOUT_S, Instance, example, free_port
-from loadtest.story import _processes_with
+from loadtest.story import processes_with
 from tidegate.kube import connect
 from tidegate.kube.client import Client
 
@@ -53,7 +54,7 @@ async def test_a_second_instance_without_kubectl_restarts_with_its_services_and_
     finally:
         await asyncio.to_thread(second.tidegate, "down", "--purge", timeout_s=UP_TIMEOUT_S)
     assert not second.state.exists()
-    assert _processes_with(f"TIDEGATE_NODE_STATE={second.state}", str(second.state)) == []
+    assert processes_with(f"TIDEGATE_NODE_STATE={second.state}", str(second.state)) == []
 
 
 async def test_up_is_safe_to_repeat(instance: Instance) -> None:
@@ -75,10 +76,22 @@ async def test_kubectl_shows_the_truth(instance: Instance, kubectl: str) -> None
         await instance.command(kubectl, *command.split())
 
 
-async def test_the_readme_by_hand(instance: Instance, kubectl: str) -> None:
-    """The commands of the section By hand, against this instance's gateway port."""
-    await instance.command(kubectl, "apply", "-f", "examples/hello/service.yaml")
-    await tools.wait_ready(instance, "hello")
-    answer = await instance.command("curl", "-sS", "-m", "20", f"http://hello.default.localhost:{instance.port}")
-    assert answer.startswith("Hello World!")
-    assert "hello-00001" in await asyncio.to_thread(instance.tidegate, "why", "hello")
+def readme_commands(instance: Instance) -> list[str]:
+    """Return the commands of the README's section By hand that talk to a running instance, turned to this one."""
+    section = (ROOT / "README.md").read_text().partition("## By hand")[2]
+    block = section.partition("```sh\n")[2].partition("```")[0]
+    commands = [line.partition("#")[0].strip() for line in block.splitlines()]
+    turned = [
+        command.replace(":8080", f":{instance.port}").replace(".venv/bin/tidegate", f"{sys.executable} -m tidegate.cli")
+        for command in commands
+        if command and not command.startswith(("make ", "export "))
+    ]
+    assert len(turned) >= 5
+    return turned
+
+
+async def test_the_readme_by_hand(instance: Instance, kubectl: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TIDEGATE_STATE", str(instance.state))
+    told = [await instance.command("bash", "-ec", command) for command in readme_commands(instance)]
+    assert "Hello World! (hello-00001)\n" in told
+    assert any("default/hello-00001" in text for text in told)

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from loadtest import load, memory
+from loadtest import load
 from loadtest.figures import Bar, Figures, percentile
 from loadtest.tools import parse_hey
 
@@ -70,10 +70,3 @@ def test_load_goes_to_loopback_only():
 
 async def test_a_refused_connection_is_status_zero():
     assert (await load.get(1, "nobody")).status == 0
-
-
-def test_memory_of_this_process_is_found():
-    import os
-
-    (process,) = [item for item in memory.tree(os.getpid()) if item.pid == os.getpid()]
-    assert process.rss_mb >= process.pss_mb > 1

@@ -435,6 +435,20 @@ async def test_connect_failure_is_retried_and_at_last_answered() -> None:
         assert engine.director.requests[-1].attempts == 10
 
 
+@pytest.mark.parametrize(("host", "port"), [("no-such-host.invalid", 80), ("127.0.0.1", 99999), ("", 1)])
+async def test_an_impossible_upstream_is_a_connect_failure(host: str, port: int) -> None:
+    async with rig(direct=lambda request, _: Relay(host, port)) as engine:
+        assert (await engine.ask(GET)).status == 503
+        assert engine.director.retries == [Failure.CONNECT]
+
+
+async def test_a_director_that_returns_nonsense_is_answered_500(caplog: pytest.LogCaptureFixture) -> None:
+    async with rig(direct=lambda request, _: "nonsense") as engine:
+        answer = await engine.ask(GET)
+        assert (answer.status, answer.reason) == (500, "internal_error")
+    assert "the director" in caplog.text
+
+
 async def test_stale_connection_is_retried_for_idempotent_requests() -> None:
     async def handler(peer: Peer) -> None:
         await peer.head()

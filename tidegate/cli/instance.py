@@ -53,7 +53,15 @@ class Instance:
     def pids(self) -> dict[str, int]:
         """Return the living processes that run.json names: supervisor, api, node."""
         listed = self.run_file().get("pids") or {}
-        return {name: pid for name, pid in listed.items() if isinstance(pid, int) and is_alive(pid)}
+        return {name: pid for name, pid in listed.items() if isinstance(pid, int) and self._is_ours(pid)}
+
+    def _is_ours(self, pid: int) -> bool:
+        # After a kill -9 of the supervisor the file stays, and its numbers may belong to somebody else by now.
+        try:
+            command = Path(f"/proc/{pid}/cmdline").read_bytes()
+        except OSError:
+            return False
+        return os.fsencode(str(self.state)) in command.split(b"\0") and is_alive(pid)
 
     def supervisor(self) -> int:
         """Return the supervisor's process id, 0 when it does not run."""

@@ -56,7 +56,8 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     announced and the pods stay (the zero grace). Load values are requests in flight (or requests per second when
     `metric` is `rps`), averaged over the stable and panic windows. `target`: per replica, utilization applied; `total`:
     the same without utilization. `excess_burst_capacity`: requests; negative keeps the activator in the path.
-    `waiting`: requests that an activator holds. `next_change_s`: seconds until a rule that holds the scale now lets go, -1 when none does.
+    `waiting`: requests that an activator holds. `next_change_s`: seconds until a rule that holds the scale now lets go,
+    -1 when none does.
     `unix_s` is wall-clock for people; nothing computes with it.
     """
 

@@ -16,6 +16,7 @@ from tidegate.wire import answers, chunked
 from tidegate.wire.chunked import BodyError
 from tidegate.wire.client_socket import ClientSocket, Pause, State
 from tidegate.wire.deadlines import NEVER
+from tidegate.wire.director import Failure
 from tidegate.wire.exchange import Exchange
 from tidegate.wire.head_reader import HeadRefused
 from tidegate.wire.header_rules import clean_trailers
@@ -195,7 +196,7 @@ class ClientConnection(ClientSocket):
             self._refuse(outcomes.BAD_REQUEST)
         else:
             self.state = State.HOLD
-            exchange.body_broken()
+            exchange.fail(Failure.BAD_REQUEST)
 
     def _discard(self, count: int) -> None:
         self._discarded_bytes += count
@@ -300,7 +301,7 @@ class ClientConnection(ClientSocket):
         """Close whatever is going on."""
         self.keep_alive = False
         if self.exchange is not None:
-            self.exchange.drain()
+            self.exchange.fail(Failure.DRAINED)
         self.close()
 
     def _enter_head(self, now: float) -> None:

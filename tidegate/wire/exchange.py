@@ -76,8 +76,7 @@ class Exchange(AnswerWriter):
         try:
             direction = self._director.direct(self.request)
         except Exception:
-            logger.exception("the director failed on %r", self.request.target)
-            self._answer(answers.answer_of(outcomes.INTERNAL_ERROR))
+            self._director_failed()
             return
         if type(direction) is Relay:
             self.direction = direction
@@ -93,7 +92,12 @@ class Exchange(AnswerWriter):
             self.direction = direction
             self._answer(direction)
         else:
-            self._task = task = asyncio.ensure_future(direction)  # type: ignore[arg-type]
+            try:
+                self._task = task = asyncio.ensure_future(direction)  # type: ignore[arg-type]
+            except TypeError:
+                logger.exception("the director's direction for %r is none", self.request.target)
+                self._answer(answers.answer_of(outcomes.INTERNAL_ERROR))
+                return
             task.add_done_callback(self._directed)
 
     def _directed(self, task: asyncio.Future[Direction]) -> None:
@@ -133,11 +137,11 @@ class Exchange(AnswerWriter):
     async def _connect(self, relay: Relay) -> None:
         try:
             upstream = await self._server.pool.connect(relay.host, relay.port)
-        except (OSError, asyncio.CancelledError) as error:
+        except (Exception, asyncio.CancelledError) as error:  # the resolver and the loop raise more than OSError
             self._connect_until = 0.0
             self._task = None
             if not self.has_ended:
-                logger.debug("connect to %s:%d failed: %r", relay.host, relay.port, error)
+                logger.debug("connect to %s:%s failed: %r", relay.host, relay.port, error)
                 self._retry(relay, Failure.CONNECT)
             return
         self._connect_until = 0.0
@@ -164,20 +168,15 @@ class Exchange(AnswerWriter):
         if self.body is not None:
             self.body.detach()
         if self.request.attempts >= ATTEMPTS_LIMIT:
-            self._fail(failure)
+            self.fail(failure)
             return
         self._server.counters.retries += 1
         try:
             direction = self._director.retry(self.request, relay, failure)
         except Exception:
-            logger.exception("the director failed on %r", self.request.target)
-            self._answer(answers.answer_of(outcomes.INTERNAL_ERROR))
+            self._director_failed()
             return
         self._follow(direction)
-
-    def body_broken(self) -> None:
-        """Take the news that the request's body is malformed."""
-        self._fail(Failure.BAD_REQUEST)
 
     # --- the answer, from the upstream connection ---
 
@@ -195,7 +194,7 @@ class Exchange(AnswerWriter):
         self.upstream = None
         upstream.abort()
         if self._status != 0:
-            self._fail(Failure.BROKEN_ANSWER)
+            self.fail(Failure.BROKEN_ANSWER)
         elif (
             upstream.is_reused
             and not upstream.has_answered
@@ -204,7 +203,7 @@ class Exchange(AnswerWriter):
         ):
             self._retry(relay, Failure.STALE)
         else:
-            self._fail(Failure.UPSTREAM)
+            self.fail(Failure.UPSTREAM)
 
     # --- tunnel ---
 
@@ -279,7 +278,7 @@ class Exchange(AnswerWriter):
         elif failure is Failure.CONNECT and self._task is not None:
             self._task.cancel()
         else:
-            self._fail(failure)
+            self.fail(failure)
 
     # --- end ---
 
@@ -291,11 +290,7 @@ class Exchange(AnswerWriter):
         else:
             self._stop(Failure.CLIENT_GONE)
 
-    def drain(self) -> None:
-        """End now: the server's drain deadline has passed."""
-        self._fail(Failure.DRAINED)
-
-    def _fail(self, failure: Failure) -> None:
+    def fail(self, failure: Failure) -> None:
         """End with a failure: say it to the client when nothing was sent, else break the answer off visibly."""
         if self.has_ended or self._leaving is not None:
             return
@@ -322,6 +317,10 @@ class Exchange(AnswerWriter):
         self._finish(failure)
         if task is not None:
             task.cancel()
+
+    def _director_failed(self) -> None:
+        logger.exception("the director failed on %r", self.request.target)
+        self._answer(answers.answer_of(outcomes.INTERNAL_ERROR))
 
     def _answer(self, answer: Answer) -> None:
         """Answer the request ourselves."""

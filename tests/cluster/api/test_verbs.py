@@ -372,3 +372,25 @@ async def test_without_credentials_only_health_and_version_answer(running, clien
             assert await nobody.raw("GET", path)
         assert (await refused(nobody.list(CM))).status == 401
         assert (await refused(nobody.raw("GET", "/apis"))).status == 401
+
+
+async def test_lists_come_in_pages_when_asked(running, client: Client) -> None:
+    for name in "abcde":
+        await client.create(CM, config_map(name))
+
+    async def page(**params: str) -> tuple[list[str], Object]:
+        answer = await client._call("GET", CM.path("default"), params={"limit": "2"} | params)
+        return [item["metadata"]["name"] for item in answer["items"]], answer["metadata"]
+
+    names, first = await page()
+    assert (names, first["remainingItemCount"]) == (["a", "b"], 3)
+    await client.delete(CM, "c", "default")
+    names, second = await page(**{"continue": first["continue"]})
+    assert (names, second["resourceVersion"]) == (["d", "e"], first["resourceVersion"])
+    assert "continue" not in second
+    names, _ = await page(labelSelector="!x", limit="0")
+    assert names == ["a", "b", "d", "e"]
+    assert (await refused(page(**{"continue": "nonsense"}))).status == 400
+    assert (await refused(page(limit="many"))).status == 400
+    running.server.backend.store.oldest_revision = int(first["resourceVersion"]) + 1
+    assert (await refused(page(**{"continue": first["continue"]}))).is_gone

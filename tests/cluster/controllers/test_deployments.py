@@ -6,7 +6,7 @@ from typing import Any
 
 from cluster import timestamps
 from cluster.controllers import conditions, deployments
-from cluster.controllers.actions import Action, Create, Delete, Patch, PatchStatus
+from cluster.controllers.actions import Action, Create, Delete, Patch, PatchStatus, Record
 from tidegate.kube.api import Object
 
 NOW = 1_800_000_000.0
@@ -55,7 +55,9 @@ def status(actions: list[Action]) -> Object:
 
 def test_the_first_replica_set() -> None:
     web = deployment()
-    create, numbered, _ = deployments.plan(web, [], NOW).actions
+    create, event, numbered, _ = deployments.plan(web, [], NOW).actions
+    assert isinstance(event, Record)
+    assert event.message == f"Scaled up replica set web-{deployments.template_hash(web)} from 0 to 3"
     assert isinstance(create, Create)
     made = create.object
     mark = deployments.template_hash(web)

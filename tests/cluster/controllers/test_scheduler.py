@@ -74,11 +74,13 @@ def test_requests_count_limits_and_the_largest_init_container() -> None:
 
 
 def test_the_emptier_node_is_taken() -> None:
-    (action,) = scheduler.plan(
+    action, event = scheduler.plan(
         pod(), [node("a"), node("b"), node("c")], [pod("x", on="a"), pod("y", on="c")], NOW
     ).actions
     assert isinstance(action, Patch)
     assert action.patch == {"spec": {"nodeName": "b"}}
+    assert isinstance(event, Record)
+    assert event.message == "Successfully assigned d/p to b"
 
 
 def test_why_not_is_counted_and_said_once() -> None:

@@ -101,6 +101,8 @@ async def test_signals_end_it(server: ForkServer, tmp_path: Path) -> None:
         async with asyncio.timeout(5):
             while "waiting" not in path.read_text():
                 await asyncio.sleep(0.005)
+            shown = Path(f"/proc/{process.pid}/cmdline").read_text().rstrip("\0")
+            assert shown == "python -m forkprobe"
             process.signal_group(signal.SIGTERM)
             assert await process.ended == -signal.SIGTERM
 

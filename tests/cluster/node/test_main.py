@@ -65,7 +65,7 @@ async def node(tmp_path: Path, client: Client) -> AsyncIterator[Node]:
     if made.process is not None and made.process.poll() is None:
         await asyncio.to_thread(made.end, signal.SIGTERM)
     marker = str(tmp_path / "state" / "node")
-    assert not list(reaper.marked(reaper.STATE_VARIABLE, marker)), "processes were left behind"
+    await until(lambda: not list(reaper.marked(reaper.STATE_VARIABLE, marker)), 3.0)
 
 
 @pytest.fixture
@@ -128,7 +128,7 @@ async def test_pods_survive_a_killed_node_and_processes_do_not(
     # An orderly stop is quick, complete, and leaves the objects.
     async with asyncio.timeout(6):
         assert await asyncio.to_thread(node.end, signal.SIGTERM) == 0
-    assert not list(reaper.marked(reaper.STATE_VARIABLE, marker))
+    await until(lambda: not list(reaper.marked(reaper.STATE_VARIABLE, marker)), 1.0)
     assert len(pods.objects) == 2
 
 

@@ -122,6 +122,8 @@ async def test_restart_at_once_then_with_back_off(world: World, monkeypatch: pyt
     assert world.container()["lastState"]["terminated"]["exitCode"] == 7
     await world.until(lambda: world.container()["restartCount"] >= 2)
     assert world.output(run=0) == world.output(run=1) == ["run"]
+    await world.until(lambda: world.container()["restartCount"] >= 3 and world.output(run=3))
+    assert world.output(run=0) == [], "only the last runs' logs are kept"
 
 
 async def test_killed_container_is_restarted(world: World) -> None:
@@ -300,3 +302,50 @@ async def test_files_follow_their_config_map(world: World, monkeypatch: pytest.M
     await world.until(lambda: world.condition("Ready") == "True")
     world.api.put(resources.CONFIG_MAPS, {**config, "data": {"k": "new"}})
     await world.until(lambda: world.output() == ["seen"])
+
+
+async def test_a_pod_on_the_host_network_has_the_hosts_address_and_its_own_ports(world: World) -> None:
+    container = {"ports": [{"containerPort": 8080}], "env": [{"name": "PORT", "value": "8080"}]}
+    await world.run(pod("sh", "-c", "echo $PORT ${HOST-none}; sleep 60", container=container, hostNetwork=True))
+    await world.until(lambda: world.output() == ["8080 none"])
+    assert world.pod()["status"]["podIP"] == "127.0.0.1"
+
+
+async def test_the_hook_of_a_moved_container_reaches_its_neighbour_on_the_pods_address(world: World) -> None:
+    """As in a revision's pod: the user container's preStop waits until the queueproxy has drained."""
+    hook = {"preStop": {"httpGet": {"port": 8022, "path": "/wait-for-drain"}}}
+    marker = world.folder / "order"
+    user = {
+        "name": "user",
+        "image": "x",
+        "command": ["sh", "-c", f"trap 'echo term >> {marker}; exit 0' TERM; echo up; while :; do sleep 0.01; done"],
+        "ports": [{"containerPort": 8080}],
+        "env": [{"name": "PORT", "value": "8080"}],
+        "lifecycle": hook,
+    }
+    server = (
+        "import http.server, os\n"
+        "class Drain(http.server.BaseHTTPRequestHandler):\n"
+        "    def do_GET(self):\n"
+        f"        open({str(marker)!r}, 'a').write('drained\\n')\n"
+        "        self.send_response(200)\n"
+        "        self.end_headers()\n"
+        "http.server.HTTPServer((os.environ['IP'], 8022), Drain).serve_forever()"
+    )
+    proxy = {
+        "name": "proxy",
+        "image": "x",
+        "command": [PY, "-c", f"import signal; signal.signal(15, lambda *_: None)\n{server}"],
+        "env": [
+            {"name": "IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}},
+            {"name": "USER_PORT", "value": "8080"},
+        ],
+        "readinessProbe": {"tcpSocket": {"port": 8022}},
+    }
+    body = pod()
+    body["spec"] = {"containers": [user, proxy], "terminationGracePeriodSeconds": 1}
+    await world.run(body)
+    await world.until(lambda: world.condition("Ready") == "True" and world.output(container="user") == ["up"])
+    await world.api.delete(resources.PODS, "p", "default")
+    await world.until(lambda: not world.api.all(resources.PODS))
+    assert marker.read_text().split() == ["drained", "term"]

@@ -1,0 +1,137 @@
+"""Process groups: start, end, signals; tokens and bounds of splicing beside them."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from cluster.node import process, tokens
+from cluster.node.process import Command, StartError
+from cluster.node.splice import Splicer
+from cluster.node.tokens import Tokens
+from tests.support import servers
+from tests.support.fake_api import FakeApi
+from tidegate.kube import resources
+from tidegate.kube.api import ApiError, Unreachable
+from tidegate.process import tasks
+
+ENV = {"PATH": os.environ["PATH"]}
+
+
+@pytest.fixture
+async def sink() -> AsyncIterator[int]:
+    descriptor = os.open(os.devnull, os.O_WRONLY)
+    yield descriptor
+    os.close(descriptor)
+
+
+@pytest.fixture(params=["setpriv", "preexec"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Both ways to tie a child's life to ours."""
+    if request.param == "preexec":
+        monkeypatch.setattr(process, "_SETPRIV", None)
+    return str(request.param)
+
+
+@pytest.mark.parametrize(("script", "code"), [("exit 0", 0), ("exit 7", 7), ("kill -9 $$", -9)])
+async def test_exit_codes(way: str, sink: int, script: str, code: int) -> None:
+    child = process.start_plain(Command(["sh", "-c", script], ENV, "/", sink, sink))
+    async with asyncio.timeout(5):
+        assert await child.ended == code
+    child.signal_group(signal.SIGTERM)  # nothing to signal is no error
+
+
+async def test_a_child_leads_a_session_and_has_only_its_own(way: str, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    with open(out, "wb") as file:
+        script = "ps -o sid= -p $$; echo $$; ls /proc/self/fd | wc -l; env | grep -vE '^(PWD|SHLVL|_)='; pwd"
+        child = process.start_plain(
+            Command(["sh", "-c", script], {**ENV, "A": "1"}, "/tmp", file.fileno(), file.fileno())
+        )
+        async with asyncio.timeout(5):
+            await child.ended
+    session, pid, descriptors, *rest = out.read_text().split()
+    assert session == pid == str(child.pid)
+    assert int(descriptors) == 4, "stdio, and the folder that ls reads"
+    assert sorted(rest) == sorted([f"PATH={ENV['PATH']}", "A=1", "/tmp"])
+
+
+MISSING = [
+    (["no-such-program"], "executable file not found in \\$PATH"),
+    (["/no/such"], "no such file"),
+    (["/etc/passwd"], "permission denied"),
+]
+
+
+@pytest.mark.parametrize(("argv", "message"), MISSING)
+async def test_what_cannot_be_run(sink: int, argv: list[str], message: str) -> None:
+    with pytest.raises(StartError, match=message):
+        process.start_plain(Command(argv, ENV, "/", sink, sink))
+
+
+async def test_a_missing_folder(sink: int) -> None:
+    with pytest.raises(StartError, match="cannot run"):
+        process.start_plain(Command(["true"], ENV, "/no/such/folder", sink, sink))
+
+
+async def test_a_relative_command_is_found_in_its_folder(tmp_path: Path, sink: int) -> None:
+    program = tmp_path / "run.sh"
+    program.write_text("#!/bin/sh\nexit 5\n")
+    program.chmod(0o755)
+    child = process.start_plain(Command(["./run.sh"], ENV, str(tmp_path), sink, sink))
+    async with asyncio.timeout(5):
+        assert await child.ended == 5
+
+
+async def test_terminate_kills_after_the_grace(sink: int) -> None:
+    child = process.start_plain(
+        Command(["sh", "-c", "trap '' TERM; while :; do sleep 0.01; done"], ENV, "/", sink, sink)
+    )
+    await asyncio.sleep(0.05)
+    began = time.monotonic()
+    await process.terminate(child, 0.1)
+    assert child.ended.result() == -signal.SIGKILL
+    assert 0.09 < time.monotonic() - began < 2
+
+
+async def test_tokens_are_asked_for_once_and_renewed_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    api = FakeApi()
+    kept = Tokens(api)
+    assert await kept.token("d", "robot") == await kept.token("d", "robot") == "token-of-robot"
+    assert len(api.calls) == 1
+    monkeypatch.setattr(tokens.time, "time", lambda: 4_070_000_000.0)
+    await kept.token("d", "robot")
+    assert len(api.calls) == 2
+    api.refuse("create", resources.SERVICE_ACCOUNTS, Unreachable("away"))
+    assert await kept.token("d", "robot") == "token-of-robot", "an old token is better than none"
+    api.refuse("create", resources.SERVICE_ACCOUNTS, ApiError(404, "NotFound", "no account"))
+    with pytest.raises(ApiError):
+        await kept.token("d", "stranger")
+
+
+async def test_connections_beyond_the_limit_are_closed() -> None:
+    async def hold(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"hello")
+        await reader.read()
+
+    splicer = Splicer(limit=1)
+    async with servers.serving(hold) as target, servers.serving(hold) as free:
+        address = ("127.0.0.5", free)
+        listening = tasks.spawn(splicer.listen(address, lambda: [("127.0.0.1", target)]), "listen")
+        await asyncio.sleep(0.01)
+        async with asyncio.timeout(3):
+            first, writer = await asyncio.open_connection(*address)
+            assert await first.readexactly(5) == b"hello"
+            second, other = await asyncio.open_connection(*address)
+            with pytest.raises((asyncio.IncompleteReadError, ConnectionResetError)):
+                await second.readexactly(1)
+        for one in (writer, other):
+            one.close()
+        await tasks.cancel(listening)
+        await splicer.close()
