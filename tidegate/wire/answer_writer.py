@@ -15,6 +15,7 @@ from tidegate.wire.director import Answer, Direction, Relay, Request
 
 if TYPE_CHECKING:
     from tidegate.wire.client_side import ClientConnection
+    from tidegate.wire.server import Server
 
 
 class AnswerWriter:
@@ -33,17 +34,17 @@ class AnswerWriter:
         "request",
     )
 
-    def __init__(self, client: ClientConnection, request: Request) -> None:
-        self._client = client
-        self._server = client.server
-        self.request = request
-        self.direction: Direction | None = None
-        self.is_chunking = False
-        self.is_close_delimited = False
-        self._has_idle_timer = False
-        self._status = 0  # what the client sees; 0 while nothing of the final answer was written
-        self._first_byte_at = 0.0
-        self._last_byte_at = 0.0
+    # Set by `Exchange.__init__`: a call of its own costs what the rest of it does.
+    _client: ClientConnection
+    _server: Server
+    request: Request
+    direction: Direction | None
+    is_chunking: bool
+    is_close_delimited: bool
+    _has_idle_timer: bool
+    _status: int  # what the client sees; 0 while nothing of the final answer was written
+    _first_byte_at: float
+    _last_byte_at: float
 
     def interim_answer(self, answer: AnswerHeadReader) -> None:
         """Pass a 1xx on, except to HTTP/1.0, which knows none."""

@@ -42,6 +42,9 @@ class ClientConnection(ClientSocket):
         "exchange",
         "keep_alive",
         "limits",
+        "sent_block",
+        "sent_head",
+        "sent_lines",
         "server",
     )
 
@@ -54,6 +57,8 @@ class ClientConnection(ClientSocket):
         self._peer = ""
         self._keep_alive_s = server.timers.keep_alive_s or NEVER
         self._backlog = b""
+        # the head that went upstream last: from which block, with which lines of the director
+        self.sent_block = self.sent_lines = self.sent_head = b""
         # request
         self.exchange: Exchange | None = None
         self._is_head_timed = False
@@ -76,6 +81,9 @@ class ClientConnection(ClientSocket):
     def data_received(self, data: bytes) -> None:
         """Read request bytes."""
         self.server.counters.bytes_in += len(data)
+        if data == self._head.alone and self.state == 0 and not self._backlog:
+            self._begin_again()
+            return
         if self._backlog:
             self._hold(data, 0)
             return
@@ -155,6 +163,15 @@ class ClientConnection(ClientSocket):
         exchange.start()
         return position
 
+    def _begin_again(self) -> None:
+        """Take a request without body whose head is the last one once more: what busy clients send."""
+        head, server = self._head, self.server
+        server.counters.requests += 1
+        self.keep_alive = not server.is_draining
+        self.state = State.HOLD
+        self.exchange = exchange = Exchange(self, head.again(self._peer, time.monotonic()), head.block, 0)
+        exchange.start()
+
     def _wait_for_head(self) -> None:
         """Start the head's timer at its first byte."""
         if not self._is_head_timed:
@@ -218,7 +235,7 @@ class ClientConnection(ClientSocket):
 
     # --- called by the exchange ---
 
-    def exchange_ended(self) -> None:
+    def exchange_ended(self, now: float) -> None:
         """Take the end of an answer: read on, or close."""
         self.exchange = None
         self._tunnel = None
@@ -234,11 +251,11 @@ class ClientConnection(ClientSocket):
         elif self._body is not None:
             self.state = State.DISCARD
             self._discarded_bytes = 0
-            self.since = time.monotonic()
+            self.since = now
             self.arm(self.next_deadline())
         else:
             self.state = State.HEAD
-            self.since = now = time.monotonic()
+            self.since = now
             if now + self._keep_alive_s < self.filed_until:
                 self.arm(now + self._keep_alive_s)
             if self._backlog:
