@@ -12,6 +12,8 @@ from typing import NamedTuple
 from tidegate.contracts.decision import ServingMode
 from tidegate.wire.balance import Address, Balancer
 
+SERVE = ServingMode.SERVE  # looked up once: on the class each look-up costs as much as a call
+
 
 @dataclass(slots=True)
 class Backend:
@@ -35,9 +37,9 @@ class Pick(NamedTuple):
 
 def pick(backend: Backend, activators: Balancer, now: float) -> Pick | None:
     """Count the request on a pod or an activator and return which; None when neither can take it."""
-    first, second = (backend.pods, activators) if backend.mode is ServingMode.SERVE else (activators, backend.pods)
-    for group in (first, second):
-        address = group.take(now)
-        if address is not None:
-            return Pick(address, group)
-    return None
+    first, second = (backend.pods, activators) if backend.mode is SERVE else (activators, backend.pods)
+    address = first.take(now)
+    if address is not None:
+        return Pick(address, first)
+    address = second.take(now)
+    return None if address is None else Pick(address, second)

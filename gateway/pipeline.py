@@ -14,17 +14,18 @@ from dataclasses import dataclass
 
 from gateway.config import Config
 from gateway.metrics import Metrics
-from gateway.pick import Pick, pick
+from gateway.pick import Backend, Pick, pick
 from gateway.routes import Target
 from gateway.wakes import Wakes
 from gateway.watch import Watch
 from tidegate.contracts import headers, outcomes
 from tidegate.wire.answers import answer_of
 from tidegate.wire.director import Answer, Direction, Failure, Outcome, Relay, Request, Timeouts
-from tidegate.wire.forwarded import NOTHING, existing_of, forwarding_lines
+from tidegate.wire.forwarded import existing_of, forwarding_lines
 
 STALE_ATTEMPTS = 3
 LOOK_AGAIN_S = 0.1
+HEADS_KEPT = 4096
 
 NO_ROUTE = answer_of(outcomes.NO_ROUTE)
 NO_ACTIVATOR = answer_of(outcomes.NO_ACTIVATOR)
@@ -66,6 +67,7 @@ class Pipeline:
         self._clock = clock
         self._timeouts = Timeouts(connect_s=config.connect_timeout_s)
         self._news = asyncio.Event()
+        self._heads: dict[tuple[bytes, str, bytes], bytes] = {}  # header lines by target, peer and Host
         self.waiting = 0
         self.in_flight = 0
 
@@ -78,9 +80,9 @@ class Pipeline:
         target = wheel.turn()
         visit = request.state = Visit(target, self._head(request, target))
         backend = self._watch.backend(target.key)
-        if backend.is_cold:
+        if not backend.pods.addresses:
             self._wakes.add(*target.key, time.time() - (self._clock() - request.arrived))
-        return self._pick(visit) or self._wait(visit)
+        return self._pick(visit, backend, request.arrived) or self._wait(visit)
 
     def retry(self, request: Request, failed: Relay, failure: Failure) -> Direction | Awaitable[Direction]:
         """Look elsewhere after a refusal; try the same address again after a stale connection."""
@@ -92,21 +94,22 @@ class Pipeline:
         refused.group.give_back(refused.address)
         refused.group.eject(refused.address, self._clock())
         self._metrics.ejections.inc()
-        return self._pick(visit) or self._wait(visit)
+        return self._pick_again(visit) or self._wait(visit)
 
     def finished(self, request: Request, outcome: Outcome) -> None:
         """Give back what the request was counted on, and record it."""
         visit = request.state
-        if not isinstance(visit, Visit):
+        if type(visit) is not Visit:
             return
         self._metrics.results.ended(outcome)
         if visit.target is None:
             return
         self.in_flight -= 1
         if visit.pick is not None:
+            address, group = visit.pick
             if outcome.failure is None:
-                visit.pick.group.answered(visit.pick.address)
-            visit.pick.group.give_back(visit.pick.address)
+                group.answered(address)
+            group.give_back(address)
             visit.pick = None
 
     def endpoints_changed(self) -> None:
@@ -115,17 +118,21 @@ class Pipeline:
             self._news.set()
             self._news = asyncio.Event()
 
-    def _pick(self, visit: Visit) -> Relay | None:
+    def _pick_again(self, visit: Visit) -> Relay | None:
         assert visit.target is not None
+        return self._pick(visit, self._watch.backend(visit.target.key), self._clock())
+
+    def _pick(self, visit: Visit, backend: Backend, now: float) -> Relay | None:
         activators = self._watch.activators
-        visit.pick = pick(self._watch.backend(visit.target.key), activators, self._clock())
-        if visit.pick is None:
+        visit.pick = picked = pick(backend, activators, now)
+        if picked is None:
             return None
-        if visit.pick.group is activators:
+        (host, port), group = picked
+        if group is activators:
             self._metrics.to_activator += 1
         else:
             self._metrics.to_pod += 1
-        return Relay(*visit.pick.address, add_head=visit.head, timeouts=self._timeouts)
+        return Relay(host, port, visit.head, self._timeouts)
 
     async def _wait(self, visit: Visit) -> Direction:
         """Wait for an activator: one that is restarted comes back within seconds, often under the same address."""
@@ -136,7 +143,7 @@ class Pipeline:
         try:
             while (remaining_s := deadline - self._clock()) > 0:
                 await self._hear_news(min(remaining_s, LOOK_AGAIN_S))
-                relay = self._pick(visit)
+                relay = self._pick_again(visit)
                 if relay is not None:
                     return relay
         finally:
@@ -151,9 +158,20 @@ class Pipeline:
             pass  # an address that was set aside comes back by time alone
 
     def _head(self, request: Request, target: Target) -> bytes:
-        existing = existing_of(request.headers) if self._config.trust_forwarded else NOTHING
-        host = (request.index.get(b"host") or b"").decode("latin-1")
-        return target.head + forwarding_lines(request.peer, "http", host, existing, trust=self._config.trust_forwarded)
+        raw_host = request.index.get(b"host") or b""
+        if self._config.trust_forwarded:
+            existing = existing_of(request.headers)
+            return target.head + forwarding_lines(
+                request.peer, "http", raw_host.decode("latin-1"), existing, trust=True
+            )
+        said = (target.head, request.peer, raw_host)
+        head = self._heads.get(said)
+        if head is None:
+            head = target.head + forwarding_lines(request.peer, "http", raw_host.decode("latin-1"))
+            if len(self._heads) >= HEADS_KEPT:
+                self._heads.clear()
+            self._heads[said] = head
+        return head
 
     def _answer_unrouted(self, request: Request) -> Answer:
         agent = request.index.get(b"user-agent")
