@@ -82,6 +82,7 @@ class AnswerWriter:
     def write_answer(self, data: bytes) -> None:
         """Write answer bytes to the client."""
         self._server.counters.bytes_out += len(data)
+        self._server.outbox.flush()
         self._client.transport.write(data)
         if self._has_idle_timer:
             self._last_byte_at = time.monotonic()
@@ -92,6 +93,7 @@ class AnswerWriter:
             self.write_answer(pieces[0])
         elif pieces:
             self._server.counters.bytes_out += sum(map(len, pieces))
+            self._server.outbox.flush()
             self._client.transport.writelines(pieces)
             if self._has_idle_timer:
                 self._last_byte_at = time.monotonic()

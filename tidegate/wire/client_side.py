@@ -314,6 +314,16 @@ class ClientConnection(ClientSocket):
         if self.exchange is None and self.state == State.HEAD and not self._head.has_begun:
             self.close()
 
+    def linger(self) -> None:
+        """Say that no more comes, behind what waits to be written."""
+        self.server.outbox.flush()
+        super().linger()
+
+    def finish_writing(self) -> None:
+        """Close behind what waits to be written."""
+        self.server.outbox.flush()
+        super().finish_writing()
+
     def end_now(self) -> None:
         """Close whatever is going on."""
         self.keep_alive = False
@@ -332,6 +342,7 @@ class ClientConnection(ClientSocket):
         counters.answers[reason.code] = counters.answers.get(reason.code, 0) + 1
         answer = answers.render(answers.answer_of(reason), None, keep_alive=False)
         counters.bytes_out += len(answer)
+        self.server.outbox.flush()
         self.transport.write(answer)
         self.linger()
 

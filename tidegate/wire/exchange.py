@@ -24,6 +24,7 @@ from tidegate.wire.answer_writer import AnswerWriter
 from tidegate.wire.client_socket import Pause
 from tidegate.wire.director import Answer, Direction, Failure, Outcome, Relay, Request
 from tidegate.wire.head_reader import KEPT_LIMIT_BYTES
+from tidegate.wire.outbox import WORTH_IT
 from tidegate.wire.request_body import RequestBody
 from tidegate.wire.tunnel import Tunnel
 
@@ -177,10 +178,13 @@ class Exchange(AnswerWriter):
         if client.is_write_paused:
             upstream.pause_answer()
         upstream.begin(self, request.method == b"HEAD")
-        if self.body is None:
-            upstream.transport.write(head)
-        else:
+        if self.body is not None:
+            self._server.outbox.flush()
             self.body.send(upstream, head)
+        elif self._server.in_flight >= WORTH_IT:
+            self._server.outbox.write(upstream.transport, head)
+        else:
+            upstream.transport.write(head)
 
     def _retry(self, relay: Relay, failure: Failure) -> None:
         """Let the director choose again; nothing of this request was taken by an upstream."""
@@ -211,7 +215,11 @@ class Exchange(AnswerWriter):
             framing = answers.connection_line(self.request, client.keep_alive)
             data = answer.client_head(framing, relay.answer_head) + body
         self._server.counters.bytes_out += len(data)
-        client.transport.write(data)
+        if self._server.in_flight >= WORTH_IT:
+            self._server.outbox.write(client.transport, data)
+        else:
+            self._server.outbox.flush()
+            client.transport.write(data)
         self.upstream = None
         upstream.release(self.body is None or self.body.is_done, now)
         self._finish(None, now)

@@ -15,6 +15,7 @@ from tidegate.wire.client_side import ClientConnection
 from tidegate.wire.deadlines import Deadlines
 from tidegate.wire.director import Director
 from tidegate.wire.limits import Limits, ServerTimers
+from tidegate.wire.outbox import Outbox
 from tidegate.wire.pool import Pool
 
 BACKLOG = 4096
@@ -50,6 +51,7 @@ class Server:
         self.port = 0
         self.in_flight = 0
         self.deadlines: Deadlines
+        self.outbox: Outbox
         self._connections: set[ClientConnection] = set()
         self._listener: asyncio.Server | None = None
         self.changed: asyncio.Event | None = None
@@ -58,6 +60,7 @@ class Server:
         """Listen; port 0 takes a free one, found in `port` afterwards. Raises OSError when it cannot."""
         loop = asyncio.get_running_loop()
         self.deadlines = Deadlines(loop, self.timers.resolution_s)
+        self.outbox = Outbox(loop)
         self._listener = await loop.create_server(
             lambda: ClientConnection(self), host, port, backlog=BACKLOG, reuse_port=reuse_port or None
         )
