@@ -39,6 +39,10 @@ def decide(spec: ScalingSpec, seen: Observation, memory: Memory, now: float) -> 
     step, hold_s = hold_until_window_full(spec, seen, step, memory, now)
     step = apply_bounds(spec, step, memory)
     verdict = zero.zero_sequence(spec, seen, step, memory, now)
+    if verdict.step.because is Because.SCALE_TO_ZERO_DISABLED:
+        # Without data an activating revision asks for its minimum: that one pod is no reason to take others away.
+        kept, hold_s = hold_until_window_full(spec, seen, verdict.step, memory, now)
+        verdict = replace(verdict, step=apply_bounds(spec, kept, memory))
     desired = verdict.step.pods
     mode = zero.serving_mode(spec, desired, memory)
     memory = zero.remember(spec, seen, desired, mode, memory, now)

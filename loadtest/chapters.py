@@ -174,7 +174,7 @@ async def digits(instance: Instance) -> Told:
     check(reply.status == 200, f"digits answered {reply.status}: {reply.body[:300]!r}")
     digit = json.loads(reply.body)["predictions"][0]
     check(digit == label, f"the model says {digit}, the picture is a {label}")
-    accuracy = trained.strip().rpartition(", written")[0]
+    accuracy = " ".join(trained.split()).rpartition(", written")[0]
     return Told(
         f"{accuracy}; a handwritten {label} is read as {digit}, from zero in {total_s:.2f} s",
         {"total_s": round(total_s, 3)},

@@ -8,8 +8,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
-import importlib
 import logging
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import IO
@@ -29,6 +29,7 @@ from cluster.api.tokens import Authenticator
 from cluster.api.webhook_client import WebhookClient
 from cluster.api.webhooks import WebhookAdmission
 from cluster.config import ApiConfig, StateFolder
+from cluster.controllers import manager
 from cluster.store import Store
 from tidegate.process import logs, run, settings, tasks
 
@@ -105,10 +106,6 @@ def _lock(folder: StateFolder) -> IO[str]:
 
 
 def _controllers(server: ApiServer, root_ca_pem: str) -> list[asyncio.Task[None]]:
-    try:
-        manager = importlib.import_module("cluster.controllers.manager")
-    except ModuleNotFoundError:
-        return []
     return [tasks.spawn(_again_and_again(lambda: manager.run(server.local, root_ca_pem=root_ca_pem)), "controllers")]
 
 
@@ -128,6 +125,7 @@ async def main(stopping: asyncio.Event) -> None:
     """Serve until `stopping` is set."""
     config = settings.load(ApiConfig, program="python -m cluster.api")
     logs.configure("api", config.log_level)
+    os.umask(0o077)  # the store holds Secrets; a state folder that was there before may be open to others
     credentials.make_apart(StateFolder(_absolute(config.state)).pki, config.host)
     async with serving(config) as (_, url):
         log.info("listening on %s", url)

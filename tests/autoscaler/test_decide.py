@@ -90,6 +90,20 @@ def test_nothing_is_taken_away_before_a_window_was_seen_after_a_restart(spec, ru
             assert decision.desired >= seen.current_scale or decision.because is Because.ACTIVATION_FAILED, before
 
 
+def test_a_restart_without_scale_to_zero_and_without_data_takes_no_pod_away():
+    spec = ScalingSpec(is_scale_to_zero_enabled=False)
+    memory = state.restored(
+        1000.0,
+        activity=Activity.ACTIVATING,
+        activity_age_s=0.0,
+        is_initialized=True,
+        serving_mode=ServingMode.PROXY,
+    )
+    seen = state.Observation(stable_value=None, panic_value=None, ready_pods=0, not_ready_pods=5, current_scale=5)
+    decision, _ = decide(spec, seen, memory, 1001.0)
+    assert decision.desired == 5
+
+
 @given(specs, runs)
 def test_in_panic_the_number_never_falls(spec, run):
     spec = replace(spec, max_scale=0)

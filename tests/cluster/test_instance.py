@@ -70,6 +70,8 @@ async def test_kill_minus_nine_of_the_api_server_loses_no_acknowledged_write(tmp
         try:
             listed = {one["metadata"]["name"]: one["data"]["k"] for one in (await client.list(CM, "default")).items}
             assert acknowledged.items() <= listed.items()
+            for file in ("store.db", "kubeconfig", "pki/ca.key"):
+                assert not (api.state / file).stat().st_mode & 0o077, f"{file} is for its owner alone"
             killer = asyncio.get_running_loop().call_later(0.2 + 0.05 * round_number, api.process.kill)
             try:
                 for number in range(2000):
