@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from bench import peers, proxy, shapes
+from bench import memory, peers, proxy, shapes
 from loadtest.figures import Figures
 
 
@@ -35,6 +35,17 @@ def proxy_command(
     chosen = _chosen(shape_names, shapes.SHAPES), _chosen(peer_names, peers.PEERS)
     figures = proxy.measure(rounds, seconds, *chosen, say)
     _end(figures, proxy.table(figures), as_json, save)
+
+
+@main.command("memory")
+@click.option("--connections", default=20_000, show_default=True, type=click.IntRange(1, 60_000))
+@click.option("--gigabytes", default=2.0, show_default=True, type=click.FloatRange(0.01, 100), help="of each body")
+@click.option("--json", "as_json", is_flag=True, help="print one JSON object instead of lines")
+@click.option("--save", type=click.Path(path_type=Path), help="also write the JSON object to this file")
+def memory_command(connections: int, gigabytes: float, as_json: bool, save: Path | None) -> None:
+    """Memory of one worker with idle connections, large bodies and a slow reader (about a minute)."""
+    figures = memory.measure(connections, int(gigabytes * 1e9))
+    _end(figures, figures.as_text(), as_json, save)
 
 
 def _chosen(text: str, known: Collection[str]) -> list[str]:

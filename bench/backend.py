@@ -1,7 +1,7 @@
 """The backend of every proxy measurement, as cheap as uvloop allows: `python -m bench.backend PORT`.
 
-It reads no more of a request than it must: `/` answers 12 bytes, `/bytes/N` answers N, `/chunked/N` answers N pieces of
-1,000 bytes as chunks, each in a write of its own, and a body with Content-Length is read and dropped before the answer.
+It reads no more of a request than it must. `/` answers 12 bytes, `/bytes/N` answers N, `/stream/N` N in constant
+memory, `/chunked/N` answers N pieces of 1,000 bytes as chunks, each in its own write. A body is read and dropped first.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from tidegate.wire import loop
 
 SMALL = b"hello world\n"
 PIECE = b"3e8\r\n" + b"x" * 1000 + b"\r\n"
+STREAMED = b"x" * 65536
 _HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: %d\r\n\r\n"
 _CHUNKED = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nTransfer-Encoding: chunked\r\n\r\n"
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
@@ -29,10 +30,27 @@ class Backend(asyncio.Protocol):
         self._head = b""
         self._left = 0
         self._pieces: list[bytes] = []
+        self._streamed_left = 0
+        self._is_paused = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Note the transport."""
         self._transport = cast(asyncio.Transport, transport)
+
+    def pause_writing(self) -> None:
+        """Wait for the reader."""
+        self._is_paused = True
+
+    def resume_writing(self) -> None:
+        """Go on streaming."""
+        self._is_paused = False
+        self._stream()
+
+    def _stream(self) -> None:
+        while self._streamed_left and not self._is_paused:
+            piece = STREAMED[: self._streamed_left]
+            self._streamed_left -= len(piece)
+            self._transport.write(piece)
 
     def data_received(self, data: bytes) -> None:
         """Answer every request whose last byte has come."""
@@ -55,6 +73,11 @@ class Backend(asyncio.Protocol):
 
     def _begin(self, data: bytes, end: int) -> bytes:
         target = data[: data.find(b"\r\n")].split(b" ")[1]
+        if target.startswith(b"/stream/"):
+            self._streamed_left = int(target[8:])
+            self._transport.write(_HEAD % self._streamed_left)
+            self._stream()
+            return data[end + 4 :]
         self._pieces = _answers.get(target) or _make(target)
         rest = data[end + 4 :]
         found = _LENGTH.search(data, 0, end) if data[:3] != b"GET" else None
