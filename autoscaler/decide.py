@@ -1,7 +1,7 @@
 """The scaling decision: read this first. Each arrow of the chain is one function, in the order they apply.
 
     load → rate limits → activation scale → panic → scale-down delay → pace   (`load`: what load asks for)
-         → restart hold → bounds → zero sequence → serving mode → activity    (`zero`: what becomes of it)
+         → bounds → zero sequence → restart hold → serving mode → activity    (`zero`: what becomes of it)
 
 `decide` is pure and total: same arguments, same answer, no exception. What one turn must tell the next is the Memory it
 returns. -1 pods is "no opinion": the scale stays as it is.
@@ -36,31 +36,30 @@ def decide(spec: ScalingSpec, seen: Observation, memory: Memory, now: float) -> 
         step, memory = load_rules.pace_scale_down(spec, step, memory, now)
         excess = load_rules.excess_burst_capacity(spec, seen.ready_pods, load.panic)
         memory = replace(memory, wanted=step.pods, excess_burst_capacity=excess)
-    step, hold_s = hold_until_window_full(spec, seen, step, memory, now)
     step = apply_bounds(spec, step, memory)
     verdict = zero.zero_sequence(spec, seen, step, memory, now)
-    if verdict.step.because is Because.SCALE_TO_ZERO_DISABLED:
-        # Without data an activating revision asks for its minimum: that one pod is no reason to take others away.
-        kept, hold_s = hold_until_window_full(spec, seen, verdict.step, memory, now)
-        verdict = replace(verdict, step=apply_bounds(spec, kept, memory))
+    verdict = hold_until_window_full(spec, seen, verdict, memory, now)
     desired = verdict.step.pods
     mode = zero.serving_mode(spec, desired, memory)
     memory = zero.remember(spec, seen, desired, mode, memory, now)
-    wait_s = verdict.wait_s if verdict.wait_s >= 0 else hold_s
-    return _decision(spec, seen, load, limits, ask, replace(verdict, wait_s=wait_s), memory, before), memory
+    return _decision(spec, seen, load, limits, ask, verdict, memory, before), memory
 
 
 def hold_until_window_full(
-    spec: ScalingSpec, seen: Observation, step: Step, memory: Memory, now: float
-) -> tuple[Step, float]:
+    spec: ScalingSpec, seen: Observation, verdict: zero.Verdict, memory: Memory, now: float
+) -> zero.Verdict:
     """After a restart, keep what runs until a whole stable window has been seen; growing is free.
 
-    Returns the step and the seconds the hold still lasts (-1: it does not hold this step).
+    It comes last, so that no other rule takes away what this one keeps; only the maximum still holds, and a revision
+    that could not be activated goes all the same.
     """
     left_s = memory.began_at + spec.stable_window_s - now
-    if not memory.is_restored or left_s <= 0 or not 0 <= step.pods < seen.current_scale:
-        return step, -1.0
-    return Step(seen.current_scale, Because.WINDOW_NOT_FULL), left_s
+    pods, because = verdict.step.pods, verdict.step.because
+    if not memory.is_restored or left_s <= 0 or because is Because.ACTIVATION_FAILED:
+        return verdict
+    if not 0 <= pods < seen.current_scale:
+        return verdict
+    return zero.Verdict(apply_bounds(spec, Step(seen.current_scale, Because.WINDOW_NOT_FULL), memory), wait_s=left_s)
 
 
 def bounds(spec: ScalingSpec, memory: Memory) -> tuple[int, int]:

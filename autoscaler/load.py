@@ -52,10 +52,14 @@ def load_of(spec: ScalingSpec, seen: Observation, memory: Memory) -> Load | None
 
     Requests that wait at zero, or on the way there, count at once, before any window has them. A revision whose
     activator never leaves the path (target burst capacity -1) is idle when nobody reports: no data means no load there.
+    The same holds where pods were asked for, none is ready to report, and no activator says that anybody waits: such an
+    activation is nobody's any more, and is given up after its deadline.
     """
     stable, panic = seen.stable_value, seen.panic_value
     if stable is None or panic is None:
-        stable = panic = 0.0 if spec.target_burst_capacity == ALWAYS_PROXY else None
+        is_abandoned = memory.activity is Activity.ACTIVATING and memory.wanted > 0 and seen.ready_pods == 0
+        is_silence_idle = is_abandoned or spec.target_burst_capacity == ALWAYS_PROXY
+        stable = panic = 0.0 if is_silence_idle else None
     is_zero = seen.ready_pods == 0 or memory.activity is Activity.INACTIVE
     if seen.waiting > 0 and is_zero:
         waiting = float(seen.waiting)

@@ -285,6 +285,7 @@ async def test_a_patch_on_something_gone_is_no_failure():
     put_revision(api, status=inactive())
     api.refuse("patch", resources.DEPLOYMENTS, ApiError(404, "NotFound", "gone"))
     async with running(api) as system:
+        system.demand.report("activator", Report(*KEY, 1, 0.0, 0.0, in_flight=1, is_first=True), system.now)
         system.loop.poke(KEY)
         await system.settle()
         assert system.replicas == 0
