@@ -21,7 +21,7 @@ class Pool:
     def __init__(
         self,
         *,
-        max_idle_per_upstream: int = 256,
+        max_idle_per_upstream: int = 1024,
         idle_timeout_s: float = 60.0,
         connect_timeout_s: float = 5.0,
         limits: Limits | None = None,
