@@ -50,7 +50,7 @@ async def _serve_backend(port: int, size: int) -> None:
 
 class _Director:
     strip_request = frozenset({b"k-proxy-request"})
-    strip_request_prefixes = (b"x-tidegate-",)
+    strip_request_prefixes: tuple[bytes, ...] = (b"x-tidegate-",)
 
     def __init__(self, port: int) -> None:
         from tidegate.wire.director import Relay

@@ -1,0 +1,68 @@
+"""`python -m bench`: the measurements of the data plane."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Collection
+from pathlib import Path
+
+import click
+
+from bench import memory, peers, proxy, shapes
+from loadtest.figures import Figures
+
+
+@click.group(help=__doc__)
+def main() -> None:
+    """Entry point."""
+
+
+@main.command("proxy")
+@click.option("--rounds", default=5, show_default=True, type=click.IntRange(1, 100))
+@click.option("--seconds", default=2, show_default=True, type=click.IntRange(1, 30))
+@click.option("--shapes", "shape_names", default=",".join(shapes.SHAPES), show_default=True, help="which, by commas")
+@click.option("--peers", "peer_names", default=",".join(peers.PEERS), show_default=True, help="which, by commas")
+@click.option("--json", "as_json", is_flag=True, help="print one JSON object instead of a table")
+@click.option("--save", type=click.Path(path_type=Path), help="also write the JSON object to this file")
+def proxy_command(
+    rounds: int, seconds: int, shape_names: str, peer_names: str, as_json: bool, save: Path | None
+) -> None:
+    """CPU per request of each proxy process beside nginx (whole run: about fifteen minutes)."""
+
+    def say(line: str) -> None:
+        click.echo(line, err=True)
+
+    chosen = _chosen(shape_names, shapes.SHAPES), _chosen(peer_names, peers.PEERS)
+    figures = proxy.measure(rounds, seconds, *chosen, say)
+    _end(figures, proxy.table(figures), as_json, save)
+
+
+@main.command("memory")
+@click.option("--connections", default=20_000, show_default=True, type=click.IntRange(1, 60_000))
+@click.option("--gigabytes", default=2.0, show_default=True, type=click.FloatRange(0.01, 100), help="of each body")
+@click.option("--json", "as_json", is_flag=True, help="print one JSON object instead of lines")
+@click.option("--save", type=click.Path(path_type=Path), help="also write the JSON object to this file")
+def memory_command(connections: int, gigabytes: float, as_json: bool, save: Path | None) -> None:
+    """Memory of one worker with idle connections, large bodies and a slow reader (about a minute)."""
+    figures = memory.measure(connections, int(gigabytes * 1e9))
+    _end(figures, figures.as_text(), as_json, save)
+
+
+def _chosen(text: str, known: Collection[str]) -> list[str]:
+    wanted = [name.strip() for name in text.split(",") if name.strip()]
+    unknown = [name for name in wanted if name not in known]
+    if unknown or not wanted:
+        raise click.UsageError(f"unknown: {', '.join(unknown) or 'nothing chosen'}; known: {', '.join(known)}")
+    return wanted
+
+
+def _end(figures: Figures, text: str, as_json: bool, save: Path | None) -> None:
+    click.echo(figures.as_json() if as_json else text)
+    if save:
+        save.parent.mkdir(parents=True, exist_ok=True)
+        save.write_text(figures.as_json() + "\n")
+    sys.exit(0 if all(bar.holds for bar in figures.bars) else 1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,53 @@
+"""What is computed from rounds: medians, ratios of the same round, bars; and what wrk's words mean."""
+
+from __future__ import annotations
+
+from bench import proxy, shapes
+
+WRK = """Running 1s test
+  Latency Distribution
+     50%  512.00us
+     75%    0.90ms
+     90%    1.10ms
+     99%    1.20s
+  1000 requests in 1.00s, 1.00MB read
+  Socket errors: connect 1, read 2, write 0, timeout 0
+  Non-2xx or 3xx responses: 3
+"""
+
+
+def one(peer: str, number: int, cpu_us: float, shape: str = "small_32", **more: float) -> proxy.Round:
+    seen = {"requests": 10, "rps": 1.0, "p50_ms": 1.0, "p99_ms": 2.0, "errors": 0}
+    return {"shape": shape, "round": number, "peer": peer, "cpu_us": cpu_us, **seen, **more}
+
+
+def test_ratios_are_taken_within_a_round() -> None:
+    rounds = [one("nginx", 0, 10.0), one("queueproxy_limit_100", 0, 11.0)]
+    rounds += [one("nginx", 1, 20.0), one("queueproxy_limit_100", 1, 18.0)]
+    rounds += [one("nginx", 2, 10.0), one("queueproxy_limit_100", 2, 9.5)]
+    line = proxy.summary(rounds)["small_32"]["queueproxy_limit_100"]
+    assert (line["ratio"], line["ratio_spread"], line["cpu_us"]) == (0.95, [0.9, 1.1], 11.0)
+    (bar,) = proxy.bars(proxy.summary(rounds))
+    assert bar.name == "queueproxy_limit_100_cpu_ratio"
+    assert bar.holds
+
+
+def test_flatness_and_fairness() -> None:
+    peer = "gateway_1000_routes"
+    rounds = [one(peer, 0, 1.0, p50_ms=1.0), one(peer, 0, 1.0, "small_512", p50_ms=20.0)]
+    rounds += [one(peer, 0, 1.0, "fair_512", least_share=0.4, most_share=1.5)]
+    bars = {bar.name: bar for bar in proxy.bars(proxy.summary(rounds))}
+    assert bars["p50_flatness_512_over_32"].value == 1.25
+    assert not bars["least_fair_share_at_512"].holds
+
+
+def test_without_nginx_there_are_figures_and_no_ratio() -> None:
+    found = proxy.summary([one("engine", 0, 1.0)])
+    assert "ratio" not in found["small_32"]["engine"]
+    assert proxy.bars(found) == []
+
+
+def test_wrks_words() -> None:
+    assert shapes._latency_ms("50", WRK) == 0.512
+    assert shapes._latency_ms("99", WRK) == 1200.0
+    assert shapes._number(r"(\d+) requests in", WRK) == 1000
