@@ -33,7 +33,7 @@ deep: $(VENV)/.ready ## look longer for counter-examples to every property (many
 	HYPOTHESIS_PROFILE=deep $(BIN)/python -m pytest -m "not e2e" --timeout 3600 $(PYTEST_ARGS)
 
 .PHONY: check
-check: lint ## format, lint, types, import directions, changelog
+check: lint unit ## format, lint, types, import directions, changelog, and the tests that start no local cluster
 	@echo "check: all good"
 
 .PHONY: lint
