@@ -27,6 +27,8 @@ WAITING_FRESH_S = 5.0
 CATCH_UP_LIMIT_S = 10
 VALUE_LIMIT = 1e9
 INTERVAL_LIMIT_S = 3600.0
+INTERVAL_MIN_S = 1e-6
+"""A shorter report covers no time: dividing by it would make load out of rounding."""
 
 
 class Source:
@@ -60,7 +62,7 @@ class Source:
     def take(self, report: Report, now: float) -> None:
         """Add one report. Proxied requests are left out: the activator that sent them counts them."""
         self.sequence, self.in_flight, self.reported_at = report.sequence, report.in_flight, now
-        if report.interval_s <= 0:
+        if report.interval_s < INTERVAL_MIN_S:
             # A poke covers no time, but what waits is there: it stands in until the first report that does.
             self.concurrency = max(self.concurrency, float(report.in_flight))
             return
