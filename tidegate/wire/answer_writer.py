@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from tidegate.wire.client_side import ClientConnection
     from tidegate.wire.h2_client_side import ClientStream
     from tidegate.wire.h2_heads import StreamAnswer
+    from tidegate.wire.server import Server
 
 
 AnswerHead = Union["AnswerHeadReader", "StreamAnswer"]
@@ -38,17 +39,17 @@ class AnswerWriter:
         "request",
     )
 
-    def __init__(self, client: ClientConnection | ClientStream, request: Request) -> None:
-        self._client = client
-        self._server = client.server
-        self.request = request
-        self.direction: Direction | None = None
-        self.is_chunking = False
-        self.is_close_delimited = False
-        self._has_idle_timer = False
-        self._status = 0  # what the client sees; 0 while nothing of the final answer was written
-        self._first_byte_at = 0.0
-        self._last_byte_at = 0.0
+    # Set by `Exchange.__init__`: a call of its own costs what the rest of it does.
+    _client: ClientConnection | ClientStream
+    _server: Server
+    request: Request
+    direction: Direction | None
+    is_chunking: bool
+    is_close_delimited: bool
+    _has_idle_timer: bool
+    _status: int  # what the client sees; 0 while nothing of the final answer was written
+    _first_byte_at: float
+    _last_byte_at: float
 
     def interim_answer(self, answer: AnswerHead) -> None:
         """Pass a 1xx on, except to HTTP/1.0, which knows none."""
@@ -86,6 +87,7 @@ class AnswerWriter:
     def write_answer(self, data: bytes) -> None:
         """Write answer bytes to the client."""
         self._server.counters.bytes_out += len(data)
+        self._server.outbox.flush()
         self._client.transport.write(data)
         if self._has_idle_timer:
             self._last_byte_at = time.monotonic()
@@ -96,6 +98,7 @@ class AnswerWriter:
             self.write_answer(pieces[0])
         elif pieces:
             self._server.counters.bytes_out += sum(map(len, pieces))
+            self._server.outbox.flush()
             self._client.transport.writelines(pieces)
             if self._has_idle_timer:
                 self._last_byte_at = time.monotonic()

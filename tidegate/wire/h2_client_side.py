@@ -31,6 +31,10 @@ if TYPE_CHECKING:
 class ClientStream(Stream):
     """One request of the client, as its exchange sees the client."""
 
+    kept_bytes = 0  # a stream has one request: nothing is kept for the next
+    sent_block: bytes | None = None
+    sent_begin = b""
+
     __slots__ = (
         "_is_held",
         "exchange",
@@ -104,7 +108,7 @@ class ClientStream(Stream):
         else:
             self.session.reset(self, ErrorCodes.NO_ERROR)
 
-    def exchange_ended(self) -> None:
+    def exchange_ended(self, now: float) -> None:
         """Take the end of the exchange; what is left of the answer may still wait for windows."""
         self.exchange = None
         self.consumed()

@@ -15,6 +15,7 @@ from tidegate.wire.exchange import Exchange
 from tidegate.wire.h2_heads import answer_headers
 
 if TYPE_CHECKING:
+    from tidegate.wire.answer_head import AnswerHeadReader
     from tidegate.wire.answer_writer import AnswerHead
     from tidegate.wire.h2_client_side import ClientStream
 
@@ -62,6 +63,12 @@ class StreamExchange(Exchange):
         self._stream.put_head(answer_headers(answer.status, head))
         self._stream.put((body,))
         self._stream.end()
+
+    def answered_whole(self, answer: AnswerHeadReader, body: bytes) -> None:
+        """Take an answer that came in one piece under a head that is known."""
+        self.answer_began(answer)
+        self.write_pieces((body,))
+        self.answer_ended()
 
     def answer_ended(self) -> None:
         """End the stream's answer, then the exchange."""

@@ -89,7 +89,7 @@ class UpstreamStream(Stream):
         self._is_reading_paused = False
         self.consumed()
 
-    def release(self, reusable: bool) -> None:
+    def release(self, reusable: bool, now: float) -> None:
         """End the exchange; a request that was not sent to its end is taken back."""
         self.exchange = None
         if self.is_out_done and self.is_in_done:

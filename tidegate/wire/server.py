@@ -17,6 +17,7 @@ from tidegate.wire.deadlines import Deadlines
 from tidegate.wire.director import Director
 from tidegate.wire.h2_client_side import ClientSession
 from tidegate.wire.limits import Limits, ServerTimers
+from tidegate.wire.outbox import Outbox
 from tidegate.wire.pool import Pool
 
 BACKLOG = 4096
@@ -65,6 +66,7 @@ class Server:
         self.port = 0
         self.in_flight = 0
         self.deadlines: Deadlines
+        self.outbox: Outbox
         self._connections: set[ClientConnection | ClientSession] = set()
         self._listener: asyncio.Server | None = None
         self.changed: asyncio.Event | None = None
@@ -76,6 +78,7 @@ class Server:
         """
         loop = asyncio.get_running_loop()
         self.deadlines = Deadlines(loop, self.timers.resolution_s)
+        self.outbox = Outbox(loop)
         self._listener = await loop.create_server(
             lambda: ClientConnection(self),
             host,
