@@ -20,6 +20,7 @@ from tidegate.kube.api import Api
 from tidegate.kube.client import Client
 from tidegate.process import logs, run, settings, tasks
 from tidegate.process.admin import AdminServer, json_page
+from tidegate.wire.engine_metrics import EngineMetrics
 from tidegate.wire.pool import Pool
 
 log = logging.getLogger("gateway")
@@ -59,7 +60,7 @@ async def serve(config: Config, api: Api, stopping: asyncio.Event, own_seat: sea
     pool = Pool()
     ports = Ports(config, pipeline, pool)
     _show(metrics, pipeline, watch, wakes)
-    _show_engine(metrics, ports, pool)
+    EngineMetrics("tidegate_gateway", metrics.registry, lambda: ports.counters, pool)
     background = watch.start()
     admin = _make_admin(config, metrics, watch, wakes, stopping)
     if own_seat is None:
@@ -78,12 +79,6 @@ async def serve(config: Config, api: Api, stopping: asyncio.Event, own_seat: sea
     pipeline.log.flush()
     await pool.close()
     await admin.close()
-
-
-def _show_engine(metrics: Metrics, ports: Ports, pool: Pool) -> None:
-    metrics.show("connections_open", "Connections of clients.", lambda: ports.connections_open)
-    metrics.show("upstream_connections", "Connections to pods and activators.", lambda: pool.open_count)
-    metrics.show("retries", "Attempts that were made again elsewhere.", lambda: ports.retries)
 
 
 async def _wait_for_routes(watch: Watch, stopping: asyncio.Event) -> None:

@@ -14,7 +14,7 @@ from gateway.config import Config
 from gateway.pipeline import Pipeline, TlsDirector
 from tidegate.process import settings, tasks
 from tidegate.wire.pool import Pool
-from tidegate.wire.server import Server
+from tidegate.wire.server import Counters, Server
 
 log = logging.getLogger(__name__)
 
@@ -31,14 +31,9 @@ class Ports:
         self._watching: asyncio.Task[None] | None = None
 
     @property
-    def connections_open(self) -> int:
-        """Connections of clients."""
-        return sum(server.counters.connections_open for server in self._servers)
-
-    @property
-    def retries(self) -> int:
-        """Attempts that were made again elsewhere."""
-        return sum(server.counters.retries for server in self._servers)
+    def counters(self) -> list[Counters]:
+        """The running totals of each port."""
+        return [server.counters for server in self._servers]
 
     async def start(self, *, is_shared: bool = False) -> None:
         """Listen, `is_shared` with other workers. Raises OSError when a port cannot be listened on."""
