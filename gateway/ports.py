@@ -29,6 +29,7 @@ class Ports:
         self._tls = Server(TlsDirector(pipeline), pool) if self._certificate else None
         self._servers = [self._plain, *([self._tls] if self._tls else [])]
         self._watching: asyncio.Task[None] | None = None
+        self.are_open = False
 
     @property
     def counters(self) -> list[Counters]:
@@ -44,6 +45,7 @@ class Ports:
             await self._tls.start(*address, reuse_port=is_shared, tls=self._certificate.context)
             self._watching = tasks.spawn(self._certificate.run(), "watch the certificate")
             log.info("listening on %s:%d for TLS", *address)
+        self.are_open = True
 
     async def drain(self, deadline_s: float) -> None:
         """Stop accepting and let requests in flight end for up to `deadline_s` seconds."""
