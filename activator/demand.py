@@ -37,8 +37,16 @@ class _Seen:
 class Demand:
     """Counts requests per revision and reports them over `link`."""
 
-    def __init__(self, link: ReportLink, clock: Callable[[], float], waiting: Callable[[Key], int]) -> None:
+    def __init__(
+        self,
+        link: ReportLink,
+        clock: Callable[[], float],
+        waiting: Callable[[Key], int],
+        call_later: Callable[..., object] | None = None,
+    ) -> None:
+        """`call_later(seconds, call, *arguments)` is the event loop's unless time is simulated."""
         self._link = link
+        self._call_later = call_later
         self._clock = clock
         self._waiting = waiting
         self._seen: dict[Key, _Seen] = {}
@@ -75,7 +83,8 @@ class Demand:
             self._poke(key, seen, now)
         else:
             seen.is_poke_planned = True
-            asyncio.get_running_loop().call_later(pause_s, self._planned_poke, key, seen)
+            call_later = self._call_later or asyncio.get_running_loop().call_later
+            call_later(pause_s, self._planned_poke, key, seen)
 
     def repeat_pokes(self) -> None:
         """Tell a fresh connection who waits: the autoscaler may have been away when they came."""
