@@ -35,6 +35,7 @@ class UpstreamStream(Stream):
 
     __slots__ = (
         "_in_trailers",
+        "_is_counting",
         "_is_head_request",
         "_is_reading_paused",
         "exchange",
@@ -58,6 +59,7 @@ class UpstreamStream(Stream):
         self.has_answered = False
         self._is_head_request = False
         self._is_reading_paused = False
+        self._is_counting = False  # the bytes of an answer that did not announce its length
         self._in_trailers: tuple[HeaderLine, ...] = ()
 
     # --- called by the exchange ---
@@ -135,6 +137,7 @@ class UpstreamStream(Stream):
             exchange.interim_answer(answer)
             return
         head = exchange.answer_began(answer)
+        self._is_counting = answer.length < 0
         if head:
             exchange.write_answer(head)
 
@@ -143,6 +146,8 @@ class UpstreamStream(Stream):
         exchange = self.exchange
         assert exchange is not None
         self.received(count)
+        if self._is_counting:
+            exchange.answer_bytes += len(data)
         if data:
             exchange.write_pieces(chunked.encode_chunks([data]) if exchange.is_chunking else (data,))
         if not self._is_reading_paused:
