@@ -98,7 +98,7 @@ class Connection(asyncio.Protocol):
             return
         who = self.peer.hello.pod if self.peer else transport.get_extra_info("peername")
         log.info("report connection of %s cut: %s", who, why)
-        self._ingest.counts["cut"] += 1
+        self._ingest.tally["cut"] += 1
         transport.abort()
 
     def _take_frames(self, data: bytes) -> None:
@@ -130,7 +130,7 @@ class Connection(asyncio.Protocol):
             return True
         if self._transport is not None:
             self._transport.pause_reading()
-            self._ingest.counts["slowed"] += 1
+            self._ingest.tally["slowed"] += 1
             asyncio.get_running_loop().call_later(1.0, self._resume)
         return False
 

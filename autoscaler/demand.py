@@ -12,7 +12,7 @@ from autoscaler.sources import VALUE_LIMIT, Sources
 from autoscaler.window import Window
 from tidegate.contracts.autoscaling import ScalingSpec
 from tidegate.contracts.autoscaling_annotations import RPS, WEIGHTED_EXPONENTIAL
-from tidegate.contracts.report import HISTORY_S, History, Report
+from tidegate.contracts.report import HISTORY_S, History
 
 Key = tuple[str, str]
 """Namespace and name of a revision."""
@@ -113,10 +113,6 @@ class Demand:
         row = book[key] = self._open(key, now, is_queueproxy=False)
         self._books[row] = book
         return row
-
-    def take(self, row: int, report: Report, now: float) -> bool:
-        """Take a report; False where it is not a possible measurement."""
-        return self.sources.take(row, report, now)
 
     def tell(self, pod: str, history: History, now: float) -> bool:
         """Add what a pod saw in the seconds before `now`; False where it cannot be a measurement."""

@@ -89,10 +89,18 @@ class Ingest:
         self.owners = owners
         self.bounds = bounds or Bounds()
         self.connections: set[Connection] = set()
-        self.counts: Counter[str] = Counter()
+        self.tally: Counter[str] = Counter()
+        self.taken = 0
+        self._take = demand.sources.take
         self._sessions = Sessions()
         self._peers: dict[Who, Peer] = {}
         self._server: asyncio.Server | None = None
+
+    @property
+    def counts(self) -> Counter[str]:
+        """Reports by what became of them, and connections that were cut, refused or slowed."""
+        implausible = self.demand.sources.implausible
+        return self.tally + Counter({"taken": self.taken - implausible, "implausible": implausible})
 
     async def start(self, host: str, port: int) -> int:
         """Listen; returns the port bound."""
@@ -128,12 +136,12 @@ class Ingest:
         """Make a connection's first message its peer; returns why not, empty when it is one now."""
         problem = _refusal(message, self.key())
         if problem or not isinstance(message, Hello):
-            self.counts["refused"] += 1
+            self.tally["refused"] += 1
             return problem
         who = message.source, message.pod, message.namespace, message.revision
         session = self._sessions.begin(who, message.session, self.clock())
         if session is None:
-            self.counts["replayed"] += 1
+            self.tally["replayed"] += 1
             return "a session that has been before"
         before = self._peers.get(who)
         if before is not None:
@@ -184,49 +192,47 @@ class Ingest:
                 peer.row = -1
 
     def _report(self, peer: Peer, report: Report) -> None:
+        """Take one report; this is the path of a hundred thousand a second, so it asks for nothing twice."""
         now = peer.connection.heard_at
         verdict = peer.session.judge(report.sequence, report.session_s, now)
         if verdict is not Verdict.TAKEN:
-            self.counts[verdict] += 1
-            return
-        key = (report.namespace, report.revision)
-        row = self._row(peer, key, now)
-        if row >= 0:
-            is_taken = self.demand.take(row, report, now)
-            self.counts["taken" if is_taken else "implausible"] += 1
-            if is_taken and report.is_first and peer.key is None:
-                self.on_poke(key)
-
-    def _row(self, peer: Peer, key: Key, now: float) -> int:
-        """Return the row a report goes to, -1 where it is not to be counted here."""
-        if peer.key is not None:
-            if key == peer.key:
-                if peer.row < 0:
-                    self.counts["elsewhere"] += 1
-                return peer.row
-            self.counts["foreign"] += 1
-            return -1
-        row = peer.book.get(key)
-        if row is not None:
-            return row
-        if not self.is_ours(key):
-            self.counts["elsewhere"] += 1
-        elif len(peer.book) >= self.bounds.activator_revisions:
-            self.counts["too_many_revisions"] += 1
+            self.tally[verdict] += 1
+        elif peer.key is None:
+            self._report_of_activator(peer, report, now)
+        elif (report.namespace, report.revision) != peer.key:
+            self.tally["foreign"] += 1
+        elif peer.row < 0:
+            self.tally["elsewhere"] += 1
         else:
-            return self.demand.open_for(peer.book, key, now)
-        return -1
+            self.taken += 1
+            self._take(peer.row, report, now)
+
+    def _report_of_activator(self, peer: Peer, report: Report, now: float) -> None:
+        key = (report.namespace, report.revision)
+        row = peer.book.get(key)
+        if row is None:
+            if not self.is_ours(key):
+                self.tally["elsewhere"] += 1
+                return
+            if len(peer.book) >= self.bounds.activator_revisions:
+                self.tally["too_many_revisions"] += 1
+                return
+            row = self.demand.open_for(peer.book, key, now)
+        self.taken += 1
+        self._take(row, report, now)
+        if report.is_first:
+            self.on_poke(key)
 
     def _history(self, peer: Peer, history: History) -> None:
         key = (history.namespace, history.revision)
         if peer.key not in (None, key):
-            self.counts["foreign"] += 1
+            self.tally["foreign"] += 1
         elif not self.is_ours(key):
-            self.counts["elsewhere"] += 1
+            self.tally["elsewhere"] += 1
         elif self.demand.tell(peer.hello.pod, history, peer.connection.heard_at):
-            self.counts["histories"] += 1
+            self.tally["histories"] += 1
         else:
-            self.counts["implausible"] += 1
+            self.tally["implausible"] += 1
 
 
 def _refusal(message: reports.Message, key: bytes | None) -> str:

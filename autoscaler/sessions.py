@@ -49,14 +49,16 @@ class Session:
         if sequence <= self._sequence:
             return Verdict.REPEATED
         self._sequence = sequence
-        if session_s > 0:
-            lag_s = now - self._began_at - session_s
-            least_s = self._least_lag_s + DRIFT * (now - self._heard_at)
-            self._heard_at = now
-            self._least_lag_s = lag_s if lag_s < least_s else least_s
-            if lag_s - self._least_lag_s > STALE_S:
-                return Verdict.STALE
-        return Verdict.TAKEN
+        if session_s <= 0:
+            return Verdict.TAKEN
+        lag_s = now - self._began_at - session_s
+        least_s = self._least_lag_s + DRIFT * (now - self._heard_at)
+        self._heard_at = now
+        if lag_s < least_s:
+            self._least_lag_s = lag_s
+            return Verdict.TAKEN
+        self._least_lag_s = least_s
+        return Verdict.STALE if lag_s - least_s > STALE_S else Verdict.TAKEN
 
 
 class Sessions:

@@ -7,7 +7,6 @@ Pure: `now` is handed in; revisions are slots (small integers), handed in as wel
 
 from __future__ import annotations
 
-import math
 from typing import cast
 
 import numpy as np
@@ -73,17 +72,11 @@ class Sources:
         self.slot[row] = -1
         self._freed.append(row)
 
-    def take(self, row: int, report: Report, now: float) -> bool:
-        """Collect one report; False where it cannot be a measurement.
-
-        Proxied requests are left out: the activator that sent them counts them.
-        """
-        if not is_plausible(report):
-            self.implausible += 1
-            return False
+    def take(self, row: int, report: Report, now: float) -> None:
+        """Collect one report. What cannot be a measurement is counted in `implausible`, and counts for nothing."""
         if report.interval_s < INTERVAL_MIN_S:
-            self._poke(row, report.in_flight, now)
-            return True
+            self._poke(row, report, now)
+            return
         self._rows.append(row)
         self._pending.add(row)
         self._values += (
@@ -97,10 +90,13 @@ class Sources:
         )
         if len(self._rows) >= BATCH:
             self.flush()
-        return True
 
-    def _poke(self, row: int, in_flight: int, now: float) -> None:
+    def _poke(self, row: int, report: Report, now: float) -> None:
         """A report that covers no time: what waits is there, and stands in until the first report that covers some."""
+        in_flight = report.in_flight
+        if not (report.interval_s >= 0 and 0 <= in_flight <= VALUE_LIMIT):
+            self.implausible += 1
+            return
         if row in self._pending:
             self.flush()
         self.concurrency[row] = max(self.concurrency[row], in_flight)
@@ -118,6 +114,11 @@ class Sources:
             self._freed = []
 
     def _write(self, rows: npt.NDArray[np.int64], values: Floats) -> None:
+        measures = values[1:]
+        plausible = ((measures >= 0) & (measures <= VALUE_LIMIT)).all(axis=0) & (values[1] <= INTERVAL_LIMIT_S)
+        if not plausible.all():
+            self.implausible += int(np.count_nonzero(~plausible))
+            rows, values = rows[plausible], values[:, plausible]
         now, interval_s, concurrency, proxied, requests, proxied_requests, in_flight = values
         own = np.maximum(concurrency - proxied, 0.0)
         arrivals = np.maximum(requests - proxied_requests, 0.0)
@@ -188,16 +189,3 @@ class Sources:
             self.rate,
             self.in_flight,
         )
-
-
-def is_plausible(report: Report) -> bool:
-    """Whether a report can be a measurement: finite, not negative, within bounds."""
-    return (
-        0 <= report.interval_s <= INTERVAL_LIMIT_S
-        and 0 <= report.concurrency <= VALUE_LIMIT
-        and 0 <= report.proxied_concurrency <= VALUE_LIMIT
-        and 0 <= report.requests <= VALUE_LIMIT
-        and 0 <= report.proxied_requests <= VALUE_LIMIT
-        and 0 <= report.in_flight <= VALUE_LIMIT
-        and math.isfinite(report.session_s)
-    )

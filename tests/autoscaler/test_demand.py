@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autoscaler.demand import Book, Demand, Key
-from autoscaler.sources import is_plausible
 from tidegate.contracts.autoscaling import ScalingSpec
 from tidegate.contracts.report import HISTORY_S, History, Report
 
@@ -33,13 +32,13 @@ class Named(Demand):
     def open(self, name: str, key: Key, now: float) -> None:
         self.pods[name] = super().open(key, now)
 
-    def report(self, name: str, said: Report, now: float) -> bool:
+    def report(self, name: str, said: Report, now: float) -> None:
         key = (said.namespace, said.revision)
         row = self.pods.get(name)
         if row is None:
             book = self.books.setdefault(name, {})
             row = book[key] if key in book else self.open_for(book, key, now)
-        return self.take(row, said, now)
+        self.sources.take(row, said, now)
 
     def leave(self, name: str) -> None:
         self.close(self.pods.pop(name))
@@ -146,7 +145,7 @@ def test_a_lost_connection_counts_no_more(demand):
 
 def test_what_waits_stands_in_until_the_first_report_that_covers_time(demand):
     first = report(1, interval_s=0.0, in_flight=3, is_first=True)
-    assert demand.report("activator", first, 100.0)
+    demand.report("activator", first, 100.0)
     assert demand.waiting(KEY, 100.0) == 3
     demand.record(100.5)
     assert demand.averages(KEY, "concurrency", 100.5) == (3.0, 3.0)
@@ -223,8 +222,10 @@ def test_a_forgotten_revision_leaves_nothing_behind(demand):
 )
 def test_what_cannot_be_a_measurement_is_dropped(demand, wrong):
     demand.open("pod", KEY, 99.0)
-    assert not is_plausible(wrong)
-    assert not demand.report("pod", wrong, 100.0)
+    demand.report("pod", wrong, 100.0)
+    demand.record(100.5)
+    assert demand.sources.implausible == 1
+    assert demand.averages(KEY, "concurrency", 100.5) == (0.0, 0.0)
 
 
 @given(st.lists(st.tuples(st.floats(0.0, 1.5), st.floats(0, 100), st.booleans()), max_size=40))

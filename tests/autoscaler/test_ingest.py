@@ -225,7 +225,9 @@ async def test_repeated_and_impossible_reports_are_counted_as_dropped():
     async with listening() as port:
         peer = await port.connect()
         peer.say(hello(), reading(2), reading(2), reading(1), reading(3, concurrency=-1.0))
-        await until(lambda: port.ingest.counts["repeated"] == 2 and port.ingest.counts["implausible"])
+        await until(lambda: port.ingest.counts["repeated"] == 2 and port.ingest.taken == 2)
+        port.demand.record(100.5)
+        assert port.ingest.counts["implausible"] == 1
         assert port.ingest.counts["taken"] == 1
 
 

@@ -46,13 +46,13 @@ class System:
     def report(self, report: Report) -> None:
         if self.row < 0:
             self.connect()
-        self.demand.take(self.row, report, self.now)
+        self.demand.sources.take(self.row, report, self.now)
 
     def poke(self, in_flight: int) -> None:
         """An activator has requests that wait."""
         row = self.book.get(KEY)
         row = self.demand.open_for(self.book, KEY, self.now) if row is None else row
-        self.demand.take(row, Report(*KEY, 1, 0.0, 0.0, in_flight=in_flight, is_first=True), self.now)
+        self.demand.sources.take(row, Report(*KEY, 1, 0.0, 0.0, in_flight=in_flight, is_first=True), self.now)
         self.loop.poke(KEY)
 
     async def seconds(self, count: int, concurrency: float | None = None) -> None:
@@ -392,7 +392,7 @@ async def test_pages_and_metrics_show_the_decisions():
         ring = msgspec.json.decode(page("default/hello-00001", {}).body, type=list[Decision])
         assert 1 < len(ring) <= RING_LENGTH
         assert page("default/nobody", {}).status == 404
-        metrics = Metrics(lambda: [latest], system.loop.counts, system.loop.counts, lambda: 7)
+        metrics = Metrics(lambda: [latest], system.loop.counts, lambda: system.loop.counts, lambda: 7)
         text = {metric.name: metric.samples for metric in metrics.registry.collect()}
         assert text["kn_revision_pods_desired"][0].value == 1
         assert text["kn_revision_concurrency_stable"][0].value == 1
