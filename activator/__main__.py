@@ -19,6 +19,7 @@ from tidegate.kube.client import Client
 from tidegate.process import logs, run, settings, tasks
 from tidegate.process.admin import AdminServer
 from tidegate.process.report_links import ReportLinks
+from tidegate.wire.engine_metrics import EngineMetrics
 from tidegate.wire.pool import Pool
 from tidegate.wire.server import Server
 
@@ -51,6 +52,7 @@ async def serve(config: Config, api: Api, stopping: asyncio.Event) -> None:
     pool = Pool()
     server = Server(pipeline, pool)
     _show(metrics, pipeline, links, server)
+    EngineMetrics("tidegate_activator", metrics.registry, lambda: (server.counters,), pool)
     links.refresh()
     background = [*watch.start(), tasks.spawn(demand.run(), "demand")]
     await server.start(config.pod_ip, config.serving_port)
@@ -96,8 +98,6 @@ def _make_backends(pipeline: Pipeline, watch: Watch) -> Backends:
 
 def _show(metrics: Metrics, pipeline: Pipeline, links: ReportLinks, server: Server) -> None:
     metrics.show("requests_in_flight", "Requests in flight, waiting ones included.", lambda: server.in_flight)
-    metrics.show("connections_open", "Connections of gateways.", lambda: server.counters.connections_open)
-    metrics.show("retries", "Attempts that were made again elsewhere.", lambda: server.counters.retries)
     metrics.show("requests_waiting", "Requests in all waiting rooms.", lambda: pipeline.waiting)
     metrics.show("autoscaler_connected", "Autoscaler replicas that reports reach.", lambda: links.connected)
     metrics.show("reports_dropped", "Reports that could not be sent.", lambda: links.dropped)

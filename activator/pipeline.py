@@ -36,7 +36,7 @@ FULL = answer_of(outcomes.WAITING_ROOM_FULL)
 LATE = answer_of(outcomes.ACTIVATION_TIMEOUT)
 POD_BROKE = answer_of(outcomes.UPSTREAM_FAILED)
 HEALTHY = Answer(200)
-SHUTTING_DOWN = Answer(503, body=b"shutting down")
+SHUTTING_DOWN = answer_of(outcomes.DRAINING, text=b"shutting down")
 PROBED = Answer(200, body=headers.PROBE_ACTIVATOR)
 
 
@@ -257,7 +257,8 @@ class Pipeline:
     def _answer_probe(self, probe: bytes) -> Answer:
         if probe == headers.PROBE_ACTIVATOR:
             return self._answer_health(PROBED)
-        return Answer(outcomes.BAD_PROBE.status, body=b'unexpected probe header value: "%b"' % probe)
+        text = b'unexpected probe header value: "%b"' % probe
+        return answer_of(outcomes.BAD_PROBE, text=text)
 
     def _answer_health(self, healthy: Answer = HEALTHY) -> Answer:
         return SHUTTING_DOWN if self._is_draining() else healthy

@@ -38,8 +38,8 @@ NO_ACTIVATOR = answer_of(outcomes.NO_ACTIVATOR)
 BACKEND_BROKE = answer_of(outcomes.UPSTREAM_FAILED)
 UNCOUNTED = headers.UNCOUNTED.title() + b": 1\r\n"
 HEALTHY = Answer(200)
-NOT_SYNCED = Answer(503, body=b"routes and endpoints are not listed yet")
-SHUTTING_DOWN = Answer(503, body=b"shutting down")
+NOT_SYNCED = answer_of(outcomes.NOT_READY, text=b"routes and endpoints are not listed yet")
+SHUTTING_DOWN = answer_of(outcomes.DRAINING, text=b"shutting down")
 
 
 @dataclass(slots=True, eq=False)

@@ -54,8 +54,8 @@ LATE = answer_of(outcomes.REQUEST_TIMEOUT)
 APP_REFUSED = answer_of(outcomes.UPSTREAM_CONNECT_FAILED, "the app does not accept connections")
 APP_BROKE = answer_of(outcomes.UPSTREAM_FAILED)
 READY = Answer(200, body=headers.PROBE_QUEUE)
-NOT_READY = Answer(503)
-SHUTTING_DOWN = Answer(503, body=b"shutting down")
+NOT_READY = answer_of(outcomes.NOT_READY)
+SHUTTING_DOWN = answer_of(outcomes.DRAINING, text=b"shutting down")
 
 
 class Pipeline:
@@ -179,7 +179,7 @@ class Pipeline:
     def _answer_probe(self, probe: bytes) -> Direction | Awaitable[Direction]:
         if probe != headers.PROBE_QUEUE:
             text = b"unexpected probe header value: " + probe
-            return Answer(outcomes.BAD_PROBE.status, body=text)
+            return answer_of(outcomes.BAD_PROBE, text=text)
         if self._is_draining():
             return SHUTTING_DOWN
         if self._readiness.is_known_ready(self._clock()):

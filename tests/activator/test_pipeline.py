@@ -328,7 +328,7 @@ async def test_probes(named, status, body):
     world = World()
     request = make_request(**named)
     answer = answer_of(world.pipeline.direct(request))
-    assert (answer.status, answer.body, answer.reason) == (status, body, "")
+    assert (answer.status, answer.body, answer.reason) == (status, body, "" if status == 200 else "bad_probe")
     world.end(request, direction=answer)
     world.is_draining = True
     if status == 200:

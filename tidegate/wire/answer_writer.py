@@ -108,7 +108,7 @@ class AnswerWriter:
 
     def write_own(self, answer: Answer) -> None:
         """Write an answer of ours, whole."""
-        self._server.counters.answered(answer.reason)
+        self._server.answered(answer.reason, answer.status, self.request, self.request.peer)
         self._status = answer.status
         self._first_byte_at = time.monotonic()
         if not self._client.transport.is_closing():

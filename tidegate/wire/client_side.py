@@ -372,7 +372,7 @@ class ClientConnection(ClientSocket):
     def _refuse(self, reason: outcomes.Reason) -> None:
         """Answer a head that never became a request, and close."""
         counters = self.server.counters
-        counters.answered(reason.code)
+        self.server.answered(reason.code, reason.status, None, self._peer)
         answer = answers.render(answers.answer_of(reason), None, keep_alive=False)
         counters.bytes_out += len(answer)
         self.server.outbox.flush()

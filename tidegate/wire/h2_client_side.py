@@ -244,7 +244,7 @@ class ClientSession(Session):
 
     def _refuse(self, stream: ClientStream, reason: outcomes.Reason) -> None:
         """Answer a head that never became a request."""
-        self.server.counters.answered(reason.code)
+        self.server.answered(reason.code, reason.status, None, self._peer)
         rendered = answers.render(answers.answer_of(reason), None, keep_alive=True)
         head, _, body = rendered.partition(b"\r\n\r\n")
         stream.put_head(answer_headers(reason.status, head))

@@ -57,7 +57,7 @@ class StreamExchange(Exchange):
 
     def write_own(self, answer: Answer) -> None:
         """Send an answer of ours, whole."""
-        self._server.counters.answered(answer.reason)
+        self._server.answered(answer.reason, answer.status, self.request, self.request.peer)
         self._note_status(answer.status)
         head, _, body = answers.render(answer, self.request, True).partition(b"\r\n\r\n")
         self._stream.put_head(answer_headers(answer.status, head))
