@@ -89,7 +89,7 @@ def _start_reporting(config: Config, meter: Meter) -> list[asyncio.Task[None]]:
     hello = report.Hello("queueproxy", config.pod, config.namespace, config.revision, config.report_token)
     link = ReportLink(lambda: config.autoscaler, lambda: hello)
     reporter = Reporter(meter, link, time.monotonic, namespace=config.namespace, revision=config.revision)
-    link.on_connected = reporter.connected
+    link.on_connected, link.on_owners = reporter.connected, reporter.owners_changed
     return [tasks.spawn(link.run(), "report-link"), tasks.spawn(reporter.run(), "reporter")]
 
 
