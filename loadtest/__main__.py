@@ -10,6 +10,7 @@ import click
 
 from loadtest import story as story_module
 from loadtest import wake as wake_module
+from loadtest import wake_compare
 from loadtest.figures import Figures
 from loadtest.instance import started
 
@@ -23,13 +24,16 @@ def main() -> None:
 @click.option("--service", default="hello", show_default=True, help="the example to wake")
 @click.option("--wakes", default=20, show_default=True, type=click.IntRange(1, 1000))
 @click.option("--bursts", default=10, show_default=True, type=click.IntRange(1, 100))
+@click.option("--compare-plain", is_flag=True, help="wake it from a template and plainly, by turns, and compare")
 @click.option("--json", "as_json", is_flag=True, help="print one JSON object instead of lines")
 @click.option("--save", type=click.Path(path_type=Path), help="also write the JSON object to this file")
-def wake(service: str, wakes: int, bursts: int, as_json: bool, save: Path | None) -> None:
+def wake(service: str, wakes: int, bursts: int, compare_plain: bool, as_json: bool, save: Path | None) -> None:
     """Measure wakes from zero, the reaction to bursts, and idle memory on a local instance of its own."""
 
     async def run() -> Figures:
         async with started() as instance:
+            if compare_plain:
+                return await wake_compare.measure(instance, service, wakes)
             return await wake_module.measure(instance, service, wakes, bursts)
 
     figures = asyncio.run(run())
