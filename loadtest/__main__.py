@@ -1,4 +1,4 @@
-"""`python -m loadtest`: the demo and the measurements of the whole system."""
+"""`python -m loadtest`: the demo, the measurements of the whole system, and simulations of it on traces."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from loadtest import wake as wake_module
 from loadtest import wake_compare
 from loadtest.figures import Figures
 from loadtest.instance import started
+from loadtest.simulate.command import simulate
+from loadtest.traces.command import traces
 
 
 @click.group(help=__doc__)
@@ -50,6 +52,9 @@ def demo(as_json: bool) -> None:
     """Tell the whole story on this machine with measured figures; exit 0 only if every step held."""
     sys.exit(asyncio.run(story_module.tell(as_json=as_json)))
 
+
+main.add_command(simulate)
+main.add_command(traces)
 
 if __name__ == "__main__":
     main()
