@@ -302,7 +302,7 @@ async def test_goaway_of_the_upstream_moves_new_streams_to_another_connection():
         event = await peer.event(h2.events.RequestReceived)
         state = peer.h2.state_machine.state
         peer.h2.close_connection(last_stream_id=event.stream_id)
-        peer.h2.state_machine.state = state  # the stream goes on after the GOAWAY
+        peer.h2.state_machine.state = state  # h2 takes its own GOAWAY as the end as well
         peer.h2.send_headers(event.stream_id, [(":status", "200")], end_stream=True)
         peer.flush()
         await peer.gone()
@@ -325,20 +325,41 @@ async def test_an_upstream_that_does_not_speak_http2_is_a_refused_connection():
         assert engine.director.retries == [Failure.CONNECT]
 
 
-async def test_drain_says_goaway_and_lets_streams_end():
-    turn: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-    async with rig(direct=lambda request, port: turn) as engine:
+async def test_drain_takes_what_is_on_its_way_and_refuses_what_comes_later():
+    turns: list[asyncio.Future[Answer]] = []
+
+    def direct(request, port):
+        turns.append(asyncio.get_running_loop().create_future())
+        return turns[-1]
+
+    async with rig(direct=direct) as engine:
         client = await client_of(engine)
-        stream_id = client.ask()
-        await turns_until(lambda: bool(engine.director.requests))
+        first = client.ask()
+        await turns_until(lambda: len(turns) == 1)
         draining = asyncio.ensure_future(engine.server.drain(5))
-        goaway = await client.event(h2.events.ConnectionTerminated)
-        assert (goaway.error_code, goaway.last_stream_id) == (ErrorCodes.NO_ERROR, stream_id)
-        client.h2.state_machine.state = h2.connection.ConnectionState.CLIENT_OPEN
-        turn.set_result(Answer(200, body=b"last"))
-        assert (await client.answer(stream_id))[1] == b"last"
+        on_its_way = client.ask()  # sent before the client has seen the GOAWAY
+        while not (ends := [e for e in client.events if isinstance(e, h2.events.ConnectionTerminated)])[1:]:
+            await client.read()
+        assert [(end.error_code, end.last_stream_id) for end in ends] == [(0, (1 << 31) - 1), (0, on_its_way)]
+        late = client.ask()
+        assert (await client.event(h2.events.StreamReset, late)).error_code == ErrorCodes.REFUSED_STREAM
+        for turn in turns:
+            turn.set_result(Answer(200, body=b"last"))
+        assert [(await client.answer(stream_id))[1] for stream_id in (first, on_its_way)] == [b"last", b"last"]
         assert await draining is True
         await client.gone()
+
+
+async def test_a_client_that_answers_no_ping_is_drained_too():
+    async with rig() as engine:
+        client = await client_of(engine)
+        await client.answer(client.ask())
+        client.flush = lambda: client.h2.data_to_send()  # type: ignore[method-assign]
+        draining = asyncio.ensure_future(engine.server.drain(5))
+        while not [e for e in client.events if isinstance(e, h2.events.ConnectionTerminated)][1:]:
+            await client.read()
+        await client.gone()
+        assert await draining is True
 
 
 async def test_timeouts_answer_504():
