@@ -354,7 +354,7 @@ async def test_a_client_that_answers_no_ping_is_drained_too():
     async with rig() as engine:
         client = await client_of(engine)
         await client.answer(client.ask())
-        client.flush = lambda: client.h2.data_to_send()  # type: ignore[method-assign]
+        client.flush = client.h2.data_to_send  # type: ignore[method-assign]
         draining = asyncio.ensure_future(engine.server.drain(5))
         while not [e for e in client.events if isinstance(e, h2.events.ConnectionTerminated)][1:]:
             await client.read()
