@@ -24,6 +24,8 @@ from tidegate.wire.balance import Address
 from tidegate.wire.director import Answer, Direction, Failure, Outcome, Relay, Request, same_protocol
 
 STALE_ATTEMPTS = 3
+KEYS_KEPT = 4096
+_keys: dict[tuple[bytes, bytes], Key] = {}  # the decoded names of revisions that were asked for
 PROXIED = b"K-Proxy-Request: " + headers.PROXIED_BY_ACTIVATOR + b"\r\n"
 UNCOUNTED = PROXIED + headers.UNCOUNTED.title() + b": 1\r\n"
 
@@ -34,7 +36,7 @@ FULL = answer_of(outcomes.WAITING_ROOM_FULL)
 LATE = answer_of(outcomes.ACTIVATION_TIMEOUT)
 POD_BROKE = answer_of(outcomes.UPSTREAM_FAILED)
 HEALTHY = Answer(200)
-SHUTTING_DOWN = Answer(503, body=b"shutting down")
+SHUTTING_DOWN = answer_of(outcomes.DRAINING, text=b"shutting down")
 PROBED = Answer(200, body=headers.PROBE_ACTIVATOR)
 
 
@@ -130,7 +132,7 @@ class Pipeline:
     def finished(self, request: Request, outcome: Outcome) -> None:
         """Give back the seat or the place in the room, and seat who waits next."""
         visit = request.state
-        if not isinstance(visit, Visit):
+        if type(visit) is not Visit:
             return
         if visit.is_waiting:
             visit.is_waiting = False
@@ -140,9 +142,12 @@ class Pipeline:
                 visit.placement.pods.answered(visit.pod)
             visit.placement.leave(visit.pod)
             visit.pod = None
-        self.demand.ended(visit.key)
+        key = visit.key
+        self.demand.ended(key)
         self._metrics.results.ended(outcome)
-        self.admit(visit.key)
+        # Nobody waits, nothing is timed and the revision lives: then there is nobody to admit and nothing to forget.
+        if visit.placement.room or key in self._timers or self._watch.revision(key) is None:
+            self.admit(key)
 
     def pods_changed(self, key: Key) -> None:
         """Take over the usable pods of one revision and seat its waiters."""
@@ -194,7 +199,7 @@ class Pipeline:
         deadline = request.arrived + revision.timeouts.total_s
         ticket = placement.room.ticket()
         protocol = same_protocol(request)
-        visit = request.state = Visit(key, revision, placement, self._clock(), deadline, ticket, protocol)
+        visit = request.state = Visit(key, revision, placement, request.arrived, deadline, ticket, protocol)
         self.demand.arrived(key)
         return self._place(visit)
 
@@ -229,7 +234,7 @@ class Pipeline:
     def _relay(self, visit: Visit, pod: Address) -> Relay:
         visit.pod = pod
         visit.had_seat = True
-        return Relay(*pod, add_head=PROXIED, timeouts=visit.revision.timeouts, protocol=visit.protocol)
+        return Relay(pod[0], pod[1], PROXIED, visit.revision.timeouts, protocol=visit.protocol)
 
     def _rest(self, key: Key) -> None:
         """Arm the one timer of a revision for what happens by itself; forget a deleted revision when it is empty."""
@@ -252,7 +257,8 @@ class Pipeline:
     def _answer_probe(self, probe: bytes) -> Answer:
         if probe == headers.PROBE_ACTIVATOR:
             return self._answer_health(PROBED)
-        return Answer(outcomes.BAD_PROBE.status, body=b'unexpected probe header value: "%b"' % probe)
+        text = b'unexpected probe header value: "%b"' % probe
+        return answer_of(outcomes.BAD_PROBE, text=text)
 
     def _answer_health(self, healthy: Answer = HEALTHY) -> Answer:
         return SHUTTING_DOWN if self._is_draining() else healthy
@@ -269,6 +275,12 @@ def _key(request: Request) -> Key | None:
     namespace = request.index.get(headers.NAMESPACE)
     revision = request.index.get(headers.REVISION)
     if namespace and revision:
-        return namespace.decode("latin-1"), revision.decode("latin-1")
+        said = (namespace, revision)
+        key = _keys.get(said)
+        if key is None:
+            key = namespace.decode("latin-1"), revision.decode("latin-1")
+            if len(_keys) < KEYS_KEPT:
+                _keys[said] = key
+        return key
     parts = request.host.split(".", 3)
     return (parts[1], parts[0]) if len(parts) > 2 and parts[2] == "svc" else None

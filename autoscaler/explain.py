@@ -13,11 +13,15 @@ _WHY = {
     Because.SCALE_UP_RATE: "load asks for more, but one turn may not go above {max_scale_up} from {ready} ready",
     Because.SCALE_DOWN_RATE: "load asks for fewer, but one turn may not go below {max_scale_down} from {ready} ready",
     Because.ACTIVATION_SCALE: "there is load, and the activation scale asks for at least this many",
+    Because.START_TIME: "load asks for more, but {starting} start, which takes {start_s}, and may at most double them",
     Because.SCALE_DOWN_DELAY: "load asks for fewer, but the scale-down delay keeps the highest recent number",
+    Because.LAST_POD_DELAY: "no load, but the last pod has a delay of its own",
     Because.WINDOW_NOT_FULL: "the autoscaler restarted and has not seen a whole stable window; nothing is taken away",
     Because.MIN_SCALE: "min-scale is {min_scale}",
     Because.INITIAL_SCALE: "the initial scale of {min_scale} has not been reached yet",
     Because.MAX_SCALE: "max-scale is {max_scale}, though load asks for more",
+    Because.SCHEDULE: "the schedule bounds it to {min_scale} or more, and {at_most}",
+    Because.PREWARM: "idle, but going by its idle times the next request is near",
     Because.WAITING_REQUEST: "{waiting} {waiting_verb} in the activator with no pod ready",
     Because.ACTIVATING: "pods are starting, so the scale stays",
     Because.ACTIVATION_FAILED: "no pod became ready before the progress deadline",
@@ -54,6 +58,9 @@ def sentence(decision: Decision) -> str:
         max_scale_down=decision.max_scale_down,
         min_scale=decision.min_scale,
         max_scale=decision.max_scale,
+        at_most=f"{decision.max_scale} or fewer" if decision.max_scale else "without a maximum",
+        starting=_pods(decision.starting_pods),
+        start_s=f"{decision.start_s:.1f} s",
         waiting=_count(decision.waiting, "request"),
         waiting_verb="waits" if decision.waiting == 1 else "wait",
     )
@@ -70,6 +77,10 @@ def next_change(decision: Decision) -> str:
             return f"Zero is announced in {left} if it stays idle."
         case Because.ZERO_GRACE | Because.POD_RETENTION:
             return f"The pods go in {left} if no request comes." if decision.next_change_s > 0 else "The grace period."
+        case Because.LAST_POD_DELAY:
+            return f"The last pod's delay ends in {left} if it stays idle."
+        case Because.START_TIME:
+            return "The pods that start becoming ready, or their start time passing."
         case Because.WINDOW_NOT_FULL:
             return f"Scaling down is possible again in {left}."
         case Because.IDLE | Because.ACTIVATION_FAILED:

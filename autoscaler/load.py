@@ -1,8 +1,9 @@
-"""From load to a number of pods: the first half of a decision, up to what load alone asks for.
+"""From load to a number of pods: the first half of a decision, up to what load alone asks for now.
 
 Formulas and their order are Knative's (its autoscaler's Scale): both windows are turned into pods, held within the rate
-limits, lifted to the activation scale; panic then keeps the highest number seen, and the scale-down delay the highest
-of a while. `tests/specs` is the readable reference. Bounds and zero come later, in `zero` and `decide`.
+limits, lifted to the activation scale; panic then keeps the highest number seen. What holds a number back after that is
+in `delays`. `tests/specs` is the readable reference, docs/autoscaling.md the list of settings. Bounds and zero come
+later, in `decide` and `zero`.
 """
 
 from __future__ import annotations
@@ -14,19 +15,19 @@ from autoscaler.state import PODS_MAX, Memory, Observation, Step
 from tidegate.contracts.autoscaling import ScalingSpec
 from tidegate.contracts.decision import Activity, Because
 
-DELAY_BUCKET_S = 2.0
-STEP_S = 1.9
-"""Two seconds, less what a timer may be early."""
 ALWAYS_PROXY = -1.0
+ACTIVATORS_MIN = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """Averages over the two windows; in requests in flight or requests per second."""
+    """Averages over the two windows, in requests in flight or requests per second; `other_*`: of the second metric."""
 
     stable: float
     panic: float
     is_waiting: bool = False
+    other_stable: float = 0.0
+    other_panic: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +40,14 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """Pods asked for by each window; `raw_*` before any limit."""
+    """Pods asked for by each window; `raw_*` before any limit. `is_other_*`: the second metric asked for more."""
 
     raw_stable: int
     raw_panic: int
     stable: Step
     panic: Step
+    is_other_stable: bool = False
+    is_other_panic: bool = False
 
 
 def load_of(spec: ScalingSpec, seen: Observation, memory: Memory) -> Load | None:
@@ -60,12 +63,13 @@ def load_of(spec: ScalingSpec, seen: Observation, memory: Memory) -> Load | None
         is_abandoned = memory.activity is Activity.ACTIVATING and memory.wanted > 0 and seen.ready_pods == 0
         is_silence_idle = is_abandoned or spec.target_burst_capacity == ALWAYS_PROXY
         stable = panic = 0.0 if is_silence_idle else None
+    other = seen.other_stable_value or 0.0, seen.other_panic_value or 0.0
     is_zero = seen.ready_pods == 0 or memory.activity is Activity.INACTIVE
     if seen.waiting > 0 and is_zero:
         waiting = float(seen.waiting)
         is_above = waiting > max(stable or 0.0, panic or 0.0)
-        return Load(max(stable or 0.0, waiting), max(panic or 0.0, waiting), is_waiting=is_above)
-    return None if stable is None or panic is None else Load(stable, panic)
+        return Load(max(stable or 0.0, waiting), max(panic or 0.0, waiting), is_above, *other)
+    return None if stable is None or panic is None else Load(stable, panic, False, *other)
 
 
 def rate_limits(spec: ScalingSpec, seen: Observation) -> Limits:
@@ -79,10 +83,18 @@ def rate_limits(spec: ScalingSpec, seen: Observation) -> Limits:
 
 
 def pods_for_load(spec: ScalingSpec, load: Load) -> Ask:
-    """Return the pods each window's load needs at the target per pod."""
+    """Return the pods each window's load needs at the target per pod; of several metrics the highest wins."""
     stable, panic = _pods(load.stable, spec.target), _pods(load.panic, spec.target)
     because = Because.WAITING_REQUEST if load.is_waiting else Because.LOAD
-    return Ask(stable, panic, Step(stable, because), Step(panic, because))
+    ask = Ask(stable, panic, Step(stable, because), Step(panic, because))
+    if not spec.other_metric:
+        return ask
+    other_stable, other_panic = _pods(load.other_stable, spec.other_target), _pods(load.other_panic, spec.other_target)
+    if other_stable > stable:
+        ask = replace(ask, raw_stable=other_stable, stable=Step(other_stable, Because.LOAD), is_other_stable=True)
+    if other_panic > panic:
+        ask = replace(ask, raw_panic=other_panic, panic=Step(other_panic, Because.LOAD), is_other_panic=True)
+    return ask
 
 
 def limit_rates(limits: Limits, ask: Ask) -> Ask:
@@ -106,10 +118,12 @@ def lift_to_activation_scale(spec: ScalingSpec, ask: Ask) -> Ask:
 def watch_panic(spec: ScalingSpec, seen: Observation, ask: Ask, memory: Memory, now: float) -> Memory:
     """Enter, prolong or leave panic.
 
-    Over the threshold: the panic window asks for at least `panic_threshold` times the ready pods. Panic ends when the
-    last such turn is a whole stable window past.
+    Over the threshold: the panic window asks for at least `panic_threshold` times the pods that are ready or, where
+    panic is paced, starting: what is on its way needs no second alarm. Panic ends when the last such turn is a whole
+    stable window past.
     """
-    if ask.raw_panic / max(1, seen.ready_pods) >= spec.panic_threshold:
+    pods = seen.ready_pods + (seen.starting_pods if spec.is_panic_paced else 0)
+    if ask.raw_panic / max(1, pods) >= spec.panic_threshold:
         return replace(memory, panic_at=now)
     if memory.panic_at is not None and now - memory.panic_at > spec.stable_window_s:
         return replace(memory, panic_at=None, panic_pods=0)
@@ -128,28 +142,6 @@ def choose_window(ask: Ask, memory: Memory) -> tuple[Step, Memory]:
     return step, replace(memory, panic_pods=step.pods)
 
 
-def delay_scale_down(spec: ScalingSpec, step: Step, memory: Memory, now: float) -> tuple[Step, Memory]:
-    """Take the highest number of the last `scale_down_delay_s` seconds, in buckets of two seconds."""
-    if spec.scale_down_delay_s <= 0 or not spec.is_reachable:
-        return step, replace(memory, delayed=()) if memory.delayed else memory
-    bucket = math.floor(now / DELAY_BUCKET_S)
-    oldest = bucket - math.ceil(spec.scale_down_delay_s / DELAY_BUCKET_S) + 1
-    # Whatever is older and not higher than the new number can never be the maximum again.
-    kept = tuple(pair for pair in memory.delayed if pair[0] >= oldest and pair[1] > step.pods)
-    kept += ((bucket, step.pods),)
-    return step.to(kept[0][1], Because.SCALE_DOWN_DELAY), replace(memory, delayed=kept)
-
-
-def pace_scale_down(spec: ScalingSpec, step: Step, memory: Memory, now: float) -> tuple[Step, Memory]:
-    """Let the number fall once in two seconds: the down-rate is per such a step, however many turns there are."""
-    if step.pods >= memory.wanted:
-        return step, memory
-    is_early = memory.lowered_at is not None and now - memory.lowered_at < STEP_S
-    if is_early and spec.is_reachable:
-        return Step(memory.wanted, Because.SCALE_DOWN_RATE), memory
-    return step, replace(memory, lowered_at=now)
-
-
 def excess_burst_capacity(spec: ScalingSpec, ready_pods: int, panic_value: float) -> int:
     """Return the requests the ready pods could take beyond the present load and the target burst; negative: too few.
 
@@ -161,6 +153,14 @@ def excess_burst_capacity(spec: ScalingSpec, ready_pods: int, panic_value: float
         return -1
     excess = ready_pods * spec.total - spec.target_burst_capacity - panic_value
     return math.floor(max(-float(PODS_MAX), min(float(PODS_MAX), excess)))
+
+
+def activators_needed(spec: ScalingSpec, ready_pods: int) -> int:
+    """Return how many activators should stand in the path of a revision: enough for its capacity and the burst."""
+    if spec.target_burst_capacity == 0:
+        return ACTIVATORS_MIN
+    requests = ready_pods * spec.total + max(spec.target_burst_capacity, 0.0)
+    return max(ACTIVATORS_MIN, math.ceil(min(requests / spec.activator_capacity, float(PODS_MAX))))
 
 
 def _pods(value: float, target: float) -> int:

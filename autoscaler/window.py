@@ -8,6 +8,7 @@ knows no clock: `now` is seconds of a monotonic clock and only its whole seconds
 from __future__ import annotations
 
 import math
+from functools import cache
 
 DECIMALS = 1e6
 """Averages are cut to six decimals: without that, residues of float sums would keep one pod for ever."""
@@ -19,12 +20,14 @@ SMOOTHING_MIN = 0.2
 class Window:
     """The recorded values of the last `ceil(window_s)` seconds."""
 
-    __slots__ = ("_buckets", "_first", "_last", "_total")
+    __slots__ = ("_buckets", "_first", "_head", "_last", "_total")
 
     def __init__(self, window_s: float) -> None:
         self._buckets = [0.0] * max(1, math.ceil(window_s))
         self._first: int | None = None
         self._last = 0
+        # The newest second that the ring has room for; time only moves it forward.
+        self._head = 0
         self._total = 0.0
 
     @property
@@ -35,17 +38,26 @@ class Window:
     def record(self, now: float, value: float) -> None:
         """Add `value` to the second of `now`; what is older than the window is dropped."""
         second, size = math.floor(now), len(self._buckets)
-        if self._first is None or second - self._last >= size:
-            self._start(second)
-        elif second > self._last:
-            self._forget(self._last + 1, second)
-            self._last = second
-        elif second <= self._last - size:
+        if self._first is None:
+            self._head = max(self._head, second)
+        self.advance(second)
+        if second <= self._head - size:
             return
-        else:
-            self._first = min(self._first, second)
+        if self._first is None:
+            self._first = self._last = second
+        self._first, self._last = min(self._first, second), max(self._last, second)
         self._buckets[second % size] += value
         self._total += value
+
+    def advance(self, second: int) -> None:
+        """Forget what is older than the window that ends with `second`."""
+        size = len(self._buckets)
+        for at in range(self._head + 1, min(second, self._head + size) + 1):
+            self._total -= self._buckets[at % size]
+            self._buckets[at % size] = 0.0
+        self._head = max(self._head, second)
+        if self._first is not None and self._head - self._last >= size:
+            self._first, self._total = None, 0.0
 
     def is_empty(self, now: float) -> bool:
         """Whether the window holds no recorded second.
@@ -53,35 +65,27 @@ class Window:
         Knative calls a window empty one second later; in that second its average is 0, and one turn would halve the
         pods of a revision whose reports were lost.
         """
-        return self._first is None or math.floor(now) - self._last >= len(self._buckets)
+        return self._first is None or max(math.floor(now), self._head) - self._last >= len(self._buckets)
 
     def average(self, now: float) -> float:
         """Return the linear average over the seconds that have data, cut to six decimals."""
-        size, second = len(self._buckets), math.floor(now)
-        missing = second - self._last
-        if self._first is None or missing >= size:
+        self.advance(math.floor(now))
+        if self._first is None:
             return 0.0
-        total, seconds = self._total, size
-        if missing > 0:
-            total -= sum(self._buckets[expired % size] for expired in range(self._last + 1, second + 1))
-            seconds = size - missing
-        mean = total / min(self._last - self._first + 1, seconds)
-        return max(0.0, math.floor(mean * DECIMALS) / DECIMALS)
+        seconds = min(self._last - self._first + 1, len(self._buckets) - (self._head - self._last))
+        return cut(self._total / seconds)
 
     def weighted_average(self, now: float) -> float:
         """Return the exponentially weighted average: the newest second weighs most, missing seconds count as zero.
 
         The weights are not normalised, so a short history reads low; that is how Knative defines this algorithm.
         """
-        size, second = len(self._buckets), math.floor(now)
-        if self._first is None or second - self._last >= size:
+        self.advance(math.floor(now))
+        size, mean = len(self._buckets), 0.0
+        if self._first is None:
             return 0.0
-        share: float = max(1 - (1 - SMOOTHING_SHARE) ** (1 / size), SMOOTHING_MIN)
-        oldest = max(second - size + 1, self._first)
-        mean: float = sum(
-            self._buckets[at % size] * share * (1 - share) ** (second - at)
-            for at in range(oldest, min(second, self._last) + 1)
-        )
+        for age_s in range(size - 1, -1, -1):
+            mean += self._buckets[(self._head - age_s) % size] * weights(size)[age_s]
         return max(0.0, mean)
 
     def resize(self, window_s: float) -> None:
@@ -89,23 +93,28 @@ class Window:
         size = max(1, math.ceil(window_s))
         if size == len(self._buckets):
             return
-        kept: list[tuple[int, float]] = []
-        if self._first is not None:
-            oldest = max(self._first, self._last - min(size, len(self._buckets)) + 1)
-            kept = [(at, self._buckets[at % len(self._buckets)]) for at in range(oldest, self._last + 1)]
+        kept = self.seconds()[-size:]
         self._buckets = [0.0] * size
         self._first, self._total = None, 0.0
         for at, value in kept:
             self.record(at, value)
 
-    def _start(self, second: int) -> None:
-        for index in range(len(self._buckets)):
-            self._buckets[index] = 0.0
-        self._first = self._last = second
-        self._total = 0.0
-
-    def _forget(self, first: int, last: int) -> None:
+    def seconds(self) -> list[tuple[int, float]]:
+        """Return (second, value) from the first recorded second to the last, gaps as zero."""
+        if self._first is None:
+            return []
         size = len(self._buckets)
-        for at in range(first, last + 1):
-            self._total -= self._buckets[at % size]
-            self._buckets[at % size] = 0.0
+        oldest = max(self._first, self._head - size + 1)
+        return [(at, self._buckets[at % size]) for at in range(oldest, self._last + 1)]
+
+
+def cut(mean: float) -> float:
+    """Return a mean cut to six decimals, never below zero."""
+    return max(0.0, math.floor(mean * DECIMALS) / DECIMALS)
+
+
+@cache
+def weights(size: int) -> tuple[float, ...]:
+    """Return what each second of the exponential average weighs, the newest first."""
+    share: float = max(1 - (1 - SMOOTHING_SHARE) ** (1 / size), SMOOTHING_MIN)
+    return tuple(share * (1 - share) ** age_s for age_s in range(size))

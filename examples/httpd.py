@@ -12,7 +12,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 HEAD_LIMIT_BYTES = 64 << 10
@@ -89,10 +89,19 @@ class _Stop(BaseException):
 
 
 class Server:
-    """Answers every request with `handler`, one thread per connection."""
+    """Answers every request with `handler`, one thread per connection.
 
-    def __init__(self, handler: Callable[[Request], Reply]) -> None:
+    `streams`: by path, who reads the body and writes the answer by themselves, at the same time if they like; the
+    connection ends with them.
+    """
+
+    def __init__(
+        self,
+        handler: Callable[[Request], Reply],
+        streams: Mapping[str, Callable[[Request, Stream], None]] | None = None,
+    ) -> None:
         self._handler = handler
+        self._streams = streams or {}
         self._busy = 0
         self._lock = threading.Lock()
         self._stopping = False
@@ -135,10 +144,15 @@ class Server:
                 print(f"bad request: {error}", file=sys.stderr, flush=True)
 
     def _serve_one(self, stream: Stream) -> bool:
-        request = read_request(stream)
+        request = read_head(stream)
         with self._lock:
             self._busy += 1
         try:
+            take_over = self._streams.get(request.path)
+            if take_over is not None:
+                take_over(request, stream)
+                return False
+            request = request._replace(body=b"".join(pieces(request, stream)))
             reply = self._handler(request)
             if reply.take_over is not None:
                 stream.write(head(reply.status, reply.headers))
@@ -152,36 +166,44 @@ class Server:
                 self._busy -= 1
 
 
-def read_request(stream: Stream) -> Request:
-    """Read one request, body included; raises `BadRequest` or OSError."""
+def read_head(stream: Stream) -> Request:
+    """Read one request without its body; raises `BadRequest` or OSError."""
     lines = stream.read_until(b"\r\n\r\n", HEAD_LIMIT_BYTES).decode("latin-1").split("\r\n")
     method, target, _version = lines[0].split(" ", 2)
     headers = {name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines[1:])}
     path, _, query = target.partition("?")
     if headers.get("expect", "").lower() == "100-continue":
         stream.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-    return Request(method, path, query, headers, _read_body(stream, headers))
+    return Request(method, path, query, headers, b"")
 
 
-def _read_body(stream: Stream, headers: dict[str, str]) -> bytes:
-    if headers.get("transfer-encoding", "").lower() == "chunked":
-        return _read_chunks(stream)
-    length = int(headers.get("content-length", "0"))
+def pieces(request: Request, stream: Stream) -> Iterator[bytes]:
+    """Give the body as it arrives; raises `BadRequest` above `BODY_LIMIT_BYTES`."""
+    if request.headers.get("transfer-encoding", "").lower() == "chunked":
+        yield from _chunks(stream)
+        return
+    length = int(request.headers.get("content-length", "0"))
     if not 0 <= length <= BODY_LIMIT_BYTES:
         raise BadRequest("the body is too large")
-    return stream.read_exactly(length)
+    if length:
+        yield stream.read_exactly(length)
 
 
-def _read_chunks(stream: Stream) -> bytes:
-    body = bytearray()
+def _chunks(stream: Stream) -> Iterator[bytes]:
+    total = 0
     while size := int(stream.read_until(b"\r\n", 100).split(b";")[0], 16):
-        if len(body) + size > BODY_LIMIT_BYTES:
+        total += size
+        if total > BODY_LIMIT_BYTES:
             raise BadRequest("the body is too large")
-        body += stream.read_exactly(size)
+        yield stream.read_exactly(size)
         stream.read_until(b"\r\n", 2)
     while stream.read_until(b"\r\n", HEAD_LIMIT_BYTES):
         pass  # trailers
-    return bytes(body)
+
+
+def chunk(data: bytes) -> bytes:
+    """Return one piece of a chunked answer."""
+    return b"%x\r\n%b\r\n" % (len(data), data)
 
 
 def head(status: int, headers: tuple[tuple[str, str], ...]) -> bytes:

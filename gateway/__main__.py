@@ -6,6 +6,7 @@ import asyncio
 import logging
 import sys
 import time
+from collections.abc import Callable
 
 from gateway import seat
 from gateway.config import Config
@@ -20,6 +21,7 @@ from tidegate.kube.api import Api
 from tidegate.kube.client import Client
 from tidegate.process import logs, run, settings, tasks
 from tidegate.process.admin import AdminServer, json_page
+from tidegate.wire.engine_metrics import EngineMetrics
 from tidegate.wire.pool import Pool
 
 log = logging.getLogger("gateway")
@@ -59,9 +61,9 @@ async def serve(config: Config, api: Api, stopping: asyncio.Event, own_seat: sea
     pool = Pool()
     ports = Ports(config, pipeline, pool)
     _show(metrics, pipeline, watch, wakes)
-    _show_engine(metrics, ports, pool)
+    EngineMetrics("tidegate_gateway", metrics.registry, lambda: ports.counters, pool)
     background = watch.start()
-    admin = _make_admin(config, metrics, watch, wakes, stopping)
+    admin = _make_admin(config, metrics, watch, wakes, lambda: _readiness(watch, ports, stopping))
     if own_seat is None:
         for port in (config.admin_port, config.metrics_port):
             await admin.start(config.pod_ip, port)
@@ -80,12 +82,6 @@ async def serve(config: Config, api: Api, stopping: asyncio.Event, own_seat: sea
     await admin.close()
 
 
-def _show_engine(metrics: Metrics, ports: Ports, pool: Pool) -> None:
-    metrics.show("connections_open", "Connections of clients.", lambda: ports.connections_open)
-    metrics.show("upstream_connections", "Connections to pods and activators.", lambda: pool.open_count)
-    metrics.show("retries", "Attempts that were made again elsewhere.", lambda: ports.retries)
-
-
 async def _wait_for_routes(watch: Watch, stopping: asyncio.Event) -> None:
     # A gateway that listens before it knows its routes would answer 404 for hosts that exist.
     while not watch.is_synced and not stopping.is_set():
@@ -102,12 +98,17 @@ def _show(metrics: Metrics, pipeline: Pipeline, watch: Watch, wakes: Wakes) -> N
     metrics.show("wakes", "Requests that met a revision without a ready pod.", lambda: wakes.total)
 
 
-def _make_admin(config: Config, metrics: Metrics, watch: Watch, wakes: Wakes, stopping: asyncio.Event) -> AdminServer:
-    def is_ready() -> bool | str:
-        if stopping.is_set():
-            return "shutting down"
-        return watch.is_synced or "routes and endpoints are not listed yet"
+def _readiness(watch: Watch, ports: Ports, stopping: asyncio.Event) -> bool | str:
+    if stopping.is_set():
+        return "shutting down"
+    if not watch.is_synced:
+        return "routes and endpoints are not listed yet"
+    return ports.are_open or "not listening yet"
 
+
+def _make_admin(
+    config: Config, metrics: Metrics, watch: Watch, wakes: Wakes, is_ready: Callable[[], bool | str]
+) -> AdminServer:
     admin = AdminServer(is_ready=is_ready, config=settings.describe(config), registry=metrics.registry)
     admin.page("/wakes", lambda _path, _query: json_page(wakes.recent()))
     admin.page("/routes", lambda _path, _query: json_page({host: wheel.weights for host, wheel in watch.table.items()}))

@@ -13,6 +13,8 @@ from gateway.affinity import Sessions, share_limit
 from tidegate.contracts.decision import ServingMode
 from tidegate.wire.balance import Address, Balancer
 
+SERVE = ServingMode.SERVE  # looked up once: on the class each look-up costs as much as a call
+
 
 @dataclass(slots=True)
 class Backend:
@@ -42,18 +44,14 @@ def pick(backend: Backend, activators: Balancer, now: float, wish: Address | Non
     `wish`: the pod of the request's session. A revision with sessions has its ready pods picked here in every mode, for
     an activator would seat them anywhere.
     """
-    pods = backend.pods
+    first, second = backend.pods, activators
     if backend.sessions is not None:
-        if wish is not None and pods.take_this(wish, now, share_limit(pods.in_flight, len(pods.addresses))):
-            return Pick(wish, pods)
-        return _first(pods, activators, now)
-    first, second = (backend.pods, activators) if backend.mode is ServingMode.SERVE else (activators, backend.pods)
-    return _first(first, second, now)
-
-
-def _first(first: Balancer, second: Balancer, now: float) -> Pick | None:
-    for group in (first, second):
-        address = group.take(now)
-        if address is not None:
-            return Pick(address, group)
-    return None
+        if wish is not None and first.take_this(wish, now, share_limit(first.in_flight, len(first.addresses))):
+            return Pick(wish, first)
+    elif backend.mode is not SERVE:
+        first, second = second, first
+    address = first.take(now)
+    if address is not None:
+        return Pick(address, first)
+    address = second.take(now)
+    return None if address is None else Pick(address, second)

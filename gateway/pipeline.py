@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from gateway import trace
 from gateway.config import Config
 from gateway.metrics import Metrics
-from gateway.pick import Pick, pick
+from gateway.pick import Backend, Pick, pick
 from gateway.probes import Probes
 from gateway.request_log import RequestLog, entry_of
 from gateway.routes import Target
@@ -26,10 +26,11 @@ from tidegate.contracts import headers, outcomes
 from tidegate.wire.answers import answer_of
 from tidegate.wire.balance import Address
 from tidegate.wire.director import Answer, Direction, Failure, Outcome, Relay, Request, Timeouts, same_protocol
-from tidegate.wire.forwarded import NOTHING, existing_of, forwarding_lines
+from tidegate.wire.forwarded import existing_of, forwarding_lines
 
 STALE_ATTEMPTS = 3
 LOOK_AGAIN_S = 0.1
+HEADS_KEPT = 4096
 
 NO_ROUTE = answer_of(outcomes.NO_ROUTE)
 ASLEEP = answer_of(outcomes.ASLEEP)
@@ -37,8 +38,8 @@ NO_ACTIVATOR = answer_of(outcomes.NO_ACTIVATOR)
 BACKEND_BROKE = answer_of(outcomes.UPSTREAM_FAILED)
 UNCOUNTED = headers.UNCOUNTED.title() + b": 1\r\n"
 HEALTHY = Answer(200)
-NOT_SYNCED = Answer(503, body=b"routes and endpoints are not listed yet")
-SHUTTING_DOWN = Answer(503, body=b"shutting down")
+NOT_SYNCED = answer_of(outcomes.NOT_READY, text=b"routes and endpoints are not listed yet")
+SHUTTING_DOWN = answer_of(outcomes.DRAINING, text=b"shutting down")
 
 
 @dataclass(slots=True, eq=False)
@@ -78,6 +79,7 @@ class Pipeline:
         self._timeouts = Timeouts(connect_s=config.connect_timeout_s)
         self._news = asyncio.Event()
         self.log = RequestLog()
+        self._heads: dict[tuple[bytes, str, str, bytes], bytes] = {}  # header lines by target, peer, scheme and Host
         self.waiting = 0
         self.in_flight = 0
 
@@ -93,14 +95,14 @@ class Pipeline:
         backend = self._watch.backend(target.key)
         if backend.sessions is not None:
             visit.wish = backend.sessions.wish(request)
-        is_cold = backend.is_cold
+        is_cold = not backend.pods.addresses
         if self._probes.has(request):
             if is_cold:
                 return ASLEEP
             visit.head += UNCOUNTED
         elif is_cold:
             self._wakes.add(*target.key, time.time() - (self._clock() - request.arrived))
-        return self._pick(visit) or self._wait(visit)
+        return self._pick(visit, backend, request.arrived) or self._wait(visit)
 
     def retry(self, request: Request, failed: Relay, failure: Failure) -> Direction | Awaitable[Direction]:
         """Look elsewhere after a refusal; try the same address again after a stale connection."""
@@ -112,12 +114,12 @@ class Pipeline:
         refused.group.give_back(refused.address)
         refused.group.eject(refused.address, self._clock())
         self._metrics.ejections.inc()
-        return self._pick(visit) or self._wait(visit)
+        return self._pick_again(visit) or self._wait(visit)
 
     def finished(self, request: Request, outcome: Outcome) -> None:
         """Give back what the request was counted on, and record it."""
         visit = request.state
-        if not isinstance(visit, Visit):
+        if type(visit) is not Visit:
             return
         self._metrics.results.ended(outcome)
         self._metrics.durations.ended(request.method, outcome.status, visit.scheme, outcome.duration_s)
@@ -127,9 +129,10 @@ class Pipeline:
             return
         self.in_flight -= 1
         if visit.pick is not None:
+            address, group = visit.pick
             if outcome.failure is None:
-                visit.pick.group.answered(visit.pick.address)
-            visit.pick.group.give_back(visit.pick.address)
+                group.answered(address)
+            group.give_back(address)
             visit.pick = None
 
     def endpoints_changed(self) -> None:
@@ -149,20 +152,23 @@ class Pipeline:
             entry.pod_ip = visit.pick.address[0]
         self.log.add(entry)
 
-    def _pick(self, visit: Visit) -> Relay | None:
+    def _pick_again(self, visit: Visit) -> Relay | None:
         assert visit.target is not None
+        return self._pick(visit, self._watch.backend(visit.target.key), self._clock())
+
+    def _pick(self, visit: Visit, backend: Backend, now: float) -> Relay | None:
         activators = self._watch.activators
-        backend = self._watch.backend(visit.target.key)
-        visit.pick = pick(backend, activators, self._clock(), visit.wish)
-        if visit.pick is None:
+        visit.pick = picked = pick(backend, activators, now, visit.wish)
+        if picked is None:
             return None
-        if visit.pick.group is activators:
+        (host, port), group = picked
+        if group is activators:
             self._metrics.to_activator += 1
         else:
             self._metrics.to_pod += 1
-        relay = Relay(*visit.pick.address, add_head=visit.head, timeouts=self._timeouts, protocol=visit.protocol)
-        if backend.sessions is not None and visit.wish is None and visit.pick.group is not activators:
-            relay.answer_head = backend.sessions.cookie_line(visit.pick.address, is_secure=visit.scheme == "https")
+        relay = Relay(host, port, visit.head, self._timeouts, protocol=visit.protocol)
+        if backend.sessions is not None and visit.wish is None and group is not activators:
+            relay.answer_head = backend.sessions.cookie_line((host, port), is_secure=visit.scheme == "https")
         return relay
 
     async def _wait(self, visit: Visit) -> Direction:
@@ -174,7 +180,7 @@ class Pipeline:
         try:
             while (remaining_s := deadline - self._clock()) > 0:
                 await self._hear_news(min(remaining_s, LOOK_AGAIN_S))
-                relay = self._pick(visit)
+                relay = self._pick_again(visit)
                 if relay is not None:
                     return relay
         finally:
@@ -189,11 +195,25 @@ class Pipeline:
             pass  # an address that was set aside comes back by time alone
 
     def _head(self, request: Request, target: Target, scheme: str) -> bytes:
-        existing = existing_of(request.headers) if self._config.trust_forwarded else NOTHING
-        host = (request.index.get(b"host") or b"").decode("latin-1")
-        head = target.head + forwarding_lines(request.peer, scheme, host, existing, trust=self._config.trust_forwarded)
+        raw_host = request.index.get(b"host") or b""
+        if self._config.trust_forwarded:
+            existing = existing_of(request.headers)
+            host = raw_host.decode("latin-1")
+            head = target.head + forwarding_lines(request.peer, scheme, host, existing, trust=True)
+        else:
+            head = self._fresh_head(request.peer, target.head, scheme, raw_host)
         if self._config.start_traces and b"traceparent" not in request.index:
             head += trace.started(random.getrandbits(trace.DRAW_BITS))
+        return head
+
+    def _fresh_head(self, peer: str, target_head: bytes, scheme: str, raw_host: bytes) -> bytes:
+        said = (target_head, peer, scheme, raw_host)
+        head = self._heads.get(said)
+        if head is None:
+            head = target_head + forwarding_lines(peer, scheme, raw_host.decode("latin-1"))
+            if len(self._heads) >= HEADS_KEPT:
+                self._heads.clear()
+            self._heads[said] = head
         return head
 
     def _answer_unrouted(self, request: Request, scheme: str) -> Answer:

@@ -14,7 +14,7 @@ from gateway.config import Config
 from gateway.pipeline import Pipeline, TlsDirector
 from tidegate.process import settings, tasks
 from tidegate.wire.pool import Pool
-from tidegate.wire.server import Server
+from tidegate.wire.server import Counters, Server
 
 log = logging.getLogger(__name__)
 
@@ -29,16 +29,12 @@ class Ports:
         self._tls = Server(TlsDirector(pipeline), pool) if self._certificate else None
         self._servers = [self._plain, *([self._tls] if self._tls else [])]
         self._watching: asyncio.Task[None] | None = None
+        self.are_open = False
 
     @property
-    def connections_open(self) -> int:
-        """Connections of clients."""
-        return sum(server.counters.connections_open for server in self._servers)
-
-    @property
-    def retries(self) -> int:
-        """Attempts that were made again elsewhere."""
-        return sum(server.counters.retries for server in self._servers)
+    def counters(self) -> list[Counters]:
+        """The running totals of each port."""
+        return [server.counters for server in self._servers]
 
     async def start(self, *, is_shared: bool = False) -> None:
         """Listen, `is_shared` with other workers. Raises OSError when a port cannot be listened on."""
@@ -49,6 +45,7 @@ class Ports:
             await self._tls.start(*address, reuse_port=is_shared, tls=self._certificate.context)
             self._watching = tasks.spawn(self._certificate.run(), "watch the certificate")
             log.info("listening on %s:%d for TLS", *address)
+        self.are_open = True
 
     async def drain(self, deadline_s: float) -> None:
         """Stop accepting and let requests in flight end for up to `deadline_s` seconds."""

@@ -81,7 +81,7 @@ def entry_of(request: Request, outcome: Outcome, added_head: bytes) -> request_l
         referer=text(b"referer"),
         request_size=int(size) if size.isdigit() else request_log.UNKNOWN_SIZE,
         status=outcome.status,
-        response_size=len(direction.body) if isinstance(direction, Answer) else request_log.UNKNOWN_SIZE,
+        response_size=len(direction.body) if isinstance(direction, Answer) else outcome.answer_bytes,
         latency_s=outcome.duration_s,
         trace_id=_trace_of(request, added_head),
     )

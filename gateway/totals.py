@@ -16,7 +16,13 @@ from prometheus_client.registry import Collector
 
 HELD = frozenset(
     f"tidegate_gateway_{name}"
-    for name in ("requests_in_flight", "requests_waiting", "connections_open", "upstream_connections")
+    for name in (
+        "requests_in_flight",
+        "requests_waiting",
+        "connections_open",
+        "upstream_connections",
+        "upstream_connections_idle",
+    )
 )
 """Summed over the workers that live."""
 SHARED = frozenset({"tidegate_gateway_hosts"})

@@ -22,6 +22,7 @@ from tidegate.contracts import report
 from tidegate.process import logs, run, settings, tasks
 from tidegate.process.admin import AdminServer, Page
 from tidegate.process.report_link import ReportLink
+from tidegate.wire.engine_metrics import EngineMetrics
 from tidegate.wire.pool import Pool
 from tidegate.wire.server import Server
 
@@ -46,7 +47,8 @@ async def serve(config: Config, stopping: asyncio.Event) -> None:
     pipeline = Pipeline(config, limiter, meter, readiness, metrics, lambda: drain.is_draining, time.monotonic)
     pool = Pool()
     server = Server(pipeline, pool)
-    _show(metrics, limiter, meter, server)
+    _show(metrics, limiter, meter)
+    EngineMetrics("tidegate_queueproxy", metrics.registry, lambda: (server.counters,), pool)
     await server.start(config.pod_ip, config.serving_port)
     admin = await _start_admin(config, metrics, drain)
     reporting = _start_reporting(config, meter)
@@ -60,10 +62,9 @@ async def serve(config: Config, stopping: asyncio.Event) -> None:
     await admin.close()
 
 
-def _show(metrics: Metrics, limiter: Limiter[Visit], meter: Meter, server: Server) -> None:
+def _show(metrics: Metrics, limiter: Limiter[Visit], meter: Meter) -> None:
     metrics.show("queue_depth", "Requests that wait for a slot.", lambda: limiter.waiting)
     metrics.show("requests_in_flight", "Requests in flight, queued included.", lambda: meter.in_flight)
-    metrics.show("connections_open", "Connections of callers.", lambda: server.counters.connections_open)
 
 
 async def _start_admin(config: Config, metrics: Metrics, drain: Drain) -> AdminServer:
@@ -88,7 +89,7 @@ def _start_reporting(config: Config, meter: Meter) -> list[asyncio.Task[None]]:
     hello = report.Hello("queueproxy", config.pod, config.namespace, config.revision, config.report_token)
     link = ReportLink(lambda: config.autoscaler, lambda: hello)
     reporter = Reporter(meter, link, time.monotonic, namespace=config.namespace, revision=config.revision)
-    link.on_connected = reporter.connected
+    link.on_connected, link.on_owners = reporter.connected, reporter.owners_changed
     return [tasks.spawn(link.run(), "report-link"), tasks.spawn(reporter.run(), "reporter")]
 
 

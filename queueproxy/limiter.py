@@ -22,6 +22,9 @@ class Offer(enum.Enum):
     FULL = "full"
 
 
+RUN, WAIT, FULL = Offer.RUN, Offer.WAIT, Offer.FULL  # looked up once: on the class each look-up is a call
+
+
 class Limiter(Generic[W]):
     """At most `slots` requests run (0: any number) and at most `queue_limit` wait, in order of arrival."""
 
@@ -42,11 +45,11 @@ class Limiter(Generic[W]):
         """Take a slot, a place in the queue (until `deadline`, 0: as long as it takes), or nothing."""
         if not self.slots or self.running < self.slots:
             self.running += 1
-            return Offer.RUN
+            return RUN
         if len(self._waiting) >= self.queue_limit:
-            return Offer.FULL
+            return FULL
         self._waiting[waiter] = deadline
-        return Offer.WAIT
+        return WAIT
 
     def finish(self) -> W | None:
         """Give back one slot; returns the waiter that has it now."""

@@ -45,13 +45,17 @@ class Visit:
     turn: asyncio.Future[Direction] | None = None
 
 
+# Enum members looked up once: on the class each look-up costs as much as a call.
+OUTSIDE, WAITING, RUNNING = Stage.OUTSIDE, Stage.WAITING, Stage.RUNNING
+RUN, TURNED_AWAY = Offer.RUN, Offer.FULL
+
 FULL = answer_of(outcomes.QUEUE_FULL)
 LATE = answer_of(outcomes.REQUEST_TIMEOUT)
 APP_REFUSED = answer_of(outcomes.UPSTREAM_CONNECT_FAILED, "the app does not accept connections")
 APP_BROKE = answer_of(outcomes.UPSTREAM_FAILED)
 READY = Answer(200, body=headers.PROBE_QUEUE)
-NOT_READY = Answer(503)
-SHUTTING_DOWN = Answer(503, body=b"shutting down")
+NOT_READY = answer_of(outcomes.NOT_READY)
+SHUTTING_DOWN = answer_of(outcomes.DRAINING, text=b"shutting down")
 
 
 class Pipeline:
@@ -116,13 +120,15 @@ class Pipeline:
     def finished(self, request: Request, outcome: Outcome) -> None:
         """Give back the slot or the place in the queue, wake the next, and measure."""
         visit = request.state
-        if not isinstance(visit, Visit):
+        if type(visit) is not Visit:
             return
-        if visit.stage is Stage.RUNNING:
-            self._admit(self._limiter.finish())
-        elif visit.stage is Stage.WAITING:
+        if visit.stage is RUNNING:
+            waiter = self._limiter.finish()
+            if waiter is not None:
+                self._admit(waiter)
+        elif visit.stage is WAITING:
             self._limiter.abandon(visit)
-        visit.stage = Stage.OUTSIDE
+        visit.stage = OUTSIDE
         if visit.is_counted:
             self._meter.ended(self._clock(), visit.is_proxied)
             self._metrics.results.ended(outcome)
@@ -139,21 +145,19 @@ class Pipeline:
         else:
             self._meter.arrived(now, is_proxied)
         deadline = request.arrived + self._wait_limit_s if self._wait_limit_s else 0.0
-        match self._limiter.offer(visit, deadline):
-            case Offer.RUN:
-                visit.stage = Stage.RUNNING
-                return visit.relay
-            case Offer.FULL:
-                return FULL
-        visit.stage = Stage.WAITING
+        offer = self._limiter.offer(visit, deadline)
+        if offer is RUN:
+            visit.stage = RUNNING
+            return visit.relay
+        if offer is TURNED_AWAY:
+            return FULL
+        visit.stage = WAITING
         visit.turn = self._loop.create_future()
         self._arm_timer()
         return visit.turn
 
-    def _admit(self, visit: Visit | None) -> None:
-        if visit is None:
-            return
-        visit.stage = Stage.RUNNING
+    def _admit(self, visit: Visit) -> None:
+        visit.stage = RUNNING
         self._metrics.queued.observe(self._clock() - visit.arrived)
         # A waiter whose client has just left holds the slot until its own `finished`, which follows at once.
         if visit.turn is not None and not visit.turn.done():
@@ -167,7 +171,7 @@ class Pipeline:
     def _expire(self) -> None:
         self._timer = None
         for visit in self._limiter.expire(self._clock()):
-            visit.stage = Stage.OUTSIDE
+            visit.stage = OUTSIDE
             if visit.turn is not None and not visit.turn.done():
                 visit.turn.set_result(LATE)
         self._arm_timer()
@@ -175,7 +179,7 @@ class Pipeline:
     def _answer_probe(self, probe: bytes) -> Direction | Awaitable[Direction]:
         if probe != headers.PROBE_QUEUE:
             text = b"unexpected probe header value: " + probe
-            return Answer(outcomes.BAD_PROBE.status, body=text)
+            return answer_of(outcomes.BAD_PROBE, text=text)
         if self._is_draining():
             return SHUTTING_DOWN
         if self._readiness.is_known_ready(self._clock()):

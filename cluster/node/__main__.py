@@ -46,7 +46,7 @@ async def _serve(config: Config, client: Client, stopping: asyncio.Event) -> Non
     state = str(config.folder)
     if killed := reaper.kill_marked(reaper.STATE_VARIABLE, state):
         log.warning("killed %d processes that an earlier node left behind", killed)
-    fork_server = ForkServer(config.fork_modules.replace(",", " ").split(), state)
+    fork_server = ForkServer(config.fork_modules.replace(",", " ").split(), state, config.fork_templates)
     context = _context(config, client, fork_server)
     agent = Agent(context)
     kubelet = Kubelet(agent, _kubelet_token(config))
@@ -104,6 +104,7 @@ def _context(config: Config, client: Client, fork_server: ForkServer) -> Context
         log_limit_bytes=config.log_limit_bytes,
         catalog=[*_catalog(config), *images.BUILT_IN],
         allocatable=registration.capacity(config),
+        memory_limits=config.memory_limits,
         api=client,
         tokens=Tokens(client),
         addresses=Addresses(config.pod_cidr),

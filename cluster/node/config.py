@@ -29,6 +29,12 @@ class Config:
     fork_modules: str = setting(
         "modules whose `python -m` is forked from a template; empty: none", default="queueproxy"
     )
+    fork_templates: int = setting(
+        "most template processes kept for the imports that pods ask for (tidegate.dev/preload); 0: none", default=8
+    )
+    memory_limits: bool = setting(
+        "limit a container's data segment (RLIMIT_DATA) to its resources.limits.memory", default=False
+    )
     service_proxy: bool = setting("listen on the clusterIPs inside 127.0.0.0/8", default=True)
     log_limit_bytes: int = setting("size at which a container's log file is rotated, in bytes", default=10 << 20)
     log_level: str = setting("least level that is logged", default="info")
@@ -37,6 +43,8 @@ class Config:
         network = ipaddress.ip_network(self.pod_cidr)
         if not network.subnet_of(ipaddress.ip_network("127.0.0.0/8")):  # type: ignore[arg-type]
             raise ValueError(f"pod_cidr: {self.pod_cidr} is not inside 127.0.0.0/8")
+        if self.fork_templates < 0:
+            raise ValueError("fork_templates: must not be negative")
         if self.max_pods < 1:
             raise ValueError("max_pods: must be at least 1")
         pairs(self.labels, "labels")

@@ -72,7 +72,8 @@ class ContainerRun:
         self._target = probes.Target(self._place.pod_ip or HOST_IP, spec, setting.env, setting.cwd)
         out, err = log_file.pipe("stdout"), log_file.pipe("stderr")
         try:
-            self._process = await self._context.start(Command(setting.argv, setting.env, setting.cwd, out, err))
+            command = Command(setting.argv, setting.env, setting.cwd, out, err, setting.preload, setting.limits)
+            self._process = await self._context.start(command)
         except StartError as error:
             self._finish(START_ERROR_CODE, "StartError", str(error))
             self._note("Failed", f"Error: {error}", "Warning")

@@ -31,6 +31,7 @@ class Context:
     log_limit_bytes: int
     catalog: Sequence[Pattern]
     allocatable: dict[str, str]
+    memory_limits: bool = field(default=False, kw_only=True)
 
     # Lent out
     api: Api

@@ -109,6 +109,12 @@ def resource_value(reference: Object, container: Object, pod: Object, facts: Pod
     return str(math.ceil(quantities.parse(text or "0") / divisor))
 
 
+def limits_of(container: Object) -> dict[str, int]:
+    """Return the RLIMIT_* values in bytes that stand for the container's memory limit, nothing when it has none."""
+    text = ((container.get("resources") or {}).get("limits") or {}).get("memory")
+    return {"RLIMIT_DATA": math.ceil(quantities.parse(text))} if text else {}
+
+
 def decoded(obj: Object) -> dict[str, bytes]:
     """Return the data of a ConfigMap or Secret as bytes."""
     if obj.get("kind") == "Secret":

@@ -1,194 +1,301 @@
-"""Starts `python -m X` by forking a template process that has X's imports done.
+"""Starts Python programs by forking a template process that has their imports done.
 
-The client side: one template process, requests and answers as datagrams over a socket pair, log descriptors handed
-over with the request. Whatever goes wrong here is a reason to start plainly, never a reason not to start.
+The pool of templates: one for the components' own modules, kept from the start, and one for every set of imports that
+pods ask for (`tidegate.dev/preload`, or the image catalog), made after the first such pod and kept while there is room.
+Sets that were used lately are remembered in a file, so that a restarted node has them again. Whatever goes wrong here
+is a reason to start plainly, never a reason not to start.
 """
 
 from __future__ import annotations
 
 import asyncio
-import itertools
 import json
 import logging
 import os
-import signal
-import socket
-import subprocess
 import sys
+import time
 from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
-from cluster.node.process import Command, Process, die_with_parent
+from cluster.node import preload, process
+from cluster.node.preload import Program, Template
+from cluster.node.process import Command, Process
 from cluster.node.reaper import STATE_VARIABLE
+from cluster.node.template_link import CannotFork, Link
+from tidegate.process import tasks
 
 log = logging.getLogger(__name__)
 
-READY_TIMEOUT_S = 20.0
-FORK_TIMEOUT_S = 2.0
-MESSAGE_LIMIT_BYTES = 128 << 10
-RESTART_PAUSE_S = 1.0
-KILLED = -9
+__all__ = ["CannotFork", "ForkServer"]
+
+READY_TIMEOUT_S = 60.0
+RETRY_PAUSE_S = (1.0, 2.0, 5.0, 15.0, 60.0)
+PREPARE_DELAY_S = 1.0
+"""The pod that asks for a template first starts plainly; the template's imports leave it that much of a lead."""
+REMEMBERED_FOR_S = 7 * 86400.0
+FILE_NAME = "templates.json"
+PREPARING = "the template is being prepared"
 
 
-class CannotFork(Exception):
-    """This command cannot be forked now; the message says why, empty for a command that no template could start."""
+@dataclass(slots=True)
+class _Entry:
+    """One set of imports: its template if there is one, and its history."""
+
+    link: Link | None = None
+    used_unix_s: float = 0.0
+    failures: int = 0
+    is_due: bool = False
+    is_scheduled: bool = False
+    not_before: float = 0.0
+    """monotonic time before which a template that failed is not tried again"""
+    why_not: str = PREPARING
 
 
 class ForkServer:
-    """Forks commands of the form `python -m X` for X in `modules`; `state` marks the processes as this node's."""
+    """Forks `python -m X` for X in `modules`, and every Python program whose command names modules to preload.
 
-    def __init__(self, modules: Sequence[str], state: str) -> None:
+    `state` marks the processes as this node's and is the folder of the memory; `limit` is the most templates of pods.
+    """
+
+    def __init__(self, modules: Sequence[str], state: str, limit: int = 8) -> None:
         self._modules = frozenset(modules)
         self._state = state
-        self._socket: socket.socket | None = None
-        self._template: subprocess.Popen[bytes] | None = None
-        self._ready = asyncio.Event()
-        self._broken = asyncio.Event()
-        self._imported: set[str] = set()
-        self._failed: dict[str, str] = {}
-        self._numbers = itertools.count(1)
-        self._waiting: dict[int, asyncio.Future[int]] = {}
-        self._running: dict[int, Process] = {}
-        self._early: dict[int, int] = {}
+        self._limit = limit
+        self._own = Template(sys.executable, tuple(f"{name}.__main__" for name in sorted(modules)))
+        self._entries: dict[Template, _Entry] = {}
+        self._retired: set[Link] = set()
+        self._work = asyncio.Event()
+        self._news = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
 
     @property
     def pid(self) -> int:
-        """The template's process, 0 when there is none."""
-        return self._template.pid if self._template else 0
+        """The process of the components' template, 0 when there is none."""
+        link = self._entry(self._own).link
+        return link.pid if link and not link.is_gone else 0
 
     async def run(self) -> None:
-        """Keep a template alive until cancelled."""
-        if not self._modules:
-            return
+        """Keep the templates that are wanted, one preparation at a time, until cancelled."""
         try:
+            if self._modules:
+                self._entry(self._own).is_due = True
+            for template in self._recall():
+                self._entry(template).is_due = True
             while True:
-                self._start()
-                await self._broken.wait()
-                self._stop()
-                await asyncio.sleep(RESTART_PAUSE_S)
+                self._work.clear()
+                for template, entry in list(self._entries.items()):
+                    if entry.is_due and template in self._entries:
+                        await self._prepare(template, entry)
+                await self._work.wait()
         finally:
-            self._stop()
+            await tasks.cancel(*self._tasks)
+            for link in [*self._retired, *(entry.link for entry in self._entries.values() if entry.link)]:
+                link.kill()
 
-    async def wait_ready(self, timeout_s: float = READY_TIMEOUT_S) -> None:
-        """Return once the template has its imports done; raises TimeoutError."""
+    async def wait_ready(self, timeout_s: float = READY_TIMEOUT_S, modules: Sequence[str] | None = None) -> None:
+        """Return once the template works; raises TimeoutError.
+
+        It is the components' own, or the one of `modules` for programs that set no variables imports read.
+        """
+        wanted = self._own if modules is None else Template(sys.executable, tuple(modules))
         async with asyncio.timeout(timeout_s):
-            await self._ready.wait()
-
-    def module_of(self, command: Command) -> str:
-        """Return the module `command` runs; raises `CannotFork` when it is not one for this server."""
-        argv = command.argv
-        if len(argv) < 3 or argv[1] != "-m" or not _is_this_python(argv[0]):
-            raise CannotFork("")
-        if argv[2] not in self._modules:
-            raise CannotFork(f"{argv[2]} is not in the template's list")
-        if not self._ready.is_set():
-            raise CannotFork("the template is not ready")
-        if argv[2] not in self._imported:
-            raise CannotFork(f"the template could not import {argv[2]}: {self._failed.get(argv[2], '')}")
-        return argv[2]
+            while not ((link := self._entry(wanted).link) and link.ready.is_set()):
+                self._news.clear()
+                await self._news.wait()
 
     async def fork(self, command: Command) -> Process:
-        """Start `command` from the template; raises `CannotFork`."""
-        self.module_of(command)
-        number = next(self._numbers)
-        request = {"id": number, "argv": command.argv[2:], "env": command.env, "cwd": command.cwd}
-        message = json.dumps(request).encode("utf-8", "surrogateescape")
-        if self._socket is None or len(message) > MESSAGE_LIMIT_BYTES:
-            raise CannotFork("the environment is too large" if self._socket else "the template is gone")
-        answer = self._waiting[number] = asyncio.get_running_loop().create_future()
-        try:
-            socket.send_fds(self._socket, [message], [command.stdout, command.stderr])
-            async with asyncio.timeout(FORK_TIMEOUT_S):
-                pid = await answer
-        except (OSError, TimeoutError) as error:
-            raise CannotFork(f"the template does not answer: {error!r}") from error
-        finally:
-            self._waiting.pop(number, None)
-        process = Process(pid, "forked from a template")
-        if pid in self._early:
-            process.finish(self._early.pop(pid))
-        else:
-            self._running[pid] = process
-        return process
+        """Start `command` from a template; raises `CannotFork`."""
+        link, program = self.template_of(command)
+        return await link.fork(command, program)
 
-    def _start(self) -> None:
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        argv = [sys.executable, "-m", "cluster.node.template", str(theirs.fileno()), *sorted(self._modules)]
-        self._broken.clear()
-        with theirs:
-            # Only once per node: the price of the function between fork and exec does not matter here.
-            self._template = subprocess.Popen(
-                argv,
-                pass_fds=[theirs.fileno()],
-                env={**os.environ, STATE_VARIABLE: self._state},
-                stdin=subprocess.DEVNULL,
-                start_new_session=True,
-                preexec_fn=die_with_parent(),  # noqa: PLW1509
-            )
-        ours.setblocking(False)
-        self._socket = ours
-        asyncio.get_running_loop().add_reader(ours, self._readable)
+    def template_of(self, command: Command) -> tuple[Link, Program]:
+        """Return the template for `command` and the program to run in it; raises `CannotFork`.
 
-    def _stop(self) -> None:
-        self._ready.clear()
-        if self._socket is not None:
-            asyncio.get_running_loop().remove_reader(self._socket)
-            self._socket.close()
-            self._socket = None
-        if self._template is not None:
-            self._template.kill()
-            self._template.wait()
-            self._template = None
-        # Its children die with it.
-        for process in self._running.values():
-            process.finish(KILLED)
-        for answer in self._waiting.values():
-            if not answer.done():
-                answer.set_exception(OSError("the template ended"))
-        self._running.clear()
-        self._early.clear()
+        A set of imports that is asked for the first time is noted, and its template prepared.
+        """
+        program = preload.program_of(command.argv) if command.argv else None
+        if program is None or not _is_python(command.argv[0]):
+            raise CannotFork("only plain Python programs can be forked" if command.preload else "")
+        if program.kind == "module" and program.args[0] in self._modules and _is_this_python(command.argv[0]):
+            return self._link(self._own, f"{program.args[0]}.__main__"), program
+        if not command.preload or not self._limit:
+            name = program.args[0] if program.kind == "module" else ""
+            raise CannotFork(f"{name} is not in the template's list" if name and self._modules else "")
+        for folder in (_folder_of(program, command), *command.env.get("PYTHONPATH", "").split(os.pathsep)):
+            for name in preload.names_to_find(command.preload) if folder else ():
+                if (Path(folder) / name).exists():
+                    raise CannotFork(f"{name} in {folder} may be another than the template's")
+        template = preload.template_for(_interpreter(command), command.preload, command.env)
+        return self._link(template), program
 
-    def _readable(self) -> None:
-        while self._socket is not None:
-            try:
-                data = self._socket.recv(MESSAGE_LIMIT_BYTES)
-            except BlockingIOError:
-                return
-            except OSError:
-                data = b""
-            if not data:
-                if not self._broken.is_set():
-                    log.warning("the fork template ended; starting another, its pods restart")
-                asyncio.get_running_loop().remove_reader(self._socket)
-                self._broken.set()
-                return
-            self._take(json.loads(data))
+    def _link(self, template: Template, module: str = "") -> Link:
+        entry = self._entry(template)
+        entry.used_unix_s = time.time()
+        link = entry.link
+        if link is None or not link.is_useful:
+            if template != self._own and self._limit and not entry.is_due and time.monotonic() >= entry.not_before:
+                self._later(template, PREPARE_DELAY_S)
+            raise CannotFork(f"{entry.why_not} ({template.title})")
+        if not link.ready.is_set():
+            raise CannotFork(f"{PREPARING} ({template.title})")
+        if module in link.failed:
+            raise CannotFork(f"the template could not import {module.removesuffix('.__main__')}: {link.failed[module]}")
+        return link
 
-    def _take(self, message: dict[str, object]) -> None:
-        match message:
-            case {"ready": list(imported), "failed": dict(failed)}:
-                self._imported = set(imported)
-                self._failed = {str(key): str(text) for key, text in failed.items()}
-                for module, text in self._failed.items():
-                    log.warning("template: %s cannot be imported (%s); it will be started plainly", module, text)
-                self._ready.set()
-            case {"id": int(number), "pid": int(pid)}:
-                self._forked(number, pid)
-            case {"id": int(number), "error": str(text)}:
-                if (answer := self._waiting.get(number)) and not answer.done():
-                    answer.set_exception(OSError(text))
-            case {"ended": int(pid), "code": int(code)}:
-                if process := self._running.pop(pid, None):
-                    process.finish(code)
-                else:
-                    self._early[pid] = code
+    def _entry(self, template: Template) -> _Entry:
+        return self._entries.setdefault(template, _Entry())
 
-    def _forked(self, number: int, pid: int) -> None:
-        answer = self._waiting.get(number)
-        if answer is None or answer.done():
-            # Nobody waits for it any more: it was started plainly meanwhile.
-            Process(pid, "").signal_group(signal.SIGKILL)
+    def _later(self, template: Template, delay_s: float) -> None:
+        entry = self._entry(template)
+        if entry.is_scheduled:
             return
-        answer.set_result(pid)
+        entry.is_scheduled = True
+
+        async def due() -> None:
+            await asyncio.sleep(delay_s)
+            entry.is_scheduled, entry.is_due = False, True
+            self._work.set()
+
+        task = tasks.spawn(due(), "template-due")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _prepare(self, template: Template, entry: _Entry) -> None:
+        entry.is_due = False
+        if entry.link is not None and entry.link.is_useful:
+            return
+        self._make_room(template)
+        try:
+            link = entry.link = Link(template, self._environment(template), self._changed)
+            async with asyncio.timeout(READY_TIMEOUT_S):
+                while not (link.ready.is_set() or link.is_gone):
+                    self._news.clear()
+                    await self._news.wait()
+        except TimeoutError:
+            link.flaw = f"its imports took longer than {READY_TIMEOUT_S:g} s"
+        except OSError as error:
+            self._failed(template, entry, f"the template cannot be started: {error}")
+            return
+        if template == self._own and not link.is_gone:
+            _warn_of_missing(link)
+        elif link.flaw or link.failed or link.is_gone:
+            name, text = next(iter(link.failed.items()), ("", ""))
+            reason = f"it could not import {name}: {text}" if name else link.flaw or "it ended"
+            entry.link = None
+            link.kill()
+            self._failed(template, entry, f"the template cannot be used: {reason}")
+            return
+        entry.failures, entry.why_not = 0, link.flaw or PREPARING
+        self._remember()
+        log.info("template %s: ready after %.2f s, %d MB", template.title, link.imports_s, link.rss_bytes >> 20)
+
+    def _failed(self, template: Template, entry: _Entry, why: str) -> None:
+        entry.link, entry.why_not = None, why
+        pause_s = RETRY_PAUSE_S[min(entry.failures, len(RETRY_PAUSE_S) - 1)]
+        entry.failures += 1
+        entry.not_before = time.monotonic() + pause_s
+        log.warning("%s (%s); its programs start plainly", why, template.title)
+        if template == self._own:
+            self._later(template, pause_s)
+
+    def _changed(self, link: Link) -> None:
+        """A template is ready, stale or gone."""
+        self._news.set()
+        entry = self._entries.get(link.template)
+        if link.is_gone:
+            self._retired.discard(link)
+        if entry is None or entry.link is not link or link.is_useful or not link.ready.is_set():
+            return
+        if link.flaw and not link.is_gone:
+            return
+        entry.link = None
+        if link.is_gone:
+            log.warning("the template of %s ended; its programs end too, and another is made", link.template.title)
+            self._later(link.template, RETRY_PAUSE_S[0])
+            return
+        log.info("the template of %s is made anew: %s", link.template.title, link.stale)
+        self._retire(link)
+        self._later(link.template, 0.0)
+
+    def _retire(self, link: Link) -> None:
+        self._retired.add(link)
+        link.retire()
+
+    def _make_room(self, template: Template) -> None:
+        """Retire the template that was not used for the longest time when there are too many."""
+        if template == self._own:
+            return
+        others = [key for key, entry in self._entries.items() if entry.link and key not in (self._own, template)]
+        while len(others) >= self._limit:
+            oldest = min(others, key=lambda key: self._entries[key].used_unix_s)
+            others.remove(oldest)
+            link = self._entries.pop(oldest).link
+            if link is not None:
+                log.info("the template of %s makes room", oldest.title)
+                self._retire(link)
+
+    def _environment(self, template: Template) -> dict[str, str]:
+        if template == self._own:
+            return {**os.environ, STATE_VARIABLE: self._state}
+        base = {key: value for key, value in os.environ.items() if not key.startswith(preload.READ_BY_IMPORTS)}
+        return {**base, **dict(template.env), STATE_VARIABLE: self._state}
+
+    # Memory across restarts
+
+    def _remember(self) -> None:
+        kept = [
+            {"python": one.python, "modules": one.modules, "env": one.env, "used": entry.used_unix_s}
+            for one, entry in self._entries.items()
+            if one != self._own and entry.link is not None
+        ]
+        path = Path(self._state) / FILE_NAME
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.with_suffix(".new").write_text(json.dumps(kept))
+            path.with_suffix(".new").replace(path)
+        except OSError as error:
+            log.warning("%s: %s", path, error)
+
+    def _recall(self) -> list[Template]:
+        try:
+            found = json.loads((Path(self._state) / FILE_NAME).read_text())
+            templates = []
+            for one in sorted(found, key=lambda one: -float(one["used"]))[: self._limit]:
+                if float(one["used"]) > time.time() - REMEMBERED_FOR_S and _is_python(one["python"]):
+                    env = tuple((str(key), str(value)) for key, value in one["env"])
+                    template = Template(one["python"], preload.modules_of(" ".join(one["modules"])), env)
+                    self._entry(template).used_unix_s = float(one["used"])
+                    templates.append(template)
+        except FileNotFoundError:
+            return []
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            log.warning("%s is not readable (%s); templates are made when they are asked for", FILE_NAME, error)
+            return []
+        return templates
+
+
+def _warn_of_missing(link: Link) -> None:
+    for module, text in link.failed.items():
+        log.warning("template: %s cannot be imported (%s); it will be started plainly", module, text)
+
+
+def _folder_of(program: Program, command: Command) -> str:
+    """Return the folder that leads the program's search path."""
+    return str((Path(command.cwd) / program.args[0]).parent) if program.kind == "script" else command.cwd
+
+
+def _interpreter(command: Command) -> str:
+    if _is_this_python(command.argv[0]):
+        return sys.executable
+    try:
+        return process.find(command)
+    except process.StartError as error:
+        raise CannotFork(str(error)) from error
+
+
+def _is_python(name: str) -> bool:
+    return Path(name).name.startswith("python")
 
 
 def _is_this_python(name: str) -> bool:

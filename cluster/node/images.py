@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from cluster.node import preload
+
 PYTHON = "{python}"
 """Stands for the interpreter of this installation in a command."""
 
@@ -22,12 +24,14 @@ class CatalogError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """What an image brings along: entrypoint, default arguments, environment, working directory."""
+    """What an image brings along: entrypoint, default arguments, environment, working directory, imports."""
 
     command: tuple[str, ...]
     args: tuple[str, ...] = ()
     env: dict[str, str] = field(default_factory=dict)
     working_dir: str = ""
+    preload: tuple[str, ...] = ()
+    """modules of a template from which a Python program of this image may be forked"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,15 +43,19 @@ class Pattern:
 
 
 COMPONENTS = ("gateway", "activator", "autoscaler", "controller", "queueproxy")
+EXAMPLE_IMPORTS = ("asyncio", "json", "logging", "urllib.parse")
+"""Small programs spend most of their start on these."""
 BUILT_IN: tuple[Pattern, ...] = (
     *(Pattern(f"tidegate.dev/{name}", Image((PYTHON, "-m", name))) for name in COMPONENTS),
-    Pattern(r"re:tidegate\.dev/examples/([a-z][a-z0-9_]*)", Image((PYTHON, "-m", "examples.{1}"))),
+    Pattern(
+        r"re:tidegate\.dev/examples/([a-z][a-z0-9_]*)", Image((PYTHON, "-m", "examples.{1}"), preload=EXAMPLE_IMPORTS)
+    ),
     Pattern(r"re:tidegate\.dev/runtimes/([a-z][a-z0-9_]*)", Image((PYTHON, "-m", "runtimes.{1}"))),
 )
 
 
 def parse(document: Any) -> list[Pattern]:
-    """Read a catalog: `images: [{image, command, args, env, workingDir}]`; raises `CatalogError`."""
+    """Read a catalog: `images: [{image, command, args, env, workingDir, preload}]`; raises `CatalogError`."""
     entries = (document or {}).get("images") if isinstance(document or {}, dict) else None
     if entries is None and document:
         raise CatalogError("the image catalog needs a list under 'images'")
@@ -104,13 +112,14 @@ def _filled(image: Image, groups: tuple[str, ...]) -> Image:
         return text
 
     command, args = tuple(map(fill, image.command)), tuple(map(fill, image.args))
-    return Image(command, args, {key: fill(value) for key, value in image.env.items()}, fill(image.working_dir))
+    env = {key: fill(value) for key, value in image.env.items()}
+    return Image(command, args, env, fill(image.working_dir), image.preload)
 
 
 def _pattern(index: int, entry: Any) -> Pattern:
     if not isinstance(entry, dict) or not isinstance(entry.get("image"), str):
         raise CatalogError(f"images[{index}]: 'image' must be a name, a prefix ending in '*', or 're:' and a pattern")
-    unknown = set(entry) - {"image", "command", "args", "env", "workingDir"}
+    unknown = set(entry) - {"image", "command", "args", "env", "workingDir", "preload"}
     if unknown:
         raise CatalogError(f"images[{index}]: unknown field {sorted(unknown)[0]!r}")
     command, args = entry.get("command"), entry.get("args") or []
@@ -122,5 +131,9 @@ def _pattern(index: int, entry: Any) -> Pattern:
         except re.error as error:
             raise CatalogError(f"images[{index}]: {entry['image']!r} is no regular expression: {error}") from error
     env = {str(key): str(value) for key, value in (entry.get("env") or {}).items()}
-    image = Image(tuple(map(str, command)), tuple(map(str, args)), env, str(entry.get("workingDir") or ""))
+    try:
+        modules = preload.modules_of(str(entry.get("preload") or ""), f"images[{index}]: preload")
+    except preload.PreloadError as error:
+        raise CatalogError(str(error)) from error
+    image = Image(tuple(map(str, command)), tuple(map(str, args)), env, str(entry.get("workingDir") or ""), modules)
     return Pattern(entry["image"], image)

@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import ctypes
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -28,13 +29,18 @@ class StartError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """What to run and where. The descriptors stay the caller's."""
+    """What to run and where. The descriptors stay the caller's.
+
+    `preload` names modules that a template may have imported before; `limits` are RLIMIT_* names and values.
+    """
 
     argv: list[str]
     env: dict[str, str]
     cwd: str
     stdout: int
     stderr: int
+    preload: tuple[str, ...] = ()
+    limits: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(slots=True, eq=False)
@@ -78,6 +84,9 @@ def start_plain(command: Command, note: str = "started plainly") -> Process:
         )
     except OSError as error:
         raise StartError(f"cannot run {command.argv[0]!r}: {error.strerror or error}") from error
+    for name, value in command.limits.items():
+        with contextlib.suppress(ProcessLookupError):
+            resource.prlimit(child.pid, getattr(resource, name), (value, value))
     process = Process(child.pid, note)
     _watch(child, process)
     return process

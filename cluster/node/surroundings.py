@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from cluster.node import environment, images, volume_files, volumes
+from cluster.node import environment, images, preload, volume_files, volumes
 from cluster.node.context import Context
 from cluster.node.environment import ConfigError, PodFacts
 from cluster.node.images import Image
@@ -49,6 +49,8 @@ class Setting:
     argv: list[str]
     env: dict[str, str]
     cwd: str
+    preload: tuple[str, ...] = ()
+    limits: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -98,7 +100,8 @@ def setting(context: Context, pod: Object, container: Object, folder: PodFolder)
         volumes.rewritten(environment.expand(word, own).replace(images.PYTHON, sys.executable), mounts)
         for word in images.command_line(container, image)
     ]
-    return Setting(argv, env, _cwd(container, image, mounts, folder.root))
+    limits = environment.limits_of(container) if context.memory_limits else {}
+    return Setting(argv, env, _cwd(container, image, mounts, folder.root), _preload(pod, image), limits)
 
 
 async def _source(context: Context, kind: str, name: str, namespace: str) -> dict[str, bytes] | None:
@@ -110,6 +113,16 @@ async def _source(context: Context, kind: str, name: str, namespace: str) -> dic
             return None
         raise
     return environment.decoded({"kind": resource.kind, **found})
+
+
+def _preload(pod: Object, image: Image | None) -> tuple[str, ...]:
+    wanted = (pod["metadata"].get("annotations") or {}).get(preload.ANNOTATION)
+    if wanted is None:
+        return image.preload if image else ()
+    try:
+        return preload.modules_of(wanted)
+    except preload.PreloadError as error:
+        raise ConfigError(str(error)) from error
 
 
 def _wants_api(pod: Object) -> bool:

@@ -1,190 +1,227 @@
-"""The template process of the fork server: imports once, forks on request.
+"""A template process of the fork server: imports once, proves that it can be forked, forks on request.
 
-`python -m cluster.node.template FD MODULE...`; FD is its end of the socket pair.
+`python template.py FD MODULE...`; FD is its end of the socket pair. It runs under the interpreter of the programs that
+it stands for, so it imports nothing but the standard library.
 
-One thread, no event loop, no sockets but the one to the node: what it holds, every child inherits. A child gets its
-own session, environment, folder and log descriptors, default signals, fresh random state, and dies with the template,
-which dies with the node.
+One thread, no event loop, no sockets but the one to the node: what it holds, every child inherits. It tells the node
+when it has become stale (an imported file changed, its memory grew); it then forks no more, and ends after its last
+child. What a child finds around itself is `forked_child`'s matter.
 """
 
 from __future__ import annotations
 
-import atexit
-import ctypes
 import gc
 import importlib
 import json
 import os
-import random
-import runpy
 import selectors
 import signal
 import socket
 import sys
-import traceback
-from typing import Any
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-PR_SET_PDEATHSIG = 1
-PR_SET_NAME = 15
+if TYPE_CHECKING:
+    from cluster.node import forked_child
+else:
+    # The interpreter may be one in which Tidegate is not installed; this file's folder leads its search path.
+    import forked_child
+
+    # No import of a program may meet our neighbours' names.
+    sys.path[0] = ""
+
 MESSAGE_LIMIT_BYTES = 128 << 10
-TITLE_LIMIT_BYTES = 64 << 10
-_LIBC = ctypes.CDLL(None)
+PROOF_TIMEOUT_S = 20.0
+LOOK_EVERY_S = 2.0
+GROWTH_LIMIT = 1.25
+GROWTH_FLOOR_BYTES = 32 << 20
 
 
 def main() -> None:
-    """Import, report, then serve until the node's end of the socket closes."""
+    """Import, prove, report, then serve until the node's end of the socket closes."""
     link = socket.socket(fileno=int(sys.argv[1]))
+    began = time.monotonic()
     imported, failed = preload(sys.argv[2:])
+    imports_s = time.monotonic() - began
     gc.collect()
     # Keeps the collector from touching, and so copying, the pages that children share.
     gc.freeze()
-    _send(link, {"ready": imported, "failed": failed})
-    serve(link)
+    flaw = flaw_of_imports() or flaw_of_fork()
+    _send(link, {"ready": imported, "failed": failed, "flaw": flaw, "imports_s": imports_s, "rss": rss_bytes()})
+    Service(link).serve()
 
 
 def preload(modules: list[str]) -> tuple[list[str], dict[str, str]]:
-    """Import each module's `__main__` without running it; return those that worked, and why others did not."""
+    """Import each module without running it as a program; return those that worked, and why others did not."""
     imported: list[str] = []
     failed: dict[str, str] = {}
     for module in modules:
         try:
-            importlib.import_module(f"{module}.__main__")
+            importlib.import_module(module)
         except BaseException as error:  # a module may even call exit() on import
             failed[module] = f"{type(error).__name__}: {error}"[:500]
         else:
             imported.append(module)
-        # runpy executes it again as `__main__`; a leftover entry would only make it warn.
-        sys.modules.pop(f"{module}.__main__", None)
+        if module.endswith(".__main__"):
+            # runpy executes it again as `__main__`; a leftover entry would only make it warn.
+            sys.modules.pop(module, None)
     return imported, failed
 
 
-def serve(link: socket.socket) -> None:
-    """Fork on request and report the ends of children."""
-    wake_read, wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-    signal.signal(signal.SIGCHLD, lambda *_: None)
-    signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
-    with selectors.DefaultSelector() as selector:
-        selector.register(link, selectors.EVENT_READ)
-        selector.register(wake_read, selectors.EVENT_READ)
-        while True:
-            ready = {key.fd for key, _ in selector.select()}
-            if wake_read in ready:
-                os.read(wake_read, 4096)
-                _report_ended(link)
-            if link.fileno() in ready and not _take_request(link):
-                return
+def flaw_of_imports() -> str:
+    """Return why this process must not be forked, empty when nothing speaks against it.
 
-
-def _take_request(link: socket.socket) -> bool:
-    message, descriptors, _, _ = socket.recv_fds(link, MESSAGE_LIMIT_BYTES, 2)
-    if not message:
-        return False
-    request = json.loads(message.decode("utf-8", "surrogateescape"))
-    template = os.getpid()
-    try:
-        pid = os.fork()
-    except OSError as error:
-        _send(link, {"id": request["id"], "error": str(error)})
-        pid = -1
-    if pid == 0:
-        _become(request, descriptors, template)
-    for descriptor in descriptors:
-        os.close(descriptor)
-    if pid > 0:
-        _send(link, {"id": request["id"], "pid": pid})
-    return True
-
-
-def _report_ended(link: socket.socket) -> None:
-    while True:
+    A thread of Python does not exist in a child, though its locks do; a CUDA context is useless there. Threads of
+    native libraries are judged by `flaw_of_fork`, since some libraries (OpenBLAS) take care of forks.
+    """
+    others = [thread.name for thread in threading.enumerate() if thread is not threading.main_thread()]
+    if others:
+        return f"an import started a thread ({others[0]})"
+    for entry in Path("/proc/self/fd").iterdir():
         try:
-            pid, status = os.waitpid(-1, os.WNOHANG)
-        except ChildProcessError:
-            return
+            target = str(entry.readlink())
+        except OSError:
+            continue
+        if target.startswith("/dev/nvidia"):
+            return f"an import opened the GPU ({target})"
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_initialized():
+        return "an import initialised CUDA"
+    return ""
+
+
+def flaw_of_fork() -> str:
+    """Fork a child that computes with what is imported; return what went wrong with it."""
+    pid = os.fork()
+    if pid == 0:
+        forked_child.prove()
+    deadline = time.monotonic() + PROOF_TIMEOUT_S
+    pause_s = 0.001
+    while time.monotonic() < deadline:
+        found, status = os.waitpid(pid, os.WNOHANG)
+        if found:
+            code = os.waitstatus_to_exitcode(status)
+            return f"a forked child failed its first computation (exit code {code})" if code else ""
+        time.sleep(pause_s)
+        pause_s = min(0.05, pause_s * 2)
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+    return "a forked child hung in its first computation"
+
+
+def imported_files() -> dict[str, int]:
+    """Return the modification times in ns of the imported files, and of the folders of installed packages.
+
+    Installed packages are watched by their folder (an installer writes there), everything else file by file; the
+    standard library does not change while we live.
+    """
+    found: dict[str, int] = {}
+    library = str(Path(os.__file__).parent)
+    for module in list(sys.modules.values()):
+        file = getattr(module, "__file__", None)
+        if not file or not file.startswith("/"):
+            continue
+        head, marker, _ = file.partition("site-packages")
+        if marker:
+            file = head + marker
+        elif file.startswith(library) or file == __file__:
+            continue
+        found[file] = _mtime(file)
+    return found
+
+
+def rss_bytes() -> int:
+    """Return this process's resident memory in bytes."""
+    with open("/proc/self/statm", encoding="ascii") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+class Service:
+    """Forks on request, reports the ends of children, notices when the template has become stale."""
+
+    def __init__(self, link: socket.socket) -> None:
+        self._link = link
+        self._children: set[int] = set()
+        self._is_retired = False
+        self._is_stale = False
+        self._files = imported_files()
+        self._rss_limit = max(rss_bytes() * GROWTH_LIMIT, rss_bytes() + GROWTH_FLOOR_BYTES)
+
+    def serve(self) -> None:
+        """Work until the node's end closes, or until retired and childless."""
+        wake_read, wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._link, selectors.EVENT_READ)
+            selector.register(wake_read, selectors.EVENT_READ)
+            while not (self._is_retired and not self._children):
+                ready = {key.fd for key, _ in selector.select(None if self._is_stale else LOOK_EVERY_S)}
+                if not ready:
+                    self._look()
+                if wake_read in ready:
+                    os.read(wake_read, 4096)
+                    self._report_ended()
+                if self._link.fileno() in ready and not self._take_request():
+                    return
+
+    def _look(self) -> None:
+        changed = [file for file, before in self._files.items() if _mtime(file) != before]
+        if changed:
+            self._stale(f"{changed[0]} changed")
+        elif rss_bytes() > self._rss_limit:
+            self._stale("its memory grew")
+
+    def _stale(self, reason: str) -> None:
+        self._is_stale = True
+        _send(self._link, {"stale": reason})
+
+    def _take_request(self) -> bool:
+        message, descriptors, _, _ = socket.recv_fds(self._link, MESSAGE_LIMIT_BYTES, 2)
+        if not message:
+            return False
+        request = json.loads(message.decode("utf-8", "surrogateescape"))
+        if request.get("retire"):
+            self._is_retired = self._is_stale = True
+            return True
+        template = os.getpid()
+        try:
+            pid = os.fork()
+        except OSError as error:
+            _send(self._link, {"id": request["id"], "error": str(error)})
+            pid = -1
         if pid == 0:
-            return
-        _send(link, {"ended": pid, "code": os.waitstatus_to_exitcode(status)})
+            forked_child.become(request, descriptors, template)
+        for descriptor in descriptors:
+            os.close(descriptor)
+        if pid > 0:
+            self._children.add(pid)
+            _send(self._link, {"id": request["id"], "pid": pid})
+        return True
+
+    def _report_ended(self) -> None:
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            self._children.discard(pid)
+            _send(self._link, {"ended": pid, "code": os.waitstatus_to_exitcode(status)})
+
+
+def _mtime(file: str) -> int:
+    try:
+        return Path(file).stat().st_mtime_ns
+    except OSError:
+        return 0
 
 
 def _send(link: socket.socket, message: dict[str, Any]) -> None:
     link.send(json.dumps(message).encode())
-
-
-def _become(request: dict[str, Any], descriptors: list[int], template: int) -> None:
-    """Turn the forked child into the asked-for program; never returns."""
-    code = 1
-    try:
-        _detach(descriptors, template)
-        _enter(request)
-        runpy.run_module(request["argv"][0], run_name="__main__", alter_sys=True)
-        code = 0
-    except SystemExit as error:
-        code = _exit_code(error)
-    except BaseException:
-        traceback.print_exc()
-    finally:
-        _leave(code)
-
-
-def _detach(descriptors: list[int], template: int) -> None:
-    os.setsid()
-    _LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    # The template may have died before the line above.
-    if os.getppid() != template:
-        os._exit(137)
-    signal.set_wakeup_fd(-1)
-    for number in set(signal.Signals) - {signal.SIGKILL, signal.SIGSTOP}:
-        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
-    signal.signal(signal.SIGPIPE, signal.SIG_IGN)  # as the interpreter sets it at start
-    signal.pthread_sigmask(signal.SIG_SETMASK, [])
-    stdin = os.open(os.devnull, os.O_RDONLY)
-    for target, source in enumerate((stdin, *descriptors)):
-        os.dup2(source, target)
-    os.closerange(3, os.sysconf("SC_OPEN_MAX"))
-
-
-def _enter(request: dict[str, Any]) -> None:
-    os.environ.clear()
-    os.environ.update(request["env"])
-    os.chdir(request["cwd"])
-    sys.path[0] = request["cwd"]
-    sys.argv = list(request["argv"])
-    for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]
-    random.seed()
-    if numpy := sys.modules.get("numpy"):
-        numpy.random.seed()
-    _LIBC.prctl(PR_SET_NAME, request["argv"][0].encode()[:15])
-    _show("python -m " + " ".join(request["argv"]))
-
-
-def _show(title: str) -> None:
-    """Let `ps` show what runs here instead of the template's command line, in the room that line has."""
-    with open("/proc/self/stat", encoding="utf-8", errors="replace") as file:
-        fields = file.read().rpartition(")")[2].split()
-    start, end = int(fields[45]), int(fields[46])
-    room = end - start
-    if 0 < room < TITLE_LIMIT_BYTES:
-        text = title.encode("utf-8", "replace")[: room - 1]
-        ctypes.memmove(start, text.ljust(room, b"\0"), room)
-
-
-def _exit_code(error: SystemExit) -> int:
-    if error.code is None:
-        return 0
-    if isinstance(error.code, int):
-        return error.code & 0xFF
-    print(error.code, file=sys.stderr)
-    return 1
-
-
-def _leave(code: int) -> None:
-    try:
-        atexit._run_exitfuncs()
-        sys.stdout.flush()
-        sys.stderr.flush()
-    finally:
-        os._exit(code)
 
 
 if __name__ == "__main__":

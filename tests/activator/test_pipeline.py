@@ -58,7 +58,12 @@ class World:
     def refused(self, key: object, address: object) -> None:
         self.refusals.append(address)
 
-    # In place of the link
+    # In place of the links
+    session_s = 1.0
+
+    def links_for(self, _namespace: str, _revision: str) -> list[World]:
+        return [self]
+
     def send(self, message: object) -> bool:
         self.sent.append(message)
         return True
@@ -323,7 +328,7 @@ async def test_probes(named, status, body):
     world = World()
     request = make_request(**named)
     answer = answer_of(world.pipeline.direct(request))
-    assert (answer.status, answer.body, answer.reason) == (status, body, "")
+    assert (answer.status, answer.body, answer.reason) == (status, body, "" if status == 200 else "bad_probe")
     world.end(request, direction=answer)
     world.is_draining = True
     if status == 200:

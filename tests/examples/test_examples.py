@@ -155,3 +155,29 @@ def test_service_yaml_names_its_own_image(name: str) -> None:
     assert document["metadata"]["name"] == name
     [container] = document["spec"]["template"]["spec"]["containers"]
     assert container["image"] == f"tidegate.dev/examples/{name}"
+
+
+def test_echo_answers_in_every_shape() -> None:
+    with running("echo") as port:
+        assert ask(port, "POST", "/", b"hello") == (200, b"hello")
+        assert ask(port, "GET", "/bytes?count=7") == (200, bytes(7))
+        assert ask(port, "GET", "/wait?ms=10") == (200, b"waited\n")
+        assert ask(port, "GET", "/events?count=2&ms=1") == (200, b"data: 0\n\ndata: 1\n\n")
+        with socket.create_connection(("127.0.0.1", port), timeout=5) as peer:
+            stream = peer.makefile("rb")
+            peer.sendall(b"POST /duplex HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")
+            while stream.readline() != b"\r\n":
+                pass
+            for number in range(3):
+                peer.sendall(b"1\r\n%d\r\n" % number)
+                assert stream.read(6) == b"1\r\n%d\r\n" % number
+            peer.sendall(b"0\r\n\r\n")
+            assert stream.read() == b"0\r\nEcho-Bytes: 3\r\n\r\n"
+
+
+def test_grpc_answers_its_health_and_a_call() -> None:
+    import grpc
+
+    with running("grpc") as port, grpc.insecure_channel(f"127.0.0.1:{port}") as calls:
+        assert calls.unary_unary("/grpc.health.v1.Health/Check")(b"", timeout=10) == b"\x08\x01"
+        assert calls.unary_unary("/example.Echo/Unary")(b"hi", timeout=10) == b"hi"

@@ -105,14 +105,16 @@ async def test_an_unknown_host_is_told_so_and_counted():
     harness.assert_empty()
 
 
-@pytest.mark.parametrize(("synced", "draining", "status"), [(True, False, 200), (False, False, 503), (True, True, 503)])
-async def test_a_health_probe(synced, draining, status):
+@pytest.mark.parametrize(
+    ("synced", "draining", "reason"), [(True, False, ""), (False, False, "not_ready"), (True, True, "draining")]
+)
+async def test_a_health_probe(synced, draining, reason):
     harness = Harness()
     harness.is_synced, harness.is_draining = synced, draining
     request = make_request("10.0.0.9", user_agent="kube-probe/1.31")
     answer = answer_of(harness.pipeline.direct(request))
-    assert (answer.status, answer.reason) == (status, "")
-    harness.pipeline.finished(request, outcome(answer, status))
+    assert (answer.status, answer.reason) == (503 if reason else 200, reason)
+    harness.pipeline.finished(request, outcome(answer, answer.status))
     assert harness.metrics.registry.get_sample_value("tidegate_gateway_request_duration_seconds_count") == 0
 
 

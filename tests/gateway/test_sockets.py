@@ -15,6 +15,7 @@ from activator.__main__ import serve as serve_activator
 from activator.config import Config as ActivatorConfig
 from gateway.__main__ import serve
 from gateway.config import Config
+from gateway.ports import Ports
 from queueproxy.__main__ import serve as serve_pod
 from queueproxy.config import Config as PodConfig
 from tests.support.fake_api import FakeApi
@@ -248,3 +249,28 @@ async def test_a_draining_gateway_serves_what_it_has(api):
             hop.stopping.set()
             assert (await request).status == 200
             await asyncio.wait_for(hop.task, 5)
+
+
+async def test_the_gateway_is_ready_only_when_its_port_is_open(api, monkeypatch):
+    opening, opened = asyncio.Event(), asyncio.Event()
+    start = Ports.start
+
+    async def start_late(self: Ports, **options: object) -> None:
+        opening.set()
+        await opened.wait()
+        await start(self, **options)
+
+    monkeypatch.setattr(Ports, "start", start_late)
+    admin_port = free_port()
+    async with client() as fetch:
+
+        async def release() -> tuple[int, bytes]:
+            await opening.wait()
+            reply = await fetch(admin_port, "/readyz")
+            opened.set()
+            return reply.status, reply.body
+
+        releasing = asyncio.ensure_future(release())
+        async with gateway(api, admin_port=admin_port):
+            assert await releasing == (503, b"not listening yet\n")
+            assert (await fetch(admin_port, "/readyz")).status == 200

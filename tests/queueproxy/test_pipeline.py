@@ -169,14 +169,15 @@ async def test_a_routed_request_that_calls_itself_a_kubelet_counts_like_any_othe
 
 
 @pytest.mark.parametrize(
-    ("is_ready", "status", "body"), [(True, 200, b"queue"), (False, 503, b""), (None, 200, b"queue")]
+    ("is_ready", "status", "body"),
+    [(True, 200, b"queue"), (False, 503, b"the app is not ready"), (None, 200, b"queue")],
 )
 async def test_readiness_probe(is_ready, status, body):
     harness = Harness(container_concurrency=1)
     harness.is_ready = is_ready
     request, direction = harness.enter(k_network_probe="queue", user_agent="Knative-Activator-Probe")
     answer = answer_of(await direction if isinstance(direction, Awaitable) else direction)
-    assert (answer.status, answer.body, answer.reason) == (status, body, "")
+    assert (answer.status, answer.body, answer.reason) == (status, body, "" if status == 200 else "not_ready")
     harness.end(request)
     harness.assert_empty()
 

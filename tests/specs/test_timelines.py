@@ -20,8 +20,9 @@ import yaml
 
 from autoscaler import state
 from autoscaler.decide import decide
-from autoscaler.demand import RevisionDemand
+from autoscaler.window import Window
 from tidegate.contracts import autoscaling, names
+from tidegate.contracts import autoscaling_annotations as keys
 from tidegate.contracts.decision import Activity, Decision, ServingMode
 
 BEGIN = 100_000.0
@@ -36,14 +37,25 @@ class World:
     spec: autoscaling.ScalingSpec
     memory: state.Memory
     scale: int
-    load: RevisionDemand = field(default_factory=RevisionDemand)
+    windows: tuple[Window, Window] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.windows = Window(self.spec.stable_window_s), Window(self.spec.panic_window_s)
 
     def record(self, now: float, value: float) -> None:
-        for window in (self.load.stable, self.load.panic, self.load.stable_rps, self.load.panic_rps):
+        for window in self.windows:
             window.record(now, value)
 
+    def averages(self, now: float) -> tuple[float, float] | None:
+        stable, panic = self.windows
+        if stable.is_empty(now):
+            return None
+        if self.spec.algorithm == keys.WEIGHTED_EXPONENTIAL:
+            return stable.weighted_average(now), panic.weighted_average(now)
+        return stable.average(now), panic.average(now)
+
     def turn(self, now: float, ready: int, waiting: int) -> Decision:
-        averages = self.load.averages(self.spec.metric, now)
+        averages = self.averages(now)
         seen = state.Observation(
             stable_value=averages[0] if averages else None,
             panic_value=averages[1] if averages else None,
@@ -91,7 +103,6 @@ def begin(case: dict[str, Any]) -> World:
                 serving_mode=ServingMode.SERVE if pods > 2 else ServingMode.PROXY,
             )
             world = World(spec, memory, pods)
-    world.load.configure(spec)
     return world
 
 

@@ -170,7 +170,7 @@ class RecordingDirector:
         self.strip_request_prefixes: tuple[bytes, ...] = (b"k-", b"x-inside-")
         self._direct = direct
         self.on_retry: Callable[[Request, Relay, Failure], Any] = lambda request, failed, failure: Answer(
-            503, "no_ready_pods", b"no pods"
+            503, "no_activator", b"no pods"
         )
         self.requests: list[Request] = []
         self.retries: list[Failure] = []

@@ -112,11 +112,11 @@ async def test_another_upstream_connection_is_opened_when_the_streams_of_one_are
 
 
 async def test_answers_of_ours_carry_the_reason():
-    own = Answer(503, "no_ready_pods", b"no pods")
+    own = Answer(503, "no_activator", b"no pods")
     async with rig(direct=lambda request, port: own) as engine:
         client = await client_of(engine)
         headers, body, _ = await client.answer(client.ask())
-        assert (headers[":status"], headers["x-tidegate-reason"], body) == ("503", "no_ready_pods", b"no pods")
+        assert (headers[":status"], headers["x-tidegate-reason"], body) == ("503", "no_activator", b"no pods")
         client.close()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 import pytest
 
@@ -23,7 +24,7 @@ async def test_last_in_first_out_and_bounded() -> None:
     try:
         connections = [await pool.connect("127.0.0.1", upstream.port) for _ in range(3)]
         for connection in connections:
-            pool.give(connection)
+            pool.give(connection, time.monotonic())
         assert pool.idle_count == 2
         assert pool.take("127.0.0.1", upstream.port) is connections[1]
         assert pool.take("127.0.0.1", upstream.port) is connections[0]
@@ -41,17 +42,17 @@ async def test_idle_connections_are_closed_by_time_by_ejection_and_by_the_peer()
     await upstream.start()
     pool = Pool(idle_timeout_s=0.05)
     try:
-        pool.give(await pool.connect("127.0.0.1", upstream.port))
+        pool.give(await pool.connect("127.0.0.1", upstream.port), time.monotonic())
         await turns_until(lambda: pool.open_count == 0)
         assert pool.idle_count == 0
-        pool.give(await pool.connect("127.0.0.1", upstream.port))
+        pool.give(await pool.connect("127.0.0.1", upstream.port), time.monotonic())
         pool.close_idle("127.0.0.1", upstream.port)
         await turns_until(lambda: pool.open_count == 0)
-        pool.give(await pool.connect("127.0.0.1", upstream.port))
+        pool.give(await pool.connect("127.0.0.1", upstream.port), time.monotonic())
         await turns_until(lambda: len(upstream.peers) == 3)
         upstream.peers[-1].close()
         await turns_until(lambda: pool.idle_count == 0)
-        pool.give(await pool.connect("127.0.0.1", upstream.port))
+        pool.give(await pool.connect("127.0.0.1", upstream.port), time.monotonic())
         await turns_until(lambda: len(upstream.peers) == 4)
         upstream.peers[-1].send(b"HTTP/1.1 408 Request Timeout\r\n\r\n")  # what some servers say to idle connections
         await turns_until(lambda: pool.idle_count == 0)
@@ -66,7 +67,7 @@ async def test_a_closed_pool_keeps_nothing() -> None:
     pool = Pool()
     connection = await pool.connect("127.0.0.1", upstream.port)
     await pool.close()
-    pool.give(connection)
+    pool.give(connection, time.monotonic())
     assert pool.idle_count == 0
     await turns_until(lambda: pool.open_count == 0)
     await upstream.stop()

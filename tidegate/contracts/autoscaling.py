@@ -86,6 +86,16 @@ class ScalingSpec:
     progress_deadline_s: float = DEFAULT_PROGRESS_DEADLINE_S
     is_scale_to_zero_enabled: bool = True
     is_reachable: bool = True
+    activator_capacity: float = 100.0
+    # Beyond Knative (annotations of tidegate.dev); the defaults leave its numbers alone but for paced panic.
+    other_metric: str = ""
+    other_target: float = 0.0
+    other_total: float = 0.0
+    is_panic_paced: bool = True
+    last_pod_delay_s: float = -1.0
+    is_min_scheduled: bool = False
+    is_max_scheduled: bool = False
+    is_prewarmed: bool = False
 
 
 def resolve_spec(

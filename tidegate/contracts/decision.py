@@ -34,11 +34,15 @@ class Because(enum.StrEnum):
     SCALE_UP_RATE = "scale_up_rate"
     SCALE_DOWN_RATE = "scale_down_rate"
     ACTIVATION_SCALE = "activation_scale"
+    START_TIME = "start_time"
     SCALE_DOWN_DELAY = "scale_down_delay"
+    LAST_POD_DELAY = "last_pod_delay"
     WINDOW_NOT_FULL = "window_not_full"
     MIN_SCALE = "min_scale"
     INITIAL_SCALE = "initial_scale"
     MAX_SCALE = "max_scale"
+    SCHEDULE = "schedule"
+    PREWARM = "prewarm"
     WAITING_REQUEST = "waiting_request"
     ACTIVATING = "activating"
     ACTIVATION_FAILED = "activation_failed"
@@ -57,7 +61,9 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     `metric` is `rps`), averaged over the stable and panic windows. `target`: per replica, utilization applied; `total`:
     the same without utilization. `excess_burst_capacity`: requests; negative keeps the activator in the path.
     `waiting`: requests that an activator holds. `next_change_s`: seconds until a rule that holds the scale now lets go,
-    -1 when none does.
+    -1 when none does. With several metrics `metric`, the values, `target` and `total` are those of the one that asked
+    for most. `starting_pods`: pods that are not ready yet and young enough to become so; `start_s`: seconds that a
+    start takes, measured (0: unknown). `activators`: how many should stand in the path when any does.
     `unix_s` is wall-clock for people; nothing computes with it.
     """
 
@@ -93,3 +99,6 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     activity: Activity = Activity.ACTIVATING
     activity_reason: str = ""
     is_initialized: bool = False
+    starting_pods: int = 0
+    start_s: float = 0.0
+    activators: int = 2

@@ -12,13 +12,16 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """One outcome: its code, HTTP status, the sentence for people, and seconds for `Retry-After` (0: no such
-    header)."""
+    """One outcome: its code, HTTP status, the sentence for people, and seconds for `Retry-After` (0: no such header).
+
+    `is_routine`: said to probes again and again, and logged at debug only.
+    """
 
     code: str
     status: int
     text: str
     retry_after_s: int = 0
+    is_routine: bool = False
 
 
 BAD_REQUEST = Reason("bad_request", 400, "the request is not valid HTTP")
@@ -33,15 +36,14 @@ UPSTREAM_CONNECT_FAILED = Reason("upstream_connect_failed", 502, "no pod accepte
 UPSTREAM_FAILED = Reason("upstream_failed", 502, "the pod broke the connection before it answered")
 QUEUE_FULL = Reason("queue_full", 503, "pending request queue full", 1)
 WAITING_ROOM_FULL = Reason("waiting_room_full", 503, "too many requests wait for this revision", 1)
-NO_READY_PODS = Reason("no_ready_pods", 503, "no pod became ready in time", 1)
-ASLEEP = Reason("asleep", 503, "no pod is ready, and a probe wakes none")
+ASLEEP = Reason("asleep", 503, "no pod is ready, and a probe wakes none", 0, True)
 NO_ACTIVATOR = Reason("no_activator", 503, "no activator is ready to hold the request", 1)
 DRAINING = Reason("draining", 503, "this process is shutting down", 1)
-NOT_READY = Reason("not_ready", 503, "the app is not ready")
+NOT_READY = Reason("not_ready", 503, "the app is not ready", 1, True)
 REQUEST_TIMEOUT = Reason("request_timeout", 504, "request timeout")
 RESPONSE_START_TIMEOUT = Reason("response_start_timeout", 504, "request timeout")
 IDLE_TIMEOUT = Reason("idle_timeout", 504, "request timeout")
-ACTIVATION_TIMEOUT = Reason("activation_timeout", 504, "activator request timeout")
+ACTIVATION_TIMEOUT = Reason("activation_timeout", 504, "activator request timeout", 1)
 HEAD_TIMEOUT = Reason("head_timeout", 408, "the request head took too long")
 INTERNAL_ERROR = Reason("internal_error", 500, "an internal error; the log has it")
 

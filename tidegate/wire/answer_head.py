@@ -33,11 +33,26 @@ class AnswerHeadReader(HeadReader):
     `length`: of the body, `CHUNKED` or `UNTIL_CLOSE`. `keep_alive`: whether the upstream takes another request.
     """
 
-    __slots__ = ("_has_date", "_head", "_kept_length", "_phrase", "keep_alive", "length", "status", "upgrade")
+    __slots__ = (
+        "_has_date",
+        "_head",
+        "_kept_length",
+        "_made",
+        "_made_for",
+        "_made_until",
+        "_phrase",
+        "_whole_bytes",
+        "keep_alive",
+        "length",
+        "status",
+        "upgrade",
+    )
 
     def __init__(self, limits: Limits) -> None:
         super().__init__(limits)
         self._kept_length = 0
+        self._whole_bytes = -1  # of an answer with the kept head, when its body has a length
+        self._made, self._made_for, self._made_until = b"", b"", 0.0
         self.reset()
 
     def reset(self) -> None:
@@ -55,6 +70,12 @@ class AnswerHeadReader(HeadReader):
 
     def _new_parser(self) -> Any:
         return httptools.HttpResponseParser(self)
+
+    def whole_again(self, data: bytes) -> int:
+        """Return where the body begins when `data` is a whole answer with the last head once more, else 0."""
+        if len(data) == self._whole_bytes and not self._head_bytes and data.startswith(self._kept):
+            return len(self._kept)
+        return 0
 
     def on_status(self, piece: bytes) -> None:
         """Collect the reason phrase; httptools hands it out in pieces when it came so."""
@@ -75,9 +96,12 @@ class AnswerHeadReader(HeadReader):
         self._has_date = plan.date >= 0
         self.length = int(headers[plan.length][1]) if plan.length >= 0 else chunked.UNTIL_CLOSE
         self.upgrade: bytes | None = None
+        self._made_until, self._whole_bytes = 0.0, -1
         if plan.is_verbatim and raw[:9] == b"HTTP/1.1 ":
             self._head = raw[:-2]
             self._kept, self._kept_length = raw if len(raw) <= KEPT_LIMIT_BYTES else b"", self.length
+            if self._kept and self.length >= 0 and status >= 200 and status not in (204, 304):
+                self._whole_bytes = len(raw) + self.length
         else:
             self._kept = b""
             self._rebuild(plan)
@@ -120,6 +144,13 @@ class AnswerHeadReader(HeadReader):
         """Return the head for the client: the upstream's lines, Date where missing, the director's lines, ours."""
         date = b"" if self._has_date or self.status < 200 else date_line()
         return b"%b%b%b%b\r\n" % (self._head, date, answer_head, framing)
+
+    def head_again(self, now: float, answer_head: bytes) -> bytes:
+        """Return `client_head` without framing; made once for a kept head and a second of its Date."""
+        if now >= self._made_until or answer_head != self._made_for:
+            self._made, self._made_for = self.client_head(b"", answer_head), answer_head
+            self._made_until = now + 1.0 - time.time() % 1.0
+        return self._made
 
 
 _date: tuple[int, bytes] = (0, b"")

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Union
 
 from tidegate.wire import answers
 from tidegate.wire.answer_head import AnswerHeadReader
-from tidegate.wire.director import Answer, Direction, HeaderLine, Relay, Request
+from tidegate.wire.director import UNKNOWN_BYTES, Answer, Direction, HeaderLine, Relay, Request
 
 if TYPE_CHECKING:
     from tidegate.wire.client_side import ClientConnection
     from tidegate.wire.h2_client_side import ClientStream
     from tidegate.wire.h2_heads import StreamAnswer
+    from tidegate.wire.server import Server
 
 
 AnswerHead = Union["AnswerHeadReader", "StreamAnswer"]
@@ -32,23 +33,25 @@ class AnswerWriter:
         "_last_byte_at",
         "_server",
         "_status",
+        "answer_bytes",
         "direction",
         "is_chunking",
         "is_close_delimited",
         "request",
     )
 
-    def __init__(self, client: ClientConnection | ClientStream, request: Request) -> None:
-        self._client = client
-        self._server = client.server
-        self.request = request
-        self.direction: Direction | None = None
-        self.is_chunking = False
-        self.is_close_delimited = False
-        self._has_idle_timer = False
-        self._status = 0  # what the client sees; 0 while nothing of the final answer was written
-        self._first_byte_at = 0.0
-        self._last_byte_at = 0.0
+    # Set by `Exchange.__init__`: a call of its own costs what the rest of it does.
+    _client: ClientConnection | ClientStream
+    _server: Server
+    request: Request
+    direction: Direction | None
+    is_chunking: bool
+    is_close_delimited: bool
+    _has_idle_timer: bool
+    _status: int  # what the client sees; 0 while nothing of the final answer was written
+    _first_byte_at: float
+    _last_byte_at: float
+    answer_bytes: int  # of the upstream's body: as announced, else as counted so far
 
     def interim_answer(self, answer: AnswerHead) -> None:
         """Pass a 1xx on, except to HTTP/1.0, which knows none."""
@@ -61,13 +64,14 @@ class AnswerWriter:
         assert type(relay) is Relay
         client = self._client
         framing = b""
-        if answer.length < 0:
-            if self.request.http_version == "1.1":
-                self.is_chunking = True
-                framing = b"Transfer-Encoding: chunked\r\n"
-            else:
-                self.is_close_delimited = True
-                client.keep_alive = False
+        if answer.length >= 0:
+            self.answer_bytes = answer.length
+        elif self.request.http_version == "1.1":
+            self.is_chunking = True
+            framing = b"Transfer-Encoding: chunked\r\n"
+        else:
+            self.is_close_delimited = True
+            client.keep_alive = False
         if not client.keep_alive or self.request.http_version == "1.0":
             framing += answers.connection_line(self.request, client.keep_alive)
         self._status = answer.status
@@ -80,12 +84,14 @@ class AnswerWriter:
         assert type(relay) is Relay
         framing = b"Connection: Upgrade\r\nUpgrade: %b\r\n" % (answer.upgrade or b"unknown")
         self._status = 101
+        self.answer_bytes = UNKNOWN_BYTES
         self._first_byte_at = time.monotonic()
         self.write_answer(answer.client_head(framing, relay.answer_head))
 
     def write_answer(self, data: bytes) -> None:
         """Write answer bytes to the client."""
         self._server.counters.bytes_out += len(data)
+        self._server.outbox.flush()
         self._client.transport.write(data)
         if self._has_idle_timer:
             self._last_byte_at = time.monotonic()
@@ -96,6 +102,7 @@ class AnswerWriter:
             self.write_answer(pieces[0])
         elif pieces:
             self._server.counters.bytes_out += sum(map(len, pieces))
+            self._server.outbox.flush()
             self._client.transport.writelines(pieces)
             if self._has_idle_timer:
                 self._last_byte_at = time.monotonic()
@@ -105,7 +112,7 @@ class AnswerWriter:
 
     def write_own(self, answer: Answer) -> None:
         """Write an answer of ours, whole."""
-        self._server.counters.answered(answer.reason)
+        self._server.answered(answer.reason, answer.status, self.request, self.request.peer)
         self._status = answer.status
         self._first_byte_at = time.monotonic()
         if not self._client.transport.is_closing():

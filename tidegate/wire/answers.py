@@ -23,11 +23,17 @@ _FINAL_REASONS: dict[Failure, outcomes.Reason] = {
 }
 
 
-def answer_of(reason: outcomes.Reason, detail: str = "", context: object = None) -> Answer:
-    """Return the answer for a reason, with its status, text (and `detail` behind a colon) and `Retry-After`."""
-    text = f"{reason.text}: {detail}" if detail else reason.text
+def answer_of(
+    reason: outcomes.Reason, detail: str = "", context: object = None, *, text: bytes | None = None
+) -> Answer:
+    """Return the answer for a reason, with its status, text (and `detail` behind a colon) and `Retry-After`.
+
+    `text` replaces the reason's own, where others compare it byte for byte.
+    """
+    if text is None:
+        text = (f"{reason.text}: {detail}" if detail else reason.text).encode()
     headers = ((b"Retry-After", b"%d" % reason.retry_after_s),) if reason.retry_after_s else ()
-    return Answer(reason.status, reason.code, text.encode(), headers, context)
+    return Answer(reason.status, reason.code, text, headers, context)
 
 
 def answer_of_failure(failure: Failure) -> Answer:

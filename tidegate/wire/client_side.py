@@ -19,7 +19,7 @@ from tidegate.wire.deadlines import NEVER
 from tidegate.wire.director import Failure
 from tidegate.wire.exchange import Exchange
 from tidegate.wire.h2_frames import PREFACE
-from tidegate.wire.head_reader import HeadRefused
+from tidegate.wire.head_reader import KEPT_LIMIT_BYTES, HeadRefused
 from tidegate.wire.header_rules import clean_trailers
 from tidegate.wire.request_head import RequestHeadReader
 from tidegate.wire.tunnel import Tunnel
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
 class ClientConnection(ClientSocket):
     """One connection from a client."""
+
+    kept_bytes = KEPT_LIMIT_BYTES
+    """How long a head for the upstream may be to be kept for the next request."""
 
     __slots__ = (
         "_backlog",
@@ -45,6 +48,8 @@ class ClientConnection(ClientSocket):
         "exchange",
         "keep_alive",
         "limits",
+        "sent_begin",
+        "sent_block",
         "server",
     )
 
@@ -59,6 +64,9 @@ class ClientConnection(ClientSocket):
         self._backlog = b""
         self._is_http1 = False
         self._sniffed = b""  # the beginning of what may be the preface of HTTP/2
+        # how the head that went upstream last began, and from which block it was made
+        self.sent_block: bytes | None = None
+        self.sent_begin = b""
         # request
         self.exchange: Exchange | None = None
         self._is_head_timed = False
@@ -81,6 +89,9 @@ class ClientConnection(ClientSocket):
     def data_received(self, data: bytes) -> None:
         """Read request bytes."""
         self.server.counters.bytes_in += len(data)
+        if data == self._head.alone and self.state == 0 and not self._backlog:
+            self._begin_again()
+            return
         if self._backlog:
             self._hold(data, 0)
             return
@@ -185,6 +196,15 @@ class ClientConnection(ClientSocket):
         exchange.start()
         return position
 
+    def _begin_again(self) -> None:
+        """Take a request without body whose head is the last one once more: what busy clients send."""
+        head, server = self._head, self.server
+        server.counters.requests += 1
+        self.keep_alive = not server.is_draining
+        self.state = State.HOLD
+        self.exchange = exchange = Exchange(self, head.again(self._peer, time.monotonic()), head.block, 0)
+        exchange.start()
+
     def _wait_for_head(self) -> None:
         """Start the head's timer at its first byte."""
         if not self._is_head_timed:
@@ -248,7 +268,7 @@ class ClientConnection(ClientSocket):
 
     # --- called by the exchange ---
 
-    def exchange_ended(self) -> None:
+    def exchange_ended(self, now: float) -> None:
         """Take the end of an answer: read on, or close."""
         self.exchange = None
         self._tunnel = None
@@ -264,11 +284,11 @@ class ClientConnection(ClientSocket):
         elif self._body is not None:
             self.state = State.DISCARD
             self._discarded_bytes = 0
-            self.since = time.monotonic()
+            self.since = now
             self.arm(self.next_deadline())
         else:
             self.state = State.HEAD
-            self.since = now = time.monotonic()
+            self.since = now
             if now + self._keep_alive_s < self.filed_until:
                 self.arm(now + self._keep_alive_s)
             if self._backlog:
@@ -327,6 +347,16 @@ class ClientConnection(ClientSocket):
         if self.exchange is None and self.state == State.HEAD and not self._has_begun:
             self.close()
 
+    def linger(self) -> None:
+        """Say that no more comes, behind what waits to be written."""
+        self.server.outbox.flush()
+        super().linger()
+
+    def finish_writing(self) -> None:
+        """Close behind what waits to be written."""
+        self.server.outbox.flush()
+        super().finish_writing()
+
     def end_now(self) -> None:
         """Close whatever is going on."""
         self.keep_alive = False
@@ -342,9 +372,10 @@ class ClientConnection(ClientSocket):
     def _refuse(self, reason: outcomes.Reason) -> None:
         """Answer a head that never became a request, and close."""
         counters = self.server.counters
-        counters.answered(reason.code)
+        self.server.answered(reason.code, reason.status, None, self._peer)
         answer = answers.render(answers.answer_of(reason), None, keep_alive=False)
         counters.bytes_out += len(answer)
+        self.server.outbox.flush()
         self.transport.write(answer)
         self.linger()
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 HeaderLine = tuple[bytes, bytes]
+UNKNOWN_BYTES = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +103,8 @@ class Outcome:
 
     `status`: what the client saw (0 when nothing was sent). `failure`: None when the upstream's (or our) answer ended
     well.
-    `duration_s`: from the head's arrival; `first_byte_s`: until the answer's first byte, or None.
+    `duration_s`: from the head's arrival; `first_byte_s`: until the answer's first byte, or None. `answer_bytes`: of the
+    upstream's body, `UNKNOWN_BYTES` when it did not end well or was a tunnel.
     """
 
     status: int
@@ -110,6 +112,7 @@ class Outcome:
     duration_s: float
     first_byte_s: float | None
     direction: Direction | None
+    answer_bytes: int = UNKNOWN_BYTES
 
 
 @dataclass(slots=True)

@@ -19,13 +19,16 @@ from typing import TYPE_CHECKING, cast
 
 from tidegate.contracts import outcomes
 from tidegate.wire import answers, repeats, request_timers
+from tidegate.wire.answer_head import AnswerHeadReader
 from tidegate.wire.answer_writer import AnswerWriter
 from tidegate.wire.client_socket import Pause
-from tidegate.wire.director import Answer, Direction, Failure, Outcome, Relay, Request
+from tidegate.wire.director import UNKNOWN_BYTES, Answer, Direction, Failure, Outcome, Relay, Request
+from tidegate.wire.outbox import WORTH_IT
 from tidegate.wire.request_body import RequestBody
 from tidegate.wire.tunnel import Tunnel
 
 if TYPE_CHECKING:
+    from tidegate.wire.answer_head import AnswerHeadReader
     from tidegate.wire.client_side import ClientConnection
     from tidegate.wire.h2_client_side import ClientStream
     from tidegate.wire.h2_upstream import UpstreamStream
@@ -53,9 +56,20 @@ class Exchange(AnswerWriter):
     )
 
     def __init__(self, client: ClientConnection | ClientStream, request: Request, block: bytes, length: int) -> None:
-        super().__init__(client, request)
+        # the answer (see AnswerWriter)
+        self._client = client
+        self._server = server = client.server
+        self.request = request
+        self.direction = None
+        self.is_chunking = False
+        self.is_close_delimited = False
+        self._has_idle_timer = False
+        self._status = 0
+        self._first_byte_at = 0.0
+        self._last_byte_at = 0.0
+        self.answer_bytes = 0
         # request
-        self._director = client.server.director
+        self._director = server.director
         self.body = RequestBody(client, length) if length else None
         self._block = block
         # attempt
@@ -154,7 +168,7 @@ class Exchange(AnswerWriter):
         self._connect_until = 0.0
         self._task = None
         if self.has_ended:
-            pool.give(upstream)  # type: ignore[arg-type] # it is this pool's own
+            pool.give(upstream, time.monotonic())  # type: ignore[arg-type] # it is this pool's own
         else:
             self._send(relay, upstream)
 
@@ -165,14 +179,25 @@ class Exchange(AnswerWriter):
             self._send_by_stream(relay, cast("UpstreamStream", upstream))
             return
         upstream = cast("UpstreamConnection", upstream)
-        head = b"%b %b HTTP/1.1\r\n%b%b\r\n" % (request.method, request.target, self._block, relay.add_head)
-        if self._client.is_write_paused:
+        client = self._client
+        # A request head that came again has the very same block (see `HeadReader`), so it begins the same upstream.
+        if self._block is client.sent_block:
+            begin = client.sent_begin
+        else:
+            begin = b"%b %b HTTP/1.1\r\n%b" % (request.method, request.target, self._block)
+            if len(begin) <= client.kept_bytes:
+                client.sent_block, client.sent_begin = self._block, begin
+        head = b"%b%b\r\n" % (begin, relay.add_head)
+        if client.is_write_paused:
             upstream.pause_answer()
         upstream.begin(self, request.method == b"HEAD")
-        if self.body is None:
-            upstream.transport.write(head)
-        else:
+        if self.body is not None:
+            self._server.outbox.flush()
             self.body.send(upstream, head)
+        elif self._server.in_flight >= WORTH_IT:
+            self._server.outbox.write(upstream.transport, head)
+        else:
+            upstream.transport.write(head)
 
     def _send_by_stream(self, relay: Relay, upstream: UpstreamStream) -> None:
         if self._client.is_write_paused:
@@ -199,11 +224,33 @@ class Exchange(AnswerWriter):
 
     # --- the answer, from the upstream connection ---
 
+    def answered_whole(self, answer: AnswerHeadReader, body: bytes) -> None:
+        """Take an answer that came in one piece under a head that is known: what most requests get."""
+        relay, client, upstream = self.direction, self._client, self.upstream
+        assert type(relay) is Relay and upstream is not None
+        self._status = answer.status
+        self._first_byte_at = now = time.monotonic()
+        self.answer_bytes = len(body)
+        if client.keep_alive and self.request.http_version == "1.1":
+            data = answer.head_again(now, relay.answer_head) + body
+        else:
+            framing = answers.connection_line(self.request, client.keep_alive)
+            data = answer.client_head(framing, relay.answer_head) + body
+        self._server.counters.bytes_out += len(data)
+        if self._server.in_flight >= WORTH_IT:
+            self._server.outbox.write(client.transport, data)
+        else:
+            self._server.outbox.flush()
+            client.transport.write(data)
+        self.upstream = None
+        upstream.release(self.body is None or self.body.is_done, now)
+        self._finish(None, now)
+
     def answer_ended(self) -> None:
         """Take the end of the answer: give the upstream back, finish, let the client go on."""
         upstream, self.upstream = self.upstream, None
         if upstream is not None:
-            upstream.release(reusable=self.body is None or self.body.is_done)
+            upstream.release(self.body is None or self.body.is_done, time.monotonic())
         self._finish(None)
 
     def upstream_lost(self, upstream: UpstreamConnection | UpstreamStream) -> None:
@@ -341,12 +388,14 @@ class Exchange(AnswerWriter):
         self.write_own(answer)
         self._finish(None)
 
-    def _finish(self, failure: Failure | None) -> None:
+    def _finish(self, failure: Failure | None, now: float = 0.0) -> None:
         assert not self.has_ended
         self.has_ended = True
+        now = now or time.monotonic()
         arrived, began = self.request.arrived, self._first_byte_at
         first_byte_s = began - arrived if began else None
-        outcome = Outcome(self._status, failure, time.monotonic() - arrived, first_byte_s, self.direction)
+        size = self.answer_bytes if failure is None else UNKNOWN_BYTES
+        outcome = Outcome(self._status, failure, now - arrived, first_byte_s, self.direction, size)
         server = self._server
         server.in_flight -= 1
         if server.changed is not None:
@@ -355,4 +404,4 @@ class Exchange(AnswerWriter):
             self._director.finished(self.request, outcome)
         except Exception:
             logger.exception("the director's finished failed on %r", self.request.target)
-        self._client.exchange_ended()
+        self._client.exchange_ended(now)

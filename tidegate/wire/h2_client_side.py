@@ -38,6 +38,10 @@ DRAIN_PING_S = 1.0
 class ClientStream(Stream):
     """One request of the client, as its exchange sees the client."""
 
+    kept_bytes = 0  # a stream has one request: nothing is kept for the next
+    sent_block: bytes | None = None
+    sent_begin = b""
+
     __slots__ = ("_is_held", "exchange", "is_write_paused", "keep_alive", "server")
 
     session: ClientSession
@@ -107,7 +111,7 @@ class ClientStream(Stream):
         else:
             self.session.reset(self, ErrorCode.NO_ERROR)
 
-    def exchange_ended(self) -> None:
+    def exchange_ended(self, now: float) -> None:
         """Take the end of the exchange; what is left of the answer may still wait for windows."""
         self.exchange = None
         if self.is_out_done:
@@ -262,7 +266,7 @@ class ClientSession(Session):
 
     def _refuse(self, stream: ClientStream, refused: HeadRefused) -> None:
         """Answer a head that never became a request, or reset what is no HTTP at all."""
-        self.server.counters.answered(refused.reason.code)
+        self.server.answered(refused.reason.code, refused.reason.status, None, self._peer)
         if isinstance(refused, HeadMalformed):
             self.reset(stream, ErrorCode.PROTOCOL_ERROR)
         else:

@@ -17,6 +17,7 @@ from tidegate.wire.exchange import Exchange
 from tidegate.wire.h2_heads import RequestHead, StreamAnswer, encoded_answer
 
 if TYPE_CHECKING:
+    from tidegate.wire.answer_head import AnswerHeadReader
     from tidegate.wire.answer_writer import AnswerHead
     from tidegate.wire.h2_client_side import ClientStream
     from tidegate.wire.h2_upstream import UpstreamStream
@@ -62,6 +63,7 @@ class StreamExchange(Exchange):
         relay = self.direction
         assert type(relay) is Relay
         self._note_status(answer.status)
+        self.answer_bytes = max(answer.length, 0)
         self._stream.put_head(_encoded(answer, relay.answer_head))
         return b""
 
@@ -81,7 +83,7 @@ class StreamExchange(Exchange):
 
     def write_own(self, answer: Answer) -> None:
         """Send an answer of ours, whole."""
-        self._server.counters.answered(answer.reason)
+        self._server.answered(answer.reason, answer.status, self.request, self.request.peer)
         self._note_status(answer.status)
         stream = self._stream
         if answer.reason and grpc_status.is_grpc(self.request):
@@ -92,6 +94,12 @@ class StreamExchange(Exchange):
             stream.put_head(encoded_answer(answer.status, head))
             stream.put((body,))
         stream.end()
+
+    def answered_whole(self, answer: AnswerHeadReader, body: bytes) -> None:
+        """Take an answer that came in one piece under a head that is known."""
+        self.answer_began(answer)
+        self.write_pieces((body,))
+        self.answer_ended()
 
     def answer_ended(self) -> None:
         """End the stream's answer, then the exchange."""

@@ -53,7 +53,7 @@ class StreamPool:
             await asyncio.shield(task)
         return stream
 
-    def give(self, stream: UpstreamStream) -> None:
+    def give(self, stream: UpstreamStream, now: float) -> None:
         """Take a reserved stream back that nobody wants any more."""
         stream.close()
 

@@ -92,7 +92,7 @@ class UpstreamStream(Stream):
         self._is_reading_paused = False
         self.consumed()
 
-    def release(self, reusable: bool) -> None:
+    def release(self, reusable: bool, now: float) -> None:
         """End the exchange; a request that was not sent to its end is taken back."""
         self.exchange = None
         if self.is_out_done and self.is_in_done:
@@ -137,6 +137,8 @@ class UpstreamStream(Stream):
 
     def take_data(self, exchange: Exchange, data: bytes) -> None:
         """Take payload; the window opens when the client's side has room."""
+        if self.expected < 0:
+            exchange.answer_bytes += len(data)
         if data:
             exchange.write_pieces(chunked.encode_chunks([data]) if exchange.is_chunking else (data,))
         if not self._is_reading_paused:

@@ -45,6 +45,7 @@ class HeadReader:
         "_raw",
         "_refusal",
         "_tail",
+        "alone",
         "done",
         "headers",
     )
@@ -58,6 +59,9 @@ class HeadReader:
         self._raw = b""
         """The head's bytes, when they came in one piece and nothing else before them."""
         self._kept = b""
+        self.alone: bytes | None = None
+        """The last head's bytes, when it is known that nothing but a head like it has to follow; None while one is
+        under way."""
         self._is_repeat = False
         self._names: list[bytes] = []
         self.headers: list[HeaderLine] = []
@@ -74,6 +78,7 @@ class HeadReader:
         if kept and not self._head_bytes and data.startswith(kept, start):
             self._is_repeat = self.done = True
             return start + len(kept)
+        self.alone = None
         parser = self._parser
         if parser is None:
             parser = self._parser = self._new_parser()

@@ -7,7 +7,6 @@ while it waits leaves the pool at once, so that few requests meet a stale one. H
 from __future__ import annotations
 
 import asyncio
-import time
 
 from tidegate.wire.deadlines import NEVER, Deadlines
 from tidegate.wire.h2_pool import StreamPool
@@ -23,7 +22,7 @@ class Pool:
     def __init__(
         self,
         *,
-        max_idle_per_upstream: int = 256,
+        max_idle_per_upstream: int = 1024,
         idle_timeout_s: float = 60.0,
         connect_timeout_s: float = 5.0,
         limits: Limits | None = None,
@@ -82,7 +81,7 @@ class Pool:
             raise
         return connection
 
-    def give(self, connection: UpstreamConnection) -> None:
+    def give(self, connection: UpstreamConnection, now: float) -> None:
         """Keep a connection whose answer ended well, or close it when enough wait."""
         waiting = self._idle.get(connection.key)
         if waiting is None:
@@ -90,7 +89,7 @@ class Pool:
         if self.closed or len(waiting) >= self.max_idle_per_upstream:
             connection.close()
             return
-        connection.idle_since = time.monotonic()
+        connection.idle_since = now
         waiting.append(connection)
         if connection.filed_until == NEVER and self.idle_timeout_s:
             self._watch(connection)

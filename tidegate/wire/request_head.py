@@ -31,7 +31,8 @@ _hosts: dict[bytes, str] = {}
 class RequestHeadReader(HeadReader):
     """Reads request heads of one client connection. After `done`, `take` hands out the request; then `reset`.
 
-    `block`: the header lines that go upstream. `length`: of the body, or `CHUNKED`.
+    `block`: the header lines that go upstream. `length`: of the body, or `CHUNKED`. `alone`: a request
+    without body that keeps the connection, when it was the last one.
     """
 
     __slots__ = ("_index", "_kinds", "_last", "_target", "_upgrade", "block", "keep_alive", "length")
@@ -108,7 +109,12 @@ class RequestHeadReader(HeadReader):
         if self.length != 0 or not self.keep_alive or plan.has_care:
             self._parser = None  # it expects the body, or refuses bytes after the close; a new one is cheap
         self._kept = raw if len(raw) <= KEPT_LIMIT_BYTES else b""
+        self.alone = self._kept if self._kept and self.length == 0 and self.keep_alive else None
         self._last = (method, self._target, host, self.headers, version, is_upgrade, index)
+        return _request_of(self._last, peer, arrived)
+
+    def again(self, peer: str, arrived: float) -> Request:
+        """Return the request that `alone` is."""
         return _request_of(self._last, peer, arrived)
 
     def _check_version(self, version: str, method: bytes) -> None:

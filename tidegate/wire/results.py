@@ -16,7 +16,7 @@ from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, M
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
-from tidegate.wire.director import Answer, Outcome
+from tidegate.wire.director import Answer, Outcome, Relay
 
 DURATIONS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
 
@@ -37,7 +37,10 @@ class Results(Collector):
 
     def ended(self, outcome: Outcome) -> None:
         """Count one request."""
-        self._counts[outcome.status // 100, reason_of(outcome)] += 1
+        if outcome.failure is None and type(outcome.direction) is Relay:
+            self._counts[outcome.status // 100, ""] += 1
+        else:
+            self._counts[outcome.status // 100, reason_of(outcome)] += 1
         self._slots[bisect_left(DURATIONS_S, outcome.duration_s)] += 1
         self._seconds += outcome.duration_s
 

@@ -14,9 +14,11 @@ from dataclasses import dataclass, field
 from tidegate.wire import header_rules
 from tidegate.wire.client_side import ClientConnection
 from tidegate.wire.deadlines import Deadlines
-from tidegate.wire.director import Director
+from tidegate.wire.director import Director, Request
 from tidegate.wire.h2_client_side import ClientSession
 from tidegate.wire.limits import Limits, ServerTimers
+from tidegate.wire.outbox import Outbox
+from tidegate.wire.own_answers import OwnAnswerLog
 from tidegate.wire.pool import Pool
 
 BACKLOG = 4096
@@ -65,7 +67,9 @@ class Server:
         self.port = 0
         self.in_flight = 0
         self.deadlines: Deadlines
+        self.outbox: Outbox
         self._connections: set[ClientConnection | ClientSession] = set()
+        self._own_answers = OwnAnswerLog()
         self._listener: asyncio.Server | None = None
         self.changed: asyncio.Event | None = None
 
@@ -76,6 +80,7 @@ class Server:
         """
         loop = asyncio.get_running_loop()
         self.deadlines = Deadlines(loop, self.timers.resolution_s)
+        self.outbox = Outbox(loop)
         self._listener = await loop.create_server(
             lambda: ClientConnection(self),
             host,
@@ -133,6 +138,11 @@ class Server:
         except TimeoutError:
             return False
         return True
+
+    def answered(self, reason: str, status: int, request: Request | None, peer: str) -> None:
+        """Count and log an answer made here; `request` is None when its head was refused."""
+        self.counters.answered(reason)
+        self._own_answers.add(reason, status, request, peer)
 
     def connection_opened(self, connection: ClientConnection | ClientSession) -> None:
         """Count a new connection."""

@@ -92,7 +92,7 @@ class UpstreamConnection(asyncio.Protocol):
         self.has_answered = False
         self.answer.reset()
 
-    def release(self, reusable: bool) -> None:
+    def release(self, reusable: bool, now: float) -> None:
         """End the exchange; the connection waits for the next one or is closed."""
         self.exchange = None
         self.tunnel = None
@@ -100,7 +100,7 @@ class UpstreamConnection(asyncio.Protocol):
             self.is_reused = True
             if self._is_reading_paused:
                 self.resume_answer()
-            self._pool.give(self)
+            self._pool.give(self, now)
         else:
             self.abort()
 
@@ -206,9 +206,13 @@ class UpstreamConnection(asyncio.Protocol):
     # --- the answer ---
 
     def _read_head(self, exchange: Exchange, data: bytes) -> None:
-        position, size = 0, len(data)
         answer = self.answer
         self.has_answered = True
+        position = answer.whole_again(data)
+        if position and not self._is_head_request:
+            exchange.answered_whole(answer, data[position:])
+            return
+        position, size = 0, len(data)
         while position < size:
             try:
                 position = answer.feed(data, position)
@@ -247,6 +251,8 @@ class UpstreamConnection(asyncio.Protocol):
             position = body.read(data, position, pieces)
         except BodyError:
             broken = True
+        if self.answer.length < 0:
+            exchange.answer_bytes += sum(map(len, pieces))
         if exchange.is_chunking:
             pieces = chunked.encode_chunks(pieces)
             if body.done:

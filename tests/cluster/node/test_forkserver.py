@@ -146,7 +146,7 @@ async def test_what_cannot_be_forked(server: ForkServer, argv: list[str], messag
 
 
 async def test_not_ready_yet() -> None:
-    with pytest.raises(CannotFork, match="not ready"):
+    with pytest.raises(CannotFork, match="is being prepared"):
         await ForkServer(["x"], "").fork(Command(["python", "-m", "x"], {}, "/", 1, 2))
 
 

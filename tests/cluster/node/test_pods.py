@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from cluster.node import lifecycle, pod_worker, probes
+from cluster.node import forkserver, lifecycle, pod_worker, probes
 from tests.cluster.node.conftest import World, pod
 from tidegate.kube import resources
+from tidegate.process import tasks
 
 PY = sys.executable
 SERVE = (
@@ -349,3 +350,34 @@ async def test_the_hook_of_a_moved_container_reaches_its_neighbour_on_the_pods_a
     await world.api.delete(resources.PODS, "p", "default")
     await world.until(lambda: not world.api.all(resources.PODS))
     assert marker.read_text().split() == ["drained", "term"]
+
+
+@pytest.mark.slow
+async def test_the_second_pod_that_asks_for_imports_is_forked_with_them_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(forkserver, "PREPARE_DELAY_S", 0.0)
+    server = forkserver.ForkServer([], str(tmp_path / "node"))
+    serving = tasks.spawn(server.run(), "forkserver")
+    world = World(tmp_path, server)
+    await world.agent.start()
+    text = "import sys; print('colorsys' in sys.modules, flush=True)"
+    for number, (loaded, way) in enumerate([("False", "started plainly: the template is"), ("True", "forked from a")]):
+        one = pod("python", "-c", text, name=f"p{number}", restartPolicy="Never")
+        one["metadata"]["annotations"] = {"tidegate.dev/preload": "colorsys"}
+        await world.run(one)
+        name = f"p{number}"
+        await world.until(lambda name=name: world.output(name))
+        assert world.output(name) == [loaded]
+        await world.until(lambda way=way: any(way in one["message"] for one in world.api.all(resources.EVENTS)))
+        await server.wait_ready(modules=["colorsys"])
+    await world.agent.stop()
+    await tasks.cancel(serving)
+
+
+async def test_a_bad_preload_annotation_is_shown_on_the_pod(world: World) -> None:
+    one = pod("python", "-c", "pass")
+    one["metadata"]["annotations"] = {"tidegate.dev/preload": "../torch"}
+    await world.run(one)
+    await world.until(lambda: "CreateContainerConfigError" in str(world.container()))
+    assert "tidegate.dev/preload: '../torch' is not the name" in world.container()["state"]["waiting"]["message"]

@@ -1,0 +1,100 @@
+"""What holds back a number of pods that load asks for: start time, scale-down delay, last pod, pace of falling.
+
+Each rule takes the step and the memory and returns both. A rule that is not set leaves everything as it is, so that the
+numbers are Knative's until somebody asks for more. `tests/specs` is the readable reference.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+from autoscaler.load import Ask
+from autoscaler.state import PODS_MAX, Memory, Observation, Step
+from tidegate.contracts.autoscaling import ScalingSpec
+from tidegate.contracts.decision import Because
+
+DELAY_BUCKET_S = 2.0
+STEP_S = 1.9
+"""Two seconds, less what a timer may be early."""
+GROWTH_PER_START = 2
+"""How many times the pods may become within the time that a start takes."""
+BURST_S = 0.5
+"""Requests that come within this time belong to one burst: what they ask for counts as there."""
+
+
+def pace_growth(spec: ScalingSpec, seen: Observation, ask: Ask, memory: Memory, now: float) -> tuple[Ask, Memory]:
+    """While pods start, let the number at most double until they could show what they do.
+
+    Requests that pile up while pods start read as load, but vanish when the pods come. So from the moment pods begin
+    to start, their number may double once in the measured start time and as long again (a panic window at most), in
+    which the pile shrinks. A start time that nobody has measured yet limits nothing.
+    """
+    if not spec.is_panic_paced or seen.start_s <= 0:
+        return ask, _without_surge(memory)
+    if memory.surge_at is not None and now - memory.surge_at >= seen.start_s + min(seen.start_s, spec.panic_window_s):
+        memory = _without_surge(memory)
+    if memory.surge_at is None:
+        if seen.starting_pods == 0:
+            return ask, memory
+        there = max(seen.ready_pods + seen.starting_pods, seen.current_scale)
+        memory = replace(memory, surge_at=now, surge_pods=there)
+    assert memory.surge_at is not None
+    if now - memory.surge_at < BURST_S:
+        return ask, replace(memory, surge_pods=max(memory.surge_pods, ask.stable.pods, ask.panic.pods))
+    most = min(PODS_MAX, GROWTH_PER_START * memory.surge_pods)
+    return replace(ask, stable=_at_most(ask.stable, most), panic=_at_most(ask.panic, most)), memory
+
+
+def delay_scale_down(spec: ScalingSpec, step: Step, memory: Memory, now: float) -> tuple[Step, Memory]:
+    """Take the highest number of the last `scale_down_delay_s` seconds, in buckets of two seconds.
+
+    Where the last pod has a delay of its own, this one does not keep it.
+    """
+    if spec.scale_down_delay_s <= 0 or not spec.is_reachable:
+        return step, replace(memory, delayed=()) if memory.delayed else memory
+    bucket = math.floor(now / DELAY_BUCKET_S)
+    oldest = bucket - math.ceil(spec.scale_down_delay_s / DELAY_BUCKET_S) + 1
+    # Whatever is older and not higher than the new number can never be the maximum again.
+    kept = tuple(pair for pair in memory.delayed if pair[0] >= oldest and pair[1] > step.pods)
+    kept += ((bucket, step.pods),)
+    memory = replace(memory, delayed=kept)
+    if kept[0][1] == 1 and spec.last_pod_delay_s >= 0:
+        return step, memory
+    return step.to(kept[0][1], Because.SCALE_DOWN_DELAY), memory
+
+
+def delay_last_pod(
+    spec: ScalingSpec, seen: Observation, ask: Ask, step: Step, memory: Memory, now: float
+) -> tuple[Step, Memory]:
+    """Keep the last pod until no load has asked for one during `last_pod_delay_s` (negative: no such delay)."""
+    if spec.last_pod_delay_s < 0 or not spec.is_reachable:
+        return step, replace(memory, loaded_at=None)
+    if ask.raw_stable > 0 or ask.raw_panic > 0 or (memory.loaded_at is None and seen.current_scale > 0):
+        memory = replace(memory, loaded_at=now)
+    if step.pods == 0 and seen.current_scale > 0 and last_pod_left_s(spec, memory, now) > 0:
+        return Step(1, Because.LAST_POD_DELAY), memory
+    return step, memory
+
+
+def last_pod_left_s(spec: ScalingSpec, memory: Memory, now: float) -> float:
+    """Return the seconds that the last pod's delay still runs; 0 or less when it is over."""
+    return spec.last_pod_delay_s - (now - memory.loaded_at) if memory.loaded_at is not None else 0.0
+
+
+def pace_scale_down(spec: ScalingSpec, step: Step, memory: Memory, now: float) -> tuple[Step, Memory]:
+    """Let the number fall once in two seconds: the down-rate is per such a step, however many turns there are."""
+    if step.pods >= memory.wanted:
+        return step, memory
+    is_early = memory.lowered_at is not None and now - memory.lowered_at < STEP_S
+    if is_early and spec.is_reachable:
+        return Step(memory.wanted, Because.SCALE_DOWN_RATE), memory
+    return step, replace(memory, lowered_at=now)
+
+
+def _at_most(step: Step, most: int) -> Step:
+    return Step(most, Because.START_TIME) if step.pods > most else step
+
+
+def _without_surge(memory: Memory) -> Memory:
+    return memory if memory.surge_at is None else replace(memory, surge_at=None, surge_pods=0)

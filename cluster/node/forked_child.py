@@ -1,0 +1,156 @@
+"""What a forked child makes of itself before the asked-for program runs: as if it had been started alone.
+
+A session, environment, folder, search path and log descriptors of its own, default signals, limits, fresh random
+state, no inherited descriptors; it dies with the template, which dies with the node. What remains of the template:
+the imported modules and the secret of string hashes.
+
+Runs under any interpreter: standard library only, and nothing of Tidegate.
+"""
+
+from __future__ import annotations
+
+import atexit
+import ctypes
+import importlib
+import os
+import random
+import resource
+import runpy
+import signal
+import sys
+import threading
+import traceback
+from pathlib import Path
+from typing import Any, NoReturn
+
+PR_SET_PDEATHSIG = 1
+PR_SET_NAME = 15
+TITLE_LIMIT_BYTES = 64 << 10
+PROOF_SIZE = 256
+_LIBC = ctypes.CDLL(None)
+
+
+def become(request: dict[str, Any], descriptors: list[int], template: int) -> NoReturn:
+    """Turn the forked child into the asked-for program.
+
+    `request`: kind (module, script, code), args, env, cwd, limits {name of RLIMIT_*: value}; `descriptors`: stdout and
+    stderr; `template`: the pid of the parent.
+    """
+    code = 1
+    try:
+        _detach(descriptors, template)
+        _enter(request)
+        _run(request["kind"], request["args"])
+        code = 0
+    except SystemExit as error:
+        code = _exit_code(error)
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        _leave(code)
+
+
+def prove() -> NoReturn:
+    """In a child that exists only for this: compute a little with what is imported, and end with 0."""
+    code = 1
+    try:
+        thread = threading.Thread(target=int)
+        thread.start()
+        thread.join()
+        if numpy := sys.modules.get("numpy"):
+            square = numpy.ones((PROOF_SIZE, PROOF_SIZE))
+            assert (square @ square)[0, 0] == PROOF_SIZE
+        if torch := sys.modules.get("torch"):
+            with torch.inference_mode():
+                square = torch.ones(PROOF_SIZE, PROOF_SIZE)
+                assert float((square @ square)[0, 0]) == PROOF_SIZE
+                assert float(torch.ones(1 << 18).exp().sum()) > 0
+        code = 0
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        os._exit(code)
+
+
+def _detach(descriptors: list[int], template: int) -> None:
+    os.setsid()
+    _LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    # The template may have died before the line above.
+    if os.getppid() != template:
+        os._exit(137)
+    signal.set_wakeup_fd(-1)
+    for number in set(signal.Signals) - {signal.SIGKILL, signal.SIGSTOP}:
+        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+    signal.signal(signal.SIGPIPE, signal.SIG_IGN)  # as the interpreter sets it at start
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])
+    stdin = os.open(os.devnull, os.O_RDONLY)
+    for target, source in enumerate((stdin, *descriptors)):
+        os.dup2(source, target)
+    os.closerange(3, os.sysconf("SC_OPEN_MAX"))
+
+
+def _enter(request: dict[str, Any]) -> None:
+    os.environ.clear()
+    os.environ.update(request["env"])
+    os.chdir(request["cwd"])
+    for name, value in request.get("limits", {}).items():
+        resource.setrlimit(getattr(resource, name), (value, value))
+    kind, args = request["kind"], request["args"]
+    sys.path[:] = _search_path(kind, args, request["cwd"])
+    importlib.invalidate_caches()
+    sys.argv = ["-c", *args[1:]] if kind == "code" else list(args)
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+    random.seed()
+    if numpy := sys.modules.get("numpy"):
+        numpy.random.seed()
+    _LIBC.prctl(PR_SET_NAME, Path(args[0]).name.encode()[:15])
+    _show(" ".join(("python", *{"module": ("-m",), "code": ("-c",)}.get(kind, ()), *args)))
+
+
+def _search_path(kind: str, args: list[str], cwd: str) -> list[str]:
+    """Return sys.path as the interpreter would have made it: program's folder, PYTHONPATH, installation."""
+    own = {"module": cwd, "script": str((Path(cwd) / args[0]).parent), "code": ""}[kind]
+    wanted = [entry for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry]
+    # The first entry of the template's own path stands for the folder it was started in.
+    return [own, *wanted, *sys.path[1:]]
+
+
+def _run(kind: str, args: list[str]) -> None:
+    if kind == "module":
+        runpy.run_module(args[0], run_name="__main__", alter_sys=True)
+    elif kind == "script":
+        runpy.run_path(args[0], run_name="__main__")
+    else:
+        main = sys.modules["__main__"] = type(sys)("__main__")
+        exec(compile(args[0], "<string>", "exec"), main.__dict__)  # noqa: S102 -- `python -c` is asked for
+
+
+def _show(title: str) -> None:
+    """Let `ps` show what runs here instead of the template's command line, in the room that line has."""
+    with open("/proc/self/stat", encoding="utf-8", errors="replace") as file:
+        fields = file.read().rpartition(")")[2].split()
+    start, end = int(fields[45]), int(fields[46])
+    room = end - start
+    if 0 < room < TITLE_LIMIT_BYTES:
+        text = title.encode("utf-8", "replace")[: room - 1]
+        ctypes.memmove(start, text.ljust(room, b"\0"), room)
+
+
+def _exit_code(error: SystemExit) -> int:
+    if error.code is None:
+        return 0
+    if isinstance(error.code, int):
+        return error.code & 0xFF
+    print(error.code, file=sys.stderr)
+    return 1
+
+
+def _leave(code: int) -> NoReturn:
+    try:
+        threading._shutdown()  # type: ignore[attr-defined]  # waits for the program's threads, as the interpreter does
+        atexit._run_exitfuncs()
+        sys.stdout.flush()
+        sys.stderr.flush()
+    finally:
+        os._exit(code)

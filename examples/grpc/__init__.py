@@ -1,0 +1,1 @@
+"""A gRPC service with every shape of call, without generated code (needs grpcio)."""
