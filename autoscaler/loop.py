@@ -60,6 +60,9 @@ class Loop:
         self.demand = demand
         self.revisions: dict[Key, Revision] = {}
         self.counts: Counter[Because] = Counter()
+        self.is_ours: Callable[[Key], bool] = lambda _key: True
+        """Whether this replica decides for a revision, and whether it may now: set where there are several."""
+        self.may_decide: Callable[[], bool] = lambda: True
         self.publisher = Publisher(api, world, unix_clock, self._patched)
         self._clock = clock
         self._unix_clock = unix_clock
@@ -83,6 +86,9 @@ class Loop:
         if now - self._decided_at < DECIDE_S - 0.5:
             return
         self._decided_at = now
+        if not self.may_decide():
+            return
+        self._turn_dirty()
         for number, revision in enumerate(list(self.revisions.values()), 1):
             if not self._is_asleep(revision):
                 self._try_turn(revision, self._clock())
@@ -92,7 +98,7 @@ class Loop:
     def poke(self, key: Key) -> None:
         """Requests wait for a revision: take its turn now, unless pods are there or enough of them are asked for."""
         revision = self.revisions.get(key)
-        if revision is None:
+        if revision is None or not self.may_decide():
             return
         now, memory = self._clock(), revision.memory
         is_zero = memory.activity is Activity.INACTIVE or not self.world.pods(key).ready
@@ -171,8 +177,14 @@ class Loop:
 
     # What the world tells
 
+    def shares_changed(self) -> None:
+        """Begin with revisions that are ours now, leave those that are another's."""
+        for key in self.world.autoscaler_keys():
+            if self.is_ours(key) != (key in self.revisions):
+                self._autoscaler_changed(key)
+
     def _autoscaler_changed(self, key: Key) -> None:
-        autoscaler = self.world.autoscaler(key)
+        autoscaler = self.world.autoscaler(key) if self.is_ours(key) else None
         config = self.world.config
         if autoscaler is None or autoscaling.class_of(annotations_of(autoscaler), config) != KPA_CLASS:
             self._drop(key)
@@ -226,6 +238,8 @@ class Loop:
         self._dirty.add(key)
 
     def _turn_dirty(self) -> None:
+        if not self.may_decide():
+            return  # they stay marked, and a tick comes back to them
         keys, self._dirty = self._dirty, set()
         now = self._clock()
         for key in keys:

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from loadtest.figures import Figures
-from loadtest.simulate import compare, plots, policies
+from loadtest.simulate import compare, plots, policies, report
 from loadtest.simulate.app import AppError
 from loadtest.simulate.ledger import TooMany
 from loadtest.simulate.options import Options
@@ -55,11 +55,20 @@ flash:base=1,peak=50,at=5m,rise=5s,fall=60s,for=20m. docs/simulator.md tells the
 @click.option("--price", default="", help="cpu, gpu, or a YAML file; by default as the app's resources say")
 @click.option("--pod-hour", type=float, help="price of a pod-hour, instead of a table's")
 @click.option("--plot", type=FILE, help="write a picture, .svg or .png")
+@click.option("--report", "is_report", is_flag=True, help="Azure's LLM hours under four policies, into --report-to")
+@click.option("--report-to", type=click.Path(path_type=Path), default=report.RESULTS, help="folder for the report")
 @click.option("--json", "as_json", is_flag=True, help="print one JSON object")
 @click.option("--save", type=FILE, help="also write the JSON object to this file")
-def simulate(plot: Path | None, as_json: bool, save: Path | None, **given: Any) -> None:
+def simulate(
+    plot: Path | None, as_json: bool, save: Path | None, is_report: bool, report_to: Path, **given: Any
+) -> None:
     """Entry point."""
     try:
+        if is_report:
+            figures, text, files = report.write(report_to, given["seed"])
+            show(figures, text, as_json, save)
+            print(*(f"wrote {file}" for file in files), sep="\n", file=sys.stderr)
+            return
         if not given["trace"]:
             raise click.UsageError("name a trace: --trace FILE, or --trace poisson:rate=10")
         _compare(Options.of(given), plot, as_json, save)

@@ -125,6 +125,16 @@ def put_autoscaler(api: FakeApi, status: dict | None = None, uid: str = "one", *
     api.put(resources.POD_AUTOSCALERS, body | ({"status": status} if status else {}))
 
 
+class Holders:
+    """One other replica, which decides for all whose name says so."""
+
+    def is_ours(self, key: tuple[str, str]) -> bool:
+        return key[1] not in ("theirs", "orphan")
+
+    def holder_of(self, key: tuple[str, str]) -> str:
+        return "other-pod_10.0.0.2:8080" if key[1] == "theirs" else ""
+
+
 @contextlib.asynccontextmanager
 async def running(api: FakeApi):
     system = System(api)
@@ -366,6 +376,40 @@ async def test_a_revision_of_the_same_name_starts_anew():
         assert not system.loop.revisions[KEY].memory.is_initialized
 
 
+async def test_what_another_replica_decides_is_left_and_taken_over_without_scaling_down():
+    api = FakeApi()
+    active = inactive(desiredScale=3, actualScale=3, servingMode="Serve")
+    active["conditions"][0]["status"] = "True"
+    put_revision(api, replicas=3, status=active)
+    async with running(api) as system:
+        system.pods(3)
+        system.loop.is_ours = lambda _key: False
+        system.loop.shares_changed()
+        assert not system.loop.revisions
+        system.loop.is_ours = lambda _key: True
+        system.loop.shares_changed()
+        system.connect()
+        await system.seconds(20, 0.0)
+        assert system.replicas == 3
+        assert system.latest().because is Because.WINDOW_NOT_FULL
+
+
+async def test_while_its_lease_may_be_lost_it_decides_nothing():
+    api = FakeApi()
+    put_revision(api, status=inactive())
+    async with running(api) as system:
+        system.loop.may_decide = lambda: False
+        before = system.loop.counts.total()
+        system.poke(1)
+        put_autoscaler(api, inactive(), min_scale="3")
+        await system.seconds(10)
+        assert system.loop.counts.total() == before
+        assert system.replicas == 0
+        system.loop.may_decide = lambda: True
+        await system.seconds(2)
+        assert system.replicas == 3
+
+
 async def test_a_revision_that_cannot_be_handled_does_not_stop_the_turns(caplog):
     api = FakeApi()
     put_revision(api, replicas=1)
@@ -385,13 +429,16 @@ async def test_pages_and_metrics_show_the_decisions():
         system.pods(1)
         system.connect()
         await system.seconds(4, 1.0)
-        page = decisions_page(system.loop.revisions)
+        page = decisions_page(system.loop.revisions, Holders())
         (latest,) = msgspec.json.decode(page("", {}).body, type=list[Decision])
         assert latest.revision == "hello-00001"
         assert latest.sentence
         ring = msgspec.json.decode(page("default/hello-00001", {}).body, type=list[Decision])
         assert 1 < len(ring) <= RING_LENGTH
         assert page("default/nobody", {}).status == 404
+        elsewhere = page("default/theirs", {})
+        assert (elsewhere.status, msgspec.json.decode(elsewhere.body)["message"]) == (421, "other-pod")
+        assert page("default/orphan", {}).status == 503
         metrics = Metrics(lambda: [latest], system.loop.counts, lambda: system.loop.counts, lambda: 7)
         text = {metric.name: metric.samples for metric in metrics.registry.collect()}
         assert text["kn_revision_pods_desired"][0].value == 1

@@ -213,6 +213,7 @@ class FakeApi:
     def __init__(self, objects: dict[str, list[dict[str, Any]]], pages: dict[str, bytes] | None = None) -> None:
         self.objects = objects
         self.pages = pages or {}
+        self.elsewhere: dict[str, str] = {}
 
     async def get(self, resource: Any, name: str, namespace: str = "", subresource: str = "") -> dict[str, Any]:
         for obj in self.objects.get(resource.plural, []):
@@ -230,6 +231,8 @@ class FakeApi:
         return type("Page", (), {"items": found})
 
     async def raw(self, method: str, path: str, **_: Any) -> bytes:
+        if path in self.elsewhere:
+            raise ApiError(421, "", f'{{"reason": "Elsewhere", "message": "{self.elsewhere[path]}"}}')
         if path not in self.pages:
             raise ApiError(404, "NotFound", path)
         return self.pages[path]
@@ -245,7 +248,7 @@ async def test_why_finds_revisions_by_service_and_by_name() -> None:
     ring = msgspec.json.encode([decision()])
     api: Any = FakeApi(
         {"revisions": [revision("hello-00002", "hello"), revision("hello-00001", "hello")]},
-        {f"{why.PROXY}/default/hello-00001": ring},
+        {f"{why.SERVICE_PROXY}/decisions/default/hello-00001": ring},
     )
     assert await why.revisions(api, "default", "hello") == ["hello-00001", "hello-00002"]
     assert await why.revisions(api, "default", "hello-00002") == ["hello-00002"]
@@ -256,6 +259,19 @@ async def test_why_finds_revisions_by_service_and_by_name() -> None:
         await why.read(api, "default", "nobody")
     with pytest.raises(Failure, match="decided nothing yet"):
         await why.read(api, "default", "hello-00002")
+
+
+async def test_why_follows_to_the_replica_that_decides() -> None:
+    import msgspec
+
+    path = "decisions/default/hello-00001"
+    pod = f"{why.SYSTEM}/pods/autoscaler-b:8022/proxy"
+    api: Any = FakeApi(
+        {"revisions": [revision("hello-00001", "hello")]}, {f"{pod}/{path}": msgspec.json.encode([decision()])}
+    )
+    api.elsewhere = {f"{why.SERVICE_PROXY}/{path}": "autoscaler-b"}
+    ((found,),) = await why.read(api, "default", "hello")
+    assert found.revision == "hello-00001"
 
 
 def deployment(name: str, *, available: int, generation: int = 1, observed: int = 1) -> dict[str, Any]:

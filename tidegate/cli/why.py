@@ -21,12 +21,19 @@ from tidegate.kube import resources as kinds
 from tidegate.kube.api import ApiError
 from tidegate.kube.client import Client
 
-AUTOSCALER = f"{names.AUTOSCALER_SERVICE}:{names.ADMIN_PORT}"
-PROXY = f"/api/v1/namespaces/{names.SYSTEM_NAMESPACE}/services/{AUTOSCALER}/proxy/decisions"
+SYSTEM = f"/api/v1/namespaces/{names.SYSTEM_NAMESPACE}"
+SERVICE_PROXY = f"{SYSTEM}/services/{names.AUTOSCALER_SERVICE}:{names.ADMIN_PORT}/proxy"
+MISDIRECTED = 421
 
 _decode = msgspec.json.Decoder(list[contract.Decision]).decode
 
 Ring = list[contract.Decision]
+
+
+class _Elsewhere(msgspec.Struct):
+    """What a replica says of a revision that another decides for: `message` is the pod of that one."""
+
+    message: str
 
 
 @click.command()
@@ -103,13 +110,31 @@ async def _exists(client: Client, namespace: str, name: str) -> bool:
 
 async def _ring(client: Client, namespace: str, revision: str) -> Ring:
     try:
-        return _decode(await client.raw("GET", f"{PROXY}/{namespace}/{revision}"))
+        return _decode(await _page(client, f"decisions/{namespace}/{revision}"))
     except ApiError as error:
         if error.is_not_found:
             return []
         raise
     except msgspec.ValidationError as error:
         raise Failure(f"the autoscaler speaks another version of decisions: {error}") from error
+
+
+async def _page(client: Client, path: str) -> bytes:
+    """Read a page of the autoscaler: of any replica, or of the one that it names because that one decides."""
+    try:
+        return await client.raw("GET", f"{SERVICE_PROXY}/{path}")
+    except ApiError as error:
+        if error.status != MISDIRECTED:
+            raise
+        pod = _elsewhere(error.message)
+        return await client.raw("GET", f"{SYSTEM}/pods/{pod}:{names.ADMIN_PORT}/proxy/{path}")
+
+
+def _elsewhere(message: str) -> str:
+    try:
+        return msgspec.json.decode(message, type=_Elsewhere).message
+    except msgspec.DecodeError as error:
+        raise Failure("another autoscaler replica decides, and it is not known which; try again") from error
 
 
 def render(ring: Ring) -> str:
