@@ -20,11 +20,16 @@ from tidegate.kube import resources
 
 @dataclass
 class World:
-    """All that reconcilers are given. `refused` holds, by key, the generation and message of a refused child."""
+    """All that reconcilers are given.
+
+    `refused` holds, by key, the generation and message of a refused child; `credentials`, by namespace and
+    ServiceAccount, the variables with which pods fetch models.
+    """
 
     known: Objects
     config: ClusterConfig
     refused: dict[Key, tuple[int, str]] = field(default_factory=dict)
+    credentials: dict[tuple[str, str], list[Object]] = field(default_factory=dict)
 
 
 def target(world: World, key: Key) -> Object | None:
@@ -64,6 +69,7 @@ def _inference_service(world: World, key: Key, obj: Object) -> inference_service
         {name: found for name in wanted if (found := known.get(resources.REVISIONS, key.namespace, name))},
         [one for one in known.all(resources.SERVING_RUNTIMES) if one["metadata"]["namespace"] == key.namespace],
         shipped.runtimes(list(known.all(resources.CLUSTER_SERVING_RUNTIMES))),
+        _refusal(world, key, obj),
     )
 
 
@@ -98,6 +104,7 @@ def _revision(world: World, key: Key, obj: Object) -> revision.Observed:
         known.get(resources.SERVICES, key.namespace, names.private_service_name(key.name)),
         known.find(resources.PODS, objects.BY_REVISION, key.namespace, key.name),
         _refusal(world, key, obj),
+        world.credentials.get((key.namespace, str(obj["spec"].get("serviceAccountName") or "default")), []),
     )
 
 

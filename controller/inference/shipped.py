@@ -10,7 +10,8 @@ from collections.abc import Sequence
 
 from controller.reconcile.outcome import Object
 
-PROTOCOLS = ("v1", "v2", "grpc-v2")
+REST, GRPC = ("v1", "v2"), ("grpc-v2",)
+GRPC_SUFFIX = "-grpc"
 FORMATS = {
     "tidegate-lightgbm": ("lightgbm", "lightgbm"),
     "tidegate-onnx": ("onnx", "onnx"),
@@ -25,23 +26,28 @@ FORMATS = {
 def runtimes(existing: Sequence[Object] = ()) -> list[Object]:
     """Return `existing` and the shipped ones whose names are not taken."""
     taken = {one["metadata"]["name"] for one in existing}
-    return [*existing, *(_runtime(name, *FORMATS[name]) for name in sorted(FORMATS) if name not in taken)]
+    made = [_runtime(name, module, form, speaks) for name, (module, form) in FORMATS.items() for speaks in (REST, GRPC)]
+    return [*existing, *(one for one in made if one["metadata"]["name"] not in taken)]
 
 
-def _runtime(name: str, module: str, form: str) -> Object:
+def _runtime(name: str, module: str, form: str, protocols: Sequence[str]) -> Object:
+    # A pod has one serving port; what is served there depends on the protocol that was asked for.
+    is_grpc = protocols == GRPC
+    ports = ["--grpc-port=$(PORT)", "--port=0"] if is_grpc else []
+    container: Object = {
+        "name": "kserve-container",
+        "image": f"tidegate.dev/runtimes/{module}",
+        "args": ["--model-name={{.Name}}", "--model-dir=/mnt/models", *ports],
+    }
+    if is_grpc:
+        container["ports"] = [{"name": "h2c", "containerPort": 9000}]
     return {
         "apiVersion": "serving.kserve.io/v1alpha1",
         "kind": "ClusterServingRuntime",
-        "metadata": {"name": name},
+        "metadata": {"name": name + (GRPC_SUFFIX if is_grpc else "")},
         "spec": {
             "supportedModelFormats": [{"name": form, "autoSelect": True, "priority": 0}],
-            "protocolVersions": list(PROTOCOLS),
-            "containers": [
-                {
-                    "name": "kserve-container",
-                    "image": f"tidegate.dev/runtimes/{module}",
-                    "args": ["--model-name={{.Name}}", "--model-path=/mnt/models"],
-                }
-            ],
+            "protocolVersions": list(protocols),
+            "containers": [container],
         },
     }

@@ -31,6 +31,7 @@ class Observed:
     revisions: Mapping[str, Object] = field(default_factory=dict)
     namespace_runtimes: Sequence[Object] = ()
     cluster_runtimes: Sequence[Object] = ()
+    refusal: str = ""
 
 
 def reconcile(observed: Observed, now_unix: float) -> Outcome:
@@ -69,7 +70,9 @@ def _take(observed: Observed, part: Component, said: Object, state: Conditions) 
     tags = metadata.own_annotations(owner).get(template.TAG_ROUTING_ANNOTATION, "").lower() == "true"
     wanted = template.knative_service(owner, part, runtime, canary.traffic(part.canary_percent, rollout, tags=tags))
     is_new = metadata.needs_apply(service, wanted)
-    if service is None or is_new:
+    if is_new and observed.refusal:
+        state.mark_false(condition, "ServiceRefused", observed.refusal)
+    elif service is None or is_new:
         state.mark_unknown(condition)
     elif not conditions.is_observed(service):
         state.mark_unknown(condition, "OutOfDate", "The Service is still working to reflect the latest specification.")

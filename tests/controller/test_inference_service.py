@@ -6,14 +6,21 @@ from typing import Any
 
 import pytest
 
-from controller.inference import canary, component, shipped, status, template
+from controller.cluster_config import ClusterConfig
+from controller.gather import World
+from controller.inference import canary, component, credentials, shipped, status, template
 from controller.inference.canary import Rollout
 from controller.inference.component import Model
 from controller.inference.runtimes import Refusal, choose
-from controller.reconcile import inference_service, metadata
+from controller.model_credentials import ModelCredentials
+from controller.objects import Objects
+from controller.reconcile import inference_service, metadata, model_storage
 from controller.reconcile.inference_service import Observed
 from controller.reconcile.outcome import Apply, Delete
+from controller.triggers import Key
+from tests.support.fake_api import FakeApi
 from tidegate.contracts import problems
+from tidegate.kube import resources
 
 Object = dict[str, Any]
 NOW = 1_700_000_000.0
@@ -402,3 +409,77 @@ def test_a_foreign_child_is_left_alone() -> None:
     assert made.actions == ()
     assert made.status is not None
     assert condition(made.status, "PredictorReady")["reason"] == "NotOwned"
+
+
+# Where the model comes from
+
+
+SECRET = {
+    "metadata": {
+        "name": "minio",
+        "annotations": {
+            "serving.kserve.io/s3-endpoint": "minio-service.kubeflow:9000",
+            "serving.kserve.io/s3-verifyssl": "0",
+            "serving.kubeflow.org/s3-usehttps": "0",
+            "serving.kserve.io/s3-region": "us-east-1",
+        },
+    },
+    "data": {"awsAccessKeyID": "bWluaW8=", "awsSecretAccessKey": "c2VjcmV0"},
+}
+
+
+def test_credentials_are_references_and_never_values() -> None:
+    found = {one["name"]: one.get("value", one.get("valueFrom")) for one in credentials.variables([SECRET])}
+    assert found == {
+        "AWS_ACCESS_KEY_ID": {"secretKeyRef": {"name": "minio", "key": "awsAccessKeyID"}},
+        "AWS_SECRET_ACCESS_KEY": {"secretKeyRef": {"name": "minio", "key": "awsSecretAccessKey"}},
+        "S3_ENDPOINT": "minio-service.kubeflow:9000",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "S3_VERIFY_SSL": "0",
+        "S3_USE_HTTPS": "0",
+    }
+
+
+def test_a_model_is_fetched_by_a_container_that_alone_has_the_credentials() -> None:
+    pod = {"containers": [{"name": "kserve-container", "image": "x"}, {"name": "queue-proxy", "image": "q"}]}
+    made = model_storage.add(pod, {template.STORAGE_URI_ANNOTATION: "s3://b/m"}, "fetcher", [{"name": "A"}])
+    (initializer,) = made["initContainers"]
+    assert (initializer["image"], initializer["args"]) == ("fetcher", ["s3://b/m", "/mnt/models"])
+    assert initializer["env"] == [{"name": "A"}]
+    main, queue = made["containers"]
+    assert main["volumeMounts"] == [{"name": "kserve-provision-location", "mountPath": "/mnt/models", "readOnly": True}]
+    assert "env" not in main
+    assert "volumeMounts" not in queue
+    assert model_storage.add(pod, {}, "fetcher") == pod
+
+
+def test_a_claim_is_mounted_where_the_model_is_looked_for() -> None:
+    pod = {"containers": [{"name": "kserve-container", "image": "x"}]}
+    made = model_storage.add(pod, {template.STORAGE_URI_ANNOTATION: "pvc://models/flowers/1"}, "fetcher")
+    assert "initContainers" not in made
+    (mount,) = made["containers"][0]["volumeMounts"]
+    assert (mount["mountPath"], mount["subPath"], mount["readOnly"]) == ("/mnt/models", "flowers/1", True)
+    assert made["volumes"][0]["persistentVolumeClaim"]["claimName"] == "models"
+
+
+async def test_credentials_are_read_once_in_a_while_and_a_missing_account_is_no_error() -> None:
+    api = FakeApi()
+    await api.create(resources.SECRETS, {**SECRET, "metadata": {**SECRET["metadata"], "namespace": "ml"}})
+    await api.create(
+        resources.SERVICE_ACCOUNTS,
+        {"metadata": {"name": "reader", "namespace": "ml"}, "secrets": [{"name": "minio"}, {"name": "gone"}]},
+    )
+    world = World(Objects(), ClusterConfig())
+    looked = ModelCredentials(api, world)
+    for account, count in (("reader", 6), ("nobody", 0)):
+        revision = {
+            "metadata": {"annotations": {template.STORAGE_URI_ANNOTATION: "s3://b/m"}},
+            "spec": {"serviceAccountName": account},
+        }
+        await looked.look_up(Key("Revision", "ml", "r"), revision, 0.0)
+        assert len(world.credentials["ml", account]) == count
+    world.credentials.clear()
+    await looked.look_up(Key("Revision", "ml", "r"), revision, 29.0)
+    assert not world.credentials, "not read again so soon"
+    await looked.look_up(Key("Revision", "ml", "r"), revision, 31.0)
+    assert ("ml", "nobody") in world.credentials
