@@ -48,9 +48,9 @@ def forwarding_lines(peer: str, scheme: str, host: str, existing: Existing = NOT
     """Return the four header lines, each ending in CRLF.
 
     `peer`: address of the connection's other end; `host`: the Host value as received, with port. With `trust` the
-    existing values are kept in front (lists grow at the end, scheme and host stay those that the first hop saw) and each
-    of the two families is made from the other where only one came; without it they are forgotten. A malformed Forwarded
-    counts as absent.
+    existing values are kept in front (lists grow at the end, scheme and host stay those that the first hop saw), and
+    each of the two families is made from the other where only one came; without it they are forgotten. A malformed
+    Forwarded counts as absent.
     """
     if not trust or existing == NOTHING:
         return _fresh_lines(peer, scheme, host)
