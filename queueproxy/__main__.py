@@ -44,7 +44,7 @@ async def serve(config: Config, stopping: asyncio.Event) -> None:
     """Serve requests until `stopping` is set and the drain after it is over."""
     limiter: Limiter[Visit] = Limiter(config.container_concurrency, config.queue_limit)
     meter, metrics = Meter(time.monotonic()), Metrics()
-    readiness = Readiness(parse(config.readiness_probe, config.user_port))
+    readiness = Readiness(parse(config.readiness_probe, config.user_port, config.user_protocol))
     drain = Drain(meter, time.monotonic, quiet_s=config.drain_quiet_s, idle_s=config.drain_idle_s)
     pipeline = Pipeline(config, limiter, meter, readiness, metrics, lambda: drain.is_draining, time.monotonic)
     export = _export_spans(config, metrics, pipeline)
