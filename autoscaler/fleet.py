@@ -105,7 +105,7 @@ class Fleet:
         slots = min(len(said), self.state.slots)
         heard = np.zeros(self.state.slots, np.bool_)
         heard[:slots] = said[:slots] & (self.state.spec_row[:slots] >= 0)
-        for slot in np.flatnonzero(heard & ~self.windows.open_slots).tolist():
+        for slot in np.flatnonzero(heard & ~self.windows.open_slots[: len(heard)]).tolist():
             self.windows.configure(slot, self.spec(slot))
         if len(concurrency) < len(heard):
             more = len(heard) - len(concurrency)
