@@ -19,9 +19,11 @@ from tidegate.kube.client import Client
 from tidegate.process import logs, run, settings, tasks
 from tidegate.process.admin import AdminServer
 from tidegate.process.report_links import ReportLinks
+from tidegate.process.span_export import SpanExport
 from tidegate.wire.engine_metrics import EngineMetrics
 from tidegate.wire.pool import Pool
 from tidegate.wire.server import Server
+from tidegate.wire.tracing import Tracing
 
 log = logging.getLogger("activator")
 
@@ -49,6 +51,7 @@ async def serve(config: Config, api: Api, stopping: asyncio.Event) -> None:
     watch.on_endpoints = backends.replace
     watch.on_revision_gone = pipeline.revision_gone
     watch.on_link_changed = links.refresh
+    export = _export_spans(config, metrics, pipeline)
     pool = Pool()
     server = Server(pipeline, pool)
     _show(metrics, pipeline, links, server)
@@ -62,10 +65,22 @@ async def serve(config: Config, api: Api, stopping: asyncio.Event) -> None:
     # Gateways drop a terminating activator from their endpoints; what they had already sent still arrives.
     await asyncio.sleep(config.drain_quiet_s)
     await server.drain(config.drain_timeout_s)
+    if export is not None:
+        await export.close()
     await tasks.cancel(*background)
     await links.close()
     await pool.close()
     await admin.close()
+
+
+def _export_spans(config: Config, metrics: Metrics, pipeline: Pipeline) -> SpanExport | None:
+    if not config.tracing_endpoint:
+        return None
+    resource = {"service.name": "tidegate-activator", "k8s.pod.name": config.pod, "k8s.pod.ip": config.pod_ip}
+    export = SpanExport(config.tracing_endpoint, resource, "tidegate_activator", metrics.registry)
+    export.start()
+    pipeline.trace_by(Tracing(export.add, config.tracing_sampling_rate))
+    return export
 
 
 def _make_links(config: Config, watch: Watch) -> ReportLinks:

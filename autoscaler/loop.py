@@ -228,7 +228,7 @@ class Loop:
         slot = self.slots.get(key)
         if slot is None:
             return
-        pods = self.world.pods(key)
+        pods = self.world.pods(key, self.fleet.spec(slot).progress_deadline_s)
         (self._starting.add if pods.starting else self._starting.discard)(key)
         columns = self.fleet.state.columns
         seen = {"ready_pods": pods.ready, "not_ready_pods": pods.not_ready, "starting_pods": pods.starting}

@@ -1,7 +1,6 @@
 """A revision's pods as numbers: how many are ready, how many are on their way, and how long they take.
 
-Pure: objects in, numbers out; `now` is monotonic seconds. A pod counts as starting while it has never been ready and is
-young; one that stays away longer will hardly come, and must not keep the autoscaler from asking for another.
+Pure: objects in, numbers out; `now` is monotonic seconds. What counts as starting, and what a start takes, is `starts`.
 """
 
 from __future__ import annotations
@@ -10,12 +9,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
 
-STARTING_S = 60.0
-"""A pod that takes longer is not waited for, unless starts of this revision are known to take longer..."""
-STARTING_FACTOR = 3.0
-"""...then it is, for so many times what they take."""
-START_SHARE = 0.5
-"""Weight of the newest start in the mean."""
+from autoscaler.starts import Starts
 
 Object = dict[str, Any]
 
@@ -28,15 +22,6 @@ class PodState(IntEnum):
     PENDING = 2
     TERMINATING = 3
     ENDED = 4
-
-
-@dataclass(slots=True)
-class Pod:
-    """One pod: when we saw it first, and whether it has ever been ready."""
-
-    state: PodState
-    seen_at: float
-    was_ready: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,40 +37,33 @@ class PodCounts:
 class RevisionPods:
     """The pods of one revision."""
 
-    __slots__ = ("pods", "start_s")
+    __slots__ = ("starts", "states")
 
     def __init__(self) -> None:
-        self.pods: dict[str, Pod] = {}
-        self.start_s = 0.0
-        """What a start takes, measured; 0 is unknown."""
+        self.states: dict[str, PodState] = {}
+        self.starts = Starts()
 
-    def see(self, name: str, state: PodState, now: float, *, is_first_list: bool) -> bool:
-        """Note a pod's state; returns whether that is news. What was there before us tells nothing of starts."""
-        pod = self.pods.get(name)
-        if pod is None:
-            is_old = is_first_list and state is PodState.READY
-            pod = self.pods[name] = Pod(state, now, was_ready=is_old)
-            is_news = True
+    def see(self, name: str, state: PodState, now: float, *, is_new: bool) -> bool:
+        """Note a pod's state; returns whether that is news. `is_new`: the pod began to exist now."""
+        before, self.states[name] = self.states.get(name), state
+        if state in (PodState.TERMINATING, PodState.ENDED):
+            self.starts.forget(name)
         else:
-            is_news = pod.state is not state
-        pod.state = state
-        if state is PodState.READY and not pod.was_ready:
-            pod.was_ready = True
-            took_s = max(now - pod.seen_at, 1e-3)
-            self.start_s = took_s if not self.start_s else self.start_s + START_SHARE * (took_s - self.start_s)
-        return is_news
+            self.starts.see(name, now, is_ready=state is PodState.READY, is_new=is_new and before is None)
+        return before is not state
 
-    def counts(self, now: float) -> PodCounts:
-        """Return the numbers as of now."""
-        ready = not_ready = starting = 0
-        limit_s = max(STARTING_S, STARTING_FACTOR * self.start_s)
-        for pod in self.pods.values():
-            if pod.state is PodState.READY:
-                ready += 1
-            elif pod.state in (PodState.NOT_READY, PodState.PENDING):
-                not_ready += 1
-                starting += not pod.was_ready and now - pod.seen_at < limit_s
-        return PodCounts(ready, not_ready, starting, self.start_s)
+    def forget(self, name: str) -> bool:
+        """A pod is gone; returns whether it was known."""
+        self.starts.forget(name)
+        return self.states.pop(name, None) is not None
+
+    def counts(self, now: float, deadline_s: float) -> PodCounts:
+        """Return the numbers as of now; `deadline_s` is the revision's progress deadline."""
+        ready = not_ready = 0
+        for state in self.states.values():
+            ready += state is PodState.READY
+            not_ready += state in (PodState.NOT_READY, PodState.PENDING)
+        return PodCounts(ready, not_ready, self.starts.starting(now, deadline_s), self.starts.start_s)
 
 
 def pod_state(pod: Object) -> PodState:

@@ -13,7 +13,13 @@ from collections.abc import Callable
 from autoscaler.demand import Key
 from autoscaler.pods import PodCounts, RevisionPods, pod_state
 from tidegate.contracts import names, report
-from tidegate.contracts.autoscaling import DEFAULTS, AutoscalerConfig, ConfigError, parse_config
+from tidegate.contracts.autoscaling import (
+    DEFAULT_PROGRESS_DEADLINE_S,
+    DEFAULTS,
+    AutoscalerConfig,
+    ConfigError,
+    parse_config,
+)
 from tidegate.kube import resources
 from tidegate.kube.api import Api, Object, Resource, annotations_of, labels_of, name_of, namespace_of
 from tidegate.kube.cache import Cache
@@ -72,10 +78,10 @@ class World:
         """Return the keys of all PodAutoscalers."""
         return list(self._autoscalers.objects)
 
-    def pods(self, key: Key) -> PodCounts:
-        """Return a revision's pods as numbers."""
+    def pods(self, key: Key, deadline_s: float = DEFAULT_PROGRESS_DEADLINE_S) -> PodCounts:
+        """Return a revision's pods as numbers; `deadline_s` is its progress deadline."""
         pods = self._pods.get(key)
-        return pods.counts(self._clock()) if pods is not None else NO_PODS
+        return pods.counts(self._clock(), deadline_s) if pods is not None else NO_PODS
 
     def deployment(self, autoscaler: Object) -> Object | None:
         """Return the Deployment that a PodAutoscaler scales."""
@@ -83,6 +89,8 @@ class World:
         return self._deployment_cache.get(reference.get("name", ""), namespace_of(autoscaler))
 
     def _autoscaler_changed(self, _kind: str, old: Object | None, new: Object | None) -> None:
+        if new is None:
+            self._pods.pop(_key_of(old), None)
         if old is not None and new is not None and _has_same_wishes(old, new):
             self.on_status(_key_of(new))
             return
@@ -96,11 +104,11 @@ class World:
         if pods is None:
             pods = self._pods[key] = RevisionPods()
         if new is not None:
-            is_first_list = not self._pod_cache.is_synced
-            is_news = pods.see(name_of(pod), pod_state(new), self._clock(), is_first_list=is_first_list)
+            is_new = self._pod_cache.is_synced
+            is_news = pods.see(name_of(pod), pod_state(new), self._clock(), is_new=is_new)
         else:
-            is_news = pods.pods.pop(name_of(pod), None) is not None
-            if not pods.pods:
+            is_news = pods.forget(name_of(pod))
+            if not pods.states and not pods.starts.samples:
                 del self._pods[key]
         if is_news:
             self.on_pods(key)

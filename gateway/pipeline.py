@@ -13,20 +13,21 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from gateway import trace
 from gateway.config import Config
 from gateway.metrics import Metrics
 from gateway.pick import Backend, Pick, pick
 from gateway.probes import Probes
-from gateway.request_log import RequestLog, entry_of
 from gateway.routes import Target
 from gateway.wakes import Wakes
 from gateway.watch import Watch
-from tidegate.contracts import headers, outcomes
+from tidegate.contracts import headers, outcomes, trace_context
+from tidegate.wire import tracing
 from tidegate.wire.answers import answer_of
 from tidegate.wire.balance import Address
 from tidegate.wire.director import Answer, Direction, Failure, Outcome, Relay, Request, Timeouts, same_protocol
 from tidegate.wire.forwarded import existing_of, forwarding_lines
+from tidegate.wire.request_log import RequestLog, entry_of
+from tidegate.wire.tracing import Trace, Tracing
 
 STALE_ATTEMPTS = 3
 LOOK_AGAIN_S = 0.1
@@ -52,12 +53,13 @@ class Visit:
     pick: Pick | None = None
     wish: Address | None = None
     protocol: str = ""
+    trace: Trace | None = None
 
 
 class Pipeline:
     """Directs every request that reaches this gateway."""
 
-    strip_request = headers.INTERNAL | headers.FORWARDING
+    strip_request = headers.INTERNAL | headers.FORWARDING | tracing.HEADERS
     strip_request_prefixes: tuple[bytes, ...] = headers.INTERNAL_PREFIXES
 
     def __init__(
@@ -79,6 +81,7 @@ class Pipeline:
         self._timeouts = Timeouts(connect_s=config.connect_timeout_s)
         self._news = asyncio.Event()
         self.log = RequestLog()
+        self.tracing: Tracing | None = None  # set by __main__ where spans are wanted
         self._heads: dict[tuple[bytes, str, str, bytes], bytes] = {}  # header lines by target, peer, scheme and Host
         self.waiting = 0
         self.in_flight = 0
@@ -89,9 +92,13 @@ class Pipeline:
         if wheel is None:
             return self._answer_unrouted(request, scheme)
         self.in_flight += 1
-        target = wheel.turn()
+        tagged = wheel.tags.get(request.header(headers.TAG) or b"") if wheel.tags else None
+        target = (tagged or wheel).turn()
         head = self._head(request, target, scheme)
         visit = request.state = Visit(target, head, scheme, protocol=same_protocol(request))
+        if self.tracing is not None:
+            visit.trace = self.tracing.begin(request)
+            visit.head += visit.trace.lines
         backend = self._watch.backend(target.key)
         if backend.sessions is not None:
             visit.wish = backend.sessions.wish(request)
@@ -121,10 +128,11 @@ class Pipeline:
         visit = request.state
         if type(visit) is not Visit:
             return
-        self._metrics.results.ended(outcome)
-        self._metrics.durations.ended(request.method, outcome.status, visit.scheme, outcome.duration_s)
+        self._metrics.results.ended(outcome, request.method, visit.scheme)
         if self.log.is_on:
             self._log(request, outcome, visit)
+        if visit.trace is not None:
+            self._tell_span(request, outcome, visit, visit.trace)
         if visit.target is None:
             return
         self.in_flight -= 1
@@ -151,6 +159,14 @@ class Pipeline:
         if visit.pick is not None and visit.pick.group is not self._watch.activators:
             entry.pod_ip = visit.pick.address[0]
         self.log.add(entry)
+
+    def _tell_span(self, request: Request, outcome: Outcome, visit: Visit, trace: Trace) -> None:
+        assert self.tracing is not None and visit.target is not None
+        namespace, revision = visit.target.key
+        said = {"k8s.namespace.name": namespace, "kn.revision.name": revision}
+        if visit.pick is not None:
+            said["network.peer.address"] = visit.pick.address[0]
+        self.tracing.ended(trace, request, outcome, said, visit.scheme)
 
     def _pick_again(self, visit: Visit) -> Relay | None:
         assert visit.target is not None
@@ -202,9 +218,15 @@ class Pipeline:
             head = target.head + forwarding_lines(request.peer, scheme, host, existing, trust=True)
         else:
             head = self._fresh_head(request.peer, target.head, scheme, raw_host)
-        if self._config.start_traces and b"traceparent" not in request.index:
-            head += trace.started(random.getrandbits(trace.DRAW_BITS))
-        return head
+        return head if self.tracing is not None else head + self._trace_lines(request)
+
+    def _trace_lines(self, request: Request) -> bytes:
+        parent = request.index.get(b"traceparent")
+        if parent is not None and trace_context.parse(parent) is not None:
+            return trace_context.passed_lines(parent, request.index.get(b"tracestate"))
+        if self._config.start_traces:
+            return trace_context.started(random.getrandbits(trace_context.DRAW_BITS)).line
+        return b""
 
     def _fresh_head(self, peer: str, target_head: bytes, scheme: str, raw_host: bytes) -> bytes:
         said = (target_head, peer, scheme, raw_host)

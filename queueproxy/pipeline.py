@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import enum
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from queueproxy.config import Config
 from queueproxy.limiter import Limiter, Offer
@@ -18,11 +18,16 @@ from queueproxy.meter import Meter
 from queueproxy.metrics import Metrics
 from queueproxy.probe import Readiness
 from tidegate.contracts import headers, outcomes, serving
+from tidegate.wire import tracing
 from tidegate.wire.answers import answer_of
 from tidegate.wire.director import Answer, Direction, Failure, Outcome, Relay, Request, Timeouts
+from tidegate.wire.request_log import RequestLog, entry_of
+from tidegate.wire.tracing import Trace, Tracing
 
 USER_HOST = "127.0.0.1"
 STALE_ATTEMPTS = 3
+QUEUE = "queue"
+"""The span of the time in the queue."""
 
 
 class Stage(enum.Enum):
@@ -43,6 +48,7 @@ class Visit:
     is_counted: bool = True
     stage: Stage = Stage.OUTSIDE
     turn: asyncio.Future[Direction] | None = None
+    trace: Trace | None = None
 
 
 # Enum members looked up once: on the class each look-up costs as much as a call.
@@ -61,7 +67,7 @@ SHUTTING_DOWN = answer_of(outcomes.DRAINING, text=b"shutting down")
 class Pipeline:
     """Directs every request that reaches this pod."""
 
-    strip_request = headers.INTERNAL
+    strip_request: frozenset[bytes] = headers.INTERNAL
     strip_request_prefixes: tuple[bytes, ...] = headers.INTERNAL_PREFIXES
 
     def __init__(
@@ -74,7 +80,11 @@ class Pipeline:
         is_draining: Callable[[], bool],
         clock: Callable[[], float],
     ) -> None:
+        self._config = config
         self._limiter = limiter
+        self._tracing: Tracing | None = None
+        self.log = RequestLog()
+        self.log.configure(config.observability_config)
         self._meter = meter
         self._readiness = readiness
         self._metrics = metrics
@@ -95,6 +105,11 @@ class Pipeline:
         self._h2c = self._http1
         if config.user_protocol == serving.H2C:
             self._h2c = Relay(USER_HOST, config.user_port, timeouts=timeouts, protocol=serving.H2C)
+
+    def trace_by(self, tracer: Tracing) -> None:
+        """Make spans from now on; to be called before a server is made of this director."""
+        self._tracing = tracer
+        self.strip_request = headers.INTERNAL | tracing.HEADERS
 
     def direct(self, request: Request) -> Direction | Awaitable[Direction]:
         """Answer a probe, or count the request and give it a slot, a place in the queue, or 503."""
@@ -120,6 +135,8 @@ class Pipeline:
     def finished(self, request: Request, outcome: Outcome) -> None:
         """Give back the slot or the place in the queue, wake the next, and measure."""
         visit = request.state
+        if self.log.is_on:
+            self._log(request, outcome, is_probe=type(visit) is not Visit or not visit.is_counted)
         if type(visit) is not Visit:
             return
         if visit.stage is RUNNING:
@@ -131,7 +148,9 @@ class Pipeline:
         visit.stage = OUTSIDE
         if visit.is_counted:
             self._meter.ended(self._clock(), visit.is_proxied)
-            self._metrics.results.ended(outcome)
+            self._metrics.results.ended(outcome, request.method)
+        if visit.trace is not None and self._tracing is not None:
+            self._tracing.ended(visit.trace, request, outcome, {})
 
     def _relay(self, request: Request) -> Relay:
         return self._h2c if request.http_version == "2" else self._http1
@@ -144,6 +163,9 @@ class Pipeline:
             visit.is_counted = False
         else:
             self._meter.arrived(now, is_proxied)
+            if self._tracing is not None:
+                visit.trace = self._tracing.begin(request)
+                visit.relay = replace(visit.relay, add_head=visit.trace.lines)
         deadline = request.arrived + self._wait_limit_s if self._wait_limit_s else 0.0
         offer = self._limiter.offer(visit, deadline)
         if offer is RUN:
@@ -158,10 +180,22 @@ class Pipeline:
 
     def _admit(self, visit: Visit) -> None:
         visit.stage = RUNNING
-        self._metrics.queued.observe(self._clock() - visit.arrived)
+        now = self._clock()
+        self._metrics.queued.observe(now - visit.arrived)
+        if visit.trace is not None and self._tracing is not None:
+            self._tracing.waited(visit.trace, QUEUE, visit.arrived, now)
         # A waiter whose client has just left holds the slot until its own `finished`, which follows at once.
         if visit.turn is not None and not visit.turn.done():
             visit.turn.set_result(visit.relay)
+
+    def _log(self, request: Request, outcome: Outcome, *, is_probe: bool) -> None:
+        if is_probe and not self.log.has_probes:
+            return
+        config, entry = self._config, entry_of(request, outcome, b"")
+        entry.namespace, entry.revision = config.namespace, config.revision
+        entry.service, entry.configuration = config.service, config.configuration
+        entry.pod, entry.pod_ip = config.pod, config.pod_ip
+        self.log.add(entry)
 
     def _arm_timer(self) -> None:
         deadline = self._limiter.next_deadline()

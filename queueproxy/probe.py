@@ -14,7 +14,9 @@ from typing import Any
 
 import msgspec
 
+from tidegate.contracts import serving
 from tidegate.process import tasks
+from tidegate.wire import h2_probe
 from tidegate.wire import probe as wire_probe
 
 HOLD_S = 0.9  # just under the second that Kubernetes waits for a probe by default
@@ -29,8 +31,12 @@ USER_AGENT = "kube-probe/tidegate"
 
 @dataclass(frozen=True, slots=True)
 class AppProbe:
-    """How to try the app once. `path` is empty for a TCP connect (also used for exec, which runs in the user container,
-    and for grpc)."""
+    """How to try the app once: an HTTP GET of `path`, a gRPC health check of `service`, else a TCP connect.
+
+    A probe by exec is the kubelet's, which can look inside the user's container; queueproxy adds the TCP connect, as
+    Knative does. `is_h2c`: the GET goes by HTTP/2. `service`: None when it is no gRPC probe, empty for the
+    whole server.
+    """
 
     port: int
     path: str = ""
@@ -39,23 +45,29 @@ class AppProbe:
     timeout_s: float = 1.0
     period_s: float = DEFAULT_PERIOD_S
     successes: int = 1
+    service: str | None = None
+    is_h2c: bool = False
 
     async def is_passing(self) -> bool:
         """Try the app once."""
         try:
+            if self.service is not None:
+                return await h2_probe.is_serving(self.host, self.port, self.service, USER_AGENT, self.timeout_s)
             if not self.path:
                 await wire_probe.connect(self.host, self.port, self.timeout_s)
                 return True
-            status, _ = await wire_probe.get(self.host, self.port, self.path, self.headers, self.timeout_s)
+            get = h2_probe.get if self.is_h2c else wire_probe.get
+            status, _ = await get(self.host, self.port, self.path, self.headers, self.timeout_s)
             return 200 <= status < 400
         except (OSError, TimeoutError, ValueError):
             return False
 
 
-def parse(text: str, user_port: int) -> list[AppProbe]:
+def parse(text: str, user_port: int, protocol: str = serving.HTTP1) -> list[AppProbe]:
     """Return the probes in SERVING_READINESS_PROBE (one object, or an array for several containers).
 
-    Empty text means a TCP connect to the user port. Raises ValueError when the JSON is not a probe.
+    Empty text means a TCP connect to the user port. An app that speaks h2c on its port (`protocol`) is asked by it
+    there. Raises ValueError when the JSON is not a probe.
     """
     if not text.strip():
         return [AppProbe(user_port)]
@@ -66,13 +78,16 @@ def parse(text: str, user_port: int) -> list[AppProbe]:
     documents = document if isinstance(document, list) else [document]
     if not all(isinstance(item, dict) for item in documents):
         raise ValueError("SERVING_READINESS_PROBE must be an object or an array of objects")
-    return [_parse_one(item, user_port) for item in documents] or [AppProbe(user_port)]
+    return [_parse_one(item, user_port, protocol) for item in documents] or [AppProbe(user_port)]
 
 
-def _parse_one(document: dict[str, Any], user_port: int) -> AppProbe:
+def _parse_one(document: dict[str, Any], user_port: int, protocol: str) -> AppProbe:
     http = document.get("httpGet") or {}
     action = http or document.get("tcpSocket") or document.get("grpc") or {}
     port = action.get("port")
+    if not (isinstance(port, int) and port > 0):
+        port = user_port
+    grpc = document.get("grpc")
     headers = [(str(item["name"]), str(item.get("value", ""))) for item in http.get("httpHeaders") or ()]
     known = {name.lower() for name, _ in headers}
     if "host" not in known:
@@ -80,12 +95,14 @@ def _parse_one(document: dict[str, Any], user_port: int) -> AppProbe:
     if "user-agent" not in known:
         headers.append(("User-Agent", USER_AGENT))
     return AppProbe(
-        port=port if isinstance(port, int) and port > 0 else user_port,
+        port=port,
         path=(str(http.get("path") or "/") if http else ""),
         headers=tuple(headers) if http else (),
         timeout_s=float(document.get("timeoutSeconds") or 1.0),
         period_s=float(document.get("periodSeconds") or DEFAULT_PERIOD_S),
         successes=int(document.get("successThreshold") or 1),
+        service=None if grpc is None else str(grpc.get("service") or ""),
+        is_h2c=bool(http) and protocol == serving.H2C and port == user_port,
     )
 
 

@@ -103,8 +103,8 @@ class Outcome:
 
     `status`: what the client saw (0 when nothing was sent). `failure`: None when the upstream's (or our) answer ended
     well.
-    `duration_s`: from the head's arrival; `first_byte_s`: until the answer's first byte, or None. `answer_bytes`: of the
-    upstream's body, `UNKNOWN_BYTES` when it did not end well or was a tunnel.
+    `duration_s`: from the head's arrival; `first_byte_s`: until the answer's first byte, or None. `answer_bytes`: of
+    the upstream's body, `UNKNOWN_BYTES` when it did not end well or was a tunnel.
     """
 
     status: int
