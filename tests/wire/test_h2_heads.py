@@ -214,10 +214,11 @@ def test_what_only_http1_knows_is_left_out():
 
 
 def test_trailers():
-    lines = [(b"x-sum", b"1"), (b"content-length", b"5"), (b"x-secret", b"1"), (b"x-bad", b"a\rb")]
+    lines = [(b"x-sum", b"1"), (b"content-length", b"5"), (b"x-secret", b"1")]
     assert trailers_of(lines, KINDS) == ((b"x-sum", b"1"),)
-    with pytest.raises(HeadMalformed):
-        trailers_of([(b":path", b"/")], KINDS)
+    for bad in ((b":path", b"/"), (b"x-bad", b"a\rb"), (b"X-Upper", b"a"), (b"connection", b"close")):
+        with pytest.raises(HeadMalformed):
+            trailers_of([*lines, bad], KINDS)
 
 
 def test_a_bucket_empties_and_refills():

@@ -28,7 +28,8 @@ LINES_KEPT = 8192
 LINE_KEPT_BYTES = 512
 
 _METHOD = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-_TARGET = re.compile(rb"/[\x21-\x7e\x80-\xff]*")
+_TARGET = re.compile(rb"/[\x21\x22\x24-\x7e\x80-\xff]*")  # any visible character but #: RFC 9112 section 3.2.1
+_SCHEME = re.compile(rb"[A-Za-z][A-Za-z0-9+.\-]*")
 _NAME = re.compile(rb"[!#$%&'*+\-.^_`|~0-9a-z]+")
 _VALUE = re.compile(rb"(?:[\x21-\x7e\x80-\xff](?:[\t\x20-\x7e\x80-\xff]*[\x21-\x7e\x80-\xff])?)?")
 _HTTP1_ONLY = frozenset({b"connection", b"transfer-encoding", b"upgrade", b"keep-alive", b"proxy-connection"})
@@ -178,10 +179,9 @@ def encoded_answer(status: int, head: bytes) -> bytes:
 
 def trailers_of(headers: Headers, kinds: HeaderKinds) -> tuple[HeaderLine, ...]:
     """Return the trailers that may travel on. Raises `HeadMalformed`."""
-    if any(line[0][:1] == b":" for line in headers):
-        raise HeadMalformed("pseudo headers in trailers")
-    lines = tuple(line for line in headers if line in _good or _is_valid(line))
-    return header_rules.clean_trailers(lines, kinds)
+    if not all(line in _good or _is_valid(line) for line in headers):
+        raise HeadMalformed("a trailer is not valid")
+    return header_rules.clean_trailers(tuple(headers), kinds)
 
 
 def _parted(headers: Headers, allowed: frozenset[bytes]) -> tuple[dict[bytes, bytes], list[HeaderLine]]:
@@ -218,8 +218,8 @@ def _request_line(pseudo: dict[bytes, bytes], limits: Limits) -> tuple[bytes, by
     method, target = pseudo.get(b":method"), pseudo.get(b":path")
     if method == b"CONNECT":
         raise HeadRefused(outcomes.UPGRADE_REFUSED, "CONNECT is not served")
-    if not method or not target or not pseudo.get(b":scheme"):
-        raise HeadMalformed("a pseudo header is missing")
+    if not method or not target or not _SCHEME.fullmatch(pseudo.get(b":scheme", b"")):
+        raise HeadMalformed("a pseudo header is missing, or no scheme")
     if len(target) > limits.target_bytes:
         raise HeadRefused(outcomes.URI_TOO_LONG)
     is_known_form = _TARGET.fullmatch(target) or (target == b"*" and method == b"OPTIONS")
