@@ -29,6 +29,7 @@ from autoscaler.fleet_state import (
 )
 from autoscaler.fleet_turn import Turn
 from autoscaler.fleet_windows import METRICS, FleetWindows
+from autoscaler.prewarm import IdleTimes
 from autoscaler.rings import Flags, Floats
 from autoscaler.spec_table import SpecTable
 from autoscaler.state import Memory, sane_now
@@ -52,6 +53,8 @@ class Fleet:
         self.windows = FleetWindows()
         self.specs = SpecTable()
         self.delays = FleetDelays()
+        self.idle_times: dict[int, IdleTimes] = {}
+        """Of the revisions that are pre-warmed."""
 
     # Who is there
 
@@ -64,6 +67,8 @@ class Fleet:
         self.state.spec_row[slot] = self.specs.take(spec)
         self.state.put(slot, memory)
         self.delays.put(slot, memory.delayed, spec.scale_down_delay_s)
+        if spec.is_prewarmed:
+            self.idle_times[slot] = IdleTimes()
 
     def configure(self, slot: int, spec: ScalingSpec) -> None:
         """Change a revision's spec; what its windows hold stays where it fits."""
@@ -71,6 +76,11 @@ class Fleet:
         self.state.spec_row[slot] = self.specs.take(spec)
         self.specs.drop(before)
         self.state.columns["flags"][slot] |= SEEN_ANEW
+        if not spec.is_prewarmed:
+            self.idle_times.pop(slot, None)
+            self.state.columns["prewarm_pods"][slot] = 0
+        elif slot not in self.idle_times:
+            self.idle_times[slot] = IdleTimes()
         if self.windows.is_open(slot):
             self.windows.configure(slot, spec)
 
@@ -78,6 +88,7 @@ class Fleet:
         """Forget a revision."""
         self.windows.release(slot)
         self.delays.drop(slot)
+        self.idle_times.pop(slot, None)
         self.specs.drop(int(self.state.spec_row[slot]))
         self.state.clear(slot)
 
@@ -143,10 +154,11 @@ class Fleet:
 
         `waiting`: requests that activators hold, by slot.
         """
-        slots = self.awake(is_silent)
         if len(waiting) < self.state.slots:
             waiting = np.concatenate([waiting, np.zeros(self.state.slots - len(waiting), np.int64)])
         averages = self.windows.averages(at)
+        self._prewarm(averages, waiting, now)
+        slots = self.awake(is_silent)
         for begin in range(0, len(slots), CHUNK):
             chunk = slots[begin : begin + CHUNK]
             # The caller did other things since the last chunk: who was removed meanwhile is left out.
@@ -195,6 +207,14 @@ class Fleet:
             | ACTIVITIES.index(decision.activity) << ACTIVITY_SHIFT
         )
         return decision
+
+    def _prewarm(self, averages: Floats, waiting: npt.NDArray[np.int64], now: float) -> None:
+        """Count the idle times of those that are pre-warmed, and note whether they should have a pod by now."""
+        for slot, times in self.idle_times.items():
+            times.see(now, is_loaded=bool(waiting[slot] > 0 or np.nanmax(averages[1::2, slot], initial=0.0) > 0))
+            pods = int(times.wants_pod(now))
+            if pods != self.state.columns["prewarm_pods"][slot]:
+                self.see(slot, prewarm_pods=pods)
 
     def _decide(self, slots: Slots, averages: Floats, waiting: npt.NDArray[np.int64], now: float) -> Turn:
         now = sane_now(now)

@@ -56,7 +56,7 @@ async def serve(config: Config, api: Api, stopping: asyncio.Event, own_seat: sea
     With a seat this process is one of several workers: it shares the port for clients, and its admin pages are for
     their supervisor.
     """
-    watch, metrics, wakes = Watch(api, config.system_namespace), Metrics(), Wakes()
+    watch, metrics, wakes = Watch(api, config.system_namespace, seat.phase()), Metrics(), Wakes()
     pipeline = Pipeline(config, watch, metrics, wakes, stopping.is_set, time.monotonic)
     watch.on_endpoints = pipeline.endpoints_changed
     watch.on_observability = pipeline.log.configure

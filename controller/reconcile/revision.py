@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from controller.cluster_config import ClusterConfig
 from controller.reconcile import metadata, revision_pod, revision_status
 from controller.reconcile.outcome import Action, Apply, Create, Object, Outcome
-from tidegate.contracts import autoscaling, conditions, durations, names, serving
+from tidegate.contracts import autoscaling, autoscaling_extensions, conditions, durations, names, serving
 from tidegate.contracts.conditions import Conditions
 
 _NOT_FOR_PODS = frozenset(
@@ -72,7 +72,7 @@ def deployment(revision: Object, config: ClusterConfig) -> Object:
     annotations = {
         key: value
         for key, value in metadata.own_annotations(revision, without=_NOT_FOR_PODS).items()
-        if not key.startswith(names.AUTOSCALING)
+        if not key.startswith(names.AUTOSCALING) and key not in autoscaling_extensions.KEYS
     }
     name = names.deployment_name(revision["metadata"]["name"])
     head = metadata.child(revision, "apps/v1", "Deployment", name, labels=labels, annotations=annotations)
