@@ -18,7 +18,8 @@ from tidegate.process import tasks
         ('{"tcpSocket":{"port":1234}}', AppProbe(1234)),
         ('{"tcpSocket":{"port":0},"successThreshold":2}', AppProbe(9000, successes=2)),
         ('{"exec":{"command":["true"]},"periodSeconds":3}', AppProbe(9000, period_s=3)),
-        ('{"grpc":{"port":5000}}', AppProbe(5000)),
+        ('{"grpc":{"port":5000}}', AppProbe(5000, service="")),
+        ('{"grpc":{"service":"a.B"}}', AppProbe(9000, service="a.B")),
         (
             '{"httpGet":{"path":"/ok","port":8000,"httpHeaders":[{"name":"X-A","value":"b"}]},"timeoutSeconds":2}',
             AppProbe(
@@ -54,7 +55,7 @@ class App:
         self.ready_at = ready_at
         self.tries: list[float] = []
 
-    async def is_passing(self) -> bool:
+    async def is_passing(self, protocol: str) -> bool:
         now = asyncio.get_running_loop().time()
         self.tries.append(now)
         return now >= self.ready_at
