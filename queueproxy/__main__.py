@@ -45,7 +45,7 @@ async def serve(config: Config, stopping: asyncio.Event) -> None:
     limiter: Limiter[Visit] = Limiter(config.container_concurrency, config.queue_limit)
     meter, metrics = Meter(time.monotonic()), Metrics()
     protocol = AppProtocol(config.user_port, config.user_protocol, detects=config.http2_auto_detection)
-    readiness = Readiness(parse(config.readiness_probe, config.user_port), protocol)
+    readiness = Readiness(parse(config.readiness_probe, config.user_port, config.user_protocol), protocol)
     drain = Drain(meter, time.monotonic, quiet_s=config.drain_quiet_s, idle_s=config.drain_idle_s)
     pipeline = Pipeline(config, limiter, meter, readiness, metrics, lambda: drain.is_draining, time.monotonic)
     export = _export_spans(config, metrics, pipeline)

@@ -80,7 +80,7 @@ class Config:
         if self.autoscaler_address and not self.autoscaler_address.rpartition(":")[2].isdigit():
             raise ValueError(f"AUTOSCALER_ADDRESS is {self.autoscaler_address!r}: write host:port")
 
-        probe.parse(self.readiness_probe, self.user_port)
+        probe.parse(self.readiness_probe, self.user_port, self.user_protocol)
         if not isinstance(self.observability_config.get("data"), dict):
             raise ValueError("OBSERVABILITY_CONFIG must be a JSON object")
 

@@ -107,9 +107,9 @@ class Batcher:
         """Fail everything that waits; batches under way end by themselves."""
         if self._timer is not None:
             self._timer.cancel()
-        for number, waiter in self._waiters.items():
+        for number in self._plan.members():
             self._plan.leave(number)
-            _fail(waiter, InferenceError(Kind.NOT_READY, "the model is being unloaded"))
+            _fail(self._waiters[number], InferenceError(Kind.NOT_READY, "the model is being unloaded"))
 
     def _ask_for_turn(self) -> None:
         # Once per turn of the loop: requests that arrive together are seen together.

@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import json
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -91,6 +92,8 @@ class Model:
         if self._predict_tensors is not None:
             made: list[Tensor] = self._predict_tensors(inputs)
             return made
+        if self.takes_json:
+            return self._predict_json(inputs, parameters)
         values: Any = {tensor.name: tensor.array for tensor in inputs}
         if self._preprocess is not None:
             values = self._preprocess(values)
@@ -155,11 +158,22 @@ class Model:
         made: Text = self.target.generate(text, parameters)
         return made
 
-    def predict_json(self, content: Any, parameters: Parameters) -> Any:
-        """Give V1 rows or columns to a model that wants them as they came."""
+    def _predict_json(self, inputs: Sequence[Tensor], parameters: Parameters) -> list[Tensor]:
+        columns = {tensor.name: _texts(tensor.array.tolist()) for tensor in inputs}
+        rows: Any = next(iter(columns.values()))
+        if len(columns) > 1:
+            rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
         for method in (self._preprocess, functools.partial(self._call, parameters=parameters), self._postprocess):
-            content = content if method is None else method(content)
-        return _plain(content)
+            rows = rows if method is None else method(rows)
+        answers = _plain(rows)
+        if not isinstance(answers, list):
+            raise InferenceError(Kind.MODEL_FAILED, "a model that takes JSON answers a list, one element per row")
+        if inputs[0].datatype == tensors.JSON:
+            return [tensors.of_objects("predictions", tensors.JSON, answers)]
+        if all(isinstance(answer, dict | str | type(None)) for answer in answers):
+            texts = [answer if isinstance(answer, str) else json.dumps(answer) for answer in answers]
+            return [tensors.of_objects("predictions", "BYTES", [text.encode() for text in texts])]
+        return self.to_tensors({"predictions": answers})
 
     def to_tensors(self, values: Any, anonymous: str = "output") -> list[Tensor]:
         """Return what a method gave as tensors; raises MODEL_FAILED when the protocol cannot carry it."""
@@ -250,6 +264,13 @@ def _accepts(method: Callable[..., Any] | None, name: str) -> bool:
 
 async def _resolved(value: Any) -> Any:
     return await value if inspect.isawaitable(value) else value
+
+
+def _texts(value: Any) -> Any:
+    """Return BYTES elements as text, where they are."""
+    if isinstance(value, list):
+        return [_texts(each) for each in value]
+    return value.decode(errors="replace") if isinstance(value, bytes) else value
 
 
 def _plain(value: Any) -> Any:

@@ -16,7 +16,7 @@ from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequenc
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
-from runtimes import messages
+from runtimes import messages, tensors
 from runtimes.batching import Batcher, BatchSettings
 from runtimes.contract import Model
 from runtimes.failures import InferenceError, Kind
@@ -112,10 +112,12 @@ class Servable:
             return work()
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
-    async def infer_json(self, content: Any, parameters: Parameters) -> Any:
-        """Serve V1 rows or columns to a model that takes them as they came."""
-        asked = InferRequest(self.name, [], self.version)
-        return await self.counted(self.call(self.model.predict_json, content, parameters), asked)
+    async def infer_json(self, rows: list[Any], parameters: Parameters) -> list[Any]:
+        """Serve V1 rows to a model that takes them as they came; returns its answers, one per row."""
+        asked = InferRequest(self.name, [tensors.of_objects("rows", tensors.JSON, rows)], self.version)
+        work = self.batcher.submit(asked.inputs, parameters, asked.deadline)
+        answers: list[Any] = (await self.counted(work, asked))[0].array.tolist()
+        return answers
 
     async def generated(self, text: str, parameters: Parameters, deadline: float) -> AsyncGenerator[Any, None]:
         """Yield what the model generates, piece by piece; closing this closes the model's generator."""

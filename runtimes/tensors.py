@@ -49,6 +49,18 @@ def of_array(name: str, value: Any, datatype: str = "") -> Tensor:
     return Tensor(name, datatype, array if array.dtype == wanted else array.astype(wanted))
 
 
+JSON = "JSON"
+"""Datatype of rows that a model takes as JSON gave them: inside the server only, no protocol names it."""
+
+
+def of_objects(name: str, datatype: str, values: Sequence[Any]) -> Tensor:
+    """Return a tensor with one element per value, whatever the values are (numpy would look into lists)."""
+    array = np.empty(len(values), dtype=object)
+    for position, value in enumerate(values):
+        array[position] = value
+    return Tensor(name, datatype, array)
+
+
 def checked_shape(shape: Sequence[int], tensor: str) -> int:
     """Return the number of elements of a shape; raises a 400 for one that cannot be."""
     if len(shape) > RANK_LIMIT or any(size < 0 for size in shape):

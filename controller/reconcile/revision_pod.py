@@ -176,6 +176,8 @@ def _serving_readiness(revision: Object, spec: RevisionSpec) -> Object:
     for handler in ("httpGet", "tcpSocket"):
         if probe.get(handler) is not None:
             probe[handler] = _aimed(probe[handler], spec.port)
+    if probe.get("grpc") is not None:
+        probe["grpc"] = {key: value for key, value in _aimed(probe["grpc"], spec.port).items() if key != "host"}
     if probe.get("httpGet") is not None:
         probe["httpGet"].setdefault("path", "/")
         probe["httpGet"].setdefault("scheme", "HTTP")

@@ -88,7 +88,9 @@ class V1:
         return self._reply(request, servable, v1_rest.encode(response, document, verb))
 
     async def _json(self, request: Request, servable: Servable, document: v1_rest.Document) -> Reply:
-        answer = await servable.infer_json(document.content, document.extra)
+        rows = document.content if document.is_row else [document.content]
+        answers = await servable.infer_json(rows, document.extra)
+        answer = answers if document.is_row else answers[0]
         return self._reply(request, servable, v1_rest.encode_json(answer, document))
 
     def _reply(self, request: Request, servable: Servable, body: bytes) -> Reply:

@@ -155,8 +155,6 @@ def encode(response: InferResponse, document: Document, verb: str = "predict") -
 def encode_json(answer: Any, document: Document, verb: str = "predict") -> bytes:
     """Return what a model that takes JSON answered, under the key of the question's form."""
     key = "explanations" if verb == "explain" else "predictions" if document.is_row else "outputs"
-    if isinstance(answer, dict) and key in answer:
-        return _encode(answer)
     return _encode({key: answer})
 
 

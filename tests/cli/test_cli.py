@@ -346,3 +346,38 @@ async def test_status_gathers_services_with_their_replicas() -> None:
 
 def test_failures_have_their_own_exit_codes() -> None:
     assert [kind("x").exit_code for kind in (Failure, NotRunning, Late)] == [1, 3, 4]
+
+
+OLD = """
+apiVersion: serving.kubeflow.org/v1alpha2
+kind: InferenceService
+metadata: {name: recommender}
+spec:
+  default: {predictor: {tensorflow: {storageUri: s3://a}}}
+  canaryTrafficPercent: 10
+  canary: {predictor: {tensorflow: {storageUri: s3://b}}}
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: other}
+"""
+
+
+@pytest.mark.parametrize(
+    ("part", "kinds"),
+    [
+        ("all", ["InferenceService", "InferenceService", "ConfigMap"]),
+        ("default", ["InferenceService", "ConfigMap"]),
+        ("canary", ["InferenceService"]),
+    ],
+)
+def test_convert_prints_each_part_of_an_old_inference_service(part: str, kinds: list[str]) -> None:
+    done = CliRunner().invoke(cli.main, ["convert", "--part", part, "--json"], input=OLD)
+    assert done.exit_code == 0
+    assert [one["kind"] for one in json.loads(done.stdout)] == kinds
+
+
+def test_convert_says_which_file_object_and_field_is_wrong() -> None:
+    done = CliRunner().invoke(cli.main, ["convert"], input=OLD.replace("tensorflow: {storageUri: s3://b}", "alibi: {}"))
+    assert done.exit_code == 1
+    assert "InferenceService 'recommender': spec.canary.predictor.alibi: explainers" in done.stderr

@@ -187,3 +187,12 @@ def test_queue_proxy_hears_of_the_request_log_and_of_spans_where_they_are_on():
         "logging.request-log-template": "{{.Response.Code}}",
     }
     assert (said["TIDEGATE_TRACING_ENDPOINT"], said["TIDEGATE_TRACING_SAMPLING_RATE"]) == ("http://c:4318", "0.5")
+
+
+@pytest.mark.parametrize(("port", "said"), [(8080, {}), (9999, {"port": 9999})])
+def test_a_grpc_readiness_probe_is_queue_proxys_at_the_apps_port_or_its_own(port, said):
+    containers = container(readinessProbe={"grpc": {"port": port, "service": "a.B"}})
+    made = pod(containers=containers)
+    assert "readinessProbe" not in made["containers"][0]
+    probe = msgspec.json.decode(env(made["containers"][-1])["SERVING_READINESS_PROBE"])
+    assert probe["grpc"] == {"service": "a.B", **said}

@@ -77,8 +77,10 @@ async def speaks(host: str, port: int, timeout_s: float) -> bool:
         return False
 
 
-async def get(host: str, port: int, path: str, headers: Sequence[tuple[str, str]], timeout_s: float) -> int:
-    """Return the status of a GET.
+async def get(
+    host: str, port: int, path: str, headers: Sequence[tuple[str, str]], timeout_s: float
+) -> tuple[int, bytes]:
+    """Return (status, first bytes of the body) of a GET.
 
     Raises OSError or TimeoutError when nobody answers, ValueError when the answer is not HTTP/2.
     """
@@ -89,7 +91,7 @@ async def get(host: str, port: int, path: str, headers: Sequence[tuple[str, str]
     status = call.headers.get(b":status", b"")
     if not status.isdigit():
         raise ValueError("no HTTP/2 answer")
-    return int(status)
+    return int(status), call.body
 
 
 async def is_serving(host: str, port: int, service: str, user_agent: str, timeout_s: float) -> bool:
@@ -98,14 +100,21 @@ async def is_serving(host: str, port: int, service: str, user_agent: str, timeou
     https://github.com/grpc/grpc/blob/master/doc/health-checking.md
     """
     name = service.encode()
-    if len(name) > 127:
-        raise ValueError("the name of a health service has at most 127 bytes")
-    message = b"\x0a%c%b" % (len(name), name) if name else b""  # HealthCheckRequest.service
+    message = b"\x0a" + _varint(len(name)) + name if name else b""  # HealthCheckRequest.service
     lines = [(b"content-type", b"application/grpc"), (b"te", b"trailers"), (b"user-agent", user_agent.encode())]
     block = _block(b"POST", HEALTH_METHOD, lines)
     async with asyncio.timeout(timeout_s):
         call = await _call(host, port, block, b"\0" + len(message).to_bytes(4, "big") + message)
     return call.headers.get(b"grpc-status") == b"0" and call.body[5:] == SERVING
+
+
+def _varint(number: int) -> bytes:
+    encoded = bytearray()
+    while number > 0x7F:
+        encoded.append(number & 0x7F | 0x80)
+        number >>= 7
+    encoded.append(number)
+    return bytes(encoded)
 
 
 def _block(method: bytes, path: str, lines: list[tuple[bytes, bytes]]) -> bytes:
