@@ -149,6 +149,21 @@ async def test_kserve_a_leaving_client_is_not_computed() -> None:
     assert (made.waiting, made.in_flight) == (0, 0)
 
 
+async def test_a_batch_that_nobody_waits_for_is_ended_where_that_is_possible(looptime: Any) -> None:
+    model = Model(takes_s=100)
+    settings = BatchSettings(limits=BatchLimits(max_rows=4), joins=True)
+    made = Batcher(settings, model, Statistics(), is_cancellable=True, clock=asyncio.get_running_loop().time)
+    asked = [asyncio.create_task(ask(made, value)) for value in (1, 2)]
+    await asyncio.sleep(1)
+    asked[0].cancel()
+    await asyncio.sleep(1)
+    assert model.running == 1, "the other one still waits"
+    asked[1].cancel()
+    await asyncio.sleep(0.1)
+    assert (model.running, made.in_flight) == (0, 0)
+    assert looptime < 3
+
+
 async def test_a_member_cancelled_in_the_turn_that_starts_it_harms_nobody() -> None:
     model = Model()
     made = batcher(model)

@@ -14,7 +14,7 @@ from gateway.config import Config
 from queueproxy.__main__ import serve as serve_pod
 from queueproxy.config import Config as PodConfig
 from tests.support.fake_api import FakeApi
-from tests.support.hops import free_port, running
+from tests.support.hops import Hop, free_port, running
 from tests.support.serving import put_autoscaler, put_pods, put_revision, put_route, put_system
 from tidegate.contracts import names
 
@@ -30,6 +30,7 @@ class Row:
     port: int
     pod_port: int
     metrics_ports: dict[str, int]
+    hops: dict[str, Hop]
 
     def show_pod(self) -> None:
         put_pods(self.api, REVISION, [("127.0.0.1", True)], port=self.pod_port)
@@ -42,10 +43,11 @@ async def three_hops(
     mode: str = "Proxy",
     concurrency: int = 0,
     pod: dict[str, Any] | None = None,
+    held: dict[str, Any] | None = None,
     edge: dict[str, Any] | None = None,
     **everywhere: Any,
 ) -> AsyncIterator[Row]:
-    """Run them; `pod` and `edge` are settings of queueproxy and gateway, `everywhere` of all three."""
+    """Run them; `pod`, `held`, `edge`: settings of queueproxy, activator, gateway; `everywhere`: of all three."""
     api = FakeApi()
     put_route(api, "hello", [{"revisionName": REVISION, "percent": 100}])
     put_revision(api, REVISION, containerConcurrency=concurrency)
@@ -56,20 +58,14 @@ async def three_hops(
     def common(hop: str) -> dict[str, Any]:
         return {"admin_port": free_port(), "metrics_port": metrics[hop]} | everywhere
 
-    sidecar = PodConfig(
-        serving_port=back,
-        user_port=app_port,
-        service="hello",
-        container_concurrency=concurrency,
-        drain_idle_s=0.0,
-        **common("queueproxy"),
-        **(pod or {}),
-    )
-    holder = ActivatorConfig(serving_port=middle, drain_quiet_s=0.0, **common("activator"))
+    own = {"service": "hello", "container_concurrency": concurrency, "drain_idle_s": 0.0} | (pod or {})
+    sidecar = PodConfig(serving_port=back, user_port=app_port, **common("queueproxy"), **own)
+    holder = ActivatorConfig(serving_port=middle, drain_quiet_s=0.0, **common("activator"), **(held or {}))
     gateway = Config(listen=f"127.0.0.1:{front}", drain_quiet_s=0.0, **common("gateway"), **(edge or {}))
     async with AsyncExitStack() as stack:
-        await stack.enter_async_context(running(lambda stopping: serve_pod(sidecar, stopping), back))
-        await stack.enter_async_context(running(lambda stopping: serve_activator(holder, api, stopping), middle))
+        enter = stack.enter_async_context
+        last = await enter(running(lambda stopping: serve_pod(sidecar, stopping), back))
+        middle_hop = await enter(running(lambda stopping: serve_activator(holder, api, stopping), middle))
         put_system(api, names.ACTIVATOR_SERVICE, [("127.0.0.1", True)], middle)
-        await stack.enter_async_context(running(lambda stopping: serve(gateway, api, stopping), front))
-        yield Row(api, front, back, metrics)
+        first = await enter(running(lambda stopping: serve(gateway, api, stopping), front))
+        yield Row(api, front, back, metrics, {"gateway": first, "activator": middle_hop, "queueproxy": last})
