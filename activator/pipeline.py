@@ -122,7 +122,7 @@ class Pipeline:
         if revision is None:
             return self._enter_later(request, key)
         if headers.UNCOUNTED in request.index:
-            return self._relay_uncounted(key, revision)
+            return self._relay_uncounted(request, key, revision)
         return self._enter(request, key, revision)
 
     def retry(self, request: Request, failed: Relay, failure: Failure) -> Direction | Awaitable[Direction]:
@@ -201,7 +201,7 @@ class Pipeline:
         if revision is None:
             return UNKNOWN
         if headers.UNCOUNTED in request.index:
-            return self._relay_uncounted(key, revision)
+            return self._relay_uncounted(request, key, revision)
         direction = self._enter(request, key, revision)
         return direction if isinstance(direction, Relay | Answer) else await direction
 
@@ -221,7 +221,7 @@ class Pipeline:
         self.demand.arrived(key)
         return self._place(visit)
 
-    def _relay_uncounted(self, key: Key, revision: Revision) -> Direction:
+    def _relay_uncounted(self, request: Request, key: Key, revision: Revision) -> Direction:
         """Pass a probe on beside room and seats: it must neither wait for pods nor be seen by the autoscaler.
 
         The slots of the pod's queueproxy bound it as they bound every request.
@@ -230,7 +230,8 @@ class Pipeline:
         if not pods:
             return ASLEEP
         pod = min(pods, key=placement.pods.in_flight_on) if placement else min(pods)
-        return Relay(*pod, add_head=UNCOUNTED, timeouts=revision.timeouts)
+        protocol = same_protocol(request)
+        return Relay(*pod, add_head=UNCOUNTED, timeouts=revision.timeouts, protocol=protocol)
 
     def _place(self, visit: Visit) -> Direction | Awaitable[Direction]:
         pod = visit.placement.seat(self._clock())

@@ -66,18 +66,13 @@ async def serve(config: Config, api: Api, stopping: asyncio.Event) -> None:
         owners=leases.owners,
     )
     loop.is_ours, loop.may_decide = leases.is_ours, leases.may_decide
-    metrics = Metrics(
-        lambda: [one.decision for one in loop.revisions.values() if one.decision is not None],
-        loop.counts,
-        lambda: ingest.counts,
-        lambda: loop.publisher.failures,
-    )
+    metrics = _metrics(config, loop, ingest, leases)
     admin = AdminServer(
         is_ready=lambda: True if world.is_synced and not stopping.is_set() else "the caches are not filled yet",
         config=settings.describe(config),
         registry=metrics.registry,
     )
-    admin.page("/decisions", decisions_page(loop.revisions, leases))
+    admin.page("/decisions", decisions_page(loop, leases))
     for port in (config.admin_port, config.metrics_port):
         await admin.start(config.pod_ip, port)
     caches = (*world.caches, leases.cache)
@@ -104,6 +99,21 @@ async def serve(config: Config, api: Api, stopping: asyncio.Event) -> None:
         await ingest.close()
         await loop.publisher.close()
         await admin.close()
+
+
+def _metrics(config: Config, loop: Loop, ingest: Ingest, leases: Leases) -> Metrics:
+    def failures() -> dict[str, int]:
+        return {"decision": loop.publisher.failures, "lease": leases.failures}
+
+    metrics = Metrics(loop.demand, loop.slots, loop.counts, time.monotonic, config.metrics_revisions)
+    metrics.count("reports", "Reports by what became of them", "outcome", lambda: ingest.counts)
+    metrics.count("events", "Events by what became of them", "outcome", lambda: loop.publisher.recorder.counts)
+    metrics.count("failed_writes", "Writes the API server did not take", "of", failures)
+    metrics.show("report_connections", "Connections of those who report", lambda: len(ingest.connections))
+    metrics.show("buckets", "Parts of the revisions that this replica decides for", lambda: leases.held)
+    metrics.show("turn_seconds", "What the last turn of all revisions took", lambda: loop.turn_s)
+    metrics.show("remembered_decisions", "Decisions that `tidegate why` can show", lambda: len(loop.history))
+    return metrics
 
 
 def _sharer(loop: Loop, ingest: Ingest) -> Callable[[], None]:

@@ -20,6 +20,7 @@ class Config:
     buckets: int = setting(
         "parts that replicas share the revisions in; the same in all replicas", default=buckets.COUNT_DEFAULT
     )
+    metrics_revisions: int = setting("revisions that metrics show one by one; the rest in sums", default=10_000)
     system_namespace: str = setting(
         "namespace of settings and report key", default=names.SYSTEM_NAMESPACE, env="POD_NAMESPACE"
     )

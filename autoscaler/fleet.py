@@ -9,6 +9,7 @@ numbers, one per revision) and times are handed in.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -32,7 +33,7 @@ from autoscaler.fleet_windows import METRICS, FleetWindows
 from autoscaler.prewarm import IdleTimes
 from autoscaler.rings import Flags, Floats
 from autoscaler.spec_table import SpecTable
-from autoscaler.state import Memory, sane_now
+from autoscaler.state import Memory, Observation, sane_now
 from tidegate.contracts.autoscaling import ScalingSpec
 from tidegate.contracts.decision import Decision
 
@@ -116,7 +117,7 @@ class Fleet:
         slots = min(len(said), self.state.slots)
         heard = np.zeros(self.state.slots, np.bool_)
         heard[:slots] = said[:slots] & (self.state.spec_row[:slots] >= 0)
-        for slot in np.flatnonzero(heard & ~self.windows.open_slots).tolist():
+        for slot in np.flatnonzero(heard & ~self.windows.open_slots[: len(heard)]).tolist():
             self.windows.configure(slot, self.spec(slot))
         if len(concurrency) < len(heard):
             more = len(heard) - len(concurrency)
@@ -145,7 +146,7 @@ class Fleet:
         asleep &= (columns["desired"] <= 0) & ((columns["flags"] & SEEN_ANEW) == 0)
         for name in ("current_scale", "ready_pods", "not_ready_pods", "prewarm_pods"):
             asleep &= columns[name] == 0
-        for slot in np.flatnonzero(asleep & self.windows.open_slots).tolist():
+        for slot in np.flatnonzero(asleep & self.windows.open_slots[: len(asleep)]).tolist():
             self.windows.release(slot)
         return np.flatnonzero(watched & ~asleep)
 
@@ -180,19 +181,8 @@ class Fleet:
     ) -> Decision:
         """Decide one revision now, on its windows as of second `at`."""
         spec = self.spec(slot)
-        loads = self.windows.averages_of(slot, spec.metric, at) or (None, None)
-        others = self.windows.averages_of(slot, spec.other_metric, at) if spec.other_metric else None
-        seen = self.state.observation(
-            slot,
-            namespace=namespace,
-            revision=revision,
-            unix_s=unix_s,
-            stable_value=loads[0],
-            panic_value=loads[1],
-            other_stable_value=others[0] if others else None,
-            other_panic_value=others[1] if others else None,
-            waiting=waiting,
-            is_poked=is_poked,
+        seen = self._observation(
+            slot, at, namespace=namespace, revision=revision, unix_s=unix_s, waiting=waiting, is_poked=is_poked
         )
         decision, memory = decide(spec, seen, self.memory(slot), now)
         self.state.put(slot, memory)
@@ -207,6 +197,24 @@ class Fleet:
             | ACTIVITIES.index(decision.activity) << ACTIVITY_SHIFT
         )
         return decision
+
+    def look(self, slot: int, now: float, at: int, waiting: int, **names: Any) -> Decision:
+        """Return what `decide_one` would decide now, and leave everything as it is."""
+        seen = self._observation(slot, at, waiting=waiting, **names)
+        return decide(self.spec(slot), seen, self.memory(slot), now)[0]
+
+    def _observation(self, slot: int, at: int, **more: Any) -> Observation:
+        spec = self.spec(slot)
+        loads = self.windows.averages_of(slot, spec.metric, at) or (None, None)
+        others = self.windows.averages_of(slot, spec.other_metric, at) if spec.other_metric else None
+        return self.state.observation(
+            slot,
+            stable_value=loads[0],
+            panic_value=loads[1],
+            other_stable_value=others[0] if others else None,
+            other_panic_value=others[1] if others else None,
+            **more,
+        )
 
     def _prewarm(self, averages: Floats, waiting: npt.NDArray[np.int64], now: float) -> None:
         """Count the idle times of those that are pre-warmed, and note whether they should have a pod by now."""

@@ -55,6 +55,11 @@ class Leases:
         """Our holder identity."""
         return self._board.me
 
+    @property
+    def held(self) -> int:
+        """How many buckets are ours."""
+        return len(self._held)
+
     def is_ours(self, key: tuple[str, str]) -> bool:
         """Whether a revision is in a bucket of ours."""
         return buckets.bucket_of(*key, self._board.count) in self._held
@@ -115,8 +120,17 @@ class Leases:
             began = self._clock()
             if await self._write_member():
                 self._board.renewed(began)
+                if self._board.must_reclaim:
+                    await self._reclaim()
                 self._news.set()
             await asyncio.sleep(max(0.1, RENEW_S - (self._clock() - began)))
+
+    async def _reclaim(self) -> None:
+        held = sorted(self._board.held())
+        written = await asyncio.gather(*(self._write_bucket(bucket, self.me) for bucket in held))
+        lost = frozenset(bucket for bucket, is_ours in zip(held, written, strict=True) if not is_ours)
+        self._board.reclaimed(lost)
+        self._settle()
 
     async def _write_member(self) -> bool:
         name = self._member_name()

@@ -3,7 +3,8 @@
 Each replica keeps a Lease of its own alive (a member); each bucket has a Lease whose holder decides for it, as long as
 that member lives. Taking a bucket is one guarded write, so that two never hold it; a replica that could not renew stops
 deciding before anybody else may think it dead. Times are our own observations: a Lease has expired when it has not
-*changed* for its duration, whatever the clock of its holder says.
+*changed* for its duration, whatever the clock of its holder says. One that comes back from such a silence has its
+buckets only after it has written to each of them again: another may have taken them, or be about to.
 
     RENEW_S 2  <  GIVE_UP_S 4 (we stop)  <  EXPIRE_S 6 (others may take over)  <  10 s (promised)
 """
@@ -45,6 +46,8 @@ class Board:
     members: dict[str, Member] = field(default_factory=dict)
     holders: dict[int, str] = field(default_factory=dict)
     renewed_at: float = float("-inf")
+    must_reclaim: bool = False
+    """Whether what we hold may be another's by now; `reclaimed` ends it."""
 
     def saw_member(self, name: str, stamp: str, now: float) -> None:
         """A member's Lease shows `stamp`."""
@@ -57,14 +60,21 @@ class Board:
 
         After a time in which we could not write, perhaps nobody could: all get a whole duration to be heard of again.
         """
-        if at - self.renewed_at > GIVE_UP_S:
+        if at - self.renewed_at >= GIVE_UP_S:
+            self.must_reclaim = True
             for member in self.members.values():
                 member.seen_at = max(member.seen_at, at)
         self.renewed_at = at
 
+    def reclaimed(self, lost: frozenset[int]) -> None:
+        """All that we held was written to again, but for what was `lost` to others."""
+        self.must_reclaim = False
+        for bucket in lost:
+            self.holders[bucket] = ""
+
     def may_decide(self, now: float) -> bool:
         """Whether our Lease is fresh enough that nobody else can think us dead."""
-        return now - self.renewed_at < GIVE_UP_S
+        return not self.must_reclaim and now - self.renewed_at < GIVE_UP_S
 
     def living(self, now: float) -> list[str]:
         """Return the replicas that are alive, ourselves included."""

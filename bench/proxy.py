@@ -127,22 +127,23 @@ def bars(found: dict[str, Any]) -> list[Bar]:
     large = [line["ratio"] for peer, line in found.get("download_32", {}).items() if peer in HOPS and "ratio" in line]
     if large:
         made.append(Bar("download_100kb_cpu_ratio", max(large), "x nginx", 1.5))
-    calls = [line["ratio"] for peer, line in found.get("grpc_8x8", {}).items() if peer in HOPS and "ratio" in line]
-    if calls:
-        # Requests per second of CPU, ours over Envoy's: the slowest of our hops.
-        made.append(Bar("grpc_unary_rps_per_core", 1 / max(calls), "x Envoy", 0.5, at_least=True))
+    for shape, name in (("grpc_8x8", "grpc_unary"), ("grpc_varied_8x8", "grpc_unary_varied")):
+        calls = [line["ratio"] for peer, line in found.get(shape, {}).items() if peer in HOPS and "ratio" in line]
+        if calls:
+            # Requests per second of CPU, ours over Envoy's: the slowest of our hops.
+            made.append(Bar(f"{name}_rps_per_core", 1 / max(calls), "x Envoy", 0.5, at_least=True))
     return made
 
 
 def table(figures: Figures) -> str:
     """Return the figures as a compact table for a person."""
-    lines = [f"{'':12} {'':22} {'CPU us':>8} {'ratio':>8} {'spread':>13} {'rps':>8} {'p50 ms':>8} {'p99 ms':>8}"]
+    lines = [f"{'':15} {'':22} {'CPU us':>8} {'ratio':>8} {'spread':>13} {'rps':>8} {'p50 ms':>8} {'p99 ms':>8}"]
     for shape, of_shape in figures.notes.items():
         if not isinstance(of_shape, dict):
             continue
         for peer, line in of_shape.items():
             low, high = line.get("ratio_spread", (0, 0))
-            text = f"{shape:12} {peer:22} {line['cpu_us']:8.1f} {line.get('ratio', 0):8.2f} {low:6.2f}-{high:<6.2f}"
+            text = f"{shape:15} {peer:22} {line['cpu_us']:8.1f} {line.get('ratio', 0):8.2f} {low:6.2f}-{high:<6.2f}"
             text += f" {line['rps']:8.0f} {line['p50_ms']:8.3f} {line['p99_ms']:8.3f}"
             text += f"  share {line['least_share']}-{line['most_share']}" if "least_share" in line else ""
             lines.append(text + (f"  {line['errors']} errors" if line["errors"] else ""))

@@ -25,6 +25,8 @@ HTTP1 = ""
 GRPC = "h2c"
 LARGE_BYTES = 100_000
 GRPC_METHOD = "/bench.Echo/Unary"
+VARIED_CALLS = 20_000
+"""More targets than any cache of heads keeps."""
 UPLOAD = f'wrk.method = "POST"\nwrk.body = string.rep("x", {LARGE_BYTES})\n'
 VARIED = 'local n = 0\nrequest = function() n = n + 1; return wrk.format("GET", "/" .. n) end\n'
 _UNITS_MS = {"us": 0.001, "ms": 1.0, "s": 1000.0, "m": 60_000.0}
@@ -35,7 +37,8 @@ CLIENT_LIMIT_S = 60
 class Shape:
     """One shape: `script` is Lua for wrk; `is_counted`: our own client counts what each connection gets.
 
-    `protocol`: what client, proxy and backend speak. `streams`: calls at once on each connection, for gRPC.
+    `protocol`: what client, proxy and backend speak. For gRPC, `streams`: calls at once on a connection; `is_varied`:
+    `VARIED_CALLS` targets in turn.
     """
 
     name: str
@@ -47,6 +50,7 @@ class Shape:
     is_websocket: bool = False
     protocol: str = HTTP1
     streams: int = 1
+    is_varied: bool = False
 
 
 SHAPES = {
@@ -62,6 +66,7 @@ SHAPES = {
         Shape("fair_512", "12-byte answers, what each of 512 connections gets", 512, is_counted=True),
         Shape("websocket_32", "WebSocket messages of 64 bytes and their echoes", 32, is_websocket=True),
         Shape("grpc_8x8", "gRPC unary, 8 connections with 8 calls each", 8, protocol=GRPC, streams=8),
+        Shape("grpc_varied_8x8", "as grpc_8x8, every target another", 8, protocol=GRPC, streams=8, is_varied=True),
         Shape("grpc_32x1", "gRPC unary, 32 connections with 1 call each", 32, protocol=GRPC),
     )
 }
@@ -118,7 +123,13 @@ def _grpc(
     command += ["-d", str(message), f"--log-file={log}", "-H", "content-type: application/grpc", "-H", "te: trailers"]
     for name, value in headers.items():
         command += ["-H", f":authority: {value}" if name == "Host" else f"{name.lower()}: {value}"]
-    text = _run([*command, f"http://127.0.0.1:{port}{GRPC_METHOD}"], cores)
+    target = f"http://127.0.0.1:{port}{GRPC_METHOD}"
+    if shape.is_varied:
+        targets = folder / "targets"
+        targets.write_text("".join(f"{target}?call={number}\n" for number in range(VARIED_CALLS)))
+        text = _run([*command, "-i", str(targets)], cores)
+    else:
+        text = _run([*command, target], cores)
     seen = grpc_calls(log.read_text().splitlines())
     if not seen["requests"]:
         raise RuntimeError(f"h2load saw no answer in shape {shape.name}:\n{text}")

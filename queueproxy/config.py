@@ -30,9 +30,14 @@ class Config:
         "port of the user container on 127.0.0.1", default=names.DEFAULT_USER_PORT, env="USER_PORT"
     )
     user_protocol: str = setting(
-        "h2c when the app speaks HTTP/2 in clear text to requests that came by it; http1 otherwise",
+        "h2c when the app is spoken to by HTTP/2 in clear text; http1 otherwise",
         default=serving.HTTP1,
         env="USER_PROTOCOL",
+    )
+    http2_auto_detection: bool = setting(
+        "find out before the app is ready whether it speaks HTTP/2 in clear text",
+        default=False,
+        env="ENABLE_HTTP2_AUTO_DETECTION",
     )
     container_concurrency: int = setting(
         "requests at once in the user container; 0 is no limit", default=0, env="CONTAINER_CONCURRENCY"

@@ -2,8 +2,8 @@
 
 While the app starts, a question is held instead of answered "no": the app is tried every 5 ms, growing to 25 ms, and
 everybody who asked hears "ready" in the moment it accepts. One probe runs at a time, whoever asks. Afterwards the app
-is tried again only when a question comes and the last success is older than the declared period. This module knows no
-HTTP requests of users.
+is tried again only when a question comes and the last success is older than the declared period. Where its port's name
+does not say it, the app's protocol is found out here as well. This module knows no HTTP requests of users.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ LAST_PAUSE_ONCE_READY_S = 0.25  # an app that was ready and fails now is in trou
 PAUSE_GROWTH = 1.3
 LINGER_S = 2.0
 DEFAULT_PERIOD_S = 10.0
+DETECT_LIMIT_S = 0.25
 USER_AGENT = "kube-probe/tidegate"
 
 
@@ -48,15 +49,15 @@ class AppProbe:
     service: str | None = None
     is_h2c: bool = False
 
-    async def is_passing(self) -> bool:
-        """Try the app once."""
+    async def is_passing(self, by_h2c: bool = False) -> bool:
+        """Try the app once; `by_h2c`: it was found to speak HTTP/2."""
         try:
             if self.service is not None:
                 return await h2_probe.is_serving(self.host, self.port, self.service, USER_AGENT, self.timeout_s)
             if not self.path:
                 await wire_probe.connect(self.host, self.port, self.timeout_s)
                 return True
-            get = h2_probe.get if self.is_h2c else wire_probe.get
+            get = h2_probe.get if self.is_h2c or by_h2c else wire_probe.get
             status, _ = await get(self.host, self.port, self.path, self.headers, self.timeout_s)
             return 200 <= status < 400
         except (OSError, TimeoutError, ValueError):
@@ -106,11 +107,36 @@ def _parse_one(document: dict[str, Any], user_port: int, protocol: str) -> AppPr
     )
 
 
+class AppProtocol:
+    """What the app is spoken to in: what its port's name says, or, with `detects`, what it turns out to speak.
+
+    An app that answers HTTP/2's preface with SETTINGS is spoken to by HTTP/2 alone. One that does not may still be
+    starting: it is asked again before each try, until one passes.
+    """
+
+    def __init__(self, port: int, said: str, *, detects: bool = False, host: str = "127.0.0.1") -> None:
+        self.current = said
+        self.port = port
+        self._detects = detects and said != serving.H2C
+        self._host = host
+
+    async def look(self) -> None:
+        """Find out, where that is wanted and not known. Raises OSError when the app accepts no connection."""
+        if self._detects and await h2_probe.speaks(self._host, self.port, DETECT_LIMIT_S):
+            self.current = serving.H2C
+            self._detects = False
+
+    def settle(self) -> None:
+        """Stop asking: the app is ready as it is."""
+        self._detects = False
+
+
 class Readiness:
     """Holds questions while the app starts, and lets everybody share one running probe."""
 
-    def __init__(self, probes: list[AppProbe]) -> None:
+    def __init__(self, probes: list[AppProbe], protocol: AppProtocol | None = None) -> None:
         self._probes = probes
+        self.protocol = protocol or AppProtocol(0, serving.HTTP1)
         self._ready_at: float | None = None  # loop time of the last success
         self._was_ready = False
         self._wanted_until = 0.0
@@ -147,9 +173,10 @@ class Readiness:
         needed = max(probe.successes for probe in self._probes)
         longest_s = LAST_PAUSE_ONCE_READY_S if self._was_ready else LAST_PAUSE_S
         while loop.time() < self._wanted_until:
-            passing = all([await probe.is_passing() for probe in self._probes])
+            passing = await self._is_passing()
             streak = streak + 1 if passing else 0
             if streak >= needed:
+                self.protocol.settle()
                 self._ready_at = loop.time()
                 self._was_ready = True
                 self._became_ready.set()
@@ -158,3 +185,12 @@ class Readiness:
                 self._ready_at = None
             await asyncio.sleep(pause_s)
             pause_s = min(pause_s * PAUSE_GROWTH, longest_s)
+
+    async def _is_passing(self) -> bool:
+        protocol = self.protocol
+        try:
+            await protocol.look()
+        except OSError:
+            return False
+        by_h2c = protocol.current == serving.H2C
+        return all([await probe.is_passing(by_h2c and probe.port == protocol.port) for probe in self._probes])

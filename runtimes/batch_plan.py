@@ -103,10 +103,17 @@ class BatchPlan:
         """How many requests have a part that has not started."""
         return len(self._members)
 
+    def members(self) -> list[int]:
+        """Return the requests that have a part which has not started, in the order in which they came."""
+        return list(self._members)
+
     def offer(self, member: int, key: Hashable, rows: int, now: float, deadline: float = math.inf) -> bool:
         """Take in a request of `rows` rows; False when the queue is full."""
         assert rows > 0, "a request without rows has nothing to wait for"
-        if len(self._members) >= self.limits.max_queue:
+        limits = self.limits
+        # What free places are about to take does not wait: requests that come in one turn of the loop start together.
+        starting = (limits.max_in_flight - self.in_flight) * limits.max_rows
+        if len(self._members) >= limits.max_queue + starting:
             return False
         self._note_arrival(now)
         size = self.limits.max_rows

@@ -1,8 +1,9 @@
 """Runs what the batch plan says: gathers requests, runs batches, hands every request its own rows.
 
-`run` receives the joined inputs and returns outputs. When a batch of several requests fails, each is run again alone,
-so that only the request at fault fails. A request that leaves (its task is cancelled) takes only itself away. All
-state is in the plan; this module has futures and one timer.
+`run` receives the joined inputs and returns outputs. When a batch of several requests fails, each is run again
+alone, so that only the request at fault fails. A request that leaves (its task is cancelled) takes only itself away,
+and a batch that nobody waits for is cancelled where the run can be (`is_cancellable`). All state is in the plan; this
+module has futures and one timer.
 """
 
 from __future__ import annotations
@@ -48,6 +49,15 @@ class _Waiter:
     future: asyncio.Future[list[Tensor]]
     pieces: dict[int, list[Tensor]] = field(default_factory=dict)
     missing: int = 1
+    running: list[_Running] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class _Running:
+    """A batch under way: its task, and the requests that still wait for it."""
+
+    task: asyncio.Task[None]
+    members: set[int]
 
 
 class Batcher:
@@ -58,11 +68,14 @@ class Batcher:
         settings: BatchSettings,
         run: Run,
         statistics: Statistics,
+        *,
+        is_cancellable: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._settings = settings
         self._run = run
         self._statistics = statistics
+        self._is_cancellable = is_cancellable
         self._clock = clock
         self._plan = BatchPlan(settings.limits)
         self._waiters: dict[int, _Waiter] = {}
@@ -102,14 +115,22 @@ class Batcher:
         finally:
             del self._waiters[number]
             self._plan.leave(number)
+            self._leave_running(number, waiter)
 
     def close(self) -> None:
         """Fail everything that waits; batches under way end by themselves."""
         if self._timer is not None:
             self._timer.cancel()
-        for number, waiter in self._waiters.items():
+        for number in self._plan.members():
             self._plan.leave(number)
-            _fail(waiter, InferenceError(Kind.NOT_READY, "the model is being unloaded"))
+            _fail(self._waiters[number], InferenceError(Kind.NOT_READY, "the model is being unloaded"))
+
+    def _leave_running(self, number: int, waiter: _Waiter) -> None:
+        # A batch that nobody waits for any more is ended where that is possible: a thread cannot be stopped.
+        for running in waiter.running:
+            running.members.discard(number)
+            if not running.members and self._is_cancellable:
+                running.task.cancel()
 
     def _ask_for_turn(self) -> None:
         # Once per turn of the loop: requests that arrive together are seen together.
@@ -137,12 +158,18 @@ class Batcher:
     async def _run_batch(self, batch: Batch, began: float) -> None:
         # A member whose task was cancelled in this very turn is in the batch and no longer among the waiters.
         parts = [part for part in batch.parts if part.member in self._waiters]
+        task = asyncio.current_task()
+        assert task is not None, "batches run in tasks"
+        running = _Running(task, {part.member for part in parts})
+        for part in parts:
+            self._waiters[part.member].running.append(running)
         try:
             for part in parts:
                 self._statistics.queued(began - self._waiters[part.member].arrived)
             if parts:
                 await self._serve(parts)
         finally:
+            running.members.add(0)  # over: whoever leaves now cancels nothing
             self._plan.finish(self._clock() - began)
             self._ask_for_turn()
 

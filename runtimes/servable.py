@@ -38,7 +38,7 @@ class Servable:
         self.model = model
         self.settings = settings
         self.statistics = Statistics()
-        self.batcher = Batcher(settings, self._run, self.statistics)
+        self.batcher = Batcher(settings, self._run, self.statistics, is_cancellable=model.is_async)
         self.is_inline = not model.is_blocking and not model.is_async and not settings.joins
         self._threads = (
             ThreadPoolExecutor(settings.limits.max_in_flight, f"{name}-{version}") if self._needs() else None

@@ -6,6 +6,7 @@ import hashlib
 import importlib
 import importlib.util
 import inspect
+import operator
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -27,7 +28,10 @@ def import_class(path: str) -> Any:
         module = importlib.import_module(module_name)
     except Exception as error:
         raise ImportFailed(f"{path}: importing {module_name!r} failed: {type(error).__name__}: {error}") from error
-    found = getattr(module, name, None)
+    try:
+        found = operator.attrgetter(name)(module)
+    except AttributeError:
+        found = None
     if not callable(found):
         raise ImportFailed(f"{path}: {module_name!r} has no class {name!r}")
     return _adapted(found)

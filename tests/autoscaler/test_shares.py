@@ -58,6 +58,8 @@ class Replica:
             self.stamp += 1
             self.store.members[self.name] = str(self.stamp)
             self.board.renewed(now + self.offset_s)
+            if self.board.must_reclaim:
+                self.board.reclaimed(frozenset(one for one in self.board.held() if not self._write(one, self.name)))
 
     def act(self, now: float) -> None:
         if self.is_cut_off:
@@ -72,10 +74,12 @@ class Replica:
         for bucket, owner in plan.give:
             self._write(bucket, owner)
 
-    def _write(self, bucket: int, holder: str) -> None:
-        if self.store.take(bucket, self.versions.get(bucket, 0), holder):
-            self.versions[bucket] = self.versions.get(bucket, 0) + 1
-            self.board.holders[bucket] = holder
+    def _write(self, bucket: int, holder: str) -> bool:
+        if not self.store.take(bucket, self.versions.get(bucket, 0), holder):
+            return False
+        self.versions[bucket] = self.versions.get(bucket, 0) + 1
+        self.board.holders[bucket] = holder
+        return True
 
     def decides(self, now: float) -> frozenset[int]:
         return self.board.held() if self.board.may_decide(now + self.offset_s) else frozenset()
@@ -131,11 +135,13 @@ def test_a_lost_replica_is_replaced_within_ten_seconds():
 def test_what_cannot_be_renewed_is_given_up_before_others_take_it():
     board = Board("me", COUNT, holders=dict.fromkeys(range(COUNT), "me"))
     board.renewed(100.0)
+    board.reclaimed(frozenset())
     assert board.may_decide(100.0 + GIVE_UP_S - 0.01)
     assert not board.may_decide(100.0 + GIVE_UP_S)
     other = Board("other", COUNT, holders=dict.fromkeys(range(COUNT), "me"))
     other.saw_member("me", "1", 100.0)
     other.renewed(100.0 + EXPIRE_S - 0.1)
+    other.reclaimed(frozenset())
     other.members["me"].seen_at = 100.0
     assert other.plan(100.0 + EXPIRE_S - 0.01).take == ()
     assert other.plan(100.0 + EXPIRE_S).take == tuple(range(COUNT))
@@ -146,6 +152,7 @@ def test_after_a_silence_of_the_server_all_are_given_time_to_be_heard():
     board.renewed(100.0)
     board.saw_member("other", "1", 100.0)
     board.renewed(130.0)
+    board.reclaimed(frozenset())
     assert board.plan(130.1).take == ()
     assert board.plan(130.0 + EXPIRE_S - 3).take == ()
 
@@ -161,3 +168,14 @@ def test_shares_are_even_and_few_move(count):
     moved = sum(1 for was, now in zip(before, after, strict=True) if was != now)
     assert moved <= count // 2 + 1
     assert assign(list(reversed(names)), count) == before
+
+
+def test_who_comes_back_has_its_buckets_only_after_writing_to_them_again():
+    board = Board("me", COUNT, holders=dict.fromkeys(range(COUNT), "me"))
+    board.renewed(100.0)
+    assert not board.may_decide(100.0)
+    board.reclaimed(frozenset({1}))
+    assert board.may_decide(100.0)
+    assert board.held() == {0, 2, 3}
+    board.renewed(102.0)
+    assert board.may_decide(102.0)

@@ -162,6 +162,7 @@ def test_the_sidecar_has_no_rights():
 def test_an_h2c_port_is_told():
     values = queue_env(containers=container(ports=[{"name": "h2c", "containerPort": 8080}]))
     assert values["USER_PROTOCOL"] == "h2c"
+    assert values["ENABLE_HTTP2_AUTO_DETECTION"] == "false"
 
 
 def test_the_podautoscaler_carries_what_the_gateway_reads():

@@ -50,6 +50,7 @@ def test_what_is_no_probe_is_refused(text):
 class App:
     """Stands in for an AppProbe: passes from `ready_at` on."""
 
+    port = 0
     period_s = 10.0
     successes = 1
 
@@ -57,7 +58,7 @@ class App:
         self.ready_at = ready_at
         self.tries: list[float] = []
 
-    async def is_passing(self) -> bool:
+    async def is_passing(self, by_h2c: bool) -> bool:
         now = asyncio.get_running_loop().time()
         self.tries.append(now)
         return now >= self.ready_at

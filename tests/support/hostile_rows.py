@@ -111,6 +111,7 @@ class Line(asyncio.Protocol):
         self.raw = b""
         self.position = 0
         self.is_over = False
+        self.was_reset = False
         self.news = asyncio.Event()
 
     @classmethod
@@ -132,6 +133,7 @@ class Line(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.is_over = True
+        self.was_reset = exc is not None
         self.news.set()
 
     def send(self, data: bytes) -> None:
@@ -203,7 +205,7 @@ async def play(world: World, row: Row, pieces: Sequence[bytes] | None = None) ->
     finally:
         line.close()
     await world.settled()
-    check_seen(world, row.seen, is_cut=row.is_cut)
+    check_seen(world, row.seen, is_cut=row.is_cut or pieces is not None)
 
 
 async def _answered(line: Line, row: Row, *, is_whole: bool) -> None:

@@ -9,7 +9,11 @@ import asyncio
 import socket
 import struct
 from collections.abc import Callable
-from typing import cast
+from typing import Any, cast
+
+import h2.config
+import h2.connection
+import h2.events
 
 from tests.support import strict_http
 from tests.support.strict_http import Malformed, Message
@@ -57,6 +61,7 @@ class Connection(asyncio.Protocol):
         self.is_open = False
         self._position = 0
         self._is_headed = False
+        self._h2: _Streams | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
@@ -72,6 +77,11 @@ class Connection(asyncio.Protocol):
         if self.tunnel is not None:
             self.tunnel += data
             self.send(data)
+            return
+        if self._h2 is None and not self.raw and data.startswith(b"PRI * HTTP/2.0\r\n"):
+            self._h2 = _Streams(self)
+        if self._h2 is not None:
+            self._h2.feed(data)
             return
         self.raw += data
         if self._upstream.reads:
@@ -130,6 +140,40 @@ class Connection(asyncio.Protocol):
         self.raw, self._position, self.seen = self.raw[self._position :], 0, []
 
 
+class _Streams:
+    """The HTTP/2 side of a connection, read by the h2 library: each whole stream is a request."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._h2 = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False, header_encoding=None))
+        self._h2.initiate_connection()
+        self._open: dict[int, Message] = {}
+        connection.send(self._h2.data_to_send())
+
+    def feed(self, data: bytes) -> None:
+        for event in self._h2.receive_data(data):
+            self._take(event)
+        self._connection.send(self._h2.data_to_send())
+
+    def _take(self, event: Any) -> None:
+        if isinstance(event, h2.events.RequestReceived):
+            pseudo = {name: value for name, value in event.headers if name[:1] == b":"}
+            lines = tuple((name, value) for name, value in event.headers if name[:1] != b":")
+            host = ((b"host", pseudo[b":authority"]),)
+            self._open[event.stream_id] = Message((pseudo[b":method"], pseudo[b":path"]), host + lines)
+        elif isinstance(event, h2.events.DataReceived):
+            self._open[event.stream_id].body += event.data
+            self._h2.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
+        elif isinstance(event, h2.events.TrailersReceived):
+            self._open[event.stream_id].trailers = tuple(event.headers)
+        elif isinstance(event, h2.events.StreamEnded):
+            self._connection.seen.append(self._open.pop(event.stream_id))
+            self._h2.send_headers(event.stream_id, [(":status", "200")])
+            self._h2.send_data(event.stream_id, b"ok", end_stream=True)
+        elif isinstance(event, h2.events.StreamReset):
+            self._open.pop(event.stream_id, None)
+
+
 class Recorder:
     """Listens on a port of its own. `on_head` and `on_request` are called as the strict reading comes to each."""
 
@@ -173,7 +217,7 @@ class Recorder:
         for connection in self.connections:
             assert connection.error == "", connection.error
             assert not connection.is_cut or (is_cut and not connection.is_open), connection.raw
-            if connection.seen and not connection.is_cut:
+            if connection.raw and connection.seen and not connection.is_cut:
                 readings = strict_http.readings_of_requests(connection.raw)
                 for name, reading in readings.items():
                     assert reading == readings["strict"], name

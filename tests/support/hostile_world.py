@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-import os
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+from pathlib import Path
 from typing import Any, cast
 
 import uvloop
@@ -74,6 +74,7 @@ class World:
             connection.transport.abort()
         gc.collect()  # the client's end of a failed row
         await self.settled(is_first=True)
+        self._measure()
 
     def open(self) -> World:
         self.run(self._open())
@@ -95,7 +96,11 @@ class World:
         with _noting(self.servers):
             self.port = await self._stack.enter_async_context(HOPS[self.director](self))
         await self.settled(is_first=True)
-        self._descriptors, self._tasks = _descriptors(), len(asyncio.all_tasks())
+        self._measure()
+
+    def _measure(self) -> None:
+        self._descriptors = _descriptors() - 2 * self.pool.open_count
+        self._tasks = len(asyncio.all_tasks())
 
     @property
     def server(self) -> Server:
@@ -149,7 +154,7 @@ class World:
 
 
 def _descriptors() -> int:
-    return len(os.listdir("/proc/self/fd"))
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
 
 
 def _of_the_engine() -> list[object]:

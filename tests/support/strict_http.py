@@ -204,15 +204,19 @@ def _aiohttp_requests(raw: bytes) -> Reading:
     loop = asyncio.get_running_loop()
     protocol = mock.Mock(_reading_paused=False)
     limits: dict[str, Any] = {"max_line_size": 1 << 20, "max_field_size": 1 << 20, "limit": 1 << 24, "max_headers": 200}
-    parser = http_parser.HttpRequestParserPy(protocol, loop, auto_decompress=False, **limits)
-    messages, is_upgraded, tail = parser.feed_data(raw)
-    assert is_upgraded or not tail, tail
     found: Reading = []
-    for message, payload in messages:
-        assert getattr(payload, "_eof", True), "the body is not complete"
-        headers = tuple((bytes(name).lower(), bytes(value)) for name, value in message.raw_headers)
-        body = b"".join(getattr(payload, "_buffer", ()))
-        found.append(((message.method.encode(), message.path.encode("utf-8", "surrogateescape")), headers, body))
+    while raw:
+        parser = http_parser.HttpRequestParserPy(protocol, loop, auto_decompress=False, **limits)
+        messages, is_upgraded, tail = parser.feed_data(raw)
+        # It takes every Upgrade for granted; what stands behind one that the app refused is a request again.
+        assert is_upgraded or not tail, tail
+        raw = tail
+        for message, payload in messages:
+            assert getattr(payload, "_eof", True), "the body is not complete"
+            headers = tuple((bytes(name).lower(), bytes(value)) for name, value in message.raw_headers)
+            body = b"".join(getattr(payload, "_buffer", ()))
+            start = (message.method.encode(), message.path.encode("utf-8", "surrogateescape"))
+            found.append((start, headers, body))
     return found
 
 
@@ -236,14 +240,16 @@ def _stdlib_requests(raw: bytes) -> Reading:
         handler = _Handler(source)
         assert handler.parse_request(), handler.errors
         headers = tuple(
-            (name.lower().encode("latin-1"), value.encode("latin-1").strip(b" \t")) for name, value in handler.headers.items()
+            (name.lower().encode("latin-1"), value.encode("latin-1").strip(b" \t"))
+            for name, value in handler.headers.items()
         )
         body = b""
         if b"transfer-encoding" in dict(headers) or b"content-length" in dict(headers):
             # The library reads chunks for answers only: the body is shown to it behind a status line.
             head = b"".join(b"%b: %b\r\n" % line for line in headers)
             body = _stdlib_answer(source, b"HTTP/1.1 200 OK\r\n%b\r\n" % head)
-        found.append(((handler.command.encode(), handler.path.encode("latin-1")), headers, body))
+        target = handler.requestline.split(" ")[1]  # its `path` has no second slash at the beginning
+        found.append(((handler.command.encode(), target.encode("latin-1")), headers, body))
     return found
 
 

@@ -41,7 +41,7 @@ def decoded(block):
 def test_a_head_becomes_lines_and_a_block():
     head = read((b"te", b"trailers"), (b"x-secret", b"1"), (b"accept", b"*/*"))
     assert head.block == b"Host: A.example:80\r\naccept: */*\r\nTE: trailers\r\n"
-    assert decoded(head.encoded) == [METHOD, SCHEME, PATH, AUTHORITY, (b"accept", b"*/*"), (b"te", b"trailers")]
+    assert decoded(head.encoded) == [PATH, METHOD, SCHEME, AUTHORITY, (b"accept", b"*/*"), (b"te", b"trailers")]
     request = head.request("1.2.3.4", 7.0)
     assert (request.method, request.target, request.host, request.http_version) == (b"GET", b"/x?y", "a.example", "2")
     assert (request.peer, request.arrived, request.header(b"x-secret")) == ("1.2.3.4", 7.0, b"1")
@@ -208,16 +208,17 @@ def test_what_only_http1_knows_is_left_out():
     assert decoded(encoded_answer(200, head)) == [(b":status", b"200"), (b"x-a", b"b")]
     request = Request(b"GET", b"/", "a", [], "", 0.0, index={b"host": b"A"})
     assert decoded(encoded_request(request, b"Host: A\r\nTE: trailers\r\nUpgrade: h2c\r\n")) == [
-        *(METHOD, SCHEME, (b":path", b"/")),
+        *((b":path", b"/"), METHOD, SCHEME),
         *((b":authority", b"A"), (b"te", b"trailers")),
     ]
 
 
 def test_trailers():
-    lines = [(b"x-sum", b"1"), (b"content-length", b"5"), (b"x-secret", b"1"), (b"x-bad", b"a\rb")]
+    lines = [(b"x-sum", b"1"), (b"content-length", b"5"), (b"x-secret", b"1")]
     assert trailers_of(lines, KINDS) == ((b"x-sum", b"1"),)
-    with pytest.raises(HeadMalformed):
-        trailers_of([(b":path", b"/")], KINDS)
+    for bad in ((b":path", b"/"), (b"x-bad", b"a\rb"), (b"X-Upper", b"a"), (b"connection", b"close")):
+        with pytest.raises(HeadMalformed):
+            trailers_of([*lines, bad], KINDS)
 
 
 def test_a_bucket_empties_and_refills():

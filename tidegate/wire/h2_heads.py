@@ -28,7 +28,8 @@ LINES_KEPT = 8192
 LINE_KEPT_BYTES = 512
 
 _METHOD = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-_TARGET = re.compile(rb"/[\x21-\x7e\x80-\xff]*")
+_TARGET = re.compile(rb"/[\x21\x22\x24-\x7e\x80-\xff]*")  # any visible character but #: RFC 9112 section 3.2.1
+_SCHEME = re.compile(rb"[A-Za-z][A-Za-z0-9+.\-]*")
 _NAME = re.compile(rb"[!#$%&'*+\-.^_`|~0-9a-z]+")
 _VALUE = re.compile(rb"(?:[\x21-\x7e\x80-\xff](?:[\t\x20-\x7e\x80-\xff]*[\x21-\x7e\x80-\xff])?)?")
 _HTTP1_ONLY = frozenset({b"connection", b"transfer-encoding", b"upgrade", b"keep-alive", b"proxy-connection"})
@@ -36,7 +37,9 @@ _REQUEST_PSEUDO = frozenset({b":method", b":scheme", b":authority", b":path"})
 _ANSWER_PSEUDO = frozenset({b":status"})
 _LENGTH = header_rules.LENGTH
 _ANSWER_KINDS: HeaderKinds = header_rules.answer_kinds()
+_METHODS = frozenset({b"GET", b"POST", b"PUT", b"DELETE", b"HEAD", b"OPTIONS", b"PATCH"})
 _good: set[HeaderLine] = set()
+_hosts: dict[bytes, str] = {}
 
 
 class HeadMalformed(HeadRefused):
@@ -54,27 +57,35 @@ class RequestHead:
 
     __slots__ = ("_block", "_encoded", "_host", "_index", "_kept", "_method", "_seen", "_target", "length")
 
-    def __init__(self, headers: Headers, *, ended: bool, kinds: HeaderKinds, limits: Limits) -> None:
+    def __init__(self, headers: list[HeaderLine], *, ended: bool, kinds: HeaderKinds, limits: Limits) -> None:
         """Check the head. Raises `HeadRefused`, or `HeadMalformed`."""
-        pseudo, lines = _parted(headers, _REQUEST_PSEUDO)
+        pseudo, given = _parted(headers, _REQUEST_PSEUDO)
         self._method, self._target = _request_line(pseudo, limits)
-        if len(lines) > limits.head_lines:
+        if len(given) > limits.head_lines:
             raise HeadRefused(outcomes.HEAD_TOO_LARGE)
-        authority = _authority(pseudo, lines)
-        self._host = host_of(authority)
-        lines = [(b"Host", authority), *_joined_cookies([line for line in lines if line[0] != b"host"])]
+        given_names = [name for name, _ in given]
+        authority = pseudo.get(b":authority")
+        if b"host" in given_names or authority is None:
+            authority = _authority(authority, given)
+            given = [line for line in given if line[0] != b"host"]
+        if given_names.count(b"cookie") > 1:
+            given = _joined_cookies(given)
+        lines = [(b"Host", authority), *given]
         names = tuple([name for name, _ in lines])
+        self._host = _hosts.get(authority) or _host_of(authority)
         plan = kinds.plans.get(names) or kinds.plan(names)
         self.length = _length_of(lines, plan, ended=ended)
-        self._kept = [lines[position] for position in plan.kept]
-        if plan.has_care:
-            self._take_care(lines, plan)
-        self._seen = [line for line, kind in zip(lines, plan.kinds, strict=True) if kind < header_rules.EXPECT]
+        self._kept = self._seen = lines
+        if not plan.is_verbatim:
+            self._kept = [lines[position] for position in plan.kept]
+            if plan.has_care:
+                self._take_care(lines, plan)
         self._index = {lower: lines[position][1] for position, lower in plan.noted}
         self._block: bytes | None = None
         self._encoded: bytes | None = None
 
     def _take_care(self, lines: list[HeaderLine], plan: HeadPlan) -> None:
+        self._seen = [line for line, kind in zip(lines, plan.kinds, strict=True) if kind < header_rules.EXPECT]
         for line, kind in zip(lines, plan.kinds, strict=True):
             if kind == header_rules.TE:
                 if line[1].lower() != b"trailers":
@@ -98,17 +109,17 @@ class RequestHead:
     def encoded(self) -> bytes:
         """The header block for an upstream that speaks HTTP/2."""
         if self._encoded is None:
-            pseudo = [(b":method", self._method), (b":scheme", b"http"), (b":path", self._target)]
-            pseudo.append((b":authority", self._kept[0][1]))
-            lines = [(name.lower(), value) for name, value in self._kept[1:]]
-            self._encoded = hpack_encoder.encode(pseudo + lines)
+            lines = [(b":method", self._method), (b":scheme", b"http"), (b":authority", self._kept[0][1])]
+            lines += [(name.lower(), value) for name, value in self._kept[1:]]
+            # Targets differ more than anything else: they are not worth a place in the encoder's memory.
+            target = hpack_encoder.encode_header(b":path", self._target)
+            self._encoded = target + hpack_encoder.encode(lines)
         return self._encoded
 
     def request(self, peer: str, arrived: float) -> Request:
         """Return a request with this head; its lists are its own."""
-        return Request(
-            self._method, self._target, self._host, self._seen.copy(), peer, arrived, "2", index=self._index.copy()
-        )
+        headers, index = self._seen.copy(), self._index.copy()
+        return Request(self._method, self._target, self._host, headers, peer, arrived, "2", False, 0, None, index)
 
 
 class StreamAnswer:
@@ -122,7 +133,7 @@ class StreamAnswer:
     keep_alive = True
     upgrade: bytes | None = None
 
-    def __init__(self, headers: Headers, *, ended: bool, to_head_request: bool) -> None:
+    def __init__(self, headers: list[HeaderLine], *, ended: bool, to_head_request: bool) -> None:
         """Check the head. Raises `HeadRefused`."""
         pseudo, lines = _parted(headers, _ANSWER_PSEUDO)
         status = pseudo.get(b":status", b"")
@@ -167,8 +178,9 @@ def block_of(lines: Headers) -> bytes:
 def encoded_request(request: Request, lines: bytes) -> bytes:
     """Return the header block of a request that came by HTTP/1.1 with these lines."""
     authority = request.index.get(b"host", b"")
-    pseudo = [(b":method", request.method), (b":scheme", b"http"), (b":path", request.target)]
-    return hpack_encoder.encode([*pseudo, (b":authority", authority)]) + hpack_encoder.encode_lines(lines)
+    pseudo = [(b":method", request.method), (b":scheme", b"http"), (b":authority", authority)]
+    target = hpack_encoder.encode_header(b":path", request.target)
+    return target + hpack_encoder.encode(pseudo) + hpack_encoder.encode_lines(lines)
 
 
 def encoded_answer(status: int, head: bytes) -> bytes:
@@ -178,26 +190,25 @@ def encoded_answer(status: int, head: bytes) -> bytes:
 
 def trailers_of(headers: Headers, kinds: HeaderKinds) -> tuple[HeaderLine, ...]:
     """Return the trailers that may travel on. Raises `HeadMalformed`."""
-    if any(line[0][:1] == b":" for line in headers):
-        raise HeadMalformed("pseudo headers in trailers")
-    lines = tuple(line for line in headers if line in _good or _is_valid(line))
-    return header_rules.clean_trailers(lines, kinds)
+    if not all(line in _good or _is_valid(line) for line in headers):
+        raise HeadMalformed("a trailer is not valid")
+    return header_rules.clean_trailers(tuple(headers), kinds)
 
 
-def _parted(headers: Headers, allowed: frozenset[bytes]) -> tuple[dict[bytes, bytes], list[HeaderLine]]:
+def _parted(headers: list[HeaderLine], allowed: frozenset[bytes]) -> tuple[dict[bytes, bytes], list[HeaderLine]]:
     """Return pseudo headers and lines, each checked. Raises `HeadMalformed`."""
     pseudo: dict[bytes, bytes] = {}
-    lines: list[HeaderLine] = []
-    for line in headers:
-        name = line[0]
+    count = 0
+    for name, value in headers:
         if name[:1] != b":":
-            if line not in _good and not _is_valid(line):
-                raise HeadMalformed("a header is not valid")
-            lines.append(line)
-        elif lines or name in pseudo or name not in allowed:
+            break
+        if name in pseudo or name not in allowed:
             raise HeadMalformed("a pseudo header is out of place")
-        else:
-            pseudo[name] = line[1]
+        pseudo[name] = value
+        count += 1
+    lines = headers[count:]
+    if not _good.issuperset(lines) and not all(map(_is_valid, lines)):
+        raise HeadMalformed("a header is not valid")
     return pseudo, lines
 
 
@@ -218,20 +229,19 @@ def _request_line(pseudo: dict[bytes, bytes], limits: Limits) -> tuple[bytes, by
     method, target = pseudo.get(b":method"), pseudo.get(b":path")
     if method == b"CONNECT":
         raise HeadRefused(outcomes.UPGRADE_REFUSED, "CONNECT is not served")
-    if not method or not target or not pseudo.get(b":scheme"):
-        raise HeadMalformed("a pseudo header is missing")
+    if not method or not target or not _SCHEME.fullmatch(pseudo.get(b":scheme", b"")):
+        raise HeadMalformed("a pseudo header is missing, or no scheme")
     if len(target) > limits.target_bytes:
         raise HeadRefused(outcomes.URI_TOO_LONG)
     is_known_form = _TARGET.fullmatch(target) or (target == b"*" and method == b"OPTIONS")
-    if not _METHOD.fullmatch(method) or not is_known_form:
+    if not is_known_form or not (method in _METHODS or _METHOD.fullmatch(method)):
         raise HeadRefused(outcomes.BAD_REQUEST, "the request line is not valid")
     return method, target
 
 
-def _authority(pseudo: dict[bytes, bytes], lines: Headers) -> bytes:
+def _authority(authority: bytes | None, lines: Headers) -> bytes:
     """Return the one authority: `:authority`, or Host; both only when they say the same."""
     named = {value for name, value in lines if name == b"host"}
-    authority = pseudo.get(b":authority")
     if authority is not None:
         named.add(authority)
     if len(named) != 1:
@@ -239,11 +249,18 @@ def _authority(pseudo: dict[bytes, bytes], lines: Headers) -> bytes:
     return named.pop()
 
 
+def _host_of(authority: bytes) -> str:
+    host = host_of(authority)
+    if len(authority) <= LINE_KEPT_BYTES:
+        if len(_hosts) >= LINES_KEPT:
+            _hosts.clear()
+        _hosts[authority] = host
+    return host
+
+
 def _joined_cookies(lines: list[HeaderLine]) -> list[HeaderLine]:
     """Join the crumbs of Cookie, which HTTP/2 may cut (RFC 9113 section 8.2.3): to others it is one header."""
     crumbs = [value for name, value in lines if name == b"cookie"]
-    if len(crumbs) < 2:
-        return lines
     return [*(line for line in lines if line[0] != b"cookie"), (b"cookie", b"; ".join(crumbs))]
 
 

@@ -1,7 +1,7 @@
-"""One request over HTTP/2 in clear text to see whether somebody is there: gRPC's health check, and GET.
+"""One call by HTTP/2 in clear text to see whether somebody is there: readiness probes of apps that speak it.
 
-As small as `probe`, which does the same by HTTP/1.1: one connection per call, a bounded answer, no redirects. It
-decides nothing about readiness.
+Small on purpose: one connection per call, no pool, a bounded answer, and the first stream of a connection is all there
+is. It decides nothing about readiness.
 """
 
 from __future__ import annotations
@@ -9,109 +9,103 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from h2.config import H2Configuration
-from h2.connection import H2Connection
-from h2.events import (
-    ConnectionTerminated,
-    DataReceived,
-    Event,
-    ResponseReceived,
-    StreamEnded,
-    StreamReset,
-    TrailersReceived,
-)
-from h2.exceptions import H2Error
+from tidegate.wire import h2_frames as frames
+from tidegate.wire import hpack_encoder
+from tidegate.wire.h2_frames import ConnectionFailed, ErrorCode
+from tidegate.wire.h2_reader import FrameReader
+from tidegate.wire.hpack_decoder import Decoder
 
-from tidegate.wire.probe import ANSWER_LIMIT_BYTES
-
-HEALTH_PATH = "/grpc.health.v1.Health/Check"
-SERVING = 1
-_STREAM = 1
-_READ_BYTES = 65536
-Fields = list[tuple[str, str]]
+ANSWER_LIMIT_BYTES = 4096
+STREAM_ID = 1
+HEALTH_METHOD = "/grpc.health.v1.Health/Check"
+SERVING = b"\x08\x01"
+"""`HealthCheckResponse.status` = SERVING, as protobuf has it."""
 
 
-class _Answer:
-    """What came of the one stream: headers and trailers by name, the first bytes of the body."""
+class _Call:
+    """What one call was answered; the sink of its frames."""
 
-    def __init__(self) -> None:
-        self.fields: dict[bytes, bytes] = {}
+    def __init__(self, sent: list[bytes]) -> None:
+        self.is_lost = False  # the answer is complete, or nothing more of it is wanted
+        self.has_settings = False
+        self.headers: dict[bytes, bytes] = {}
         self.body = b""
-        self.is_done = False
+        self._sent = sent
+        self._decoder = Decoder(16 * 1024)
 
-    def take(self, event: Event) -> None:
-        if isinstance(event, ResponseReceived | TrailersReceived):
-            self.fields |= {bytes(name): bytes(value) for name, value in event.headers or ()}
-        elif isinstance(event, DataReceived):
-            self.body = (self.body + (event.data or b""))[:ANSWER_LIMIT_BYTES]
-        elif isinstance(event, StreamEnded):
-            self.is_done = True
-        elif isinstance(event, StreamReset | ConnectionTerminated):
-            raise ValueError("the far end ended the request")
+    def on_data(self, stream_id: int, data: bytes, size: int, is_end: bool) -> None:
+        self.body += data
+        self.is_lost = is_end or len(self.body) > ANSWER_LIMIT_BYTES
+
+    def on_headers(self, stream_id: int, block: bytes, is_end: bool) -> None:
+        self.headers.update(self._decoder.decode(block))
+        self.is_lost = is_end
+
+    def on_reset(self, stream_id: int, code: int) -> None:
+        self.is_lost = True
+
+    def on_settings(self, payload: bytes) -> None:
+        self.has_settings = True
+        self._sent.append(frames.SETTINGS_ACK)
+
+    def on_settings_ack(self) -> None:
+        pass
+
+    def on_ping(self, payload: bytes, is_ack: bool) -> None:
+        if not is_ack:
+            self._sent.append(frames.ping(payload, is_ack=True))
+
+    def on_goaway(self, last_stream_id: int, code: int) -> None:
+        self.is_lost = self.is_lost or last_stream_id < STREAM_ID
+
+    def on_window(self, stream_id: int, count: int) -> None:
+        pass
+
+    def on_ignored(self, stream_id: int) -> None:
+        pass
+
+    def on_stream_error(self, stream_id: int, code: ErrorCode) -> None:
+        self.is_lost = True
 
 
-async def is_serving(host: str, port: int, service: str, user_agent: str, timeout_s: float) -> bool:
-    """Call `grpc.health.v1.Health/Check`; True when it says SERVING.
-
-    `service`: empty asks for the whole server. Raises OSError or TimeoutError when nobody answers, ValueError when the
-    answer is not HTTP/2.
-    """
-    name = service.encode()
-    message = b"\x0a" + _varint(len(name)) + name if name else b""
-    fields = [
-        (":method", "POST"),
-        (":scheme", "http"),
-        (":path", HEALTH_PATH),
-        (":authority", f"{host}:{port}"),
-        ("content-type", "application/grpc"),
-        ("user-agent", user_agent),
-        ("te", "trailers"),
-    ]
-    answer = await _ask(host, port, fields, b"\0" + len(message).to_bytes(4, "big") + message, timeout_s)
-    return answer.fields.get(b"grpc-status") == b"0" and _status_of(answer.body[5:]) == SERVING
+async def speaks(host: str, port: int, timeout_s: float) -> bool:
+    """Tell whether `host:port` answers HTTP/2's preface with SETTINGS; raises OSError when it accepts no connection."""
+    try:
+        async with asyncio.timeout(timeout_s):
+            return (await _call(host, port, b"", b"")).has_settings
+    except (TimeoutError, ValueError):
+        return False
 
 
 async def get(
     host: str, port: int, path: str, headers: Sequence[tuple[str, str]], timeout_s: float
 ) -> tuple[int, bytes]:
-    """Return (status, first bytes of the body) of a GET by HTTP/2; raises as `is_serving` does."""
-    named = {name.lower(): value for name, value in headers}
-    authority = named.pop("host", f"{host}:{port}")
-    fields = [(":method", "GET"), (":scheme", "http"), (":path", path), (":authority", authority), *named.items()]
-    answer = await _ask(host, port, fields, b"", timeout_s)
-    status = answer.fields.get(b":status", b"")
-    if not status.isdigit():
-        raise ValueError("no HTTP answer")
-    return int(status), answer.body
+    """Return (status, first bytes of the body) of a GET.
 
-
-async def _ask(host: str, port: int, fields: Fields, body: bytes, timeout_s: float) -> _Answer:
-    connection = H2Connection(H2Configuration(client_side=True, header_encoding=None))
-    connection.initiate_connection()
-    connection.send_headers(_STREAM, fields, end_stream=not body)
-    if body:
-        connection.send_data(_STREAM, body, end_stream=True)
-    answer = _Answer()
+    Raises OSError or TimeoutError when nobody answers, ValueError when the answer is not HTTP/2.
+    """
+    lines = [(name.lower().encode(), value.encode()) for name, value in headers]
+    block = _block(b"GET", path, lines)
     async with asyncio.timeout(timeout_s):
-        reader, writer = await asyncio.open_connection(host, port)
-        try:
-            while not answer.is_done:
-                writer.write(connection.data_to_send())
-                data = await reader.read(_READ_BYTES)
-                if not data:
-                    raise ValueError("no HTTP/2 answer")
-                for event in connection.receive_data(data):
-                    answer.take(event)
-        except H2Error as error:
-            raise ValueError(f"no HTTP/2 answer: {error}") from error
-        finally:
-            writer.close()
-    return answer
+        call = await _call(host, port, block, b"")
+    status = call.headers.get(b":status", b"")
+    if not status.isdigit():
+        raise ValueError("no HTTP/2 answer")
+    return int(status), call.body
 
 
-def _status_of(message: bytes) -> int:
-    """Return field 1 of a HealthCheckResponse: 0 (unknown) when it is absent."""
-    return message[1] if len(message) >= 2 and message[0] == 0x08 else 0
+async def is_serving(host: str, port: int, service: str, user_agent: str, timeout_s: float) -> bool:
+    """Ask gRPC's health service about `service` (empty: the whole server). Raises as `get` does.
+
+    https://github.com/grpc/grpc/blob/master/doc/health-checking.md
+    """
+    name = service.encode()
+    message = b"\x0a" + _varint(len(name)) + name if name else b""  # HealthCheckRequest.service
+    lines = [(b"content-type", b"application/grpc"), (b"te", b"trailers"), (b"user-agent", user_agent.encode())]
+    block = _block(b"POST", HEALTH_METHOD, lines)
+    async with asyncio.timeout(timeout_s):
+        call = await _call(host, port, block, b"\0" + len(message).to_bytes(4, "big") + message)
+    return call.headers.get(b"grpc-status") == b"0" and call.body[5:] == SERVING
 
 
 def _varint(number: int) -> bytes:
@@ -121,3 +115,35 @@ def _varint(number: int) -> bytes:
         number >>= 7
     encoded.append(number)
     return bytes(encoded)
+
+
+def _block(method: bytes, path: str, lines: list[tuple[bytes, bytes]]) -> bytes:
+    authority = next((value for name, value in lines if name == b"host"), b"127.0.0.1")
+    pseudo = [(b":method", method), (b":scheme", b"http"), (b":path", path.encode()), (b":authority", authority)]
+    return hpack_encoder.encode([*pseudo, *(line for line in lines if line[0] != b"host")])
+
+
+async def _call(host: str, port: int, block: bytes, body: bytes) -> _Call:
+    """Make a call and return what was answered; without a block return when SETTINGS or an end have come."""
+    reader, writer = await asyncio.open_connection(host, port)
+    try:
+        sent = [frames.PREFACE, frames.settings({frames.ENABLE_PUSH: 0})]
+        call = _Call(sent)
+        if block:
+            flags = 0 if body else frames.END_STREAM
+            sent.append(frames.headers(STREAM_ID, block, flags, frames.SMALLEST_FRAME_LIMIT))
+        if body:
+            sent.append(frames.head(len(body), frames.DATA, frames.END_STREAM, STREAM_ID) + body)
+        frame_reader = FrameReader(call, expects_preface=False, limit_bytes=frames.SMALLEST_FRAME_LIMIT)
+        while not call.is_lost and (block or not call.has_settings):
+            writer.write(b"".join(sent))
+            sent.clear()
+            data = await reader.read(1 << 16)
+            if not data:
+                break
+            frame_reader.feed(data)
+        return call
+    except ConnectionFailed as error:
+        raise ValueError("no HTTP/2 answer") from error
+    finally:
+        writer.close()

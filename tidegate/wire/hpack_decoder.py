@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from collections import deque
 
-from hpack.exceptions import HPACKDecodingError
-from hpack.huffman_table import decode_huffman
 from hpack.table import HeaderTable
 
+from tidegate.wire import hpack_huffman
 from tidegate.wire.h2_frames import ConnectionFailed, ErrorCode
 from tidegate.wire.h2_settings import HEADER_TABLE_BYTES
 
@@ -50,7 +49,7 @@ class Decoder:
         """Return the headers of a block. Raises ConnectionFailed when it is not valid, or many times too large."""
         try:
             return self._decode(block)
-        except (IndexError, HPACKDecodingError) as error:
+        except IndexError as error:
             raise ConnectionFailed(ErrorCode.COMPRESSION_ERROR, "a header block is not valid") from error
 
     def _decode(self, block: bytes) -> list[Header]:
@@ -60,7 +59,10 @@ class Decoder:
         self.is_too_large = False
         while position < size:
             first = block[position]
-            if first & 0x80:  # an entry of a table
+            if 0x80 < first < 0x80 | STATIC_COUNT:  # an entry of the static table, said in one byte: most are
+                header = STATIC[first & 0x7F]
+                position += 1
+            elif first & 0x80:  # an entry of a table
                 index, position = _integer(block, position, 0x7F)
                 header = self._entry(index)
             elif first & 0x40:  # a literal that enters the table
@@ -152,7 +154,7 @@ def _string(block: bytes, position: int) -> tuple[bytes, int]:
 
 
 def _huffman(raw: bytes) -> bytes:
-    text = bytes(decode_huffman(raw))
+    text = hpack_huffman.decode(raw)
     if len(raw) <= STRING_KEPT_BYTES:
         if len(_strings) >= STRINGS_KEPT:
             _strings.clear()
