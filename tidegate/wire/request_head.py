@@ -23,6 +23,7 @@ HOSTS_KEPT = 4096
 _HOST = re.compile(rb"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]*)(?::\d*)?")
 _ABSOLUTE = re.compile(rb"https?://([^/?#@]+)(/[^#]*|\?[^#]*)?", re.IGNORECASE)
 _SPACE = b" \t"
+_NO_UPGRADES = frozenset({b"", b"h2c", b"h2"})
 Said = tuple[bytes, bytes, str, list[HeaderLine], str, bool, dict[bytes, bytes]]
 _NEVER_HOP_BY_HOP = frozenset({header_rules.HOST, header_rules.LENGTH})
 _hosts: dict[bytes, str] = {}
@@ -161,11 +162,11 @@ class RequestHeadReader(HeadReader):
                 raise HeadRefused(outcomes.UPGRADE_REFUSED, "chunked is the only transfer coding served")
             self.length = chunked.CHUNKED
             ours = b"Transfer-Encoding: chunked\r\n"
-        upgrade = of_kind.get(header_rules.UPGRADE)
+        upgrade = _without_http2(of_kind.get(header_rules.UPGRADE, b""))
         # A request with a body is relayed without its upgrade, as RFC 9110 section 7.8 allows.
-        if upgrade is not None and b"upgrade" in tokens and version == "1.1" and self.length == 0:
+        if upgrade and b"upgrade" in tokens and version == "1.1" and self.length == 0:
             self._upgrade = upgrade
-            ours += b"Connection: Upgrade\r\nUpgrade: %b\r\n" % upgrade.rstrip(_SPACE)
+            ours += b"Connection: Upgrade\r\nUpgrade: %b\r\n" % upgrade
         if b"trailers" in of_kind.get(header_rules.TE, b"").lower():
             ours += b"TE: trailers\r\n"
         return ours
@@ -209,6 +210,15 @@ class RequestHeadReader(HeadReader):
 def tokens_of(value: bytes) -> set[bytes]:
     """Return the tokens of a Connection value in lower case."""
     return {token.strip().lower() for token in value.split(b",")}
+
+
+def _without_http2(upgrade: bytes) -> bytes:
+    """Return an Upgrade value without HTTP/2, which nobody may be upgraded to any more (RFC 9113 section 3.1).
+
+    Passed on, it would turn the connection into a tunnel of requests that nobody routes, counts or checks.
+    """
+    wanted = [protocol.strip(_SPACE) for protocol in upgrade.split(b",")]
+    return b", ".join([protocol for protocol in wanted if protocol.lower() not in _NO_UPGRADES])
 
 
 def _lines_of(headers: list[HeaderLine]) -> bytes:
