@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,8 +11,9 @@ from typing import Any
 
 import click
 
+from loadtest import distributions
 from loadtest.figures import Figures
-from loadtest.simulate import compare, plots, policies, report, sweep
+from loadtest.simulate import compare, fleet, plots, policies, report, sweep
 from loadtest.simulate.app import AppError
 from loadtest.simulate.ledger import TooMany
 from loadtest.simulate.options import Options
@@ -23,6 +25,7 @@ from loadtest.traces.arrivals import TraceError
 from tidegate.contracts.durations import parse_duration
 
 EXPECTED = (TraceError, AppError, PriceError, PlotError, TooMany, TooManyRevisions, ValueError)
+FLEET_FOR = "2m"
 FILE = click.Path(path_type=Path, dir_okay=False)
 
 HELP = """Simulate a Knative Service on a trace: production's decisions under a virtual clock, several policies side by
@@ -60,6 +63,7 @@ flash:base=1,peak=50,at=5m,rise=5s,fall=60s,for=20m. docs/simulator.md tells the
 @click.option("--pod-hour", type=float, help="price of a pod-hour, instead of a table's")
 @click.option("--sweep", "axes", multiple=True, help="annotation=value,value,...: try them all; may repeat")
 @click.option("--wait-limit", default="1s", show_default=True, help="with --sweep: the p99 wait to keep at least cost")
+@click.option("--fleet", "revisions", type=int, help="so many revisions at once, for --until (2m); no trace is needed")
 @click.option("--plot", type=FILE, help="write a picture, .svg or .png")
 @click.option("--report", "is_report", is_flag=True, help="Azure's LLM hours under four policies, into --report-to")
 @click.option("--report-to", type=click.Path(path_type=Path), default=report.RESULTS, help="folder for the report")
@@ -73,6 +77,8 @@ def simulate(**given: Any) -> None:
             figures, text, files = report.write(given["report_to"], given["seed"])
             output.show(figures, text)
             print(*(f"wrote {file}" for file in files), sep="\n", file=sys.stderr)
+        elif given["revisions"] is not None:
+            _fleet(given["revisions"], Options.of(given | {"trace": ""}), output)
         elif not given["trace"]:
             raise click.UsageError("name a trace: --trace FILE, or --trace poisson:rate=10")
         elif given["axes"]:
@@ -110,6 +116,13 @@ def _compare(options: Options, output: Output) -> None:
     comparison = compare.compare(scenario, options.chosen(), options.prices(scenario.app), is_told=True)
     output.show(comparison.figures(), comparison.table())
     output.draw(plots.comparison(f"{scenario.trace.name} on {scenario.app.name}", comparison.outcomes))
+
+
+def _fleet(revisions: int, options: Options, output: Output) -> None:
+    seconds = math.ceil(parse_duration(options.until or FLEET_FOR))
+    start = distributions.parse(options.start)
+    figures = fleet.measure(revisions, seconds, options.load_app(), start, options.seed)
+    output.show(figures, figures.as_text())
 
 
 def _sweep(options: Options, axes: Sequence[str], wait_limit: str, output: Output) -> None:

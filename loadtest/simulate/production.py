@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import math
 import random
-import statistics
-from collections import deque
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -19,6 +17,8 @@ from activator.demand import Demand as ActivatorDemand
 from autoscaler import state
 from autoscaler.decide import decide
 from autoscaler.demand import Key
+from autoscaler.prewarm import IdleTimes
+from autoscaler.starts import Starts
 from loadtest.simulate.clock import Clock
 from loadtest.simulate.hearing import Hearing
 from loadtest.simulate.pods import Pod, PodState
@@ -30,13 +30,12 @@ from tidegate.contracts.autoscaling import ScalingSpec
 from tidegate.contracts.decision import Activity, Decision, ServingMode
 
 DECIDE_EVERY = 2
-STARTS_KEPT = 9
 
 
 class Minded:
     """A revision under the autoscaler's care."""
 
-    __slots__ = ("decision", "is_dirty", "memory", "revision", "spec", "starts_s")
+    __slots__ = ("decision", "idle_times", "is_dirty", "memory", "prewarm_pods", "revision", "spec", "starts")
 
     def __init__(self, revision: Revision, spec: ScalingSpec, memory: state.Memory) -> None:
         self.revision = revision
@@ -44,12 +43,9 @@ class Minded:
         self.memory = memory
         self.decision: Decision | None = None
         self.is_dirty = False
-        self.starts_s: deque[float] = deque(maxlen=STARTS_KEPT)
-
-    @property
-    def start_s(self) -> float:
-        """What a start takes: the median of the latest ones, 0 before the first."""
-        return statistics.median(self.starts_s) if self.starts_s else 0.0
+        self.starts = Starts()
+        self.idle_times = IdleTimes() if spec.is_prewarmed else None
+        self.prewarm_pods = 0
 
 
 class Production(Policy):
@@ -126,16 +122,19 @@ class Production(Policy):
     # The pods' side
 
     def pod_created(self, revision: Revision, pod: Pod) -> None:
-        """Pods that start are counted in the next turn."""
+        """Measure its start."""
+        self._minded[revision.key].starts.see(pod.address[0], self._clock.now, is_ready=False)
 
     def pod_changed(self, revision: Revision, pod: Pod) -> None:
         """Connect the queueproxy of a ready pod, cut the one of a pod that is gone, and take a turn."""
         if pod.state is PodState.READY:
-            self._minded[revision.key].starts_s.append(pod.ready_at - pod.created)
+            self._minded[revision.key].starts.see(pod.address[0], self._clock.now, is_ready=True)
             self._hearing.begin(pod, revision.key, self._clock.now)
             QueueproxyReports(self, revision, pod)
-        elif pod.state is PodState.GONE:
-            self._hearing.end(pod)
+        else:
+            self._minded[revision.key].starts.forget(pod.address[0])
+            if pod.state is PodState.GONE:
+                self._hearing.end(pod)
         self._mark(self._minded[revision.key])
 
     # The autoscaler's side
@@ -180,12 +179,25 @@ class Production(Policy):
         self._demand.record(now)
         if math.floor(now) % DECIDE_EVERY == 0:
             for minded in list(self._awake.values()):
+                self._prewarm(minded)
                 self._turn(minded)
                 if self._is_asleep(minded):
                     del self._awake[minded.revision.key]
         self._is_ticking = bool(self._awake)
         if self._is_ticking:
             self._clock.at(math.floor(now + 0.5) + 0.5, self._tick)
+
+    def _prewarm(self, minded: Minded) -> None:
+        """Count idle times, and see to it that a sleeper is awake when its histogram says something else."""
+        times, now, key = minded.idle_times, self._clock.now, minded.revision.key
+        if times is None:
+            return
+        averages = self._demand.averages(key, minded.spec.metric, now)
+        times.see(now, is_loaded=self._demand.waiting(key, now) > 0 or bool(averages and averages[1] > 0))
+        minded.prewarm_pods = int(times.wants_pod(now))
+        changes_at = times.changes_at(now)
+        if changes_at < math.inf and not minded.prewarm_pods:
+            self._clock.at(changes_at, self._wake, minded)
 
     def _turn(self, minded: Minded, *, is_poked: bool = False) -> None:
         now, revision = self._clock.now, minded.revision
@@ -198,8 +210,9 @@ class Production(Policy):
             waiting=max(self._demand.waiting(revision.key, now), 1 if is_poked else 0),
             ready_pods=revision.count(PodState.READY),
             not_ready_pods=revision.count(PodState.STARTING),
-            starting_pods=revision.count(PodState.STARTING),
-            start_s=minded.start_s,
+            starting_pods=minded.starts.starting(now, minded.spec.progress_deadline_s),
+            start_s=minded.starts.start_s,
+            prewarm_pods=minded.prewarm_pods,
             current_scale=revision.scale,
             is_poked=is_poked,
         )
@@ -220,6 +233,7 @@ class Production(Policy):
             and decision.ready_pods == 0
             and decision.not_ready_pods == 0
             and not minded.is_dirty
+            and not minded.prewarm_pods
             and self._demand.is_silent(minded.revision.key)
         )
 
