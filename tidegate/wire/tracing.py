@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from tidegate.contracts import spans, trace_context
 from tidegate.contracts.spans import Attributes, Span
@@ -25,8 +25,7 @@ TEXT_LIMIT = 256
 """Characters of an attribute that a client chose."""
 
 
-@dataclass(frozen=True, slots=True)
-class Trace:
+class Trace(NamedTuple):
     """Where one request stands: this hop's span, and the one it came from. `lines`: for the next hop."""
 
     context: Context
