@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from bench import autoscaler, memory, observability, peers, proxy, shapes
+from bench import memory, observability, peers, proxy, shapes
 from loadtest.figures import Figures
 
 
@@ -48,17 +48,6 @@ def proxy_command(
 def memory_command(connections: int, gigabytes: float, as_json: bool, save: Path | None) -> None:
     """Memory of one worker with idle connections, large bodies and a slow reader (about a minute)."""
     figures = memory.measure(connections, int(gigabytes * 1e9))
-    _end(figures, figures.as_text(), as_json, save)
-
-
-@main.command("autoscaler")
-@click.option("--revisions", default=100_000, show_default=True, type=click.IntRange(100, 1_000_000))
-@click.option("--rounds", default=3, show_default=True, type=click.IntRange(1, 20))
-@click.option("--json", "as_json", is_flag=True, help="print one JSON object instead of lines")
-@click.option("--save", type=click.Path(path_type=Path), help="also write the JSON object to this file")
-def autoscaler_command(revisions: int, rounds: int, as_json: bool, save: Path | None) -> None:
-    """Decisions, reports, memory, wakes and cold starts of the autoscaler (about two minutes per round)."""
-    figures = autoscaler.measure(revisions, rounds, lambda line: click.echo(line, err=True))
     _end(figures, figures.as_text(), as_json, save)
 
 

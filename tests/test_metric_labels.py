@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import string
+from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -72,3 +73,11 @@ async def test_no_client_makes_a_label_value(hop: str) -> None:
         for label, value in sample.labels.items():
             assert label == "le" or value in CLOSED[label], sample
     assert len(ours) < 1000
+    operating = (Path(__file__).parents[1] / "docs" / "operating.md").read_text()
+    shown = {family.name + "_total" * (family.type == "counter") for family in text_string_to_metric_families(page)}
+    ends = {
+        name.removeprefix(f"tidegate_{hop}")
+        for name in shown
+        if name.startswith(OURS) and not name.endswith("_created")
+    }
+    assert [end for end in sorted(ends) if f"{end}`" not in operating] == []

@@ -59,6 +59,7 @@ flash:base=1,peak=50,at=5m,rise=5s,fall=60s,for=20m. docs/simulator.md tells the
 @click.option("--merge", is_flag=True, help="all functions are one revision (otherwise each has its own)")
 @click.option("--from", "begin", default="0s", show_default=True, help="begin so far into the trace")
 @click.option("--until", default="", help="stop so far into the trace")
+@click.option("--began", default="", help="when the trace begins, for schedules; by default as the trace says")
 @click.option("--price", default="", help="cpu, gpu, or a YAML file; by default as the app's resources say")
 @click.option("--pod-hour", type=float, help="price of a pod-hour, instead of a table's")
 @click.option("--sweep", "axes", multiple=True, help="annotation=value,value,...: try them all; may repeat")

@@ -6,7 +6,7 @@ connection closed. Rows that pass are those on which all parsers agree.
 
 from __future__ import annotations
 
-from tests.support.hostile_rows import CHUNKED, HOST_LINE, Row, Seen, chunked, get, nowhere, passed, post, refused
+from tests.support.hostile_rows import CHUNKED, HOST_LINE, Row, Seen, get, passed, post, refused
 
 SMUGGLED = b"GET /smuggled HTTP/1.1\r\n" + HOST_LINE + b"\r\n"
 BODY = b"5\r\nhello\r\n0\r\n\r\n"
@@ -105,16 +105,16 @@ LENGTHS: dict[str, Row] = {
     "of a HEAD": passed(get(LENGTH % 5, method=b"HEAD") + b"hello", Seen(b"HEAD", b"/", b"hello")),
     "of a DELETE": passed(get(LENGTH % 5, method=b"DELETE") + b"hello", Seen(b"DELETE", b"/", b"hello")),
     "named by Connection": passed(post(b"Connection: content-length\r\n" + LENGTH % 5, b"hello"), HELLO),
-    "CL.0: a GET whose body is a request": passed(
-        get(LENGTH % len(SMUGGLED)) + SMUGGLED, Seen(b"GET", b"/", SMUGGLED)
-    ),
+    "CL.0: a GET whose body is a request": passed(get(LENGTH % len(SMUGGLED)) + SMUGGLED, Seen(b"GET", b"/", SMUGGLED)),
     "CL.0: a HEAD whose body is a request": passed(
         get(LENGTH % len(SMUGGLED), method=b"HEAD") + SMUGGLED, Seen(b"HEAD", b"/", SMUGGLED)
     ),
     "CL.0: an OPTIONS whose body is a request": passed(
         get(LENGTH % len(SMUGGLED), method=b"OPTIONS") + SMUGGLED, Seen(b"OPTIONS", b"/", SMUGGLED)
     ),
-    "0.CL: no length, what follows is a request": passed(post(b"") + SMUGGLED, Seen(b"POST"), Seen(b"GET", b"/smuggled")),
+    "0.CL: no length, what follows is a request": passed(
+        post(b"") + SMUGGLED, Seen(b"POST"), Seen(b"GET", b"/smuggled")
+    ),
     "twice": refused(post(LENGTH % 5 + LENGTH % 5, b"hello")),
     "twice, other case": refused(post(LENGTH % 5 + b"content-length: 5\r\n", b"hello")),
     "twice, different": refused(post(LENGTH % 5 + LENGTH % 0, b"hello")),
@@ -151,9 +151,7 @@ LENGTHS: dict[str, Row] = {
     "space before the colon": refused(post(b"Content-Length : 5\r\n", b"hello")),
     "folded": refused(post(b"Content-Length:\r\n 5\r\n", b"hello")),
     "folded digits": refused(post(b"Content-Length: 1\r\n 5\r\n", b"hello")),
-    "an underscore in the name is another header": passed(
-        post(b"Content_Length: 9\r\n" + LENGTH % 5, b"hello"), HELLO
-    ),
+    "an underscore in the name is another header": passed(post(b"Content_Length: 9\r\n" + LENGTH % 5, b"hello"), HELLO),
 }
 
 TABLES = {"both": BOTH, "coding": CODINGS, "length": LENGTHS}

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from tests.hostile import rows_chunks, rows_framing, rows_heads
+from tests.hostile import rows_chunks, rows_framing, rows_heads, rows_sequences
 from tests.support.hostile_rows import Row, by_bytes, play
 from tests.support.hostile_world import World
 
 ROWS: dict[str, Row] = {
     f"{table}: {name}": row
-    for module in (rows_framing, rows_heads, rows_chunks)
+    for module in (rows_framing, rows_heads, rows_chunks, rows_sequences)
     for table, rows in module.TABLES.items()
     for name, row in rows.items()
 }
