@@ -236,16 +236,19 @@ class Loop:
 
     def _spec_of(self, autoscaler: Object) -> ScalingSpec:
         wishes = autoscaler.get("spec") or {}
-        deployment = self.world.deployment(autoscaler) or {}
-        deadline_s = (deployment.get("spec") or {}).get("progressDeadlineSeconds")
         return autoscaling.resolve_spec(
             annotations_of(autoscaler),
             int(wishes.get("containerConcurrency") or 0),
             self.world.config,
             str(wishes.get("reachability") or ""),
-            progress_deadline_s=float(deadline_s or autoscaling.DEFAULT_PROGRESS_DEADLINE_S),
+            progress_deadline_s=self._deadline_s(autoscaler),
             unix_s=self._unix_clock(),
         )
+
+    def _deadline_s(self, autoscaler: Object) -> float:
+        deployment = self.world.deployment(autoscaler) or {}
+        deadline_s = (deployment.get("spec") or {}).get("progressDeadlineSeconds")
+        return float(deadline_s or autoscaling.DEFAULT_PROGRESS_DEADLINE_S)
 
     def _see_pods(self, key: Key) -> None:
         slot = self.slots.get(key)
@@ -283,13 +286,17 @@ class Loop:
 
     def _deployment_changed(self, key: Key) -> None:
         self.publisher.deployment_changed(key)
-        autoscaler = self.world.autoscaler(key)
-        if key in self.slots and autoscaler is not None:
-            self.demand.configure(key, self._spec_of(autoscaler))  # it carries the progress deadline
-            self._see_scale(key)
-            self._mark(key)
-        elif autoscaler is not None:
+        slot, autoscaler = self.slots.get(key), self.world.autoscaler(key)
+        if slot is None or autoscaler is None:
             self._foreign_changed(key)
+            return
+        before = self.fleet.spec(slot).progress_deadline_s, self.fleet.state.columns["current_scale"][slot]
+        if self._deadline_s(autoscaler) != before[0]:
+            self.demand.configure(key, self._spec_of(autoscaler))
+        elif (self.publisher.scale(key, autoscaler) or 0) == before[1]:
+            return  # our own write, come back
+        self._see_scale(key)
+        self._mark(key)
 
     def _drop(self, key: Key) -> None:
         if self.slots.pop(key, None) is not None:
