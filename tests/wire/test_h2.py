@@ -263,6 +263,58 @@ async def test_the_preface_is_found_however_it_is_cut():
             client.close()
 
 
+@pytest.mark.parametrize("wanted", [b"h2c", b"H2C", b" h2c , h2"])
+async def test_an_upgrade_to_http2_is_ignored(wanted):
+    heads: list[bytes] = []
+
+    async def handler(peer: Peer) -> None:
+        heads.append(await peer.head())
+        peer.send(OK)
+        heads.append(await peer.head())
+        peer.send(OK)
+
+    async with rig(handler) as engine:
+        client = await engine.client()
+        lines = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: %b\r\nHTTP2-Settings: AAMAAABk\r\n" % wanted
+        client.send(b"GET / HTTP/1.1\r\nHost: a\r\n%b\r\n" % lines)
+        assert (await client.answer()).body == b"ok"
+        client.send(b"GET / HTTP/1.1\r\nHost: a\r\nHTTP2-Settings: AAMAAABk\r\n\r\n")  # it is a request like any other
+        assert (await client.answer()).body == b"ok"
+    assert heads == [b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"] * 2
+
+
+async def test_of_several_upgrades_the_others_are_passed_on():
+    async def handler(peer: Peer) -> None:
+        assert b"\r\nUpgrade: websocket, x/1\r\n" in await peer.head()
+        peer.send(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nhi")
+        await peer.rest()
+
+    async with rig(handler) as engine:
+        client = await engine.client()
+        client.send(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket,h2c, x/1\r\n\r\n")
+        assert (await client.answer()).status == 101
+        assert await client.exactly(2) == b"hi"
+
+
+@pytest.mark.parametrize("more", [[], [(":protocol", "websocket"), (":scheme", "http"), (":path", "/chat")]])
+async def test_connect_is_refused_extended_or_not(more):
+    async with rig() as engine:
+        client = await client_of(engine)
+        await client.event(h2.events.RemoteSettingsChanged)
+        assert not client.h2.remote_settings.enable_connect_protocol  # so a browser opens WebSockets by HTTP/1.1
+        client.h2.config.validate_outbound_headers = False
+        stream_id = client.ask([(":method", "CONNECT"), (":authority", "a:1"), *more])
+        while not [e for e in client.events if getattr(e, "stream_id", None) == stream_id]:
+            await client.read()
+        [event] = [e for e in client.events if getattr(e, "stream_id", None) == stream_id][:1]
+        if more:  # a pseudo header that was not announced is none
+            assert isinstance(event, h2.events.StreamReset)
+        else:
+            assert dict(event.headers)[":status"] == "501"
+        assert engine.director.requests == []
+        client.close()
+
+
 async def test_what_only_looks_like_a_preface_is_refused_as_http1():
     async with rig() as engine:
         client = await engine.client()
