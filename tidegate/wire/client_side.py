@@ -19,7 +19,7 @@ from tidegate.wire.deadlines import NEVER
 from tidegate.wire.director import Failure
 from tidegate.wire.exchange import Exchange
 from tidegate.wire.h2_session import PREFACE
-from tidegate.wire.head_reader import KEPT_LIMIT_BYTES, HeadRefused
+from tidegate.wire.head_reader import HeadRefused
 from tidegate.wire.header_rules import clean_trailers
 from tidegate.wire.request_head import RequestHeadReader
 from tidegate.wire.tunnel import Tunnel
@@ -30,9 +30,6 @@ if TYPE_CHECKING:
 
 class ClientConnection(ClientSocket):
     """One connection from a client."""
-
-    kept_bytes = KEPT_LIMIT_BYTES
-    """How long a head for the upstream may be to be kept for the next request."""
 
     __slots__ = (
         "_backlog",
@@ -48,8 +45,6 @@ class ClientConnection(ClientSocket):
         "exchange",
         "keep_alive",
         "limits",
-        "sent_begin",
-        "sent_block",
         "server",
     )
 
@@ -64,9 +59,6 @@ class ClientConnection(ClientSocket):
         self._backlog = b""
         self._is_http1 = False
         self._sniffed = b""  # the beginning of what may be the preface of HTTP/2
-        # how the head that went upstream last began, and from which block it was made
-        self.sent_block: bytes | None = None
-        self.sent_begin = b""
         # request
         self.exchange: Exchange | None = None
         self._is_head_timed = False
@@ -89,13 +81,13 @@ class ClientConnection(ClientSocket):
     def data_received(self, data: bytes) -> None:
         """Read request bytes."""
         self.server.counters.bytes_in += len(data)
-        if data == self._head.alone and self.state == 0 and not self._backlog:
+        if self.state == State.HEAD and self._head.is_alone(data) and not self._backlog:
             self._begin_again()
             return
         if self._backlog:
             self._hold(data, 0)
             return
-        position = self._read_head(data, 0) if self.state == 0 else 0  # State.HEAD, the common case
+        position = self._read_head(data, 0) if self.state == State.HEAD else 0
         if position < len(data):
             self._consume(data, position)
 
@@ -152,7 +144,7 @@ class ClientConnection(ClientSocket):
             else:
                 self.state = State.CLOSED
                 session = self.server.becomes_h2(self, self._peer)
-                self.transport.set_protocol(session)
+                self.transport.set_protocol(cast(asyncio.Protocol, session))
                 session.greet()
                 session.data_received(data)
         else:
@@ -181,7 +173,7 @@ class ClientConnection(ClientSocket):
         self.server.counters.requests += 1
         self.keep_alive = head.keep_alive and not self.server.is_draining
         self._is_head_timed = False
-        exchange = Exchange(self, request, head.block, head.length)
+        exchange = Exchange(self, request, head.begin, head.length)
         self.exchange = exchange
         if head.length == 0:
             self.state = State.HOLD
@@ -202,7 +194,7 @@ class ClientConnection(ClientSocket):
         server.counters.requests += 1
         self.keep_alive = not server.is_draining
         self.state = State.HOLD
-        self.exchange = exchange = Exchange(self, head.again(self._peer, time.monotonic()), head.block, 0)
+        self.exchange = exchange = Exchange(self, head.again(self._peer, time.monotonic()), head.begin, 0)
         exchange.start()
 
     def _wait_for_head(self) -> None:

@@ -31,10 +31,6 @@ if TYPE_CHECKING:
 class ClientStream(Stream):
     """One request of the client, as its exchange sees the client."""
 
-    kept_bytes = 0  # a stream has one request: nothing is kept for the next
-    sent_block: bytes | None = None
-    sent_begin = b""
-
     __slots__ = (
         "_is_held",
         "exchange",

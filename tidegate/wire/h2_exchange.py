@@ -13,6 +13,7 @@ from tidegate.wire import answers
 from tidegate.wire.director import Answer, HeaderLine, Relay, Request
 from tidegate.wire.exchange import Exchange
 from tidegate.wire.h2_heads import answer_headers
+from tidegate.wire.request_head import request_line
 
 if TYPE_CHECKING:
     from tidegate.wire.answer_head import AnswerHeadReader
@@ -26,7 +27,7 @@ class StreamExchange(Exchange):
     __slots__ = ("_stream", "_trailers")
 
     def __init__(self, stream: ClientStream, request: Request, block: bytes, length: int) -> None:
-        super().__init__(stream, request, block, length)
+        super().__init__(stream, request, request_line(request.method, request.target) + block, length)
         self._stream = stream
         self._trailers: tuple[HeaderLine, ...] = ()
 

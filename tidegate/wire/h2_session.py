@@ -81,7 +81,7 @@ def _connection(*, is_client: bool) -> Connection:
     return connection
 
 
-class Session(asyncio.Protocol):
+class Session:
     """One connection with its streams."""
 
     __slots__ = (

@@ -7,7 +7,7 @@ replaced, which costs a fifth of a microsecond. This base knows boundaries and l
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import httptools
 
@@ -15,8 +15,8 @@ from tidegate.contracts import outcomes
 from tidegate.wire.director import HeaderLine
 from tidegate.wire.limits import Limits
 
-END_OF_HEAD = b"\r\n\r\n"
-KEPT_LIMIT_BYTES = 2048
+END_OF_HEAD: Final = b"\r\n\r\n"
+KEPT_LIMIT_BYTES: Final = 2048
 """Heads up to this size are kept for comparison: one for each connection."""
 
 
@@ -45,7 +45,6 @@ class HeadReader:
         "_raw",
         "_refusal",
         "_tail",
-        "alone",
         "done",
         "headers",
     )
@@ -59,9 +58,6 @@ class HeadReader:
         self._raw = b""
         """The head's bytes, when they came in one piece and nothing else before them."""
         self._kept = b""
-        self.alone: bytes | None = None
-        """The last head's bytes, when it is known that nothing but a head like it has to follow; None while one is
-        under way."""
         self._is_repeat = False
         self._names: list[bytes] = []
         self.headers: list[HeaderLine] = []
@@ -78,7 +74,6 @@ class HeadReader:
         if kept and not self._head_bytes and data.startswith(kept, start):
             self._is_repeat = self.done = True
             return start + len(kept)
-        self.alone = None
         parser = self._parser
         if parser is None:
             parser = self._parser = self._new_parser()

@@ -10,6 +10,7 @@ import ssl
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import cast
 
 from tidegate.wire import header_rules
 from tidegate.wire.client_side import ClientConnection
@@ -82,7 +83,7 @@ class Server:
         self.deadlines = Deadlines(loop, self.timers.resolution_s)
         self.outbox = Outbox(loop)
         self._listener = await loop.create_server(
-            lambda: ClientConnection(self),
+            lambda: cast(asyncio.Protocol, ClientConnection(self)),
             host,
             port,
             backlog=BACKLOG,
