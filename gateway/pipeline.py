@@ -11,7 +11,7 @@ import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from typing import Final
 
 from gateway import trace
 from gateway.config import Config
@@ -28,30 +28,32 @@ from tidegate.wire.balance import Address
 from tidegate.wire.director import Answer, Direction, Failure, Outcome, Relay, Request, Timeouts, same_protocol
 from tidegate.wire.forwarded import existing_of, forwarding_lines
 
-STALE_ATTEMPTS = 3
-LOOK_AGAIN_S = 0.1
-HEADS_KEPT = 4096
+STALE_ATTEMPTS: Final = 3
+LOOK_AGAIN_S: Final = 0.1
+HEADS_KEPT: Final = 4096
 
 NO_ROUTE = answer_of(outcomes.NO_ROUTE)
 ASLEEP = answer_of(outcomes.ASLEEP)
 NO_ACTIVATOR = answer_of(outcomes.NO_ACTIVATOR)
 BACKEND_BROKE = answer_of(outcomes.UPSTREAM_FAILED)
-UNCOUNTED = headers.UNCOUNTED.title() + b": 1\r\n"
+UNCOUNTED: Final = headers.UNCOUNTED.title() + b": 1\r\n"
 HEALTHY = Answer(200)
 NOT_SYNCED = answer_of(outcomes.NOT_READY, text=b"routes and endpoints are not listed yet")
 SHUTTING_DOWN = answer_of(outcomes.DRAINING, text=b"shutting down")
 
 
-@dataclass(slots=True, eq=False)
 class Visit:
     """One counted request. `pick`: where it is counted now. `wish`: the pod of its session."""
 
-    target: Target | None = None
-    head: bytes = b""
-    scheme: str = "http"
-    pick: Pick | None = None
-    wish: Address | None = None
-    protocol: str = ""
+    __slots__ = ("head", "pick", "protocol", "scheme", "target", "wish")
+
+    def __init__(self, scheme: str, target: Target | None = None, head: bytes = b"", protocol: str = "") -> None:
+        self.target = target
+        self.head = head
+        self.scheme = scheme
+        self.pick: Pick | None = None
+        self.wish: Address | None = None
+        self.protocol = protocol
 
 
 class Pipeline:
@@ -75,6 +77,8 @@ class Pipeline:
         self._wakes = wakes
         self._is_draining = is_draining
         self._clock = clock
+        self._trusts_forwarded = config.trust_forwarded
+        self._starts_traces = config.start_traces
         self._probes = Probes(config.probe_paths, config.probe_user_agents)
         self._timeouts = Timeouts(connect_s=config.connect_timeout_s)
         self._news = asyncio.Event()
@@ -91,7 +95,7 @@ class Pipeline:
         self.in_flight += 1
         target = wheel.turn()
         head = self._head(request, target, scheme)
-        visit = request.state = Visit(target, head, scheme, protocol=same_protocol(request))
+        visit = request.state = Visit(scheme, target, head, same_protocol(request))
         backend = self._watch.backend(target.key)
         if backend.sessions is not None:
             visit.wish = backend.sessions.wish(request)
@@ -196,13 +200,13 @@ class Pipeline:
 
     def _head(self, request: Request, target: Target, scheme: str) -> bytes:
         raw_host = request.index.get(b"host") or b""
-        if self._config.trust_forwarded:
+        if self._trusts_forwarded:
             existing = existing_of(request.headers)
             host = raw_host.decode("latin-1")
             head = target.head + forwarding_lines(request.peer, scheme, host, existing, trust=True)
         else:
             head = self._fresh_head(request.peer, target.head, scheme, raw_host)
-        if self._config.start_traces and b"traceparent" not in request.index:
+        if self._starts_traces and b"traceparent" not in request.index:
             head += trace.started(random.getrandbits(trace.DRAW_BITS))
         return head
 
@@ -222,7 +226,7 @@ class Pipeline:
             if self._is_draining():
                 return SHUTTING_DOWN
             return HEALTHY if self._watch.is_synced else NOT_SYNCED
-        request.state = Visit(scheme=scheme)
+        request.state = Visit(scheme)
         return NO_ROUTE
 
 

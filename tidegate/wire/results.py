@@ -10,6 +10,7 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterator
 from itertools import accumulate
+from typing import Final, cast
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
@@ -18,10 +19,12 @@ from prometheus_client.utils import floatToGoString
 
 from tidegate.wire.director import Answer, Outcome, Relay
 
-DURATIONS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
+SHORTEST_S: Final = 0.001
+_LONGER_S = (0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
+DURATIONS_S: Final = (SHORTEST_S, *_LONGER_S)
 
 
-class Results(Collector):
+class Results:
     """`<prefix>_requests_total` and `<prefix>_request_duration_seconds` in a registry.
 
     Counts are plain numbers of the event loop's thread, turned into metrics when scraped: the client library's own
@@ -30,19 +33,21 @@ class Results(Collector):
 
     def __init__(self, prefix: str, registry: CollectorRegistry) -> None:
         self._prefix = prefix
+        self._relayed = [0] * 10  # answers of apps that ended well, by status class
         self._counts: Counter[tuple[int, str]] = Counter()
         self._slots = [0] * (len(DURATIONS_S) + 1)
         self._seconds = 0.0
-        registry.register(self)
+        registry.register(cast(Collector, self))  # no subclass: a class that can be compiled has no interpreted base
 
     def ended(self, outcome: Outcome) -> None:
         """Count one request."""
         if outcome.failure is None and type(outcome.direction) is Relay:
-            self._counts[outcome.status // 100, ""] += 1
+            self._relayed[outcome.status // 100] += 1
         else:
             self._counts[outcome.status // 100, reason_of(outcome)] += 1
-        self._slots[bisect_left(DURATIONS_S, outcome.duration_s)] += 1
-        self._seconds += outcome.duration_s
+        duration_s = outcome.duration_s
+        self._slots[0 if duration_s <= SHORTEST_S else bisect_left(DURATIONS_S, duration_s)] += 1
+        self._seconds += duration_s
 
     def collect(self) -> Iterator[Metric]:
         """Give the metrics, for a scrape."""
@@ -51,7 +56,8 @@ class Results(Collector):
             "Requests that ended, by status class and by the reason when Tidegate answered itself.",
             labels=("code_class", "reason"),
         )
-        for (status_class, reason), count in self._counts.items():
+        relayed = {(status_class, ""): count for status_class, count in enumerate(self._relayed) if count}
+        for (status_class, reason), count in (self._counts + Counter(relayed)).items():
             requests.add_metric((f"{status_class}xx" if status_class else "none", reason), count)
         yield requests
         bounds = [*map(floatToGoString, DURATIONS_S), "+Inf"]
