@@ -12,16 +12,18 @@ from activator.demand import Demand
 from activator.metrics import Metrics
 from activator.pipeline import Pipeline
 from activator.watch import Watch
-from tidegate.contracts import report
+from tidegate.contracts import buckets, report
 from tidegate.kube import connect
 from tidegate.kube.api import Api
 from tidegate.kube.client import Client
 from tidegate.process import logs, run, settings, tasks
 from tidegate.process.admin import AdminServer
-from tidegate.process.report_link import ReportLink
+from tidegate.process.report_links import ReportLinks
+from tidegate.process.span_export import SpanExport
 from tidegate.wire.engine_metrics import EngineMetrics
 from tidegate.wire.pool import Pool
 from tidegate.wire.server import Server
+from tidegate.wire.tracing import Tracing
 
 log = logging.getLogger("activator")
 
@@ -43,17 +45,19 @@ async def serve(config: Config, api: Api, stopping: asyncio.Event) -> None:
     watch = Watch(api, config.system_namespace, config.connect_timeout_s)
     metrics = Metrics()
     pipeline = Pipeline(config, watch, metrics, stopping.is_set, time.monotonic)
-    link = _make_link(config, watch)
-    demand = pipeline.demand = Demand(link, time.monotonic, pipeline.waiting_for)
+    links = _make_links(config, watch)
+    demand = pipeline.demand = Demand(links, time.monotonic, pipeline.waiting_for)
     backends = pipeline.backends = _make_backends(pipeline, watch)
     watch.on_endpoints = backends.replace
     watch.on_revision_gone = pipeline.revision_gone
-    watch.on_link_changed = link.retry_now
+    watch.on_link_changed = links.refresh
+    export = _export_spans(config, metrics, pipeline)
     pool = Pool()
     server = Server(pipeline, pool)
-    _show(metrics, pipeline, link, server)
+    _show(metrics, pipeline, links, server)
     EngineMetrics("tidegate_activator", metrics.registry, lambda: (server.counters,), pool)
-    background = [*watch.start(), tasks.spawn(link.run(), "report-link"), tasks.spawn(demand.run(), "demand")]
+    links.refresh()
+    background = [*watch.start(), tasks.spawn(demand.run(), "demand")]
     await server.start(config.pod_ip, config.serving_port)
     admin = await _start_admin(config, metrics, watch, stopping)
     run.freeze_start_up()
@@ -61,17 +65,29 @@ async def serve(config: Config, api: Api, stopping: asyncio.Event) -> None:
     # Gateways drop a terminating activator from their endpoints; what they had already sent still arrives.
     await asyncio.sleep(config.drain_quiet_s)
     await server.drain(config.drain_timeout_s)
+    if export is not None:
+        await export.close()
     await tasks.cancel(*background)
+    await links.close()
     await pool.close()
     await admin.close()
 
 
-def _make_link(config: Config, watch: Watch) -> ReportLink:
-    def address() -> tuple[str, int] | None:
-        if config.autoscaler_address:
-            host, _, port = config.autoscaler_address.rpartition(":")
-            return host, int(port)
-        return watch.autoscaler_address()
+def _export_spans(config: Config, metrics: Metrics, pipeline: Pipeline) -> SpanExport | None:
+    if not config.tracing_endpoint:
+        return None
+    resource = {"service.name": "tidegate-activator", "k8s.pod.name": config.pod, "k8s.pod.ip": config.pod_ip}
+    export = SpanExport(config.tracing_endpoint, resource, "tidegate_activator", metrics.registry)
+    export.start()
+    pipeline.trace_by(Tracing(export.add, config.tracing_sampling_rate))
+    return export
+
+
+def _make_links(config: Config, watch: Watch) -> ReportLinks:
+    fixed = buckets.address_of(config.autoscaler_address) if config.autoscaler_address else None
+
+    def addresses() -> frozenset[tuple[str, int]]:
+        return frozenset({fixed}) if fixed else watch.autoscaler_addresses()
 
     def hello() -> report.Hello | None:
         key = watch.report_key()
@@ -80,7 +96,7 @@ def _make_link(config: Config, watch: Watch) -> ReportLink:
         token = report.token(key, "", report.ANY_REVISION)
         return report.Hello("activator", config.pod, "", report.ANY_REVISION, token)
 
-    return ReportLink(address, hello)
+    return ReportLinks(addresses, hello)
 
 
 def _make_backends(pipeline: Pipeline, watch: Watch) -> Backends:
@@ -95,11 +111,11 @@ def _make_backends(pipeline: Pipeline, watch: Watch) -> Backends:
     )
 
 
-def _show(metrics: Metrics, pipeline: Pipeline, link: ReportLink, server: Server) -> None:
+def _show(metrics: Metrics, pipeline: Pipeline, links: ReportLinks, server: Server) -> None:
     metrics.show("requests_in_flight", "Requests in flight, waiting ones included.", lambda: server.in_flight)
     metrics.show("requests_waiting", "Requests in all waiting rooms.", lambda: pipeline.waiting)
-    metrics.show("autoscaler_connected", "1 while reports reach the autoscaler.", lambda: link.is_connected)
-    metrics.show("reports_dropped", "Reports that could not be sent.", lambda: link.dropped)
+    metrics.show("autoscaler_connected", "Autoscaler replicas that reports reach.", lambda: links.connected)
+    metrics.show("reports_dropped", "Reports that could not be sent.", lambda: links.dropped)
 
 
 async def _start_admin(config: Config, metrics: Metrics, watch: Watch, stopping: asyncio.Event) -> AdminServer:

@@ -10,17 +10,22 @@ pods and holds nobody.
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from tidegate.contracts import report
 from tidegate.process.level import Level
 from tidegate.process.report_link import ReportLink
+from tidegate.process.report_links import ReportLinks
 
 Key = tuple[str, str]
 """(namespace, revision)"""
 
 POKE_PAUSE_S = 0.02
+RATE_BASE_S = 0.9
+"""Arrivals of a shorter reading count over this time, as in the autoscaler."""
+REPORTS_PER_FRAME = 1000
 
 
 @dataclass(slots=True)
@@ -29,29 +34,31 @@ class _Seen:
 
     level: Level
     requests: int = 0
+    history: deque[tuple[float, float]] = field(default_factory=lambda: deque(maxlen=report.HISTORY_S))
     poked_at: float = -1.0
     poked_with: int = 0
     is_poke_planned: bool = False
 
 
 class Demand:
-    """Counts requests per revision and reports them over `link`."""
+    """Counts requests per revision and reports them to the replica that decides for it."""
 
     def __init__(
         self,
-        link: ReportLink,
+        links: ReportLinks,
         clock: Callable[[], float],
         waiting: Callable[[Key], int],
         call_later: Callable[..., object] | None = None,
     ) -> None:
         """`call_later(seconds, call, *arguments)` is the event loop's unless time is simulated."""
-        self._link = link
+        self._links = links
         self._call_later = call_later
         self._clock = clock
         self._waiting = waiting
         self._seen: dict[Key, _Seen] = {}
         self._sequence = 0
-        link.on_connected = self.repeat_pokes
+        links.on_connected = self.connected
+        links.on_moved = self.repeat_pokes
 
     def in_flight(self, key: Key) -> int:
         """Requests of a revision in this activator, waiting or relayed."""
@@ -85,8 +92,16 @@ class Demand:
             call_later = self._call_later or asyncio.get_running_loop().call_later
             call_later(pause_s, self._planned_poke, key, seen)
 
+    def connected(self, link: ReportLink) -> None:
+        """Tell a fresh connection what was and who waits: the autoscaler may have been away when they came."""
+        for (namespace, revision), seen in self._seen.items():
+            if seen.history:
+                concurrency, rps = zip(*seen.history, strict=True)
+                link.send(report.History(namespace, revision, list(concurrency), list(rps)))
+        self.repeat_pokes()
+
     def repeat_pokes(self) -> None:
-        """Tell a fresh connection who waits: the autoscaler may have been away when they came."""
+        """Tell who waits: another replica may decide now."""
         now = self._clock()
         for key, seen in self._seen.items():
             if self._waiting(key):
@@ -104,15 +119,18 @@ class Demand:
     def tick(self) -> None:
         """Report the averages of all revisions with traffic; forget those that were idle, after one zero."""
         now = self._clock()
-        reports = []
+        reports: dict[ReportLink, list[report.Report]] = {}
         for key, seen in list(self._seen.items()):
             mean, interval_s = seen.level.read(now)
             if not (mean or seen.requests or seen.level.value):
                 del self._seen[key]
-            reports.append(self._report(key, seen, mean, interval_s))
+            seen.history.append((round(mean, 3), round(seen.requests / max(interval_s, RATE_BASE_S), 3)))
+            for link in self._links.links_for(*key):
+                reports.setdefault(link, []).append(self._report(link, key, seen, mean, interval_s))
             seen.requests = 0
-        if reports:
-            self._link.send(report.Reports(reports))
+        for link, told in reports.items():
+            for first in range(0, len(told), REPORTS_PER_FRAME):
+                link.send(report.Reports(told[first : first + REPORTS_PER_FRAME]))
 
     def _planned_poke(self, key: Key, seen: _Seen) -> None:
         seen.is_poke_planned = False
@@ -121,10 +139,11 @@ class Demand:
 
     def _poke(self, key: Key, seen: _Seen, now: float) -> None:
         seen.poked_at, seen.poked_with = now, seen.level.value
-        self._link.send(self._report(key, seen, float(seen.level.value), 0.0, is_first=True))
+        for link in self._links.links_for(*key):
+            link.send(self._report(link, key, seen, float(seen.level.value), 0.0, is_first=True))
 
     def _report(
-        self, key: Key, seen: _Seen, mean: float, interval_s: float, *, is_first: bool = False
+        self, link: ReportLink, key: Key, seen: _Seen, mean: float, interval_s: float, *, is_first: bool = False
     ) -> report.Report:
         self._sequence += 1
         return report.Report(
@@ -136,4 +155,5 @@ class Demand:
             requests=0 if is_first else seen.requests,
             in_flight=seen.level.value,
             is_first=is_first,
+            session_s=link.session_s,
         )

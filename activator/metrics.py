@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from tidegate.wire.results import DURATIONS_S, Results
+from tidegate.wire.results import WAITS_S, Results
 
 
 class Metrics:
@@ -18,7 +18,7 @@ class Metrics:
         self.waited = Histogram(
             "tidegate_activator_wait_seconds",
             "Time in the waiting room, of requests that had to wait and got a seat.",
-            buckets=DURATIONS_S,
+            buckets=WAITS_S,
             registry=self.registry,
         )
         self.ejections = Counter(

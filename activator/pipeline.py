@@ -19,11 +19,15 @@ from activator.metrics import Metrics
 from activator.placement import Placement
 from activator.watch import Revision, Watch
 from tidegate.contracts import headers, outcomes
+from tidegate.wire import tracing
 from tidegate.wire.answers import answer_of
 from tidegate.wire.balance import Address
 from tidegate.wire.director import Answer, Direction, Failure, Outcome, Relay, Request, same_protocol
+from tidegate.wire.tracing import Trace, Tracing
 
 STALE_ATTEMPTS: Final = 3
+HOLD: Final = "hold"
+"""The span of the time in the waiting room."""
 KEYS_KEPT: Final = 4096
 PROBE: Final = headers.NETWORK_PROBE
 PROBERS: Final = headers.PROBE_USER_AGENTS
@@ -59,6 +63,7 @@ class Visit:
         "protocol",
         "revision",
         "ticket",
+        "trace",
         "turn",
     )
 
@@ -76,13 +81,11 @@ class Visit:
         self.is_waiting = False
         self.pod: Address | None = None
         self.turn: asyncio.Future[Direction] | None = None
+        self.trace: Trace | None = None
 
 
 class Pipeline:
     """Directs every request that reaches this activator."""
-
-    strip_request = headers.INTERNAL
-    strip_request_prefixes: tuple[bytes, ...] = headers.INTERNAL_PREFIXES
 
     def __init__(
         self,
@@ -92,6 +95,8 @@ class Pipeline:
         is_draining: Callable[[], bool],
         clock: Callable[[], float],
     ) -> None:
+        self.strip_request: frozenset[bytes] = headers.INTERNAL
+        self.strip_request_prefixes: tuple[bytes, ...] = headers.INTERNAL_PREFIXES
         self._config = config
         self._watch = watch
         self._metrics = metrics
@@ -100,9 +105,15 @@ class Pipeline:
         self._loop = asyncio.get_running_loop()
         self._placements: dict[Key, Placement[Visit]] = {}
         self._timers: dict[Key, tuple[float, asyncio.TimerHandle]] = {}  # when, and its handle
+        self._tracing: Tracing | None = None
         # Set by __main__: both ask this pipeline who waits.
         self.demand: Demand
         self.backends: Backends
+
+    def trace_by(self, tracer: Tracing) -> None:
+        """Make spans from now on; to be called before a server is made of this director."""
+        self._tracing = tracer
+        self.strip_request = headers.INTERNAL | tracing.HEADERS
 
     @property
     def waiting(self) -> int:
@@ -165,7 +176,10 @@ class Pipeline:
             visit.pod = None
         key = visit.key
         self.demand.ended(key, request.arrived + outcome.duration_s)
-        self._metrics.results.ended(outcome)
+        self._metrics.results.ended(outcome, request.method)
+        if visit.trace is not None and self._tracing is not None:
+            said = {"k8s.namespace.name": key[0], "kn.revision.name": key[1]}
+            self._tracing.ended(visit.trace, request, outcome, said)
         # Nobody waits, nothing is timed and the revision lives: then there is nobody to admit and nothing to forget.
         if visit.placement.room or key in self._timers or self._watch.revision(key) is None:
             self.admit(key)
@@ -195,6 +209,8 @@ class Pipeline:
         for _, visit, pod in placement.admit(now):
             visit.is_waiting = False
             self._metrics.waited.observe(now - visit.entered)
+            if visit.trace is not None and self._tracing is not None:
+                self._tracing.waited(visit.trace, HOLD, visit.entered, now)
             relay = self._relay(visit, pod)
             # A client that left in this turn of the loop holds the seat until its own `finished`.
             if visit.turn is not None and not visit.turn.done():
@@ -219,6 +235,8 @@ class Pipeline:
         placement.pods.limit = revision.container_concurrency  # a deleted name may come back with another value
         deadline = request.arrived + revision.timeouts.total_s
         visit = request.state = Visit(key, revision, placement, now, deadline, same_protocol(request))
+        if self._tracing is not None:
+            visit.trace = self._tracing.begin(request)
         self.demand.arrived(key, now)
         return self._place(visit, now)
 
@@ -253,7 +271,8 @@ class Pipeline:
     def _relay(self, visit: Visit, pod: Address) -> Relay:
         visit.pod = pod
         visit.had_seat = True
-        return Relay(pod[0], pod[1], PROXIED, visit.revision.timeouts, protocol=visit.protocol)
+        added = PROXIED if visit.trace is None else PROXIED + visit.trace.lines
+        return Relay(pod[0], pod[1], added, visit.revision.timeouts, protocol=visit.protocol)
 
     def _rest(self, key: Key) -> None:
         """Arm the one timer of a revision for what happens by itself; forget a deleted revision when it is empty."""

@@ -103,10 +103,10 @@ class Watch:
             self._arrivals.pop(key, None)
         return self._known.get(key)
 
-    def autoscaler_address(self) -> endpoints.Address | None:
-        """Return where reports go: an autoscaler pod itself, so that no proxy stands between."""
+    def autoscaler_addresses(self) -> frozenset[endpoints.Address]:
+        """Return where reports go: the autoscaler pods themselves, so that no proxy stands between."""
         found = endpoints.read(self._autoscaler.objects.values(), port_name="reports")
-        return min(found.ready or found.not_ready, default=None)
+        return found.ready or found.not_ready
 
     def report_key(self) -> bytes | None:
         """Return the key that report tokens are made with, None while there is none."""

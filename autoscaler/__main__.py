@@ -53,7 +53,7 @@ async def serve(config: Config, api: Api, stopping: asyncio.Event) -> None:
     metrics = Metrics(
         lambda: [one.decision for one in loop.revisions.values() if one.decision is not None],
         loop.counts,
-        ingest.counts,
+        lambda: ingest.counts,
         lambda: loop.publisher.failures,
     )
     admin = AdminServer(

@@ -37,7 +37,7 @@ def pace_growth(spec: ScalingSpec, seen: Observation, ask: Ask, memory: Memory, 
     if memory.surge_at is None:
         if seen.starting_pods == 0:
             return ask, memory
-        there = max(seen.ready_pods + seen.starting_pods, seen.current_scale)
+        there = min(PODS_MAX, max(seen.ready_pods + seen.starting_pods, seen.current_scale))
         memory = replace(memory, surge_at=now, surge_pods=there)
     assert memory.surge_at is not None
     if now - memory.surge_at < BURST_S:

@@ -1,8 +1,8 @@
-"""The report port: frames from queueproxies and activators become calls on Demand, and pokes become turns.
+"""The report port: who listens, what it bounds, and what a peer's frames do to Demand.
 
-A connection proves itself first (Hello, within five seconds); a queueproxy may then speak for its own revision only.
-Frames, rates and connections are bounded; who sends too fast is read more slowly, who breaks the format is cut off.
-Nothing here decides anything. Reports carry durations, so arrival is the only time that counts.
+A connection proves itself first (`Hello`); a queueproxy may then speak for its own revision only. Which reports count
+is decided by `sessions`, what they mean by `demand`, and whose they are by the leases (`is_ours`). `connection` has the
+bytes. Nothing here decides anything. Reports carry durations, so arrival is the only time that counts.
 """
 
 from __future__ import annotations
@@ -12,25 +12,27 @@ import logging
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import cast
 
-import msgspec
-
-from autoscaler.demand import Demand, Key
+from autoscaler.connection import Connection
+from autoscaler.demand import Book, Demand, Key
+from autoscaler.sessions import Session, Sessions, Verdict
 from tidegate.contracts import report as reports
-from tidegate.contracts.report import Hello, Report, Reports
+from tidegate.contracts.report import Hello, History, Owners, Report
 
 log = logging.getLogger(__name__)
 
 QUEUEPROXY = "queueproxy"
 ACTIVATOR = "activator"
 
-PREFIX_BYTES = 4
+Who = tuple[str, ...]
+
+BREATH = 500
+"""Connections that are told something between two chances for others to be heard."""
 
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """What one peer may do: seconds to prove itself, frame sizes, frames per second, seconds of silence."""
+    """What one peer may do: seconds to prove itself, frame sizes, frames per second, seconds of silence, revisions."""
 
     hello_s: float = 5.0
     hello_bytes: int = 4096
@@ -38,13 +40,35 @@ class Bounds:
     activator_frame_bytes: int = reports.FRAME_LIMIT_BYTES
     queueproxy_frames_per_s: int = 100
     activator_frames_per_s: int = 20_000
+    activator_revisions: int = 100_000
     silence_s: float = 3 * reports.HEARTBEAT_S
-    connections: int = 20_000
+    connections: int = 110_000
+    unread_bytes: int = reports.ANSWER_LIMIT_BYTES
+
+
+class Peer:
+    """Who speaks on one connection, after its Hello."""
+
+    __slots__ = ("book", "connection", "hello", "key", "row", "session")
+
+    def __init__(self, connection: Connection, hello: Hello, session: Session) -> None:
+        self.connection = connection
+        self.hello = hello
+        self.session = session
+        self.key: Key | None = None if hello.source == ACTIVATOR else (hello.namespace, hello.revision)
+        self.row = -1
+        self.book: Book = {}
+
+    @property
+    def who(self) -> Who:
+        """The identity that has one session at a time."""
+        return self.hello.source, self.hello.pod, self.hello.namespace, self.hello.revision
 
 
 class Ingest:
     """The server. `key` gives the report key now (None: not known yet), `clock` the monotonic time in seconds,
-    `on_poke` is called with the revision whose first request waits."""
+    `on_poke` is called with the revision whose first request waits. `is_ours` says whether this replica decides for a
+    revision, `owners` which replica does; without them all are ours."""
 
     def __init__(
         self,
@@ -53,16 +77,30 @@ class Ingest:
         key: Callable[[], bytes | None],
         clock: Callable[[], float],
         on_poke: Callable[[Key], None],
+        is_ours: Callable[[Key], bool] = lambda _key: True,
+        owners: Callable[[], Owners | None] = lambda: None,
         bounds: Bounds | None = None,
     ) -> None:
         self.demand = demand
         self.key = key
         self.clock = clock
         self.on_poke = on_poke
+        self.is_ours = is_ours
+        self.owners = owners
         self.bounds = bounds or Bounds()
         self.connections: set[Connection] = set()
-        self.counts: Counter[str] = Counter()
+        self.tally: Counter[str] = Counter()
+        self.taken = 0
+        self._take = demand.sources.take
+        self._sessions = Sessions()
+        self._peers: dict[Who, Peer] = {}
         self._server: asyncio.Server | None = None
+
+    @property
+    def counts(self) -> Counter[str]:
+        """Reports by what became of them, and connections that were cut, refused or slowed."""
+        implausible = self.demand.sources.implausible
+        return self.tally + Counter({"taken": self.taken - implausible, "implausible": implausible})
 
     async def start(self, host: str, port: int) -> int:
         """Listen; returns the port bound."""
@@ -86,146 +124,115 @@ class Ingest:
             if now - connection.heard_at > self.bounds.silence_s:
                 connection.cut("silent")
 
+    async def owners_changed(self) -> None:
+        """Tell all peers who decides now, and begin or cease to count what they say."""
+        for number, connection in enumerate(list(self.connections), 1):
+            if connection.peer is not None and not connection.peer.session.is_over:
+                self._settle_in(connection.peer)
+            if number % BREATH == 0:
+                await asyncio.sleep(0)
 
-class Connection(asyncio.Protocol):
-    """One peer, from its Hello to its end."""
-
-    def __init__(self, ingest: Ingest) -> None:
-        self._ingest = ingest
-        self._transport: asyncio.Transport | None = None
-        self._buffer = bytearray()
-        self._deadline: asyncio.TimerHandle | None = None
-        self._hello: Hello | None = None
-        self._frame_limit = ingest.bounds.hello_bytes
-        self._rate_limit = ingest.bounds.queueproxy_frames_per_s
-        self._keys: set[Key] = set()
-        self._second = 0
-        self._frames = 0
-        self.heard_at = 0.0
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Start the time in which the peer must prove itself."""
-        self._transport = cast(asyncio.Transport, transport)  # uvloop's transports are not subclasses of it
-        self.heard_at = self._ingest.clock()
-        self._ingest.connections.add(self)
-        if len(self._ingest.connections) > self._ingest.bounds.connections:
-            self.cut("too many connections")
-            return
-        loop = asyncio.get_running_loop()
-        self._deadline = loop.call_later(self._ingest.bounds.hello_s, self.cut, "no hello in time")
-
-    def connection_lost(self, _error: Exception | None) -> None:
-        """Forget what this peer reported."""
-        self._ingest.connections.discard(self)
-        if self._deadline is not None:
-            self._deadline.cancel()
-        self._ingest.demand.close(self, self._keys)
-
-    def data_received(self, data: bytes) -> None:
-        """Take whole frames; what is left waits for its rest."""
-        self._buffer += data
-        self.heard_at = self._ingest.clock()
-        self._take_frames()
-
-    def cut(self, why: str) -> None:
-        """End the connection at once."""
-        transport = self._transport
-        if transport is None or transport.is_closing():
-            return
-        peer = self._hello.pod if self._hello else transport.get_extra_info("peername")
-        log.info("report connection of %s cut: %s", peer, why)
-        self._ingest.counts["cut"] += 1
-        transport.abort()
-
-    def _take_frames(self) -> None:
-        buffer, position = self._buffer, 0
-        while len(buffer) - position >= PREFIX_BYTES:
-            length = int.from_bytes(buffer[position : position + PREFIX_BYTES], "big")
-            if length > self._frame_limit:
-                self.cut(f"a frame of {length} bytes")
-                return
-            end = position + PREFIX_BYTES + length
-            if end > len(buffer):
-                break
-            if not self._may_take_one():
-                break
-            body = bytes(buffer[position + PREFIX_BYTES : end])
-            position = end
-            if length and not self._take(body):
-                return
-        del buffer[:position]
-
-    def _may_take_one(self) -> bool:
-        """Count a frame; at the limit stop reading until the next second, so that TCP slows the peer down."""
-        second = int(self.heard_at)
-        if second != self._second:
-            self._second, self._frames = second, 0
-        self._frames += 1
-        if self._frames <= self._rate_limit:
-            return True
-        if self._transport is not None:
-            self._transport.pause_reading()
-            self._ingest.counts["slowed"] += 1
-            asyncio.get_running_loop().call_later(1.0, self._resume)
-        return False
-
-    def _resume(self) -> None:
-        if self._transport is None or self._transport.is_closing():
-            return
-        self.heard_at = self._ingest.clock()
-        self._frames = 0
-        self._transport.resume_reading()
-        self._take_frames()
-
-    def _take(self, body: bytes) -> bool:
-        try:
-            message = reports.decode(body)
-        except (msgspec.DecodeError, RecursionError):
-            self.cut("a frame that is not a report")
-            return False
-        if self._hello is None:
-            return self._greet(message)
-        if isinstance(message, Report):
-            self._report(self._hello, message)
-        elif isinstance(message, Reports):
-            for report in message.reports:
-                self._report(self._hello, report)
-        else:
-            self.cut("a second hello")
-            return False
-        return True
-
-    def _greet(self, message: reports.Message) -> bool:
-        key = self._ingest.key()
-        problem = _refusal(message, key)
+    def admit(self, connection: Connection, message: reports.Message) -> str:
+        """Make a connection's first message its peer; returns why not, empty when it is one now."""
+        problem = _refusal(message, self.key())
         if problem or not isinstance(message, Hello):
-            self._ingest.counts["refused"] += 1
-            self.cut(problem)
+            self.tally["refused"] += 1
+            return problem
+        who = message.source, message.pod, message.namespace, message.revision
+        session = self._sessions.begin(who, message.session, self.clock())
+        if session is None:
+            self.tally["replayed"] += 1
+            return "a session that has been before"
+        before = self._peers.get(who)
+        if before is not None:
+            self.leave(before)
+            before.connection.cut("its pod has a newer session")
+        peer = connection.peer = self._peers[who] = Peer(connection, message, session)
+        self._settle_in(peer)
+        return ""
+
+    def leave(self, peer: Peer) -> None:
+        """Forget what this peer reported; more than once does no harm."""
+        if self._peers.get(peer.who) is peer:
+            del self._peers[peer.who]
+        self._sessions.end(peer.who, peer.session)
+        for row in [peer.row, *peer.book.values()]:
+            if row >= 0:
+                self.demand.close(row)
+        peer.row = -1
+
+    def take(self, peer: Peer, message: reports.Message) -> bool:
+        """Do what a message says; False where its kind may not come now."""
+        if peer.session.is_over:
             return False
-        self._hello = message
-        if self._deadline is not None:
-            self._deadline.cancel()
-        bounds = self._ingest.bounds
-        if message.source == QUEUEPROXY:
-            self._frame_limit, self._rate_limit = bounds.queueproxy_frame_bytes, bounds.queueproxy_frames_per_s
-            self._keys.add((message.namespace, message.revision))
-            self._ingest.demand.open(self, (message.namespace, message.revision), self._ingest.clock())
+        if isinstance(message, Report):
+            self._report(peer, message)
+        elif isinstance(message, reports.Reports):
+            for report in message.reports:
+                self._report(peer, report)
+        elif isinstance(message, History):
+            self._history(peer, message)
         else:
-            self._frame_limit, self._rate_limit = bounds.activator_frame_bytes, bounds.activator_frames_per_s
+            return False
         return True
 
-    def _report(self, hello: Hello, report: Report) -> None:
+    def _settle_in(self, peer: Peer) -> None:
+        """Say who decides, and open or close a queueproxy's row accordingly."""
+        owners = self.owners()
+        if owners is not None:
+            peer.connection.send(owners)
+        if peer.key is None:
+            for key in [key for key in peer.book if not self.is_ours(key)]:
+                self.demand.close(peer.book[key])
+        elif self.is_ours(peer.key) != (peer.row >= 0):
+            if peer.row < 0:
+                peer.row = self.demand.open(peer.key, self.clock())
+            else:
+                self.demand.close(peer.row)
+                peer.row = -1
+
+    def _report(self, peer: Peer, report: Report) -> None:
+        """Take one report; this is the path of a hundred thousand a second, so it asks for nothing twice."""
+        now = peer.connection.heard_at
+        verdict = peer.session.judge(report.sequence, report.session_s, now)
+        if verdict is not Verdict.TAKEN:
+            self.tally[verdict] += 1
+        elif peer.key is None:
+            self._report_of_activator(peer, report, now)
+        elif (report.namespace, report.revision) != peer.key:
+            self.tally["foreign"] += 1
+        elif peer.row < 0:
+            self.tally["elsewhere"] += 1
+        else:
+            self.taken += 1
+            self._take(peer.row, report, now)
+
+    def _report_of_activator(self, peer: Peer, report: Report, now: float) -> None:
         key = (report.namespace, report.revision)
-        if hello.source == QUEUEPROXY and key not in self._keys:
-            self._ingest.counts["foreign"] += 1
-            return
-        if not self._ingest.demand.report(self, report, self._ingest.clock()):
-            self._ingest.counts["dropped"] += 1
-            return
-        self._keys.add(key)
-        self._ingest.counts["taken"] += 1
-        if report.is_first and hello.source == ACTIVATOR:
-            self._ingest.on_poke(key)
+        row = peer.book.get(key)
+        if row is None:
+            if not self.is_ours(key):
+                self.tally["elsewhere"] += 1
+                return
+            if len(peer.book) >= self.bounds.activator_revisions:
+                self.tally["too_many_revisions"] += 1
+                return
+            row = self.demand.open_for(peer.book, key, now)
+        self.taken += 1
+        self._take(row, report, now)
+        if report.is_first:
+            self.on_poke(key)
+
+    def _history(self, peer: Peer, history: History) -> None:
+        key = (history.namespace, history.revision)
+        if peer.key not in (None, key):
+            self.tally["foreign"] += 1
+        elif not self.is_ours(key):
+            self.tally["elsewhere"] += 1
+        elif self.demand.tell(peer.hello.pod, history, peer.connection.heard_at):
+            self.tally["histories"] += 1
+        else:
+            self.tally["implausible"] += 1
 
 
 def _refusal(message: reports.Message, key: bytes | None) -> str:

@@ -79,7 +79,7 @@ def rate_limits(spec: ScalingSpec, seen: Observation) -> Limits:
     """
     ready = max(1, seen.ready_pods)
     down = math.floor(ready / spec.max_scale_down_rate) if spec.is_reachable else 0
-    return Limits(down, min(PODS_MAX, math.ceil(spec.max_scale_up_rate * ready)))
+    return Limits(down, math.ceil(min(spec.max_scale_up_rate * ready, float(PODS_MAX))))
 
 
 def pods_for_load(spec: ScalingSpec, load: Load) -> Ask:

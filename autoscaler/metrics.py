@@ -5,7 +5,6 @@ Names are Knative's with dots as underscores; what is Tidegate's own begins with
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 
 from prometheus_client import CollectorRegistry
@@ -41,7 +40,7 @@ class Metrics(Collector):
         self,
         latest: Callable[[], Iterable[Decision]],
         reasons: Mapping[Because, int],
-        reports: Counter[str],
+        reports: Callable[[], Mapping[str, int]],
         failures: Callable[[], int],
     ) -> None:
         self.registry = CollectorRegistry()
@@ -67,7 +66,7 @@ class Metrics(Collector):
         reports = CounterMetricFamily(
             "tidegate_autoscaler_reports", "Reports by what became of them", labels=["outcome"]
         )
-        for outcome, count in sorted(self._reports.items()):
+        for outcome, count in sorted(self._reports().items()):
             reports.add_metric([outcome], count)
         yield reports
         failures = CounterMetricFamily("tidegate_autoscaler_failed_writes", "Writes the API server did not take")

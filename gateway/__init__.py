@@ -5,14 +5,12 @@ routes    (pure) host → revision by exact weight; an immutable table
 affinity  (pure) the pod of a session, where a revision asks for it
 pick      (pure) ready pod with the fewest requests in flight, or "through the activator"
 probes    (pure) which requests are probes or scrapes: they neither wake nor keep a service
-trace     (pure) the `traceparent` of a request that came without
 certificate  of the TLS port; read again when its files change
 ports     for clients: plain, and TLS where it is set up
 watch     keeps table and endpoints current by swapping immutable snapshots
-request_log  one line per request, when config-observability says so
 workers   several processes on one port; seat: a worker's tie to them; totals (pure): their figures together
 wakes     the last requests that met a revision without a ready pod
-metrics   Prometheus counters; durations by OpenTelemetry's names in durations
+metrics   Prometheus counters
 
 A request flows client → wire → pipeline → wire → queueproxy or activator. Access to the Kubernetes API: get, list,
 watch of routes (serving.knative.dev), podautoscalers (autoscaling.internal.knative.dev) and endpointslices

@@ -21,8 +21,10 @@ from tidegate.kube.api import Api
 from tidegate.kube.client import Client
 from tidegate.process import logs, run, settings, tasks
 from tidegate.process.admin import AdminServer, json_page
+from tidegate.process.span_export import SpanExport
 from tidegate.wire.engine_metrics import EngineMetrics
 from tidegate.wire.pool import Pool
+from tidegate.wire.tracing import Tracing
 
 log = logging.getLogger("gateway")
 
@@ -59,6 +61,7 @@ async def serve(config: Config, api: Api, stopping: asyncio.Event, own_seat: sea
     watch.on_endpoints = pipeline.endpoints_changed
     watch.on_observability = pipeline.log.configure
     pool = Pool()
+    export = _export_spans(config, metrics, pipeline)
     ports = Ports(config, pipeline, pool)
     _show(metrics, pipeline, watch, wakes)
     EngineMetrics("tidegate_gateway", metrics.registry, lambda: ports.counters, pool)
@@ -78,6 +81,8 @@ async def serve(config: Config, api: Api, stopping: asyncio.Event, own_seat: sea
     await ports.drain(config.drain_timeout_s)
     await tasks.cancel(*background)
     pipeline.log.flush()
+    if export is not None:
+        await export.close()
     await pool.close()
     await admin.close()
 
@@ -96,6 +101,16 @@ def _show(metrics: Metrics, pipeline: Pipeline, watch: Watch, wakes: Wakes) -> N
     metrics.show("requests_waiting", "Requests that wait for an activator.", lambda: pipeline.waiting)
     metrics.show("hosts", "Hosts in the routing table.", lambda: len(watch.table))
     metrics.show("wakes", "Requests that met a revision without a ready pod.", lambda: wakes.total)
+
+
+def _export_spans(config: Config, metrics: Metrics, pipeline: Pipeline) -> SpanExport | None:
+    if not config.tracing_endpoint:
+        return None
+    resource = {"service.name": "tidegate-gateway", "k8s.pod.ip": config.pod_ip}
+    export = SpanExport(config.tracing_endpoint, resource, "tidegate_gateway", metrics.registry)
+    export.start()
+    pipeline.tracing = Tracing(export.add, config.tracing_sampling_rate)
+    return export
 
 
 def _readiness(watch: Watch, ports: Ports, stopping: asyncio.Event) -> bool | str:

@@ -8,7 +8,6 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from gateway.durations import Durations
 from tidegate.wire.results import Results
 
 
@@ -18,7 +17,6 @@ class Metrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self.results = Results("tidegate_gateway", self.registry)
-        self.durations = Durations(self.registry)
         self.to_pod = 0
         self.to_activator = 0
         self.registry.register(_Ways(self))

@@ -13,20 +13,21 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from gateway import trace
 from gateway.config import Config
 from gateway.metrics import Metrics
 from gateway.pick import Backend, Pick, pick
 from gateway.probes import Probes
-from gateway.request_log import RequestLog, entry_of
 from gateway.routes import Target
 from gateway.wakes import Wakes
 from gateway.watch import Watch
-from tidegate.contracts import headers, outcomes
+from tidegate.contracts import headers, outcomes, trace_context
+from tidegate.wire import tracing
 from tidegate.wire.answers import answer_of
 from tidegate.wire.balance import Address
 from tidegate.wire.director import Answer, Direction, Failure, Outcome, Relay, Request, Timeouts, same_protocol
 from tidegate.wire.forwarded import existing_of, forwarding_lines
+from tidegate.wire.request_log import RequestLog, entry_of
+from tidegate.wire.tracing import Trace, Tracing
 
 STALE_ATTEMPTS: Final = 3
 LOOK_AGAIN_S: Final = 0.1
@@ -45,7 +46,7 @@ SHUTTING_DOWN = answer_of(outcomes.DRAINING, text=b"shutting down")
 class Visit:
     """One counted request. `pick`: where it is counted now. `wish`: the pod of its session."""
 
-    __slots__ = ("head", "pick", "protocol", "scheme", "target", "wish")
+    __slots__ = ("head", "pick", "protocol", "scheme", "target", "trace", "wish")
 
     def __init__(self, scheme: str, target: Target | None = None, head: bytes = b"", protocol: str = "") -> None:
         self.target = target
@@ -54,13 +55,11 @@ class Visit:
         self.pick: Pick | None = None
         self.wish: Address | None = None
         self.protocol = protocol
+        self.trace: Trace | None = None
 
 
 class Pipeline:
     """Directs every request that reaches this gateway."""
-
-    strip_request = headers.INTERNAL | headers.FORWARDING
-    strip_request_prefixes: tuple[bytes, ...] = headers.INTERNAL_PREFIXES
 
     def __init__(
         self,
@@ -71,6 +70,8 @@ class Pipeline:
         is_draining: Callable[[], bool],
         clock: Callable[[], float],
     ) -> None:
+        self.strip_request: frozenset[bytes] = headers.INTERNAL | headers.FORWARDING | tracing.HEADERS
+        self.strip_request_prefixes: tuple[bytes, ...] = headers.INTERNAL_PREFIXES
         self._config = config
         self._watch = watch
         self._metrics = metrics
@@ -83,6 +84,7 @@ class Pipeline:
         self._timeouts = Timeouts(connect_s=config.connect_timeout_s)
         self._news = asyncio.Event()
         self.log = RequestLog()
+        self.tracing: Tracing | None = None  # set by __main__ where spans are wanted
         self._heads: dict[tuple[bytes, str, str, bytes], bytes] = {}  # header lines by target, peer, scheme and Host
         self.waiting = 0
         self.in_flight = 0
@@ -96,6 +98,9 @@ class Pipeline:
         target = wheel.turn()
         head = self._head(request, target, scheme)
         visit = request.state = Visit(scheme, target, head, same_protocol(request))
+        if self.tracing is not None:
+            visit.trace = self.tracing.begin(request)
+            visit.head += visit.trace.lines
         backend = self._watch.backend(target.key)
         if backend.sessions is not None:
             visit.wish = backend.sessions.wish(request)
@@ -125,10 +130,11 @@ class Pipeline:
         visit = request.state
         if type(visit) is not Visit:
             return
-        self._metrics.results.ended(outcome)
-        self._metrics.durations.ended(request.method, outcome.status, visit.scheme, outcome.duration_s)
+        self._metrics.results.ended(outcome, request.method, visit.scheme)
         if self.log.is_on:
             self._log(request, outcome, visit)
+        if visit.trace is not None:
+            self._tell_span(request, outcome, visit, visit.trace)
         if visit.target is None:
             return
         self.in_flight -= 1
@@ -155,6 +161,14 @@ class Pipeline:
         if visit.pick is not None and visit.pick.group is not self._watch.activators:
             entry.pod_ip = visit.pick.address[0]
         self.log.add(entry)
+
+    def _tell_span(self, request: Request, outcome: Outcome, visit: Visit, trace: Trace) -> None:
+        assert self.tracing is not None and visit.target is not None
+        namespace, revision = visit.target.key
+        said = {"k8s.namespace.name": namespace, "kn.revision.name": revision}
+        if visit.pick is not None:
+            said["network.peer.address"] = visit.pick.address[0]
+        self.tracing.ended(trace, request, outcome, said, visit.scheme)
 
     def _pick_again(self, visit: Visit) -> Relay | None:
         assert visit.target is not None
@@ -206,9 +220,15 @@ class Pipeline:
             head = target.head + forwarding_lines(request.peer, scheme, host, existing, trust=True)
         else:
             head = self._fresh_head(request.peer, target.head, scheme, raw_host)
-        if self._starts_traces and b"traceparent" not in request.index:
-            head += trace.started(random.getrandbits(trace.DRAW_BITS))
-        return head
+        return head if self.tracing is not None else head + self._trace_lines(request)
+
+    def _trace_lines(self, request: Request) -> bytes:
+        parent = request.index.get(b"traceparent")
+        if parent is not None and trace_context.parse(parent) is not None:
+            return trace_context.passed_lines(parent, request.index.get(b"tracestate"))
+        if self._starts_traces:
+            return trace_context.started(random.getrandbits(trace_context.DRAW_BITS)).line
+        return b""
 
     def _fresh_head(self, peer: str, target_head: bytes, scheme: str, raw_host: bytes) -> bytes:
         said = (target_head, peer, scheme, raw_host)
@@ -233,11 +253,10 @@ class Pipeline:
 class TlsDirector:
     """The same pipeline for clients that speak TLS."""
 
-    strip_request = Pipeline.strip_request
-    strip_request_prefixes = Pipeline.strip_request_prefixes
-
     def __init__(self, pipeline: Pipeline) -> None:
         self._pipeline = pipeline
+        self.strip_request = pipeline.strip_request
+        self.strip_request_prefixes = pipeline.strip_request_prefixes
         self.retry = pipeline.retry
         self.finished = pipeline.finished
 

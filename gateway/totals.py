@@ -22,6 +22,7 @@ HELD = frozenset(
         "connections_open",
         "upstream_connections",
         "upstream_connections_idle",
+        "spans_queued",
     )
 )
 """Summed over the workers that live."""

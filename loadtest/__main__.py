@@ -1,4 +1,4 @@
-"""`python -m loadtest`: the demo and the measurements of the whole system."""
+"""`python -m loadtest`: the demo, the measurements of the whole system, and simulations of it on traces."""
 
 from __future__ import annotations
 
@@ -10,8 +10,11 @@ import click
 
 from loadtest import story as story_module
 from loadtest import wake as wake_module
+from loadtest import wake_compare
 from loadtest.figures import Figures
 from loadtest.instance import started
+from loadtest.simulate.command import simulate
+from loadtest.traces.command import traces
 
 
 @click.group(help=__doc__)
@@ -23,13 +26,16 @@ def main() -> None:
 @click.option("--service", default="hello", show_default=True, help="the example to wake")
 @click.option("--wakes", default=20, show_default=True, type=click.IntRange(1, 1000))
 @click.option("--bursts", default=10, show_default=True, type=click.IntRange(1, 100))
+@click.option("--compare-plain", is_flag=True, help="wake it from a template and plainly, by turns, and compare")
 @click.option("--json", "as_json", is_flag=True, help="print one JSON object instead of lines")
 @click.option("--save", type=click.Path(path_type=Path), help="also write the JSON object to this file")
-def wake(service: str, wakes: int, bursts: int, as_json: bool, save: Path | None) -> None:
+def wake(service: str, wakes: int, bursts: int, compare_plain: bool, as_json: bool, save: Path | None) -> None:
     """Measure wakes from zero, the reaction to bursts, and idle memory on a local instance of its own."""
 
     async def run() -> Figures:
         async with started() as instance:
+            if compare_plain:
+                return await wake_compare.measure(instance, service, wakes)
             return await wake_module.measure(instance, service, wakes, bursts)
 
     figures = asyncio.run(run())
@@ -46,6 +52,9 @@ def demo(as_json: bool) -> None:
     """Tell the whole story on this machine with measured figures; exit 0 only if every step held."""
     sys.exit(asyncio.run(story_module.tell(as_json=as_json)))
 
+
+main.add_command(simulate)
+main.add_command(traces)
 
 if __name__ == "__main__":
     main()

@@ -22,9 +22,11 @@ from tidegate.contracts import report
 from tidegate.process import logs, run, settings, tasks
 from tidegate.process.admin import AdminServer, Page
 from tidegate.process.report_link import ReportLink
+from tidegate.process.span_export import SpanExport
 from tidegate.wire.engine_metrics import EngineMetrics
 from tidegate.wire.pool import Pool
 from tidegate.wire.server import Server
+from tidegate.wire.tracing import Tracing
 
 log = logging.getLogger("queueproxy")
 
@@ -45,6 +47,7 @@ async def serve(config: Config, stopping: asyncio.Event) -> None:
     readiness = Readiness(parse(config.readiness_probe, config.user_port))
     drain = Drain(meter, time.monotonic, quiet_s=config.drain_quiet_s, idle_s=config.drain_idle_s)
     pipeline = Pipeline(config, limiter, meter, readiness, metrics, lambda: drain.is_draining, time.monotonic)
+    export = _export_spans(config, metrics, pipeline)
     pool = Pool()
     server = Server(pipeline, pool)
     _show(metrics, limiter, meter)
@@ -56,10 +59,30 @@ async def serve(config: Config, stopping: asyncio.Event) -> None:
     await stopping.wait()
     await drain.until_quiet()
     await server.drain(_drain_limit_s(config))
+    pipeline.log.flush()
+    if export is not None:
+        await export.close()
     drain.finish()
     await tasks.cancel(*reporting)
     await pool.close()
     await admin.close()
+
+
+def _export_spans(config: Config, metrics: Metrics, pipeline: Pipeline) -> SpanExport | None:
+    if not config.tracing_endpoint:
+        return None
+    resource = {
+        "service.name": config.service or config.revision or "queueproxy",
+        "k8s.namespace.name": config.namespace,
+        "k8s.pod.name": config.pod,
+        "k8s.pod.ip": config.pod_ip,
+        "kn.revision.name": config.revision,
+        "kn.configuration.name": config.configuration,
+    }
+    export = SpanExport(config.tracing_endpoint, resource, "tidegate_queueproxy", metrics.registry)
+    export.start()
+    pipeline.trace_by(Tracing(export.add, config.tracing_sampling_rate))
+    return export
 
 
 def _show(metrics: Metrics, limiter: Limiter[Visit], meter: Meter) -> None:
@@ -89,7 +112,7 @@ def _start_reporting(config: Config, meter: Meter) -> list[asyncio.Task[None]]:
     hello = report.Hello("queueproxy", config.pod, config.namespace, config.revision, config.report_token)
     link = ReportLink(lambda: config.autoscaler, lambda: hello)
     reporter = Reporter(meter, link, time.monotonic, namespace=config.namespace, revision=config.revision)
-    link.on_connected = reporter.connected
+    link.on_connected, link.on_owners = reporter.connected, reporter.owners_changed
     return [tasks.spawn(link.run(), "report-link"), tasks.spawn(reporter.run(), "reporter")]
 
 

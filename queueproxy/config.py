@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
+from typing import Any
 
 from queueproxy import probe
 from tidegate.contracts import names, serving
@@ -55,6 +57,13 @@ class Config:
         default=1.0,
         env="DRAIN_IDLE_SECONDS",
     )
+    observability: str = setting(
+        "config-observability's keys of the request log, as JSON", default="", env="OBSERVABILITY_CONFIG"
+    )
+    tracing_endpoint: str = setting("http(s)://host:port of an OTLP collector for spans; empty: no spans", default="")
+    tracing_sampling_rate: float = setting(
+        "part of the traces begun here that is sampled, 0 to 1; who calls with a trace has decided", default=0.1
+    )
     log_level: str = setting("debug, info, warning or error", default="info", env="SERVING_LOGGING_LEVEL")
 
     def __post_init__(self) -> None:
@@ -67,6 +76,13 @@ class Config:
             raise ValueError(f"AUTOSCALER_ADDRESS is {self.autoscaler_address!r}: write host:port")
 
         probe.parse(self.readiness_probe, self.user_port)
+        if not isinstance(self.observability_config.get("data"), dict):
+            raise ValueError("OBSERVABILITY_CONFIG must be a JSON object")
+
+    @property
+    def observability_config(self) -> dict[str, Any]:
+        """The keys of config-observability, in the shape of the ConfigMap; raises ValueError when they are no JSON."""
+        return {"data": json.loads(self.observability or "{}")}
 
     @property
     def queue_limit(self) -> int:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from prometheus_client import CollectorRegistry, Gauge, Histogram
 
-from tidegate.wire.results import DURATIONS_S, Results
+from tidegate.wire.results import WAITS_S, Results
 
 
 class Metrics:
@@ -21,7 +21,7 @@ class Metrics:
         self.queued = Histogram(
             "tidegate_queueproxy_queue_wait_seconds",
             "Time in the queue, of requests that had to wait.",
-            buckets=DURATIONS_S,
+            buckets=WAITS_S,
             registry=self.registry,
         )
 

@@ -19,11 +19,16 @@ from queueproxy.meter import Meter
 from queueproxy.metrics import Metrics
 from queueproxy.probe import Readiness
 from tidegate.contracts import headers, outcomes, serving
+from tidegate.wire import tracing
 from tidegate.wire.answers import answer_of
 from tidegate.wire.director import Answer, Direction, Failure, Outcome, Relay, Request, Timeouts
+from tidegate.wire.request_log import RequestLog, entry_of
+from tidegate.wire.tracing import Trace, Tracing
 
 USER_HOST = "127.0.0.1"
 STALE_ATTEMPTS = 3
+QUEUE = "queue"
+"""The span of the time in the queue."""
 
 
 class Stage(enum.Enum):
@@ -49,7 +54,7 @@ PROBERS: Final = headers.PROBE_USER_AGENTS
 class Visit:
     """One counted request: what `finished` has to give back."""
 
-    __slots__ = ("arrived", "is_counted", "is_proxied", "relay", "stage", "turn")
+    __slots__ = ("arrived", "is_counted", "is_proxied", "relay", "stage", "trace", "turn")
 
     def __init__(self, is_proxied: bool, arrived: float, relay: Relay, is_counted: bool) -> None:
         self.is_proxied = is_proxied
@@ -58,6 +63,7 @@ class Visit:
         self.is_counted = is_counted
         self.stage = OUTSIDE
         self.turn: asyncio.Future[Direction] | None = None
+        self.trace: Trace | None = None
 
 
 FULL = answer_of(outcomes.QUEUE_FULL)
@@ -72,9 +78,6 @@ SHUTTING_DOWN = answer_of(outcomes.DRAINING, text=b"shutting down")
 class Pipeline:
     """Directs every request that reaches this pod."""
 
-    strip_request = headers.INTERNAL
-    strip_request_prefixes: tuple[bytes, ...] = headers.INTERNAL_PREFIXES
-
     def __init__(
         self,
         config: Config,
@@ -85,7 +88,13 @@ class Pipeline:
         is_draining: Callable[[], bool],
         clock: Callable[[], float],
     ) -> None:
+        self.strip_request: frozenset[bytes] = headers.INTERNAL
+        self.strip_request_prefixes: tuple[bytes, ...] = headers.INTERNAL_PREFIXES
+        self._config = config
         self._limiter = limiter
+        self._tracing: Tracing | None = None
+        self.log = RequestLog()
+        self.log.configure(config.observability_config)
         self._meter = meter
         self._readiness = readiness
         self._metrics = metrics
@@ -106,6 +115,11 @@ class Pipeline:
         self._h2c = self._http1
         if config.user_protocol == serving.H2C:
             self._h2c = Relay(USER_HOST, config.user_port, timeouts=timeouts, protocol=serving.H2C)
+
+    def trace_by(self, tracer: Tracing) -> None:
+        """Make spans from now on; to be called before a server is made of this director."""
+        self._tracing = tracer
+        self.strip_request = headers.INTERNAL | tracing.HEADERS
 
     def direct(self, request: Request) -> Direction | Awaitable[Direction]:
         """Answer a probe, or count the request and give it a slot, a place in the queue, or 503."""
@@ -131,6 +145,8 @@ class Pipeline:
     def finished(self, request: Request, outcome: Outcome) -> None:
         """Give back the slot or the place in the queue, wake the next, and measure."""
         visit = request.state
+        if self.log.is_on:
+            self._log(request, outcome, is_probe=type(visit) is not Visit or not visit.is_counted)
         if type(visit) is not Visit:
             return
         if visit.stage is RUNNING:
@@ -142,10 +158,16 @@ class Pipeline:
         visit.stage = OUTSIDE
         if visit.is_counted:
             self._meter.ended(request.arrived + outcome.duration_s, visit.is_proxied)
-            self._metrics.results.ended(outcome)
+            self._metrics.results.ended(outcome, request.method)
+        if visit.trace is not None and self._tracing is not None:
+            self._tracing.ended(visit.trace, request, outcome, {})
 
     def _relay(self, request: Request) -> Relay:
         return self._h2c if request.http_version == "2" else self._http1
+
+    @staticmethod
+    def _with_lines(relay: Relay, lines: bytes) -> Relay:
+        return Relay(relay.host, relay.port, lines, relay.timeouts, protocol=relay.protocol)
 
     def _limit(self, request: Request) -> Direction | Awaitable[Direction]:
         index, now = request.index, request.arrived
@@ -154,6 +176,9 @@ class Pipeline:
         visit = request.state = Visit(is_proxied, now, self._relay(request), is_counted)
         if is_counted:
             self._meter.arrived(now, is_proxied)
+            if self._tracing is not None:
+                visit.trace = self._tracing.begin(request)
+                visit.relay = self._with_lines(visit.relay, visit.trace.lines)
         deadline = now + self._wait_limit_s if self._wait_limit_s else 0.0
         offer = self._limiter.offer(visit, deadline)
         if offer is RUN:
@@ -168,10 +193,22 @@ class Pipeline:
 
     def _admit(self, visit: Visit) -> None:
         visit.stage = RUNNING
-        self._metrics.queued.observe(self._clock() - visit.arrived)
+        now = self._clock()
+        self._metrics.queued.observe(now - visit.arrived)
+        if visit.trace is not None and self._tracing is not None:
+            self._tracing.waited(visit.trace, QUEUE, visit.arrived, now)
         # A waiter whose client has just left holds the slot until its own `finished`, which follows at once.
         if visit.turn is not None and not visit.turn.done():
             visit.turn.set_result(visit.relay)
+
+    def _log(self, request: Request, outcome: Outcome, *, is_probe: bool) -> None:
+        if is_probe and not self.log.has_probes:
+            return
+        config, entry = self._config, entry_of(request, outcome, b"")
+        entry.namespace, entry.revision = config.namespace, config.revision
+        entry.service, entry.configuration = config.service, config.configuration
+        entry.pod, entry.pod_ip = config.pod, config.pod_ip
+        self.log.add(entry)
 
     def _arm_timer(self) -> None:
         deadline = self._limiter.next_deadline()

@@ -14,6 +14,7 @@ import msgspec
 from controller.cluster_config import ClusterConfig
 from controller.reconcile.outcome import Object
 from tidegate.contracts import names, report, serving
+from tidegate.contracts.config import observability
 from tidegate.contracts.serving import RevisionSpec
 
 _NOT_OF_A_POD = frozenset(
@@ -130,6 +131,7 @@ def _queue_env(revision: Object, spec: RevisionSpec, readiness: Object, config: 
         "AUTOSCALER_ADDRESS": config.autoscaler_address,
         "REPORT_TOKEN": report.token(config.report_key, namespace, name) if config.report_key else "",
     }
+    values |= _observability_env(config)
     from_pod = {
         "SERVING_POD": "metadata.name",
         "SERVING_POD_IP": "status.podIP",
@@ -138,6 +140,25 @@ def _queue_env(revision: Object, spec: RevisionSpec, readiness: Object, config: 
     }
     env = [{"name": key, "valueFrom": {"fieldRef": {"fieldPath": path}}} for key, path in from_pod.items()]
     return env + [{"name": key, "value": value} for key, value in values.items()]
+
+
+def _observability_env(config: ClusterConfig) -> dict[str, str]:
+    """Return what queue-proxies are told of the request log and of spans; nothing while both are off.
+
+    A change of these values rolls every Deployment, as every change of a Pod does.
+    """
+    values, env = config.observability, {}
+    if values.is_request_log_enabled:
+        keys = {
+            observability.ENABLE: "true",
+            observability.ENABLE_PROBES: str(values.is_probe_log_enabled).lower(),
+            observability.TEMPLATE: values.request_log_template,
+        }
+        env["OBSERVABILITY_CONFIG"] = msgspec.json.encode(keys, order="deterministic").decode()
+    if values.tracing_endpoint:
+        env["TIDEGATE_TRACING_ENDPOINT"] = values.tracing_endpoint
+        env["TIDEGATE_TRACING_SAMPLING_RATE"] = f"{values.tracing_sampling_rate:g}"
+    return env
 
 
 def _serving_readiness(revision: Object, spec: RevisionSpec) -> Object:

@@ -19,12 +19,22 @@ class World:
     """Demand with a link that keeps what is sent, and a count of who waits."""
 
     def __init__(self) -> None:
-        self.on_connected = lambda: None
+        self.on_connected = lambda _link: None
+        self.on_moved = lambda: None
+        self.session_s = 1.0
+        self.others: list[World] = []
+        self.histories: list[report.History] = []
         self.sent: list[report.Report] = []
         self.waiting = 0
         self.demand = Demand(self, asyncio.get_running_loop().time, lambda _key: self.waiting)  # type: ignore[arg-type]
 
-    def send(self, message: report.Report | report.Reports) -> bool:
+    def links_for(self, _namespace: str, _revision: str) -> list[World]:
+        return [self, *self.others]
+
+    def send(self, message: report.Message) -> bool:
+        if isinstance(message, report.History):
+            self.histories.append(message)
+            return True
         self.sent += message.reports if isinstance(message, report.Reports) else [message]
         return True
 
@@ -101,8 +111,29 @@ async def test_a_fresh_connection_hears_who_waits():
     world = World()
     world.arrive(3)
     world.sent.clear()
-    world.on_connected()
+    world.on_connected(world)
     assert world.pokes == [3]
+    world.on_moved()
+    assert world.pokes == [3, 3]
     world.waiting = 0
-    world.on_connected()
-    assert world.pokes == [3]
+    world.on_connected(world)
+    assert world.pokes == [3, 3]
+
+
+async def test_a_fresh_connection_hears_what_was():
+    world = World()
+    running = tasks.spawn(world.demand.run(), "demand")
+    world.demand.arrived(KEY, asyncio.get_running_loop().time())
+    await asyncio.sleep(3.5)
+    world.on_connected(world)
+    assert world.histories == [report.History(*KEY, [1.0, 1.0, 1.0], [1.0, 0.0, 0.0])]
+    await tasks.cancel(running)
+
+
+async def test_while_nobody_is_known_to_decide_all_hear():
+    world, other = World(), World()
+    world.others = [other]
+    world.arrive()
+    assert world.pokes == other.pokes == [1]
+    world.demand.tick()
+    assert len(world.sent) == len(other.sent) == 2

@@ -58,7 +58,12 @@ class World:
     def refused(self, key: object, address: object) -> None:
         self.refusals.append(address)
 
-    # In place of the link
+    # In place of the links
+    session_s = 1.0
+
+    def links_for(self, _namespace: str, _revision: str) -> list[World]:
+        return [self]
+
     def send(self, message: object) -> bool:
         self.sent.append(message)
         return True

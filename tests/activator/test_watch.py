@@ -90,13 +90,13 @@ async def test_endpoints_of_one_revision_are_told_alone(api, watch):
 async def test_the_way_to_the_autoscaler(api, watch):
     changes = []
     watch.on_link_changed = lambda: changes.append(None)
-    assert watch.autoscaler_address() is None
+    assert not watch.autoscaler_addresses()
     assert watch.report_key() is None
     put_system(api, names.AUTOSCALER_SERVICE, [("10.0.9.1", True)], 8080, "reports")
     secret = {"metadata": {"name": "report-key", "namespace": names.SYSTEM_NAMESPACE}}
     api.put(resources.SECRETS, {**secret, "data": {"key": base64.b64encode(b"ab" * 32).decode()}})
     await until(lambda: len(changes) == 2)
-    assert watch.autoscaler_address() == ("10.0.9.1", 8080)
+    assert watch.autoscaler_addresses() == {("10.0.9.1", 8080)}
     assert watch.report_key() == b"\xab" * 32
     api.put(resources.SECRETS, {**secret, "data": {"key": "!"}})
     await until(lambda: len(changes) == 3)

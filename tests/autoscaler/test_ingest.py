@@ -11,7 +11,7 @@ from autoscaler.demand import Demand
 from autoscaler.ingest import Bounds, Ingest
 from tidegate.contracts import report
 from tidegate.contracts.autoscaling import ScalingSpec
-from tidegate.contracts.report import Hello, Report, Reports
+from tidegate.contracts.report import Hello, History, Owners, Report, Reports
 
 KEY = bytes(range(32))
 REVISION = ("default", "hello-00001")
@@ -26,11 +26,15 @@ class Port:
         self.demand = Demand()
         self.demand.configure(REVISION, ScalingSpec())
         self.pokes: list[tuple[str, str]] = []
+        self.owners: Owners | None = None
+        self.ours = {REVISION, ("default", "other-00001")}
         self.ingest = Ingest(
             self.demand,
             key=lambda: self.secret,
             clock=lambda: self.now,
             on_poke=self.pokes.append,
+            is_ours=lambda key: key in self.ours,
+            owners=lambda: self.owners,
             bounds=Bounds(**bounds),
         )
         self.port = 0
@@ -49,6 +53,11 @@ class Peer:
 
     def say(self, *messages: report.Message) -> None:
         self.writer.write(b"".join(report.encode(message) for message in messages))
+
+    async def heard(self) -> Owners:
+        async with asyncio.timeout(20):
+            length = int.from_bytes(await self.reader.readexactly(4), "big")
+            return report.decode_answer(await self.reader.readexactly(length))
 
     async def is_cut(self) -> bool:
         async with asyncio.timeout(20):
@@ -77,10 +86,10 @@ async def until(condition) -> None:
             await asyncio.sleep(0.001)
 
 
-def hello(source="queueproxy", namespace="default", revision="hello-00001", key=KEY) -> Hello:
+def hello(source="queueproxy", namespace="default", revision="hello-00001", key=KEY, session="", pod="pod-1") -> Hello:
     if source == "activator":
         namespace, revision = "*", "*"
-    return Hello(source, "pod-1", namespace, revision, report.token(key, namespace, revision))
+    return Hello(source, pod, namespace, revision, report.token(key, namespace, revision), session)
 
 
 def reading(sequence, concurrency=2.0, revision="hello-00001", **more) -> Report:
@@ -216,5 +225,103 @@ async def test_repeated_and_impossible_reports_are_counted_as_dropped():
     async with listening() as port:
         peer = await port.connect()
         peer.say(hello(), reading(2), reading(2), reading(1), reading(3, concurrency=-1.0))
-        await until(lambda: port.ingest.counts["dropped"] == 3)
+        await until(lambda: port.ingest.counts["repeated"] == 2 and port.ingest.taken == 2)
+        port.demand.record(100.5)
+        assert port.ingest.counts["implausible"] == 1
         assert port.ingest.counts["taken"] == 1
+
+
+async def test_a_newer_connection_of_a_pod_replaces_the_one_before():
+    async with listening() as port:
+        first = await port.connect()
+        first.say(hello(session="one"), reading(1, concurrency=2.0))
+        await until(lambda: port.ingest.counts["taken"] == 1)
+        second = await port.connect()
+        second.say(hello(session="two"), reading(1, concurrency=3.0))
+        assert await first.is_cut()
+        await until(lambda: port.ingest.counts["taken"] == 2)
+        port.demand.record(100.5)
+        assert port.demand.averages(REVISION, "concurrency", 100.5) == (3.0, 3.0)
+
+
+async def test_a_recorded_connection_cannot_be_played_back():
+    async with listening() as port:
+        first = await port.connect()
+        first.say(hello(session="one"), reading(1))
+        await until(lambda: port.ingest.counts["taken"] == 1)
+        first.writer.close()
+        await until(lambda: not port.ingest.connections)
+        again = await port.connect()
+        again.say(hello(session="one"), reading(1))
+        assert await again.is_cut()
+        assert port.ingest.counts["replayed"] == 1
+        assert port.demand.is_silent(REVISION)
+
+
+async def test_a_report_that_was_held_up_on_the_way_is_stale():
+    async with listening() as port:
+        peer = await port.connect()
+        peer.say(hello(), reading(1, session_s=1.0))
+        await until(lambda: port.ingest.counts["taken"] == 1)
+        port.now += 10
+        peer.say(reading(2, session_s=2.0), reading(3, session_s=11.0))
+        await until(lambda: port.ingest.counts["taken"] == 2)
+        assert port.ingest.counts["stale"] == 1
+
+
+async def test_an_activator_speaks_of_so_many_revisions_and_no_more():
+    async with listening(activator_revisions=1) as port:
+        peer = await port.connect()
+        peer.say(hello("activator"), Reports([reading(1), reading(2, revision="other-00001"), reading(3)]))
+        await until(lambda: port.ingest.counts["taken"] == 2)
+        assert port.ingest.counts["too_many_revisions"] == 1
+
+
+async def test_peers_hear_who_decides_and_only_ours_count():
+    async with listening() as port:
+        port.owners = Owners(["127.0.0.1:1", "127.0.0.1:2"], [0, 1])
+        port.ours = set()
+        queueproxy, activator = await port.connect(), await port.connect()
+        queueproxy.say(hello(), reading(1))
+        activator.say(hello("activator"), reading(1, is_first=True))
+        for peer in (queueproxy, activator):
+            assert await peer.heard() == port.owners
+        await until(lambda: port.ingest.counts["elsewhere"] == 2)
+        assert port.demand.is_silent(REVISION)
+        assert not port.pokes
+        port.ours, port.owners = {REVISION}, Owners(["127.0.0.1:1"], [0, 0])
+        await port.ingest.owners_changed()
+        assert await queueproxy.heard() == port.owners
+        queueproxy.say(reading(2))
+        activator.say(reading(2, is_first=True))
+        await until(lambda: port.ingest.counts["taken"] == 2)
+        port.ours = set()
+        await port.ingest.owners_changed()
+        assert port.demand.is_silent(REVISION)
+
+
+async def test_who_does_not_read_what_it_is_told_is_cut():
+    async with listening(unread_bytes=0) as port:
+        peer = await port.connect()
+        peer.writer.transport.pause_reading()
+        peer.say(hello())
+        await until(lambda: not port.demand.is_silent(REVISION))
+        port.owners = Owners([f"127.0.0.1:{number}" for number in range(2000)], [0])
+        for _ in range(400):
+            await port.ingest.owners_changed()
+        await until(lambda: not port.ingest.connections)
+
+
+async def test_a_history_is_heard_for_the_own_revision_only():
+    async with listening() as port:
+        peer = await port.connect()
+        peer.say(
+            hello(),
+            History("default", "hello-00001", [4.0, 4.0], [0.0, 0.0]),
+            History("default", "other-00001", [4.0], [0.0]),
+            History("default", "hello-00001", [-4.0], [0.0]),
+        )
+        await until(lambda: port.ingest.counts["implausible"] == 1)
+        assert port.ingest.counts["histories"] == 1
+        assert port.ingest.counts["foreign"] == 1
+        assert port.demand.averages(REVISION, "concurrency", 99.0) == (4.0, 4.0)

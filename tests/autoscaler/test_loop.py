@@ -8,7 +8,7 @@ import contextlib
 import msgspec
 import pytest
 
-from autoscaler.demand import Demand
+from autoscaler.demand import Book, Demand
 from autoscaler.loop import RING_LENGTH, Loop
 from autoscaler.metrics import Metrics
 from autoscaler.pages import decisions_page
@@ -36,15 +36,31 @@ class System:
         self.demand = Demand()
         self.loop = Loop(api, self.world, self.demand, lambda: self.now, lambda: 1_800_000_000.0 + self.now)
         self.loop.publisher.event_delay_s = 0
-        self.sequence = 0
+        self.row = -1
+        self.book: Book = {}
+
+    def connect(self) -> None:
+        """A queueproxy connects."""
+        self.row = self.demand.open(KEY, self.now)
+
+    def report(self, report: Report) -> None:
+        if self.row < 0:
+            self.connect()
+        self.demand.sources.take(self.row, report, self.now)
+
+    def poke(self, in_flight: int) -> None:
+        """An activator has requests that wait."""
+        row = self.book.get(KEY)
+        row = self.demand.open_for(self.book, KEY, self.now) if row is None else row
+        self.demand.sources.take(row, Report(*KEY, 1, 0.0, 0.0, in_flight=in_flight, is_first=True), self.now)
+        self.loop.poke(KEY)
 
     async def seconds(self, count: int, concurrency: float | None = None) -> None:
         """Let seconds pass, each with one report of a queueproxy."""
         for _ in range(count):
             self.now += 1
             if concurrency is not None:
-                self.sequence += 1
-                self.demand.report("pod", Report(*KEY, self.sequence, 1.0, concurrency), self.now)
+                self.report(Report(*KEY, 1, 1.0, concurrency))
             await self.loop.tick(self.now)
             await self.settle()
 
@@ -145,8 +161,7 @@ async def test_a_poke_patches_the_scale_before_anything_else():
     async with running(api) as system:
         await system.seconds(2)
         api.calls.clear()
-        system.demand.report("activator", Report(*KEY, 1, 0.0, 0.0, in_flight=1, is_first=True), system.now)
-        system.loop.poke(KEY)
+        system.poke(1)
         await system.settle()
         assert system.replicas == 1
         writes = [(verb, plural) for verb, plural, _name in api.calls if verb in ("patch", "create")]
@@ -168,9 +183,7 @@ async def test_more_pokes_while_a_pod_starts_change_nothing():
     put_revision(api, status=inactive())
     async with running(api) as system:
         for number in range(5):
-            report = Report(*KEY, number, 0.0, 0.0, in_flight=number + 1, is_first=True)
-            system.demand.report("activator", report, system.now)
-            system.loop.poke(KEY)
+            system.poke(number + 1)
             await system.settle()
         assert system.patches("deployments") == 1
         system.loop.poke(("default", "nobody"))
@@ -181,10 +194,8 @@ async def test_a_burst_at_zero_gets_its_pods_as_it_grows():
     put_revision(api, status=inactive(), target="10", target_utilization_percentage="100")
     async with running(api) as system:
         asked = []
-        for number, waiting in enumerate((1, 2, 4, 8, 16, 32, 35)):
-            report = Report(*KEY, number, 0.0, 0.0, in_flight=waiting, is_first=True)
-            system.demand.report("activator", report, system.now)
-            system.loop.poke(KEY)
+        for waiting in (1, 2, 4, 8, 16, 32, 35):
+            system.poke(waiting)
             await system.settle()
             asked.append(system.replicas)
         assert asked == [1, 1, 1, 1, 2, 4, 4]
@@ -200,7 +211,7 @@ async def test_a_revision_lives_from_its_first_pod_to_zero_and_back():
         system.pods(1)
         await system.settle()
         assert conditions.is_ready(system.autoscaler)
-        system.demand.open("pod", KEY, system.now)
+        system.connect()
         await system.seconds(6, 5.0)
         assert system.replicas == 5
         system.pods(5)
@@ -222,7 +233,7 @@ async def test_nothing_is_written_while_nothing_changes():
     put_revision(api, replicas=1)
     async with running(api) as system:
         system.pods(1)
-        system.demand.open("pod", KEY, system.now)
+        system.connect()
         await system.seconds(10, 1.0)
         api.calls.clear()
         await system.seconds(20, 1.0)
@@ -247,7 +258,7 @@ async def test_after_a_restart_pods_stay_until_a_window_was_seen():
     system_pods = 3
     async with running(api) as system:
         system.pods(system_pods)
-        system.demand.open("pod", KEY, system.now)
+        system.connect()
         await system.seconds(40, 0.0)
         assert system.replicas == 3
         assert system.latest().because is Because.WINDOW_NOT_FULL
@@ -260,8 +271,7 @@ async def test_a_failed_patch_is_tried_again_with_growing_pauses(caplog):
     put_revision(api, status=inactive())
     api.refuse("patch", resources.DEPLOYMENTS, Unreachable("connection refused"), times=2)
     async with running(api) as system:
-        system.demand.report("activator", Report(*KEY, 1, 0.0, 0.0, in_flight=1, is_first=True), system.now)
-        system.loop.poke(KEY)
+        system.poke(1)
         while system.replicas != 1:
             await asyncio.sleep(0.01)
         assert system.loop.publisher.failures == 2
@@ -285,8 +295,7 @@ async def test_a_patch_on_something_gone_is_no_failure():
     put_revision(api, status=inactive())
     api.refuse("patch", resources.DEPLOYMENTS, ApiError(404, "NotFound", "gone"))
     async with running(api) as system:
-        system.demand.report("activator", Report(*KEY, 1, 0.0, 0.0, in_flight=1, is_first=True), system.now)
-        system.loop.poke(KEY)
+        system.poke(1)
         await system.settle()
         assert system.replicas == 0
         await system.seconds(4)
@@ -299,7 +308,7 @@ async def test_annotations_apply_live():
     put_revision(api, replicas=1)
     async with running(api) as system:
         system.pods(1)
-        system.demand.open("pod", KEY, system.now)
+        system.connect()
         await system.seconds(2, 0.0)
         put_autoscaler(api, system.autoscaler["status"], min_scale="3")
         await system.settle()
@@ -312,7 +321,7 @@ async def test_settings_apply_live():
     put_revision(api, replicas=1)
     async with running(api) as system:
         system.pods(1)
-        system.demand.open("pod", KEY, system.now)
+        system.connect()
         await system.seconds(2, 0.0)
         metadata = {"name": names.CONFIG_AUTOSCALER, "namespace": names.SYSTEM_NAMESPACE}
         api.put(resources.CONFIG_MAPS, {"metadata": metadata, "data": {"min-scale": "2"}})
@@ -340,7 +349,7 @@ async def test_a_deleted_revision_leaves_nothing_behind():
         api._remove((resources.POD_AUTOSCALERS, "default", "hello-00001"))
         await system.settle()
         assert not system.loop.revisions
-        assert not system.demand._revisions
+        assert not system.demand._slots
         await system.seconds(2)
 
 
@@ -374,7 +383,7 @@ async def test_pages_and_metrics_show_the_decisions():
     put_revision(api, replicas=1)
     async with running(api) as system:
         system.pods(1)
-        system.demand.open("pod", KEY, system.now)
+        system.connect()
         await system.seconds(4, 1.0)
         page = decisions_page(system.loop.revisions)
         (latest,) = msgspec.json.decode(page("", {}).body, type=list[Decision])
@@ -383,7 +392,7 @@ async def test_pages_and_metrics_show_the_decisions():
         ring = msgspec.json.decode(page("default/hello-00001", {}).body, type=list[Decision])
         assert 1 < len(ring) <= RING_LENGTH
         assert page("default/nobody", {}).status == 404
-        metrics = Metrics(lambda: [latest], system.loop.counts, system.loop.counts, lambda: 7)
+        metrics = Metrics(lambda: [latest], system.loop.counts, lambda: system.loop.counts, lambda: 7)
         text = {metric.name: metric.samples for metric in metrics.registry.collect()}
         assert text["kn_revision_pods_desired"][0].value == 1
         assert text["kn_revision_concurrency_stable"][0].value == 1

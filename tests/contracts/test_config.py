@@ -172,3 +172,24 @@ def test_a_request_log_of_ones_own():
     data = {"logging.enable-request-log": "true", "logging.request-log-template": "{{.Response.Code}}"}
     values, found = observability.parse({"data": data})
     assert (values.is_request_log_enabled, values.request_log_template, found) == (True, "{{.Response.Code}}", [])
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        ({"tracing-protocol": "grpc", "tracing-endpoint": "http://c:4317"}, "knows none and http/protobuf"),
+        ({"tracing-protocol": "http/protobuf", "tracing-endpoint": "c:4318"}, "write http://host:4318"),
+        ({"tracing-sampling-rate": "1.5"}, "from 0 to 1"),
+        ({"tracing-sampling-rate": "often"}, "from 0 to 1"),
+    ],
+)
+def test_tracing_that_cannot_be_is_refused(data, said):
+    _, found = observability.parse({"data": data})
+    assert said in problems.render(found)
+
+
+def test_tracing():
+    data = {"tracing-protocol": "http/protobuf", "tracing-endpoint": "http://c:4318", "tracing-sampling-rate": "0.5"}
+    values, found = observability.parse({"data": data})
+    assert (values.tracing_endpoint, values.tracing_sampling_rate, found) == ("http://c:4318", 0.5, [])
+    assert observability.parse({"data": {"tracing-endpoint": "http://c:4318"}})[0].tracing_endpoint == ""

@@ -9,6 +9,7 @@ from controller.cluster_config import ClusterConfig
 from controller.reconcile import revision as reconcile
 from controller.reconcile import revision_pod
 from tidegate.contracts import report
+from tidegate.contracts.config import observability
 from tidegate.contracts.config.deployment import DeploymentConfig
 
 CONFIG = ClusterConfig(autoscaler_address="10.0.0.9:8080", report_key=b"k" * 32)
@@ -168,3 +169,20 @@ def test_the_podautoscaler_carries_what_the_gateway_reads():
     made = reconcile.pod_autoscaler(typed, CONFIG, "Reachable")
     assert made["metadata"]["annotations"]["tidegate.dev/session-affinity"] == "cookie"
     assert made["metadata"]["labels"]["serving.knative.dev/revisionUID"] == "u"
+
+
+def test_queue_proxy_hears_of_the_request_log_and_of_spans_where_they_are_on():
+    assert not {"OBSERVABILITY_CONFIG", "TIDEGATE_TRACING_ENDPOINT"} & queue_env().keys()
+    values = observability.Observability(
+        is_request_log_enabled=True,
+        request_log_template="{{.Response.Code}}",
+        tracing_endpoint="http://c:4318",
+        tracing_sampling_rate=0.5,
+    )
+    said = queue_env(config=dataclasses.replace(CONFIG, observability=values))
+    assert msgspec.json.decode(said["OBSERVABILITY_CONFIG"]) == {
+        "logging.enable-request-log": "true",
+        "logging.enable-probe-request-log": "false",
+        "logging.request-log-template": "{{.Response.Code}}",
+    }
+    assert (said["TIDEGATE_TRACING_ENDPOINT"], said["TIDEGATE_TRACING_SAMPLING_RATE"]) == ("http://c:4318", "0.5")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import re
 from collections import Counter
 
 import pytest
@@ -16,6 +17,7 @@ from gateway.pipeline import Pipeline
 from gateway.routes import build_table, read_route
 from gateway.wakes import Wakes
 from tests.support.heads import answer_of, make_request, outcome, relay_of
+from tidegate.contracts import trace_context
 from tidegate.contracts.decision import ServingMode
 from tidegate.process import tasks
 from tidegate.wire.balance import Balancer
@@ -115,7 +117,7 @@ async def test_a_health_probe(synced, draining, reason):
     answer = answer_of(harness.pipeline.direct(request))
     assert (answer.status, answer.reason) == (503 if reason else 200, reason)
     harness.pipeline.finished(request, outcome(answer, answer.status))
-    assert harness.metrics.registry.get_sample_value("tidegate_gateway_request_duration_seconds_count") == 0
+    assert not [metric for metric in harness.metrics.results.collect() if metric.samples]
 
 
 async def test_a_probe_wakes_nobody():
@@ -141,12 +143,31 @@ async def test_a_probe_of_a_service_that_is_awake_is_marked(mode):
     harness.assert_empty()
 
 
-@pytest.mark.parametrize(("starts", "has_one", "expected"), [(True, False, 1), (True, True, 0), (False, False, 0)])
-async def test_a_trace_is_started_where_there_is_none(starts, has_one, expected):
+TRACED = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+
+@pytest.mark.parametrize("starts", [True, False])
+@pytest.mark.parametrize(
+    ("named", "passed"),
+    [
+        ({}, []),
+        ({"traceparent": TRACED}, [TRACED]),
+        ({"traceparent": TRACED, "tracestate": "a=1"}, [TRACED, "a=1"]),
+        ({"traceparent": "00-1-2-01", "tracestate": "a=1"}, []),
+        ({"tracestate": "a=1"}, []),
+    ],
+)
+async def test_a_valid_trace_is_passed_on_and_one_is_started_where_there_is_none(starts, named, passed):
     harness = Harness(start_traces=starts)
     harness.pods(POD)
-    request = make_request(HOST, **({"traceparent": "00-1-2-01"} if has_one else {}))
-    assert relay_of(harness.pipeline.direct(request)).add_head.count(b"traceparent: ") == expected
+    head = relay_of(harness.pipeline.direct(make_request(HOST, **named))).add_head.decode()
+    sent = re.findall(r"^trace(?:parent|state): (.*)\r$", head, re.MULTILINE)
+    if passed or not starts:
+        assert sent == passed
+    else:
+        [started] = sent
+        context = trace_context.parse(started.encode())
+        assert context is not None and not context.is_sampled
 
 
 @pytest.mark.parametrize(("probes", "expected"), [("false", 2), ("true", 3)])
@@ -292,7 +313,7 @@ async def test_forwarded_from_outside_is_believed_only_when_told(trust, expected
 
 
 async def test_internal_headers_from_outside_are_stripped():
-    stripped = Pipeline.strip_request
+    pipeline = Harness().pipeline
     names = (
         b"x-tidegate-uncounted",
         b"knative-serving-revision",
@@ -300,9 +321,11 @@ async def test_internal_headers_from_outside_are_stripped():
         b"k-network-probe",
         b"x-forwarded-for",
         b"forwarded",
+        b"traceparent",
+        b"tracestate",
     )
-    assert stripped.issuperset(names)
-    assert b"x-tidegate-" in Pipeline.strip_request_prefixes
+    assert pipeline.strip_request.issuperset(names)
+    assert b"x-tidegate-" in pipeline.strip_request_prefixes
 
 
 async def test_only_the_last_wakes_are_kept():

@@ -13,8 +13,7 @@ from tests.support.heads import outcome
 def page(requests: int, in_flight: int = 0, hosts: int = 1) -> str:
     metrics = Metrics()
     for _ in range(requests):
-        metrics.results.ended(outcome())
-        metrics.durations.ended(b"GET", 200, "http", 0.01)
+        metrics.results.ended(outcome(), b"GET")
     metrics.ejections.inc(requests)
     metrics.show("requests_in_flight", "In flight.", lambda: in_flight)
     metrics.show("hosts", "Hosts.", lambda: hosts)
@@ -28,6 +27,7 @@ def read(totals: Totals, name: str, **labels: str) -> float | None:
 
 
 DONE = {"code_class": "2xx", "reason": ""}
+GET = {"http_request_method": "GET", "http_response_status_code": "200", "url_scheme": "http"}
 
 
 def test_counts_are_summed_and_stay_when_a_worker_ends():
@@ -36,8 +36,8 @@ def test_counts_are_summed_and_stay_when_a_worker_ends():
     totals.seen(2, page(4, in_flight=1, hosts=6))
     for workers, in_flight in ((2, 3), (1, 1), (0, None)):
         assert read(totals, "tidegate_gateway_requests_total", **DONE) == 7
-        assert read(totals, "tidegate_gateway_request_duration_seconds_count") == 7
-        assert read(totals, "tidegate_gateway_request_duration_seconds_bucket", le="0.01") == 7
+        assert read(totals, "http_server_request_duration_seconds_count", **GET) == 7
+        assert read(totals, "http_server_request_duration_seconds_bucket", le="0.01", **GET) == 7
         assert read(totals, "tidegate_gateway_ejections_total") == 7
         assert read(totals, "tidegate_gateway_requests_in_flight") == in_flight
         assert read(totals, "tidegate_gateway_hosts") == (6 if workers else None)

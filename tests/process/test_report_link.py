@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from tidegate.contracts import report
+from tidegate.contracts import buckets, report
 from tidegate.process import report_link, tasks
 from tidegate.process.report_link import ReportLink
 
@@ -67,7 +67,9 @@ async def test_hello_then_reports(autoscaler):
     await autoscaler.wait_for(1, 1)
     assert link.is_connected and link.send(REPORT)
     await autoscaler.wait_for(1, 2)
-    assert [report.decode(frame) for frame in autoscaler.connections[0]] == [HELLO, REPORT]
+    hello, said = (report.decode(frame) for frame in autoscaler.connections[0])
+    assert isinstance(hello, report.Hello) and (hello.pod, hello.token) == (HELLO.pod, HELLO.token)
+    assert said == REPORT
     await tasks.cancel(running)
     assert not link.is_connected
 
@@ -110,4 +112,67 @@ async def test_silence_is_filled_with_heartbeats(autoscaler, monkeypatch):
     running = tasks.spawn(link.run(), "link")
     await autoscaler.wait_for(1, 3)
     assert autoscaler.connections[0][1:3] == [b"", b""]
+    await tasks.cancel(running)
+
+
+async def test_every_connection_is_a_session_of_its_own(autoscaler, monkeypatch):
+    monkeypatch.setattr(report_link, "FIRST_BACKOFF_S", 0.001)
+    port = await autoscaler.start()
+    link = ReportLink(lambda: ("127.0.0.1", port), lambda: HELLO)
+    running = tasks.spawn(link.run(), "link")
+    await autoscaler.wait_for(1, 1)
+    assert 0 < link.session_s < 60
+    autoscaler.writers[0].close()
+    await autoscaler.wait_for(2, 1)
+    sessions = {report.decode(frames[0]).session for frames in autoscaler.connections}
+    assert len(sessions) == 2
+    assert all(len(session) == 16 for session in sessions)
+    await tasks.cancel(running)
+
+
+async def test_it_hears_who_decides_and_moves_there(autoscaler):
+    other = Autoscaler()
+    here, there = await autoscaler.start(), await other.start()
+    link = ReportLink(lambda: ("127.0.0.1", here), lambda: HELLO)
+    link.on_owners = lambda owners: link.move_to(buckets.owner_of(owners, "default", "app-00001"))
+    running = tasks.spawn(link.run(), "link")
+    await autoscaler.wait_for(1, 1)
+    frame = report.encode(report.Owners([f"127.0.0.1:{there}"], [0]))
+    for piece in (frame[:3], frame[3:10], frame[10:]):
+        autoscaler.writers[0].write(piece)
+        await autoscaler.writers[0].drain()
+    await other.wait_for(1, 1)
+    other.writers[0].write(frame)
+    assert link.is_connected
+    await other.stop()
+    # The owner is gone: back to the address that is always there.
+    await autoscaler.wait_for(2, 1)
+    await tasks.cancel(running)
+
+
+async def test_two_that_name_each_other_do_not_play_ball(autoscaler):
+    other = Autoscaler()
+    here, there = await autoscaler.start(), await other.start()
+    link = ReportLink(lambda: ("127.0.0.1", here), lambda: HELLO)
+    running = tasks.spawn(link.run(), "link")
+    await autoscaler.wait_for(1, 1)
+    link.move_to(("127.0.0.1", there))
+    await other.wait_for(1, 1)
+    link.move_to(("127.0.0.1", here))
+    link.send(REPORT)
+    await other.wait_for(1, 2)
+    assert len(autoscaler.connections) == 1
+    await tasks.cancel(running)
+    await other.stop()
+
+
+@pytest.mark.parametrize("nonsense", [b"\xff\xff\xff\xff", (1).to_bytes(4, "big") + b"\xc1"])
+async def test_an_autoscaler_that_talks_nonsense_is_left(autoscaler, monkeypatch, nonsense):
+    monkeypatch.setattr(report_link, "FIRST_BACKOFF_S", 0.001)
+    port = await autoscaler.start()
+    link = ReportLink(lambda: ("127.0.0.1", port), lambda: HELLO)
+    running = tasks.spawn(link.run(), "link")
+    await autoscaler.wait_for(1, 1)
+    autoscaler.writers[0].write(nonsense)
+    await autoscaler.wait_for(2, 1)
     await tasks.cancel(running)

@@ -216,7 +216,8 @@ async def test_results_are_counted_by_class_and_reason():
     harness.end(entered[11][0], status=503, direction=full)
     value = harness.metrics.registry.get_sample_value
     assert value("tidegate_queueproxy_requests_total", {"code_class": "5xx", "reason": "queue_full"}) == 1
-    assert value("tidegate_queueproxy_request_duration_seconds_count") == 1
+    seen = {"http_request_method": "GET", "http_response_status_code": "503", "url_scheme": "http"}
+    assert value("http_server_request_duration_seconds_count", seen) == 1
 
 
 @pytest.mark.parametrize("seed", range(5))

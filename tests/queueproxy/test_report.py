@@ -12,12 +12,17 @@ class Link:
 
     def __init__(self) -> None:
         self.is_connected = True
+        self.session_s = 1.0
+        self.moves: list[tuple[str, int]] = []
         self.sent: list[report.Report] = []
 
     def send(self, message: report.Report) -> bool:
         if self.is_connected:
             self.sent.append(message)
         return self.is_connected
+
+    def move_to(self, address: tuple[str, int]) -> None:
+        self.moves.append(address)
 
 
 def script() -> tuple[Meter, Link, Reporter]:
@@ -57,3 +62,25 @@ def test_a_fresh_connection_hears_the_state_once():
     reporter.tick(2.0)
     reporter.tick(3.0)
     assert [item.concurrency for item in link.sent] == [0.0]
+
+
+def test_a_fresh_connection_hears_what_was_without_what_came_through_an_activator():
+    meter, link, reporter = script()
+    meter.arrived(0.0, is_proxied=False)
+    meter.arrived(0.0, is_proxied=True)
+    for second in range(1, report.HISTORY_S + 50):
+        reporter.tick(float(second))
+    link.sent.clear()
+    reporter.connected()
+    (history,) = link.sent
+    assert history.concurrency == [1.0] * report.HISTORY_S
+    assert history.rps == [0.0] * report.HISTORY_S
+    assert len(report.encode(history)) < 4096
+
+
+def test_it_follows_its_revision_to_the_replica_that_decides():
+    _meter, link, reporter = script()
+    reporter.owners_changed(report.Owners(["10.0.0.1:8080"], [-1, -1]))
+    assert link.moves == []
+    reporter.owners_changed(report.Owners(["10.0.0.1:8080", "10.0.0.2:8080"], [1, 1]))
+    assert link.moves == [("10.0.0.2", 8080)]

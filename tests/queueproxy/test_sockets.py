@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import signal
 import sys
@@ -147,7 +148,7 @@ async def test_reports_reach_the_autoscaler():
     }
     async with App().running() as app, sidecar(app.port, **environ) as (hop, _), client() as fetch:
         hello = await asyncio.wait_for(frames.get(), 5)
-        assert hello == report.Hello("queueproxy", "hello-1", "default", "hello-00001", "secret")
+        assert hello == report.Hello("queueproxy", "hello-1", "default", "hello-00001", "secret", hello.session)
         await asyncio.gather(*(fetch(hop.port, "/?ms=1500", k_proxy_request="activator") for _ in range(2)))
         seen = [await asyncio.wait_for(frames.get(), 5) for _ in range(2)]
         assert all(isinstance(item, report.Report) for item in seen)
@@ -200,3 +201,30 @@ async def test_http2_reaches_an_app_that_speaks_http1_only():
 async def test_http1_reaches_an_app_behind_an_h2c_port_by_http1():
     async with App().running() as app, sidecar(app.port, USER_PROTOCOL="h2c") as (hop, _), client() as fetch:
         assert (await fetch(hop.port)).body == b"app"
+
+
+FIELDS = ("Request.RequestURI", "Response.Code", "Response.Size", "Revision.PodName")
+LOG_ON = {
+    "logging.enable-request-log": "true",
+    "logging.request-log-template": " ".join("{{." + name + "}}" for name in FIELDS),
+}
+
+
+@pytest.mark.parametrize("probes", ["false", "true"])
+async def test_the_request_log_has_sizes_and_probes_when_asked_for(probes, monkeypatch):
+    written: list[str] = []
+    monkeypatch.setattr("tidegate.wire.request_log._to_standard_output", written.append)
+    environ = {
+        "SERVING_POD": "hello-pod",
+        "OBSERVABILITY_CONFIG": json.dumps(LOG_ON | {"logging.enable-probe-request-log": probes}),
+    }
+    async with App("12345").running() as app, sidecar(app.port, **environ) as (hop, _), client() as fetch:
+        assert (await fetch(hop.port, "/first?a=b")).status == 200
+        assert (await fetch(hop.port, "/second", method="POST", data=b"x" * 100)).body == b"100"
+        assert (await fetch(hop.port, "/probe", k_network_probe="queue")).status == 200
+        assert (await fetch(hop.port, "/kubelet", user_agent="kube-probe/1.31")).status == 200
+        hop.stopping.set()
+        await asyncio.wait([hop.task])
+    lines = "".join(written).splitlines()
+    asked = ["/first?a=b 200 5 hello-pod", "/second 200 3 hello-pod"]
+    assert lines == ([*asked, "/probe 200 5 hello-pod", "/kubelet 200 5 hello-pod"] if probes == "true" else asked)

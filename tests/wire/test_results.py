@@ -23,8 +23,10 @@ RELAY = Relay("10.0.0.1", 8012)
 def test_class_and_reason(outcome, code_class, reason):
     registry = CollectorRegistry()
     results = Results("hop", registry)
-    results.ended(outcome)
-    results.ended(outcome)
+    results.ended(outcome, b"GET")
+    results.ended(outcome, b"GET")
     labels = {"code_class": code_class, "reason": reason}
     assert registry.get_sample_value("hop_requests_total", labels) == 2
-    assert registry.get_sample_value("hop_request_duration_seconds_sum") == pytest.approx(0.2)
+    status = str(outcome.status) if outcome.status else ""
+    seen = {"http_request_method": "GET", "http_response_status_code": status, "url_scheme": "http"}
+    assert registry.get_sample_value("http_server_request_duration_seconds_sum", seen) == pytest.approx(0.2)

@@ -2,7 +2,8 @@
 
 A frame is a 4-byte big-endian length and a msgpack body of that many bytes; an empty frame is a heartbeat. The first
 frame of a connection is `Hello`. Reports carry durations and averages, never timestamps: monotonic clocks of two
-processes do not compare, so the autoscaler stamps arrival itself.
+processes do not compare, so the autoscaler stamps arrival itself. The autoscaler answers with `Owners` alone: which of
+its replicas decides for which revisions.
 
 A report token ties a connection to one revision: HMAC-SHA256 of `<namespace>/<revision>` under the cluster's report
 key, so that a pod can speak for its own revision and for no other. The activator speaks for all (`*`).
@@ -21,19 +22,28 @@ import msgspec
 from tidegate.contracts import names
 
 FRAME_LIMIT_BYTES = 1 << 20
+ANSWER_LIMIT_BYTES = 64 << 10
+"""The largest frame that an autoscaler sends."""
 HEARTBEAT_S = 10.0
 REPORT_INTERVAL_S = 1.0
+HISTORY_S = 120
+"""Seconds of its own load that a source remembers, and tells an autoscaler that it has just found."""
 ANY_REVISION = "*"
 
 
 class Hello(msgspec.Struct, tag="hello", array_like=True, frozen=True):
-    """The first frame: who speaks (`source` is `queueproxy` or `activator`, `pod` its name) and for which revision."""
+    """The first frame: who speaks (`source` is `queueproxy` or `activator`, `pod` its name) and for which revision.
+
+    `session` is drawn at random for each connection: a pod's newest session replaces the one before, and a session that
+    has ended never speaks again.
+    """
 
     source: str
     pod: str
     namespace: str
     revision: str
     token: str
+    session: str = ""
 
 
 class Report(msgspec.Struct, tag="report", array_like=True, frozen=True):
@@ -43,7 +53,8 @@ class Report(msgspec.Struct, tag="report", array_like=True, frozen=True):
     `proxied_requests` are arrivals in it. Proxied ones came through an activator, which reports them itself.
     `sequence` grows by one per report of a connection. `is_first` marks the report an activator sends at once for a
     revision that had no waiter: the autoscaler then decides without waiting for its tick; it covers no time
-    (`interval_s` 0), so its `in_flight` stands in until the next report.
+    (`interval_s` 0), so its `in_flight` stands in until the next report. `session_s`: seconds since the Hello by the
+    sender's clock, from which the autoscaler tells a report that was held up on the way (0: not told).
     """
 
     namespace: str
@@ -56,6 +67,7 @@ class Report(msgspec.Struct, tag="report", array_like=True, frozen=True):
     proxied_requests: int = 0
     in_flight: int = 0
     is_first: bool = False
+    session_s: float = 0.0
 
 
 class Reports(msgspec.Struct, tag="reports", array_like=True, frozen=True):
@@ -64,13 +76,36 @@ class Reports(msgspec.Struct, tag="reports", array_like=True, frozen=True):
     reports: list[Report]
 
 
-Message = Hello | Report | Reports
+class History(msgspec.Struct, tag="history", array_like=True, frozen=True):
+    """What a source saw of one revision in the seconds before it connected, one mean per second, the newest last.
+
+    Proxied requests are left out, as in the windows. At most `HISTORY_S` seconds.
+    """
+
+    namespace: str
+    revision: str
+    concurrency: list[float]
+    rps: list[float]
+
+
+class Owners(msgspec.Struct, tag="owners", array_like=True, frozen=True):
+    """Which replica decides for which bucket of revisions (`buckets.bucket_of`).
+
+    `addresses` are `host:port` of report ports; `of_bucket` has an index into them per bucket, -1 for nobody yet.
+    """
+
+    addresses: list[str]
+    of_bucket: list[int]
+
+
+Message = Hello | Report | Reports | History
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder: msgspec.msgpack.Decoder[Message] = msgspec.msgpack.Decoder(Message)
+_answer_decoder: msgspec.msgpack.Decoder[Owners] = msgspec.msgpack.Decoder(Owners)
 
 
-def encode(message: Message) -> bytes:
+def encode(message: Message | Owners) -> bytes:
     """Return the whole frame, length prefix included."""
     body = _encoder.encode(message)
     return len(body).to_bytes(4, "big") + body
@@ -82,6 +117,11 @@ HEARTBEAT = (0).to_bytes(4, "big")
 def decode(body: bytes) -> Message:
     """Return the message in a frame's body; raises `msgspec.DecodeError` or `msgspec.ValidationError`."""
     return _decoder.decode(body)
+
+
+def decode_answer(body: bytes) -> Owners:
+    """Return what an autoscaler said in a frame's body; raises like `decode`."""
+    return _answer_decoder.decode(body)
 
 
 def token(key: bytes, namespace: str, revision: str) -> str:

@@ -1,8 +1,8 @@
-"""The connection on which in-flight reports are pushed to the autoscaler: Hello, reports, heartbeats, and back again.
+"""The connection on which in-flight reports are pushed to an autoscaler: Hello, reports, heartbeats, and back again.
 
 Used by queueproxy and activator. It never blocks the data path: a report is handed to the socket or, when there is no
 connection or the peer does not read, dropped (the next one covers its own second). It reconnects for ever with growing,
-jittered pauses. It does not know what is in a report.
+jittered pauses. It does not know what is in a report; what the autoscaler says (`Owners`) is handed on.
 """
 
 from __future__ import annotations
@@ -10,9 +10,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import secrets
 from collections.abc import Callable
 
+import msgspec
+
 from tidegate.contracts import report
+from tidegate.contracts.buckets import Address
 
 log = logging.getLogger(__name__)
 
@@ -20,15 +24,16 @@ FIRST_BACKOFF_S = 0.05
 LAST_BACKOFF_S = 1.0
 CONNECT_TIMEOUT_S = 2.0
 UNSENT_LIMIT_BYTES = 256 << 10
-
-Address = tuple[str, int]
+AVOID_S = 3.0
+"""An owner that could not be reached is not gone back to for so long; its Lease may outlive it by seconds."""
 
 
 class ReportLink:
-    """Keeps one connection to the autoscaler while `run` runs.
+    """Keeps one connection to an autoscaler while `run` runs.
 
     `address` and `hello` are asked before every connect: the autoscaler may move and the key may change; None means
-    "not known yet". `on_connected` may be set; it is called after each Hello was written.
+    "not known yet". `on_connected` may be set; it is called after each Hello was written. `on_owners` may be set; it
+    hears which replica decides for which revisions.
     """
 
     def __init__(
@@ -39,9 +44,15 @@ class ReportLink:
         self._address = address
         self._hello = hello
         self.on_connected: Callable[[], None] = lambda: None
+        self.on_owners: Callable[[report.Owners], None] = lambda _owners: None
         self._writer: asyncio.StreamWriter | None = None
         self._wake = asyncio.Event()
         self._last_sent = 0.0
+        self._began_at = 0.0
+        self._aim: Address | None = None
+        self._at: Address | None = None
+        self._avoid: tuple[Address, float] | None = None
+        self._later: asyncio.TimerHandle | None = None
         self.dropped = 0
 
     @property
@@ -49,8 +60,13 @@ class ReportLink:
         """Whether reports go out now."""
         return self._writer is not None
 
+    @property
+    def session_s(self) -> float:
+        """Seconds since this connection's Hello."""
+        return max(1e-3, asyncio.get_running_loop().time() - self._began_at)
+
     def send(self, message: report.Message) -> bool:
-        """Push one report; returns False when it was dropped."""
+        """Push one message; returns False when it was dropped."""
         writer = self._writer
         if writer is None or writer.transport.get_write_buffer_size() > UNSENT_LIMIT_BYTES:
             self.dropped += 1
@@ -63,12 +79,41 @@ class ReportLink:
         """Connect without waiting out the pause: the address or the key has changed."""
         self._wake.set()
 
+    def move_to(self, address: Address) -> None:
+        """Leave for another autoscaler, the one that decides; if it cannot be reached, `address()` is asked again.
+
+        It does not go back within `AVOID_S` to where it was or could not connect: two autoscalers that each name the
+        other would otherwise send it to and fro.
+        """
+        loop = asyncio.get_running_loop()
+        if self._later is not None:
+            self._later.cancel()
+            self._later = None
+        if address == self._at:
+            return
+        if self._avoid is not None and self._avoid[0] == address and loop.time() < self._avoid[1]:
+            self._later = loop.call_at(self._avoid[1], self.move_to, address)
+            return
+        self._aim = address
+        if self._writer is not None:
+            self._writer.close()
+        self.retry_now()
+
     async def run(self) -> None:
         """Stay connected until cancelled."""
+        try:
+            await self._stay_connected()
+        finally:
+            if self._later is not None:
+                self._later.cancel()
+
+    async def _stay_connected(self) -> None:
         backoff_s = FIRST_BACKOFF_S
         while True:
             if await self._one_connection():
                 backoff_s = FIRST_BACKOFF_S
+            if self._aim is not None:
+                continue
             self._wake.clear()
             try:
                 # The jitter keeps a thousand pods from calling a restarted autoscaler in the same instant.
@@ -78,27 +123,31 @@ class ReportLink:
                 backoff_s = min(backoff_s * 2, LAST_BACKOFF_S)
 
     async def _one_connection(self) -> bool:
-        address, hello = self._address(), self._hello()
+        aim, self._aim = self._aim, None
+        address, hello = aim or self._address(), self._hello()
         if address is None or hello is None:
             return False
+        loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
                 reader, writer = await asyncio.open_connection(*address)
         except (OSError, TimeoutError) as error:
             log.debug("autoscaler %s:%s: %r", *address, error)
+            self._avoid = (address, loop.time() + AVOID_S)
             return False
-        self._writer = writer
+        self._writer, self._began_at, self._at = writer, loop.time(), address
         try:
-            self.send(hello)
+            self.send(msgspec.structs.replace(hello, session=secrets.token_hex(8)))
             self.on_connected()
             await self._hold(reader, writer)
         finally:
-            self._writer = None
+            self._writer = self._at = None
             writer.close()
+            self._avoid = (address, loop.time() + AVOID_S)
         return True
 
     async def _hold(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        loop = asyncio.get_running_loop()
+        loop, heard = asyncio.get_running_loop(), b""
         while True:
             quiet_s = loop.time() - self._last_sent
             if quiet_s >= report.HEARTBEAT_S:
@@ -106,9 +155,28 @@ class ReportLink:
                 self._last_sent, quiet_s = loop.time(), 0.0
             try:
                 async with asyncio.timeout(report.HEARTBEAT_S - quiet_s):
-                    if not await reader.read(1024):  # the autoscaler says nothing; this notices its end
-                        return
+                    data = await reader.read(report.ANSWER_LIMIT_BYTES)
             except TimeoutError:
                 continue
             except OSError:
                 return
+            if not data:
+                return
+            try:
+                heard = self._hear(heard + data)
+            except (ValueError, msgspec.DecodeError) as error:
+                log.warning("the autoscaler says what is not understood: %s", error)
+                return
+
+    def _hear(self, data: bytes) -> bytes:
+        """Hand on whole frames; returns the beginning of one that is not whole yet."""
+        while len(data) >= 4:
+            length = int.from_bytes(data[:4], "big")
+            if length > report.ANSWER_LIMIT_BYTES:
+                raise ValueError(f"a frame of {length} bytes")
+            if len(data) < 4 + length:
+                break
+            body, data = data[4 : 4 + length], data[4 + length :]
+            if body:
+                self.on_owners(report.decode_answer(body))
+        return data

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Union
 
 from tidegate.wire import answers
 from tidegate.wire.answer_head import AnswerHeadReader
-from tidegate.wire.director import Answer, Direction, HeaderLine, Relay, Request
+from tidegate.wire.director import UNKNOWN_BYTES, Answer, Direction, HeaderLine, Relay, Request
 
 if TYPE_CHECKING:
     from tidegate.wire.client_side import ClientConnection
@@ -33,6 +33,7 @@ class AnswerWriter:
         "_last_byte_at",
         "_server",
         "_status",
+        "answer_bytes",
         "direction",
         "is_chunking",
         "is_close_delimited",
@@ -50,6 +51,7 @@ class AnswerWriter:
     _status: int  # what the client sees; 0 while nothing of the final answer was written
     _first_byte_at: float
     _last_byte_at: float
+    answer_bytes: int  # of the upstream's body: as announced, else as counted so far
 
     def interim_answer(self, answer: AnswerHead) -> None:
         """Pass a 1xx on, except to HTTP/1.0, which knows none."""
@@ -62,13 +64,14 @@ class AnswerWriter:
         assert type(relay) is Relay
         client = self._client
         framing = b""
-        if answer.length < 0:
-            if self.request.http_version == "1.1":
-                self.is_chunking = True
-                framing = b"Transfer-Encoding: chunked\r\n"
-            else:
-                self.is_close_delimited = True
-                client.keep_alive = False
+        if answer.length >= 0:
+            self.answer_bytes = answer.length
+        elif self.request.http_version == "1.1":
+            self.is_chunking = True
+            framing = b"Transfer-Encoding: chunked\r\n"
+        else:
+            self.is_close_delimited = True
+            client.keep_alive = False
         if not client.keep_alive or self.request.http_version == "1.0":
             framing += answers.connection_line(self.request, client.keep_alive)
         self._status = answer.status
@@ -81,6 +84,7 @@ class AnswerWriter:
         assert type(relay) is Relay
         framing = b"Connection: Upgrade\r\nUpgrade: %b\r\n" % (answer.upgrade or b"unknown")
         self._status = 101
+        self.answer_bytes = UNKNOWN_BYTES
         self._first_byte_at = time.monotonic()
         self.write_answer(answer.client_head(framing, relay.answer_head))
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
 HeaderLine = tuple[bytes, bytes]
+UNKNOWN_BYTES: Final = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,10 +113,11 @@ class Outcome:
 
     `status`: what the client saw (0 when nothing was sent). `failure`: None when the upstream's (or our) answer ended
     well.
-    `duration_s`: from the head's arrival; `first_byte_s`: until the answer's first byte, or None.
+    `duration_s`: from the head's arrival; `first_byte_s`: until the answer's first byte, or None. `answer_bytes`: of
+    the upstream's body, `UNKNOWN_BYTES` when it did not end well or was a tunnel.
     """
 
-    __slots__ = ("direction", "duration_s", "failure", "first_byte_s", "status")
+    __slots__ = ("answer_bytes", "direction", "duration_s", "failure", "first_byte_s", "status")
 
     def __init__(
         self,
@@ -124,12 +126,14 @@ class Outcome:
         duration_s: float,
         first_byte_s: float | None,
         direction: Direction | None,
+        answer_bytes: int = UNKNOWN_BYTES,
     ) -> None:
         self.status = status
         self.failure = failure
         self.duration_s = duration_s
         self.first_byte_s = first_byte_s
         self.direction = direction
+        self.answer_bytes = answer_bytes
 
 
 class Request:

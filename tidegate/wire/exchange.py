@@ -22,7 +22,7 @@ from tidegate.wire import answers, repeats, request_timers
 from tidegate.wire.answer_head import AnswerHeadReader
 from tidegate.wire.answer_writer import AnswerWriter
 from tidegate.wire.client_socket import Pause
-from tidegate.wire.director import Answer, Direction, Failure, Outcome, Relay, Request
+from tidegate.wire.director import UNKNOWN_BYTES, Answer, Direction, Failure, Outcome, Relay, Request
 from tidegate.wire.outbox import WORTH_IT
 from tidegate.wire.request_body import RequestBody
 from tidegate.wire.tunnel import Tunnel
@@ -67,6 +67,7 @@ class Exchange(AnswerWriter):
         self._status = 0
         self._first_byte_at = 0.0
         self._last_byte_at = 0.0
+        self.answer_bytes = 0
         # request
         self._director = server.director
         self.body = RequestBody(client, length) if length else None
@@ -221,6 +222,7 @@ class Exchange(AnswerWriter):
         assert type(relay) is Relay and upstream is not None
         self._status = answer.status
         self._first_byte_at = now = time.monotonic()
+        self.answer_bytes = len(body)
         if client.keep_alive and self.request.http_version == "1.1":
             data = answer.head_again(now, relay.answer_head) + body
         else:
@@ -384,7 +386,8 @@ class Exchange(AnswerWriter):
         now = now or time.monotonic()
         arrived, began = self.request.arrived, self._first_byte_at
         first_byte_s = began - arrived if began else None
-        outcome = Outcome(self._status, failure, now - arrived, first_byte_s, self.direction)
+        size = self.answer_bytes if failure is None else UNKNOWN_BYTES
+        outcome = Outcome(self._status, failure, now - arrived, first_byte_s, self.direction, size)
         server = self._server
         server.in_flight -= 1
         if server.changed is not None:

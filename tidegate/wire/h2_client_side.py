@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from tidegate.wire.server import Server
 
 
-class ClientStream(Stream):
+class ClientStream(Stream["ClientSession"]):
     """One request of the client, as its exchange sees the client."""
 
     __slots__ = (

@@ -39,6 +39,7 @@ class StreamExchange(Exchange):
         relay = self.direction
         assert type(relay) is Relay
         self._note_status(answer.status)
+        self.answer_bytes = max(answer.length, 0)
         self._stream.put_head(answer_headers(answer.status, answer.client_head(b"", relay.answer_head)))
         return b""
 

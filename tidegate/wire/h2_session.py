@@ -106,7 +106,7 @@ class Session:
         self.is_write_paused = False
         self.since = time.monotonic()  # when the last stream ended
         self._loop = asyncio.get_running_loop()
-        self._ready: dict[Stream, None] = {}
+        self._ready: dict[Stream[Any], None] = {}
         self._is_flush_due = False
 
     def greet(self) -> None:
@@ -150,7 +150,7 @@ class Session:
 
     # --- sending ---
 
-    def wants(self, stream: Stream) -> None:
+    def wants(self, stream: Stream[Any]) -> None:
         """Note that a stream has something to send."""
         self._ready[stream] = None
         self.want_flush()
@@ -176,7 +176,7 @@ class Session:
             self.sent(len(data))
             self.transport.write(data)
 
-    def _pump(self, stream: Stream) -> bool:
+    def _pump(self, stream: Stream[Any]) -> bool:
         try:
             return stream.pump()
         except h2.exceptions.ProtocolError as error:  # the peer has closed it meanwhile; its event follows
@@ -186,7 +186,7 @@ class Session:
     def sent(self, count: int) -> None:
         """Count bytes written."""
 
-    def reset(self, stream: Stream, code: ErrorCodes) -> None:
+    def reset(self, stream: Stream[Any], code: ErrorCodes) -> None:
         """End a stream at once."""
         if not stream.is_closed and not self.is_lost:
             try:
@@ -196,7 +196,7 @@ class Session:
             self.want_flush()
         self.forget(stream)
 
-    def forget(self, stream: Stream) -> None:
+    def forget(self, stream: Stream[Any]) -> None:
         """Drop a stream that has ended."""
         stream.close()
         self.streams.pop(stream.id, None)

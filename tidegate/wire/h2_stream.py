@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from tidegate.wire.director import HeaderLine
 from tidegate.wire.h2_heads import Headers
@@ -21,7 +21,10 @@ OUT_HIGH_BYTES = 64 * 1024
 OUT_LOW_BYTES = 16 * 1024
 
 
-class Stream:
+SessionT = TypeVar("SessionT", bound="Session")
+
+
+class Stream(Generic[SessionT]):
     """A stream of a session. Subclasses say what its events mean."""
 
     __slots__ = (
@@ -40,7 +43,7 @@ class Stream:
         "session",
     )
 
-    def __init__(self, session: Session, stream_id: int) -> None:
+    def __init__(self, session: SessionT, stream_id: int) -> None:
         self.session = session
         self.id = stream_id
         # sending

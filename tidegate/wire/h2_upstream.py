@@ -30,11 +30,12 @@ TRAILER_KINDS = header_rules.answer_kinds()
 LAST_STREAM_ID = 1 << 30
 
 
-class UpstreamStream(Stream):
+class UpstreamStream(Stream["UpstreamSession"]):
     """One request to an upstream. It opens its stream when it is sent."""
 
     __slots__ = (
         "_in_trailers",
+        "_is_counting",
         "_is_head_request",
         "_is_reading_paused",
         "exchange",
@@ -46,7 +47,6 @@ class UpstreamStream(Stream):
     )
 
     is_stream = True
-    session: UpstreamSession
 
     def __init__(self, session: UpstreamSession, *, is_reused: bool) -> None:
         super().__init__(session, 0)
@@ -58,6 +58,7 @@ class UpstreamStream(Stream):
         self.has_answered = False
         self._is_head_request = False
         self._is_reading_paused = False
+        self._is_counting = False  # the bytes of an answer that did not announce its length
         self._in_trailers: tuple[HeaderLine, ...] = ()
 
     # --- called by the exchange ---
@@ -135,6 +136,7 @@ class UpstreamStream(Stream):
             exchange.interim_answer(answer)
             return
         head = exchange.answer_began(answer)
+        self._is_counting = answer.length < 0
         if head:
             exchange.write_answer(head)
 
@@ -143,6 +145,8 @@ class UpstreamStream(Stream):
         exchange = self.exchange
         assert exchange is not None
         self.received(count)
+        if self._is_counting:
+            exchange.answer_bytes += len(data)
         if data:
             exchange.write_pieces(chunked.encode_chunks([data]) if exchange.is_chunking else (data,))
         if not self._is_reading_paused:

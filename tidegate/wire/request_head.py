@@ -26,6 +26,7 @@ _SPACE = b" \t"
 _NEVER_HOP_BY_HOP = frozenset({header_rules.HOST, header_rules.LENGTH})
 Said = tuple[bytes, str, list[HeaderLine], str, bool, dict[bytes, bytes]]
 """What a head said beside its target: method, host, headers, version, whether it upgrades, index."""
+_HTTP_1_1: Final = b" HTTP/1.1\r\n"
 _LINE_BYTES: Final = len(b"  HTTP/1.1")
 _PLAIN_TARGET: Final = re.compile(rb"/[0-9A-Za-z._~!$&'()*+,;=:@%/?-]*")
 _hosts: Final[dict[bytes, str]] = {}
@@ -40,10 +41,9 @@ class RequestHeadReader(HeadReader):
 
     __slots__ = (
         "_alone",
-        "_alone_begin",
-        "_alone_rest",
         "_block",
         "_index",
+        "_is_plain",
         "_kinds",
         "_last",
         "_last_target",
@@ -62,8 +62,10 @@ class RequestHeadReader(HeadReader):
         """What the last head said; `begin`, `length` and `keep_alive` are still as it left them."""
         self._alone: bytes | None = None
         """The last head, when nothing but a head like it has to follow; None while one is under way."""
-        self._alone_begin = self._alone_rest = b""
-        """What stands around its target, when another target may take its place."""
+        self._is_plain = False
+        """Whether its request line is as everybody writes it, with a path."""
+        self._block = b""
+        """The header lines for the upstream where they are not those that came."""
         self.reset()
 
     def reset(self) -> None:
@@ -77,6 +79,7 @@ class RequestHeadReader(HeadReader):
         self._names = []
         self.headers = []
         self._target = b""
+        self._upgrade: bytes | None = None
 
     def _new_parser(self) -> Any:
         return httptools.HttpRequestParser(self)
@@ -108,21 +111,21 @@ class RequestHeadReader(HeadReader):
             index[lower] = headers[position][1].rstrip()
         self.length = int(headers[plan.length][1]) if plan.length >= 0 else 0
         self.keep_alive = True
-        self._upgrade: bytes | None = None
         method, raw = parser.get_method(), self._raw
         line_end = raw.find(b"\r\n")
         # A target has no space, so this cannot be its end; asking the parser costs more.
-        version = "1.1" if raw[line_end - 9 : line_end] == b" HTTP/1.1" else parser.get_http_version()
+        version = "1.1" if raw.startswith(_HTTP_1_1, line_end - 9) else parser.get_http_version()
         if version != "1.1" or method == b"CONNECT":
             self._check_version(version, method)
+        target = self._target
         is_plain = (
-            plan.is_verbatim
-            and plan.has_one_host
+            plan.has_one_host
             and version == "1.1"
-            and self._target[:1] == b"/"
-            and line_end == len(method) + len(self._target) + _LINE_BYTES  # then there is one space before the target
+            and target[:1] == b"/"
+            and line_end == len(method) + len(target) + _LINE_BYTES  # then there is one space before the target
         )
-        if is_plain:
+        if is_plain and plan.is_verbatim:
+            self._block = b""
             self.begin = raw[:-2]
         else:
             self._rebuild(plan, method, version, line_end)
@@ -133,7 +136,9 @@ class RequestHeadReader(HeadReader):
             self._parser = None  # it expects the body, or refuses bytes after the close; a new one is cheap
         self._last = (method, host, self.headers, version, is_upgrade, index)
         self._last_target = self._target
-        self._keep(raw, is_plain)
+        self._is_plain = is_plain
+        self._kept = raw if len(raw) <= KEPT_LIMIT_BYTES else b""
+        self._alone = self._kept if self._kept and self.length == 0 and self.keep_alive else None
         return self.again(peer, arrived)
 
     def again(self, peer: str, arrived: float) -> Request:
@@ -153,31 +158,32 @@ class RequestHeadReader(HeadReader):
             return False
         if data == alone:
             return True
-        begin, rest = self._alone_begin, self._alone_rest
-        if not rest or not data.endswith(rest) or not data.startswith(begin) or len(data) > self._kept_limit():
+        return self._is_plain and self._has_other_target(alone, data)
+
+    def _has_other_target(self, alone: bytes, data: bytes) -> bool:
+        """Take over another target, if that is all in which `data` differs from the last head, `alone`."""
+        method, old = self._last[0], self._last_target
+        target_at = len(method) + 1
+        rest = alone[target_at + len(old) :]
+        target_end = len(data) - len(rest)
+        if target_end <= target_at or not data.endswith(rest) or not data.startswith(alone[:target_at]):
             return False
-        target = data[len(begin) : -len(rest)]
-        if _PLAIN_TARGET.fullmatch(target) is None:
+        target = data[target_at:target_end]
+        if _PLAIN_TARGET.fullmatch(target) is None or _PLAIN_TARGET.fullmatch(old) is None:
+            return False
+        if len(data) > self._kept_limit():
             return False
         self._last_target = target
         self._alone = self._kept = data
-        self.begin = data[:-2]
+        self.begin = request_line(method, target) + self._block if self._block else data[:-2]
         return True
 
     def feed(self, data: bytes, start: int = 0) -> int:
         """Read head bytes from `start`; return the position behind them. Raises `HeadRefused`."""
-        self._alone = None
-        return super().feed(data, start)
-
-    def _keep(self, raw: bytes, is_plain: bool) -> None:
-        """Keep the head for comparison with the next one."""
-        self._kept = kept = raw if len(raw) <= KEPT_LIMIT_BYTES else b""
-        if kept and self.length == 0 and self.keep_alive:
-            self._alone = kept
-            is_plain = is_plain and _PLAIN_TARGET.fullmatch(self._target) is not None
-            begin_bytes = len(self._last[0]) + 1
-            self._alone_begin = raw[:begin_bytes] if is_plain else b""
-            self._alone_rest = raw[begin_bytes + len(self._target) :] if is_plain else b""
+        position = super().feed(data, start)
+        if not self._is_repeat:
+            self._alone = None
+        return position
 
     def _kept_limit(self) -> int:
         """How long a head may be that takes the short way with a target of its own."""

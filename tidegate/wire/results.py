@@ -6,26 +6,22 @@ classes. Probes are never handed in. Revisions are not labels: who wants them as
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterator
-from itertools import accumulate
 from typing import Final, cast
 
 from prometheus_client import CollectorRegistry
-from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
-from prometheus_client.utils import floatToGoString
 
 from tidegate.wire.director import Answer, Outcome, Relay
+from tidegate.wire.durations import Durations
 
-SHORTEST_S: Final = 0.001
-_LONGER_S = (0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
-DURATIONS_S: Final = (SHORTEST_S, *_LONGER_S)
+WAITS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
 
 
 class Results:
-    """`<prefix>_requests_total` and `<prefix>_request_duration_seconds` in a registry.
+    """`<prefix>_requests_total` and `http_server_request_duration_seconds` in a registry.
 
     Counts are plain numbers of the event loop's thread, turned into metrics when scraped: the client library's own
     counters take a lock each and cost three times as much per request (`python -m bench.directors`).
@@ -35,19 +31,16 @@ class Results:
         self._prefix = prefix
         self._relayed = [0] * 10  # answers of apps that ended well, by status class
         self._counts: Counter[tuple[int, str]] = Counter()
-        self._slots = [0] * (len(DURATIONS_S) + 1)
-        self._seconds = 0.0
+        self._durations = Durations(registry)
         registry.register(cast(Collector, self))  # no subclass: a class that can be compiled has no interpreted base
 
-    def ended(self, outcome: Outcome) -> None:
+    def ended(self, outcome: Outcome, method: bytes, scheme: str = "http") -> None:
         """Count one request."""
         if outcome.failure is None and type(outcome.direction) is Relay:
             self._relayed[outcome.status // 100] += 1
         else:
             self._counts[outcome.status // 100, reason_of(outcome)] += 1
-        duration_s = outcome.duration_s
-        self._slots[0 if duration_s <= SHORTEST_S else bisect_left(DURATIONS_S, duration_s)] += 1
-        self._seconds += duration_s
+        self._durations.ended(method, outcome.status, scheme, outcome.duration_s)
 
     def collect(self) -> Iterator[Metric]:
         """Give the metrics, for a scrape."""
@@ -60,13 +53,6 @@ class Results:
         for (status_class, reason), count in (self._counts + Counter(relayed)).items():
             requests.add_metric((f"{status_class}xx" if status_class else "none", reason), count)
         yield requests
-        bounds = [*map(floatToGoString, DURATIONS_S), "+Inf"]
-        yield HistogramMetricFamily(
-            f"{self._prefix}_request_duration_seconds",
-            "From the head's arrival to the answer's last byte.",
-            buckets=list(zip(bounds, accumulate(self._slots), strict=True)),
-            sum_value=self._seconds,
-        )
 
 
 def reason_of(outcome: Outcome) -> str:

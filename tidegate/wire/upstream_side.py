@@ -251,6 +251,8 @@ class UpstreamConnection:
             position = body.read(data, position, pieces)
         except BodyError:
             broken = True
+        if self.answer.length < 0:
+            exchange.answer_bytes += sum(map(len, pieces))
         if exchange.is_chunking:
             pieces = chunked.encode_chunks(pieces)
             if body.done:

@@ -1,4 +1,4 @@
-"""config-observability: the request log."""
+"""config-observability: the request log, and where spans go."""
 
 from __future__ import annotations
 
@@ -13,15 +13,26 @@ from tidegate.contracts.problems import FieldProblem
 ENABLE = "logging.enable-request-log"
 TEMPLATE = "logging.request-log-template"
 ENABLE_PROBES = "logging.enable-probe-request-log"
+TRACING_PROTOCOL = "tracing-protocol"
+TRACING_ENDPOINT = "tracing-endpoint"
+TRACING_RATE = "tracing-sampling-rate"
+NO_TRACING = "none"
+OTLP_HTTP = "http/protobuf"
+"""Knative's word for OTLP over HTTP; Tidegate sends its JSON form to the same endpoint."""
 
 
 @dataclass(frozen=True)
 class Observability:
-    """Parsed config-observability. `request_log_template` is usable whenever the log is enabled."""
+    """Parsed config-observability. `request_log_template` is usable whenever the log is enabled.
+
+    `tracing_endpoint`: empty without tracing. `tracing_sampling_rate`: 0 to 1.
+    """
 
     is_request_log_enabled: bool = False
     request_log_template: str = request_log.DEFAULT
     is_probe_log_enabled: bool = False
+    tracing_endpoint: str = ""
+    tracing_sampling_rate: float = 0.0
 
 
 def parse(config_map: Mapping[str, Any] | None) -> tuple[Observability, list[FieldProblem]]:
@@ -31,6 +42,8 @@ def parse(config_map: Mapping[str, Any] | None) -> tuple[Observability, list[Fie
         is_request_log_enabled=reader.boolean(ENABLE, False),
         request_log_template=reader.text(TEMPLATE, request_log.DEFAULT),
         is_probe_log_enabled=reader.boolean(ENABLE_PROBES, False),
+        tracing_endpoint=_tracing_endpoint(reader),
+        tracing_sampling_rate=_tracing_rate(reader),
     )
     if values.is_request_log_enabled and not values.request_log_template:
         reader.complain(problems.missing(TEMPLATE))
@@ -39,3 +52,28 @@ def parse(config_map: Mapping[str, Any] | None) -> tuple[Observability, list[Fie
     except ValueError as error:
         reader.complain(problems.invalid(values.request_log_template, TEMPLATE, str(error)))
     return values, reader.problems
+
+
+def _tracing_endpoint(reader: Reader) -> str:
+    protocol, endpoint = reader.text(TRACING_PROTOCOL, NO_TRACING), reader.text(TRACING_ENDPOINT, "")
+    if protocol == NO_TRACING:
+        return ""
+    if protocol != OTLP_HTTP:
+        reader.complain(problems.invalid(protocol, TRACING_PROTOCOL, f"Tidegate knows {NO_TRACING} and {OTLP_HTTP}"))
+        return ""
+    if not endpoint.startswith(("http://", "https://")):
+        reader.complain(problems.invalid(endpoint, TRACING_ENDPOINT, "write http://host:4318"))
+        return ""
+    return endpoint
+
+
+def _tracing_rate(reader: Reader) -> float:
+    text = reader.text(TRACING_RATE, "0")
+    try:
+        rate = float(text)
+    except ValueError:
+        rate = -1.0
+    if not 0.0 <= rate <= 1.0:
+        reader.complain(problems.invalid(text, TRACING_RATE, "write a number from 0 to 1"))
+        return 0.0
+    return rate

@@ -9,11 +9,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
-from tidegate.contracts import problems, request_log
+from tidegate.contracts import problems, request_log, trace_context
 from tidegate.contracts.config import observability
-from tidegate.kube.api import Object
 from tidegate.wire.director import Answer, Outcome, Request
 
 log = logging.getLogger(__name__)
@@ -34,7 +34,7 @@ class RequestLog:
         self._lines: list[str] = []
         self._flushing: asyncio.TimerHandle | None = None
 
-    def configure(self, config_map: Object | None) -> None:
+    def configure(self, config_map: Mapping[str, Any] | None) -> None:
         """Take config-observability over; a bad one is reported and changes nothing."""
         values, found = observability.parse(config_map)
         if found:
@@ -67,7 +67,7 @@ def _to_standard_output(text: str) -> None:
 
 
 def entry_of(request: Request, outcome: Outcome, added_head: bytes) -> request_log.Entry:
-    """Return what is known of a request without its revision; `added_head` may hold the trace that we started."""
+    """Return what is known of a request without its revision; `added_head`: what was added for the next hop."""
     text = _text_of(request)
     size = text(b"content-length")
     direction = outcome.direction
@@ -81,7 +81,7 @@ def entry_of(request: Request, outcome: Outcome, added_head: bytes) -> request_l
         referer=text(b"referer"),
         request_size=int(size) if size.isdigit() else request_log.UNKNOWN_SIZE,
         status=outcome.status,
-        response_size=len(direction.body) if isinstance(direction, Answer) else request_log.UNKNOWN_SIZE,
+        response_size=len(direction.body) if isinstance(direction, Answer) else outcome.answer_bytes,
         latency_s=outcome.duration_s,
         trace_id=_trace_of(request, added_head),
     )
@@ -92,6 +92,7 @@ def _text_of(request: Request) -> Callable[[bytes], str]:
 
 
 def _trace_of(request: Request, added_head: bytes) -> str:
-    line = request.index.get(b"traceparent") or added_head.partition(b"traceparent: ")[2].partition(b"\r\n")[0]
-    parts = line.split(b"-")
-    return parts[1].decode("latin-1") if len(parts) >= 4 else ""
+    # What the next hop is told comes first: a value that was not valid has been replaced there.
+    told = added_head.partition(b"traceparent: ")[2].partition(b"\r\n")[0]
+    context = trace_context.parse(told or request.header(b"traceparent"))
+    return context.trace_id if context is not None else ""

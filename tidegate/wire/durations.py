@@ -54,7 +54,7 @@ class Durations:
         """Give the metric, for a scrape."""
         metric = HistogramMetricFamily(
             "http_server_request_duration_seconds",
-            "Duration of requests at the gateway, from the head's arrival to the answer's last byte.",
+            "Duration of requests at this hop, from the head's arrival to the answer's last byte.",
             labels=_NAMES,
         )
         bounds = [*map(floatToGoString, BOUNDS_S), "+Inf"]

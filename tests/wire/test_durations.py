@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry
 
-from gateway.durations import SERIES_LIMIT, Durations
+from tidegate.wire.durations import SERIES_LIMIT, Durations
 
 NAME = "http_server_request_duration_seconds"
 

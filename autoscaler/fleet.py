@@ -1,0 +1,234 @@
+"""All revisions under one autoscaler: their windows, memories and decisions, as columns.
+
+`turn` decides everybody who is awake, a chunk at a time, so that the caller can look at other things in between;
+`decide_one` decides one revision now, with the scalar form. Both leave the same memory. What is told apart here is only
+who is awake and whose decision says something new: the full Decision is built for those alone. Pure: slots (small
+numbers, one per revision) and times are handed in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+
+from autoscaler import fleet_decide
+from autoscaler.decide import decide
+from autoscaler.fleet_delays import FleetDelays
+from autoscaler.fleet_rows import Rows
+from autoscaler.fleet_state import (
+    ACTIVITIES,
+    BECAUSE,
+    INACTIVE,
+    MEMORY,
+    MODES,
+    OUTCOME,
+    SEEN,
+    FleetState,
+)
+from autoscaler.fleet_turn import Turn
+from autoscaler.fleet_windows import METRICS, FleetWindows
+from autoscaler.rings import Flags, Floats
+from autoscaler.spec_table import SpecTable
+from autoscaler.state import Memory, sane_now
+from tidegate.contracts.autoscaling import ScalingSpec
+from tidegate.contracts.decision import Decision
+
+CHUNK = 16_384
+APPLIED, PANICKING = 1, 2
+MODE_SHIFT, ACTIVITY_SHIFT = 2, 4
+SEEN_ANEW = 64
+"""Bits of the outcome's flags."""
+
+Slots = npt.NDArray[np.intp]
+
+
+class Fleet:
+    """Revisions by slot."""
+
+    def __init__(self) -> None:
+        self.state = FleetState()
+        self.windows = FleetWindows()
+        self.specs = SpecTable()
+        self.delays = FleetDelays()
+
+    # Who is there
+
+    def add(self, slot: int, spec: ScalingSpec, memory: Memory) -> None:
+        """Take a revision into care."""
+        self.state.grow(slot + 1)
+        self.windows.grow(self.state.slots)
+        self.delays.grow(self.state.slots)
+        assert self.state.spec_row[slot] < 0, slot
+        self.state.spec_row[slot] = self.specs.take(spec)
+        self.state.put(slot, memory)
+        self.delays.put(slot, memory.delayed, spec.scale_down_delay_s)
+
+    def configure(self, slot: int, spec: ScalingSpec) -> None:
+        """Change a revision's spec; what its windows hold stays where it fits."""
+        before = int(self.state.spec_row[slot])
+        self.state.spec_row[slot] = self.specs.take(spec)
+        self.specs.drop(before)
+        self.state.columns["flags"][slot] |= SEEN_ANEW
+        if self.windows.is_open(slot):
+            self.windows.configure(slot, spec)
+
+    def remove(self, slot: int) -> None:
+        """Forget a revision."""
+        self.windows.release(slot)
+        self.delays.drop(slot)
+        self.specs.drop(int(self.state.spec_row[slot]))
+        self.state.clear(slot)
+
+    def is_watched(self, slot: int) -> bool:
+        """Whether a slot has a revision."""
+        return slot < self.state.slots and bool(self.state.spec_row[slot] >= 0)
+
+    def spec(self, slot: int) -> ScalingSpec:
+        """Return a revision's spec."""
+        return self.specs.spec(int(self.state.spec_row[slot]))
+
+    def memory(self, slot: int) -> Memory:
+        """Return what is remembered of a revision."""
+        return self.state.memory(slot, self.delays.pairs(slot))
+
+    # What is seen
+
+    def see(self, slot: int, **counts: float) -> None:
+        """Note what is seen of a revision: any of the names in `fleet_state.SEEN`."""
+        self.state.see(slot, **counts)
+        self.state.columns["flags"][slot] |= SEEN_ANEW
+
+    def record(self, second: int, concurrency: Floats, rps: Floats, said: Flags) -> None:
+        """Record a second of load: two values per slot, where `said`. Slots that nobody has added are left out."""
+        slots = min(len(said), self.state.slots)
+        heard = np.zeros(self.state.slots, np.bool_)
+        heard[:slots] = said[:slots] & (self.state.spec_row[:slots] >= 0)
+        for slot in np.flatnonzero(heard & ~self.windows.open_slots).tolist():
+            self.windows.configure(slot, self.spec(slot))
+        if len(concurrency) < len(heard):
+            more = len(heard) - len(concurrency)
+            concurrency = np.concatenate([concurrency, np.zeros(more)])
+            rps = np.concatenate([rps, np.zeros(more)])
+        self.windows.record(second, concurrency, rps, heard)
+
+    def tell(self, slot: int, second: int, concurrency: float, rps: float) -> None:
+        """Add to one second of one revision, also one that is past."""
+        if not self.windows.is_open(slot):
+            self.windows.configure(slot, self.spec(slot))
+        self.windows.record_one(slot, second, concurrency, rps)
+
+    # Decisions
+
+    def awake(self, is_silent: Flags) -> Slots:
+        """Return the slots that a turn could change something for, and let the others give their windows back.
+
+        Asleep is who is at zero and inactive, has been told so, and of whom nobody reports (`is_silent`, by slot).
+        """
+        columns, watched = self.state.columns, self.state.spec_row >= 0
+        silent = np.ones(self.state.slots, np.bool_)
+        known = min(len(is_silent), self.state.slots)
+        silent[:known] = is_silent[:known]
+        asleep = watched & silent & (columns["because"] >= 0) & (columns["activity"] == INACTIVE)
+        asleep &= (columns["desired"] <= 0) & ((columns["flags"] & SEEN_ANEW) == 0)
+        for name in ("current_scale", "ready_pods", "not_ready_pods", "prewarm_pods"):
+            asleep &= columns[name] == 0
+        for slot in np.flatnonzero(asleep & self.windows.open_slots).tolist():
+            self.windows.release(slot)
+        return np.flatnonzero(watched & ~asleep)
+
+    def turn(self, now: float, at: int, waiting: npt.NDArray[np.int64], is_silent: Flags) -> Iterator[Turn]:
+        """Decide everybody who is awake at `now`, on the windows as of second `at`; a chunk per step.
+
+        `waiting`: requests that activators hold, by slot.
+        """
+        slots = self.awake(is_silent)
+        if len(waiting) < self.state.slots:
+            waiting = np.concatenate([waiting, np.zeros(self.state.slots - len(waiting), np.int64)])
+        averages = self.windows.averages(at)
+        for begin in range(0, len(slots), CHUNK):
+            chunk = slots[begin : begin + CHUNK]
+            # The caller did other things since the last chunk: who was removed meanwhile is left out.
+            chunk = chunk[self.state.spec_row[chunk] >= 0]
+            if len(chunk):
+                yield self._decide(chunk, averages, waiting[chunk], now)
+
+    def decide_one(
+        self,
+        slot: int,
+        now: float,
+        at: int,
+        waiting: int,
+        *,
+        namespace: str = "",
+        revision: str = "",
+        unix_s: float = 0.0,
+        is_poked: bool = False,
+    ) -> Decision:
+        """Decide one revision now, on its windows as of second `at`."""
+        spec = self.spec(slot)
+        loads = self.windows.averages_of(slot, spec.metric, at) or (None, None)
+        others = self.windows.averages_of(slot, spec.other_metric, at) if spec.other_metric else None
+        seen = self.state.observation(
+            slot,
+            namespace=namespace,
+            revision=revision,
+            unix_s=unix_s,
+            stable_value=loads[0],
+            panic_value=loads[1],
+            other_stable_value=others[0] if others else None,
+            other_panic_value=others[1] if others else None,
+            waiting=waiting,
+            is_poked=is_poked,
+        )
+        decision, memory = decide(spec, seen, self.memory(slot), now)
+        self.state.put(slot, memory)
+        self.delays.put(slot, memory.delayed, spec.scale_down_delay_s)
+        columns = self.state.columns
+        columns["desired"][slot] = decision.desired
+        columns["because"][slot] = BECAUSE.index(decision.because)
+        columns["flags"][slot] = (
+            (APPLIED if decision.is_applied else 0)
+            | (PANICKING if decision.is_panicking else 0)
+            | MODES.index(decision.serving_mode) << MODE_SHIFT
+            | ACTIVITIES.index(decision.activity) << ACTIVITY_SHIFT
+        )
+        return decision
+
+    def _decide(self, slots: Slots, averages: Floats, waiting: npt.NDArray[np.int64], now: float) -> Turn:
+        now = sane_now(now)
+        columns = {name: self.state.columns[name][slots] for name in MEMORY + SEEN}
+        rows = Rows(self.specs.view(self.state.spec_row[slots]), slots, columns, now)
+        fleet_decide.decide(rows, self._loads(rows, averages[:, slots]), waiting, self.delays)
+        flags = (
+            rows.is_applied * APPLIED
+            | ~np.isnan(rows.panic_at) * PANICKING
+            | rows.serving_mode.astype(np.int8) << MODE_SHIFT
+            | rows.activity.astype(np.int8) << ACTIVITY_SHIFT
+        ).astype(np.int8)
+        outcome = {"desired": rows.pods, "because": rows.because, "flags": flags}
+        is_new = np.zeros(len(slots), np.bool_)
+        for name in OUTCOME:
+            is_new |= self.state.columns[name][slots] != outcome[name]
+            self.state.columns[name][slots] = outcome[name]
+        for name in MEMORY:
+            self.state.columns[name][slots] = columns[name]
+        return Turn(self.specs, self.state.spec_row[slots], rows, waiting, is_new)
+
+    def _loads(self, rows: Rows, averages: Floats) -> tuple[Floats, Floats, Floats, Floats]:
+        is_rps = np.broadcast_to(rows.spec.is_rps, rows.slots.shape)
+        has_rps = bool(is_rps.any())
+        stable, panic = averages[0], averages[1]
+        if has_rps:
+            stable, panic = np.where(is_rps, averages[2], stable), np.where(is_rps, averages[3], panic)
+        other_stable, other_panic = averages[2], averages[3]
+        if has_rps:
+            other_stable = np.where(is_rps, averages[0], other_stable)
+            other_panic = np.where(is_rps, averages[1], other_panic)
+        # A panic window that is empty beside a stable one that is not has seen no load.
+        panic = np.where(np.isnan(panic) & ~np.isnan(stable), 0.0, panic)
+        return stable, panic, other_stable, other_panic
+
+
+assert METRICS[0] == ScalingSpec().metric, "averages come by kind: concurrency first"

@@ -1,0 +1,123 @@
+"""Wakes of one service started from a template beside the same service started plainly, in one run, by turns.
+
+Two sets of copies take turns: one as its YAML has it, one with `tidegate.dev/preload: none`. The
+request is the service's first real work (an inference for a model), and its time is that of the whole: hold, decision,
+pod, imports, weights, answer. The app's own plain start alone is measured between them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import calendar
+import json
+import sys
+import time
+from typing import Any
+
+from loadtest import load
+from loadtest.figures import Bar, Figures, percentile
+from loadtest.instance import Instance, example
+from loadtest.wake import GRACE, WINDOW, own_start
+
+PRELOAD = "tidegate.dev/preload"
+COPIES = 3
+TEMPLATE_PAUSE_S = 6.0
+DIGIT = [0, 0, 5, 13, 9, 1, 0, 0, 0, 0, 13, 15, 10, 15, 5, 0, 0, 3, 15, 2, 0, 11, 8, 0, 0, 4, 12, 0, 0, 8, 8, 0]
+DIGIT += [0, 5, 8, 0, 0, 9, 8, 0, 0, 4, 11, 0, 1, 12, 7, 0, 0, 2, 14, 5, 10, 12, 0, 0, 0, 0, 6, 13, 10, 0, 0, 0]
+"""The first image of scikit-learn's digits: a zero."""
+WORK: dict[str, tuple[str, str, bytes]] = {
+    "digits": ("POST", "/v1/models/digits:predict", json.dumps({"instances": [DIGIT]}).encode()),
+}
+LIMITS = {"digits": 150.0, "hello": 150.0}
+OUR_SHARE_LIMIT_MS = 60.0
+SPEEDUP = {"digits": 8.0}
+
+
+async def measure(instance: Instance, service: str, wakes: int) -> Figures:
+    """Wake `service` (an example's name) `wakes` times in each of the two ways."""
+    figures = Figures()
+    await instance.configure("config-autoscaler", {"scale-to-zero-grace-period": GRACE})
+    hosts = {way: await _deploy(instance, service, way) for way in ("template", "plain")}
+    # The first pods started plainly and asked for the template.
+    await asyncio.sleep(TEMPLATE_PAUSE_S)
+    for number in range(wakes):
+        for way in ("template", "plain"):
+            name = list(hosts[way])[number % COPIES]
+            entry = await _wake(instance, service, name, hosts[way][name])
+            figures.rounds.append({"kind": "wake", "way": way, **entry})
+            print(f"wake {number + 1}/{wakes} {way}: {entry}", file=sys.stderr, flush=True)
+        own_ms = round(await own_start(service) * 1e3, 2)
+        figures.rounds.append({"kind": "own start", "first_byte_ms": own_ms})
+    _summarise(figures, service)
+    return figures
+
+
+async def _deploy(instance: Instance, service: str, way: str) -> dict[str, str]:
+    hosts = {}
+    annotations = {"autoscaling.knative.dev/window": WINDOW} | ({PRELOAD: "none"} if way == "plain" else {})
+    for number in range(COPIES):
+        name = f"{way}-{number}"
+        document = example(service, service=name, annotations=annotations)
+        document["metadata"]["namespace"] = "default"
+        await instance.apply(document)
+        hosts[name] = f"{name}.default.localhost"
+    for name in hosts:
+        await instance.wait_service_ready(name)
+    return hosts
+
+
+async def _wake(instance: Instance, service: str, name: str, host: str) -> dict[str, Any]:
+    revision = await instance.revision_of(name)
+    await instance.wait_zero(revision)
+    await asyncio.sleep(0.3)
+    method, target, body = WORK.get(service, ("GET", "/", b""))
+    since = time.time()
+    reply = await load.get(instance.port, host, target, method=method, body=body)
+    started = await _way_started(instance, revision, since)
+    return {"status": reply.status, "first_byte_ms": round(reply.first_byte_s * 1e3, 2), "started": started}
+
+
+async def _way_started(instance: Instance, revision: str, since_unix_s: float) -> str:
+    """Return how the node says it started the app: from its Event, which comes a moment later."""
+    for _ in range(100):
+        events = await instance.command("kubectl", "get", "events", "-n", "default", "-o", "json")
+        for event in json.loads(events)["items"]:
+            is_app = event["reason"] == "Started" and "container user-container" in event["message"]
+            if is_app and event["involvedObject"]["name"].startswith(f"{revision}-") and _after(event, since_unix_s):
+                return "forked" if "forked from a template" in event["message"] else "plain"
+        await asyncio.sleep(0.1)
+    return "unknown"
+
+
+def _after(event: dict[str, Any], since_unix_s: float) -> bool:
+    stamp = time.strptime(event["lastTimestamp"], "%Y-%m-%dT%H:%M:%SZ")
+    return calendar.timegm(stamp) >= int(since_unix_s)
+
+
+def _summarise(figures: Figures, service: str) -> None:
+    def times(way: str) -> list[float]:
+        return [entry["first_byte_ms"] for entry in figures.rounds if entry.get("way") == way]
+
+    own = [entry["first_byte_ms"] for entry in figures.rounds if entry["kind"] == "own start"]
+    wakes = [entry for entry in figures.rounds if entry["kind"] == "wake"]
+    fast, plain = percentile(times("template"), 0.5), percentile(times("plain"), 0.5)
+    figures.bars = [Bar("wake_p50", fast, "ms", LIMITS.get(service, 150.0))]
+    if service in SPEEDUP:
+        figures.bars.append(Bar("plain_over_template", plain / fast, "x", SPEEDUP[service], at_least=True))
+    else:
+        figures.bars.append(Bar("our_share_p50", plain - percentile(own, 0.5), "ms", OUR_SHARE_LIMIT_MS))
+    figures.bars += [
+        Bar("lost_requests", sum(entry["status"] != 200 for entry in wakes), "", 0),
+        Bar(
+            "started_otherwise_than_asked",
+            sum((entry["started"] == "forked") != (entry["way"] == "template") for entry in wakes),
+            "",
+            0,
+        ),
+    ]
+    figures.notes = {
+        "template_p95_ms": percentile(times("template"), 0.95),
+        "plain_p50_ms": plain,
+        "plain_p95_ms": percentile(times("plain"), 0.95),
+        "own_plain_start_p50_ms": percentile(own, 0.5),
+    }
