@@ -143,7 +143,7 @@ class Pipeline:
         if revision is None:
             return self._enter_later(request, key)
         if UNCOUNTED in index:
-            return self._relay_uncounted(key, revision)
+            return self._relay_uncounted(request, key, revision)
         return self._enter(request, key, revision, request.arrived)
 
     def retry(self, request: Request, failed: Relay, failure: Failure) -> Direction | Awaitable[Direction]:
@@ -222,7 +222,7 @@ class Pipeline:
         if revision is None:
             return UNKNOWN
         if UNCOUNTED in request.index:
-            return self._relay_uncounted(key, revision)
+            return self._relay_uncounted(request, key, revision)
         direction = self._enter(request, key, revision, self._clock())
         return direction if isinstance(direction, Relay | Answer) else await direction
 
@@ -240,7 +240,7 @@ class Pipeline:
         self.demand.arrived(key, now)
         return self._place(visit, now)
 
-    def _relay_uncounted(self, key: Key, revision: Revision) -> Direction:
+    def _relay_uncounted(self, request: Request, key: Key, revision: Revision) -> Direction:
         """Pass a probe on beside room and seats: it must neither wait for pods nor be seen by the autoscaler.
 
         The slots of the pod's queueproxy bound it as they bound every request.
@@ -249,7 +249,8 @@ class Pipeline:
         if not pods:
             return ASLEEP
         pod = min(pods, key=placement.pods.in_flight_on) if placement else min(pods)
-        return Relay(*pod, add_head=UNCOUNTED_LINES, timeouts=revision.timeouts)
+        protocol = same_protocol(request)
+        return Relay(*pod, add_head=UNCOUNTED_LINES, timeouts=revision.timeouts, protocol=protocol)
 
     def _place(self, visit: Visit, now: float) -> Direction | Awaitable[Direction]:
         pod = visit.placement.seat(now)

@@ -7,19 +7,25 @@ table; then the turns.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from autoscaler.config import Config
 from autoscaler.demand import Demand
+from autoscaler.handover import Handover
 from autoscaler.ingest import Ingest
+from autoscaler.leases import Leases
 from autoscaler.loop import Loop
 from autoscaler.metrics import Metrics
 from autoscaler.pages import decisions_page
 from autoscaler.watch import World
+from tidegate.contracts import buckets
 from tidegate.kube import connect
 from tidegate.kube.api import Api
+from tidegate.kube.cache import Cache
 from tidegate.kube.client import Client
 from tidegate.process import logs, run, settings, tasks
 from tidegate.process.admin import AdminServer
@@ -27,6 +33,7 @@ from tidegate.process.admin import AdminServer
 log = logging.getLogger("autoscaler")
 
 SYNC_TIMEOUT_S = 60.0
+SHARE_TIMEOUT_S = 3.0
 
 
 def main() -> None:
@@ -49,41 +56,89 @@ async def serve(config: Config, api: Api, stopping: asyncio.Event) -> None:
     """Run the autoscaler against `api` until `stopping` is set."""
     world, demand = World(api, config.system_namespace), Demand()
     loop = Loop(api, world, demand, time.monotonic, time.time)
-    ingest = Ingest(demand, key=lambda: world.report_key, clock=time.monotonic, on_poke=loop.poke)
-    metrics = Metrics(
-        lambda: [one.decision for one in loop.revisions.values() if one.decision is not None],
-        loop.counts,
-        lambda: ingest.counts,
-        lambda: loop.publisher.failures,
+    me = buckets.identity(config.pod, config.pod_ip, config.report_port)
+    leases = Leases(api, config.system_namespace, me, config.buckets, time.monotonic)
+    ingest = Ingest(
+        demand,
+        key=lambda: world.report_key,
+        clock=time.monotonic,
+        on_poke=loop.poke,
+        is_ours=leases.is_ours,
+        owners=leases.owners,
     )
+    loop.is_ours, loop.may_decide = leases.is_ours, leases.may_decide
+    handover = Handover(api, world, time.time)
+    loop.hand_over = handover.changed
+    metrics = _metrics(config, loop, ingest, leases)
     admin = AdminServer(
         is_ready=lambda: True if world.is_synced and not stopping.is_set() else "the caches are not filled yet",
         config=settings.describe(config),
         registry=metrics.registry,
     )
-    admin.page("/decisions", decisions_page(loop.revisions))
+    admin.page("/decisions", decisions_page(loop, leases))
     for port in (config.admin_port, config.metrics_port):
         await admin.start(config.pod_ip, port)
-    running = [tasks.spawn(cache.run(), f"cache {cache.resource.plural}") for cache in world.caches]
+    caches = (*world.caches, leases.cache, handover.cache)
+    running = [tasks.spawn(cache.run(), f"cache {cache.resource.plural}") for cache in caches]
     stopped = tasks.spawn(stopping.wait(), "stopping")
-    synced = tasks.spawn(_all_listed(world), "first lists")
+    synced = tasks.spawn(_all_listed(caches), "first lists")
     try:
         await _first_of(stopped, synced, *running)
         if synced.done():
+            leases.on_change = _sharer(loop, ingest)
+            running.append(tasks.spawn(leases.run(), "leases"))
+            await _some_share(leases)
             port = await ingest.start(config.pod_ip, config.report_port)
             log.info("reports on %s:%d", config.pod_ip, port)
-            running += [tasks.spawn(loop.run(), "turns"), tasks.spawn(_sweep(ingest), "sweep")]
+            running += [
+                tasks.spawn(loop.run(), "turns"),
+                tasks.spawn(_sweep(ingest), "sweep"),
+            ]
             run.freeze_start_up()
             await _first_of(stopped, *running)
     finally:
-        await ingest.close()
         await tasks.cancel(stopped, synced, *running)
+        await leases.resign()
+        await ingest.close()
+        await handover.close()
         await loop.publisher.close()
         await admin.close()
 
 
-async def _all_listed(world: World) -> None:
-    for cache in world.caches:
+def _metrics(config: Config, loop: Loop, ingest: Ingest, leases: Leases) -> Metrics:
+    def failures() -> dict[str, int]:
+        return {"decision": loop.publisher.failures, "lease": leases.failures}
+
+    metrics = Metrics(loop.demand, loop.slots, loop.counts, time.monotonic, config.metrics_revisions)
+    metrics.count("reports", "Reports by what became of them", "outcome", lambda: ingest.counts)
+    metrics.count("events", "Events by what became of them", "outcome", lambda: loop.publisher.recorder.counts)
+    metrics.count("failed_writes", "Writes the API server did not take", "of", failures)
+    metrics.show("report_connections", "Connections of those who report", lambda: len(ingest.connections))
+    metrics.show("buckets", "Parts of the revisions that this replica decides for", lambda: leases.held)
+    metrics.show("turn_seconds", "What the last turn of all revisions took", lambda: loop.turn_s)
+    metrics.show("remembered_decisions", "Decisions that `tidegate why` can show", lambda: len(loop.history))
+    return metrics
+
+
+def _sharer(loop: Loop, ingest: Ingest) -> Callable[[], None]:
+    """Return what follows a change of shares: first our revisions, then what senders are told."""
+
+    def share() -> None:
+        loop.shares_changed()
+        tasks.spawn(ingest.owners_changed(), "tell owners")
+
+    return share
+
+
+async def _some_share(leases: Leases) -> None:
+    """Wait a moment for what is to be ours, so that the first reports do not meet an autoscaler that has no share."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(SHARE_TIMEOUT_S):
+            await leases.settled.wait()
+
+
+async def _all_listed(caches: Iterable[Cache]) -> None:
+    for cache in caches:
         await cache.wait_synced(SYNC_TIMEOUT_S)
 
 

@@ -19,30 +19,45 @@ STEP_S = 1.9
 """Two seconds, less what a timer may be early."""
 GROWTH_PER_START = 2
 """How many times the pods may become within the time that a start takes."""
+GROWTH_MIN_PODS = 20
+"""By how many pods the number may grow in that time in any case."""
 BURST_S = 0.5
 """Requests that come within this time belong to one burst: what they ask for counts as there."""
 
 
 def pace_growth(spec: ScalingSpec, seen: Observation, ask: Ask, memory: Memory, now: float) -> tuple[Ask, Memory]:
-    """While pods start, let the number at most double until they could show what they do.
+    """While pods start, let their number at most double until they could show what they do.
 
-    Requests that pile up while pods start read as load, but vanish when the pods come. So from the moment pods begin
-    to start, their number may double once in the measured start time and as long again (a panic window at most), in
-    which the pile shrinks. A start time that nobody has measured yet limits nothing.
+    Requests that pile up while pods start read as load, but vanish when the pods come. So what is asked for at first
+    (within `BURST_S`) is free; from then on the number may double once, or grow by `GROWTH_MIN_PODS`, in the measured
+    start time and as long again (a panic window at most), in which the pile shrinks. Where pods still start then, the
+    same begins anew from what is there. Until a stable window after that, what the stable window remembers of the pile
+    asks for nothing that the panic window does not. A start time that nobody has measured yet limits nothing.
     """
     if not spec.is_panic_paced or seen.start_s <= 0:
         return ask, _without_surge(memory)
-    if memory.surge_at is not None and now - memory.surge_at >= seen.start_s + min(seen.start_s, spec.panic_window_s):
+    there = min(PODS_MAX, max(seen.ready_pods + seen.starting_pods, seen.current_scale))
+    lasts_s = seen.start_s + min(seen.start_s, spec.panic_window_s)
+    age_s = -1.0 if memory.surge_at is None else now - memory.surge_at
+    is_remembered = BURST_S <= age_s < lasts_s + spec.stable_window_s
+    if is_remembered:
+        ask = replace(ask, stable=_at_most(ask.stable, max(there, ask.panic.pods)))
+    asked = max(ask.stable.pods, ask.panic.pods)
+    if age_s >= lasts_s:
+        if is_remembered and asked <= there:
+            return ask, memory
         memory = _without_surge(memory)
     if memory.surge_at is None:
-        if seen.starting_pods == 0:
+        if asked <= there:
             return ask, memory
-        there = min(PODS_MAX, max(seen.ready_pods + seen.starting_pods, seen.current_scale))
-        memory = replace(memory, surge_at=now, surge_pods=there)
+        if seen.starting_pods == 0:
+            return ask, replace(memory, surge_at=now, surge_pods=asked)
+        # Pods are on their way already: this is no first ask, and no burst follows it.
+        memory = replace(memory, surge_at=now - 2 * BURST_S, surge_pods=there)
     assert memory.surge_at is not None
     if now - memory.surge_at < BURST_S:
-        return ask, replace(memory, surge_pods=max(memory.surge_pods, ask.stable.pods, ask.panic.pods))
-    most = min(PODS_MAX, GROWTH_PER_START * memory.surge_pods)
+        return ask, replace(memory, surge_pods=max(memory.surge_pods, asked))
+    most = min(PODS_MAX, max(GROWTH_PER_START * memory.surge_pods, memory.surge_pods + GROWTH_MIN_PODS))
     return replace(ask, stable=_at_most(ask.stable, most), panic=_at_most(ask.panic, most)), memory
 
 

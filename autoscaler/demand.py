@@ -1,17 +1,22 @@
-"""Reports become load per revision: sources are settled once a second, and their sums go into the revisions' windows.
+"""Reports become load per revision: sources are settled once a second, and their sums go into the fleet's windows.
 
-`sources` knows who reports and what a second of it means; this module knows which revision that is, and keeps windows
-for those that are watched. Pure: `now` is handed in.
+`sources` knows who reports and what a second of it means, `fleet` keeps the windows; this module gives every revision
+that is watched or reported its slot in both. Pure: `now` is handed in.
 """
 
 from __future__ import annotations
 
 import math
 
-from autoscaler.sources import VALUE_LIMIT, Sources
-from autoscaler.window import Window
+import numpy as np
+import numpy.typing as npt
+
+from autoscaler import state
+from autoscaler.fleet import Fleet
+from autoscaler.fleet_state import UNKNOWN
+from autoscaler.sources import VALUE_LIMIT, Flags, Sources
+from autoscaler.state import Memory
 from tidegate.contracts.autoscaling import ScalingSpec
-from tidegate.contracts.autoscaling_annotations import RPS, WEIGHTED_EXPONENTIAL
 from tidegate.contracts.report import HISTORY_S, History
 
 Key = tuple[str, str]
@@ -23,122 +28,96 @@ TICK_S = 1.0
 CATCH_UP_LIMIT_S = 10
 TOLD_LIMIT = 10_000
 """Pods whose history is heard, per revision."""
-
-
-class Windows:
-    """The load of one revision over its two windows, in flight and per second."""
-
-    __slots__ = ("is_weighted", "panic", "panic_rps", "since", "stable", "stable_rps", "told_by")
-
-    def __init__(self, spec: ScalingSpec) -> None:
-        self.is_weighted = False
-        self.since: int | None = None
-        """The first second recorded here; what was before is known by hearsay only."""
-        self.told_by: set[str] = set()
-        self.stable, self.stable_rps = Window(spec.stable_window_s), Window(spec.stable_window_s)
-        self.panic, self.panic_rps = Window(spec.panic_window_s), Window(spec.panic_window_s)
-        self.configure(spec)
-
-    def configure(self, spec: ScalingSpec) -> None:
-        """Give the windows the spec's lengths, keeping what they hold."""
-        self.is_weighted = spec.algorithm == WEIGHTED_EXPONENTIAL
-        for window in (self.stable, self.stable_rps):
-            window.resize(spec.stable_window_s)
-        for window in (self.panic, self.panic_rps):
-            window.resize(spec.panic_window_s)
-
-    def record(self, at: float, concurrency: float, rps: float) -> None:
-        """Add to one second."""
-        self.stable.record(at, concurrency)
-        self.panic.record(at, concurrency)
-        self.stable_rps.record(at, rps)
-        self.panic_rps.record(at, rps)
-
-    def tell(self, pod: str, second: int, concurrency: list[float], rps: list[float]) -> None:
-        """Add what `pod` saw in the seconds before `second`, once, and only of the time before our own record."""
-        since = self.since if self.since is not None else second
-        if pod in self.told_by or len(self.told_by) >= TOLD_LIMIT or second - since > HISTORY_S:
-            return
-        self.told_by.add(pod)
-        first = second - len(concurrency)
-        for number, (level, rate) in enumerate(zip(concurrency, rps, strict=True)):
-            if first + number < since:
-                self.record(first + number, level, rate)
-
-    def averages(self, metric: str, at: float) -> tuple[float, float] | None:
-        """Return the averages over the stable and panic windows; None without data."""
-        stable, panic = (self.stable_rps, self.panic_rps) if metric == RPS else (self.stable, self.panic)
-        if stable.is_empty(at):
-            return None
-        if self.is_weighted:
-            return stable.weighted_average(at), panic.weighted_average(at)
-        return stable.average(at), panic.average(at)
+SWITCH_S = 4.0
+"""How long after a change of the serving mode the same request may be in the reports of both sides: until gateways have
+heard of it, and both have reported since."""
+FIRST_SLOTS = 64
+NEVER = -1
 
 
 class Demand:
     """The load of all revisions. A revision has a slot while it is watched or somebody reports it."""
 
-    def __init__(self) -> None:
+    def __init__(self, fleet: Fleet | None = None) -> None:
+        self.fleet = fleet or Fleet()
         self.sources = Sources()
+        self.keys: list[Key | None] = []
+        """The revision in each slot."""
         self._slots: dict[Key, int] = {}
-        self._keys: list[Key | None] = []
         self._free: list[int] = []
-        self._windows: dict[int, Windows] = {}
-        self._rows: dict[int, set[int]] = {}
+        self._freed: list[int] = []
+        self._reporting: npt.NDArray[np.int32] = np.zeros(FIRST_SLOTS, np.int32)
+        self._mode: npt.NDArray[np.int8] = np.zeros(FIRST_SLOTS, np.int8)
+        self._switched_at: npt.NDArray[np.float64] = np.full(FIRST_SLOTS, -np.inf)
+        self._since: npt.NDArray[np.int64] = np.full(FIRST_SLOTS, NEVER, np.int64)
+        self._told: dict[int, set[str]] = {}
+        self._activators: dict[int, list[int]] = {}
         self._books: dict[int, Book] = {}
         self._recorded_at: float | None = None
 
-    def configure(self, key: Key, spec: ScalingSpec) -> None:
-        """Watch a revision, or change how."""
+    # Who is watched
+
+    def configure(self, key: Key, spec: ScalingSpec, memory: Memory | None = None) -> int:
+        """Watch a revision, which begins with `memory`, or change how; returns its slot."""
         slot = self._slot(key)
-        windows = self._windows.get(slot)
-        if windows is None:
-            self._windows[slot] = Windows(spec)
+        if self.fleet.is_watched(slot):
+            self.fleet.configure(slot, spec)
         else:
-            windows.configure(spec)
+            self.fleet.add(slot, spec, memory or state.fresh(0.0))
+            self._since[slot] = NEVER
+        return slot
 
     def forget(self, key: Key) -> None:
-        """Drop a revision's windows; sources that are still connected stay, in case it comes back."""
+        """Watch a revision no more; sources that are still connected stay, in case it comes back."""
         slot = self._slots.get(key)
-        if slot is not None:
-            self._windows.pop(slot, None)
+        if slot is not None and self.fleet.is_watched(slot):
+            self.fleet.remove(slot)
+            self._told.pop(slot, None)
             self._drop_if_bare(slot)
+
+    # Who reports
 
     def open(self, key: Key, now: float) -> int:
         """A queueproxy of the revision connected; returns its row."""
-        return self._open(key, now, is_queueproxy=True)
+        return self._open(self._slot(key), now, is_queueproxy=True)
 
     def open_for(self, book: Book, key: Key, now: float) -> int:
         """An activator begins to speak of a revision; its row is in `book` until either falls silent."""
-        row = book[key] = self._open(key, now, is_queueproxy=False)
+        slot = self._slot(key)
+        row = book[key] = self._open(slot, now, is_queueproxy=False)
         self._books[row] = book
+        self._activators.setdefault(slot, []).append(row)
         return row
 
     def tell(self, pod: str, history: History, now: float) -> bool:
-        """Add what a pod saw in the seconds before `now`; False where it cannot be a measurement."""
+        """Add what a pod saw in the seconds before `now`; False where it cannot be a measurement.
+
+        Only the time before our own record is added, and from each pod once.
+        """
         values = (*history.concurrency, *history.rps)
         if len(history.concurrency) != len(history.rps) or len(history.rps) > HISTORY_S:
             return False
         if not all(0 <= value <= VALUE_LIMIT for value in values):
             return False
         slot = self._slots.get((history.namespace, history.revision))
-        windows = None if slot is None else self._windows.get(slot)
-        if windows is not None:
-            windows.tell(pod, math.floor(now), history.concurrency, history.rps)
+        if slot is not None and self.fleet.is_watched(slot):
+            self._tell(slot, pod, math.floor(now), history)
         return True
 
     def close(self, row: int) -> None:
         """A source ended: what it reported counts no more."""
         slot = int(self.sources.slot[row])
-        book, key = self._books.pop(row, None), self._keys[slot]
+        book, key = self._books.pop(row, None), self.keys[slot]
         if book is not None and key is not None:
             book.pop(key, None)
+            self._activators[slot].remove(row)
+            if not self._activators[slot]:
+                del self._activators[slot]
         self.sources.close(row)
-        rows = self._rows[slot]
-        rows.discard(row)
-        if not rows:
-            del self._rows[slot]
-            self._drop_if_bare(slot)
+        self._reporting[slot] -= 1
+        self._drop_if_bare(slot)
+
+    # What comes of it
 
     def record(self, now: float) -> None:
         """Write one second of load; call it once a second. Seconds a stalled caller missed get the same mean."""
@@ -148,61 +127,108 @@ class Demand:
             return
         self._recorded_at = now
         seconds = range(max(last + 1, second - CATCH_UP_LIMIT_S + 1), second + 1)
-        concurrency, rps, said, silent = self.sources.settle(now, len(self._keys))
-        for slot in said.nonzero()[0].tolist():
-            windows = self._windows.get(slot)
-            if windows is not None:
-                windows.since = seconds[0] if windows.since is None else windows.since
-                for at in seconds:
-                    windows.record(at, float(concurrency[slot]), float(rps[slot]))
+        switching = self._switching(now)
+        concurrency, rps, said, silent = self.sources.settle(now, len(self.keys), switching)
+        since = self._since[: len(self.keys)]
+        since[said & (since == NEVER)] = seconds[0]
+        for at in seconds:
+            self.fleet.record(at, concurrency, rps, said)
         for row in silent:
             self.close(row)
+        for slot in [slot for slot in self._told if NEVER < since[slot] < second - HISTORY_S]:
+            del self._told[slot]
+        self._free += self._freed
+        self._freed = []
 
-    def averages(self, key: Key, metric: str, now: float) -> tuple[float, float] | None:
-        """Return (stable, panic) averages of the metric; None without data.
-
-        Read as of the last recorded second: the current one is not over, and must not read as missing.
-        """
-        slot = self._slots.get(key)
-        windows = None if slot is None else self._windows.get(slot)
+    def as_of(self, now: float) -> int:
+        """Return the second that windows are read at: the last recorded one, for the current one is not over, and must
+        not read as missing."""
         recorded_at = self._recorded_at
         is_current = recorded_at is not None and now - recorded_at < 1.5 * TICK_S
-        at = recorded_at if is_current and recorded_at else now
-        return None if windows is None else windows.averages(metric, at)
+        return math.floor(recorded_at if is_current and recorded_at is not None else now)
+
+    def averages(self, key: Key, metric: str, now: float) -> tuple[float, float] | None:
+        """Return (stable, panic) averages of the metric; None without data."""
+        slot = self._slots.get(key)
+        if slot is None or not self.fleet.is_watched(slot):
+            return None
+        return self.fleet.windows.averages_of(slot, metric, self.as_of(now))
 
     def waiting(self, key: Key, now: float) -> int:
         """Return the requests that activators have of this revision by their last word, if that is recent."""
         slot = self._slots.get(key)
-        rows = self._rows.get(slot, ()) if slot is not None else ()
-        return self.sources.waiting([row for row in rows if row in self._books], now)
+        rows = self._activators.get(slot, []) if slot is not None else []
+        return self.sources.waiting(rows, now)
+
+    def waiting_by_slot(self, now: float) -> npt.NDArray[np.int64]:
+        """Return the same for all slots."""
+        waiting = np.zeros(len(self.keys), np.int64)
+        for slot, rows in self._activators.items():
+            waiting[slot] = self.sources.waiting(rows, now)
+        return waiting
 
     def is_silent(self, key: Key) -> bool:
         """Whether nobody has anything to say about this revision."""
         slot = self._slots.get(key)
-        return slot is None or slot not in self._rows
+        return slot is None or not self._reporting[slot]
 
-    def _open(self, key: Key, now: float, *, is_queueproxy: bool) -> int:
-        slot = self._slot(key)
-        row = self.sources.open(slot, is_queueproxy=is_queueproxy, now=now)
-        self._rows.setdefault(slot, set()).add(row)
-        return row
+    def silent_slots(self) -> Flags:
+        """Return the same for all slots."""
+        flags: Flags = self._reporting[: len(self.keys)] == 0
+        return flags
+
+    def _switching(self, now: float) -> Flags:
+        """Return the slots whose serving mode has changed a moment ago."""
+        slots = min(len(self.keys), self.fleet.state.slots)
+        mode = self.fleet.state.columns["serving_mode"][:slots]
+        before = self._mode[:slots]
+        self._switched_at[:slots][(before != UNKNOWN) & (mode != UNKNOWN) & (mode != before)] = now
+        before[:] = mode
+        flags: Flags = now - self._switched_at[: len(self.keys)] < SWITCH_S
+        return flags
+
+    def _tell(self, slot: int, pod: str, second: int, history: History) -> None:
+        since = int(self._since[slot])
+        until = second if since == NEVER else min(since, second)
+        told = self._told.get(slot, set())
+        if pod in told or len(told) >= TOLD_LIMIT or second - until > HISTORY_S:
+            return
+        self._told.setdefault(slot, told).add(pod)
+        first = second - len(history.rps)
+        for number, (level, rate) in enumerate(zip(history.concurrency, history.rps, strict=True)):
+            if first + number < until:
+                self.fleet.tell(slot, first + number, level, rate)
+
+    def _open(self, slot: int, now: float, *, is_queueproxy: bool) -> int:
+        self._reporting[slot] += 1
+        return self.sources.open(slot, is_queueproxy=is_queueproxy, now=now)
 
     def _slot(self, key: Key) -> int:
         slot = self._slots.get(key)
-        if slot is None:
-            if self._free:
-                slot = self._free.pop()
-                self._keys[slot] = key
-            else:
-                slot = len(self._keys)
-                self._keys.append(key)
-            self._slots[key] = slot
+        if slot is not None:
+            return slot
+        if self._free:
+            slot = self._free.pop()
+            self.keys[slot] = key
+        else:
+            slot = len(self.keys)
+            self.keys.append(key)
+            if slot == len(self._since):
+                more = max(FIRST_SLOTS, slot // 4)
+                self._reporting = np.concatenate([self._reporting, np.zeros(more, np.int32)])
+                self._mode = np.concatenate([self._mode, np.zeros(more, np.int8)])
+                self._switched_at = np.concatenate([self._switched_at, np.full(more, -np.inf)])
+                self._since = np.concatenate([self._since, np.full(more, NEVER, np.int64)])
+        self._slots[key] = slot
         return slot
 
     def _drop_if_bare(self, slot: int) -> None:
-        key = self._keys[slot]
-        if key is None or slot in self._rows or slot in self._windows:
+        key = self.keys[slot]
+        if key is None or self._reporting[slot] or self.fleet.is_watched(slot):
             return
         del self._slots[key]
-        self._keys[slot] = None
-        self._free.append(slot)
+        self.keys[slot] = None
+        self._since[slot] = NEVER
+        self._mode[slot], self._switched_at[slot] = UNKNOWN, -np.inf
+        # Not used again before the next second: a turn in progress may still mean the revision that was here.
+        self._freed.append(slot)

@@ -9,6 +9,7 @@ numbers, one per revision) and times are handed in.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -29,9 +30,10 @@ from autoscaler.fleet_state import (
 )
 from autoscaler.fleet_turn import Turn
 from autoscaler.fleet_windows import METRICS, FleetWindows
+from autoscaler.prewarm import IdleTimes
 from autoscaler.rings import Flags, Floats
 from autoscaler.spec_table import SpecTable
-from autoscaler.state import Memory, sane_now
+from autoscaler.state import Memory, Observation, sane_now
 from tidegate.contracts.autoscaling import ScalingSpec
 from tidegate.contracts.decision import Decision
 
@@ -52,6 +54,8 @@ class Fleet:
         self.windows = FleetWindows()
         self.specs = SpecTable()
         self.delays = FleetDelays()
+        self.idle_times: dict[int, IdleTimes] = {}
+        """Of the revisions that are pre-warmed."""
 
     # Who is there
 
@@ -64,6 +68,8 @@ class Fleet:
         self.state.spec_row[slot] = self.specs.take(spec)
         self.state.put(slot, memory)
         self.delays.put(slot, memory.delayed, spec.scale_down_delay_s)
+        if spec.is_prewarmed:
+            self.idle_times[slot] = IdleTimes()
 
     def configure(self, slot: int, spec: ScalingSpec) -> None:
         """Change a revision's spec; what its windows hold stays where it fits."""
@@ -71,6 +77,11 @@ class Fleet:
         self.state.spec_row[slot] = self.specs.take(spec)
         self.specs.drop(before)
         self.state.columns["flags"][slot] |= SEEN_ANEW
+        if not spec.is_prewarmed:
+            self.idle_times.pop(slot, None)
+            self.state.columns["prewarm_pods"][slot] = 0
+        elif slot not in self.idle_times:
+            self.idle_times[slot] = IdleTimes()
         if self.windows.is_open(slot):
             self.windows.configure(slot, spec)
 
@@ -78,6 +89,7 @@ class Fleet:
         """Forget a revision."""
         self.windows.release(slot)
         self.delays.drop(slot)
+        self.idle_times.pop(slot, None)
         self.specs.drop(int(self.state.spec_row[slot]))
         self.state.clear(slot)
 
@@ -105,7 +117,7 @@ class Fleet:
         slots = min(len(said), self.state.slots)
         heard = np.zeros(self.state.slots, np.bool_)
         heard[:slots] = said[:slots] & (self.state.spec_row[:slots] >= 0)
-        for slot in np.flatnonzero(heard & ~self.windows.open_slots).tolist():
+        for slot in np.flatnonzero(heard & ~self.windows.open_slots[: len(heard)]).tolist():
             self.windows.configure(slot, self.spec(slot))
         if len(concurrency) < len(heard):
             more = len(heard) - len(concurrency)
@@ -134,7 +146,7 @@ class Fleet:
         asleep &= (columns["desired"] <= 0) & ((columns["flags"] & SEEN_ANEW) == 0)
         for name in ("current_scale", "ready_pods", "not_ready_pods", "prewarm_pods"):
             asleep &= columns[name] == 0
-        for slot in np.flatnonzero(asleep & self.windows.open_slots).tolist():
+        for slot in np.flatnonzero(asleep & self.windows.open_slots[: len(asleep)]).tolist():
             self.windows.release(slot)
         return np.flatnonzero(watched & ~asleep)
 
@@ -143,10 +155,11 @@ class Fleet:
 
         `waiting`: requests that activators hold, by slot.
         """
-        slots = self.awake(is_silent)
         if len(waiting) < self.state.slots:
             waiting = np.concatenate([waiting, np.zeros(self.state.slots - len(waiting), np.int64)])
         averages = self.windows.averages(at)
+        self._prewarm(averages, waiting, now)
+        slots = self.awake(is_silent)
         for begin in range(0, len(slots), CHUNK):
             chunk = slots[begin : begin + CHUNK]
             # The caller did other things since the last chunk: who was removed meanwhile is left out.
@@ -168,19 +181,8 @@ class Fleet:
     ) -> Decision:
         """Decide one revision now, on its windows as of second `at`."""
         spec = self.spec(slot)
-        loads = self.windows.averages_of(slot, spec.metric, at) or (None, None)
-        others = self.windows.averages_of(slot, spec.other_metric, at) if spec.other_metric else None
-        seen = self.state.observation(
-            slot,
-            namespace=namespace,
-            revision=revision,
-            unix_s=unix_s,
-            stable_value=loads[0],
-            panic_value=loads[1],
-            other_stable_value=others[0] if others else None,
-            other_panic_value=others[1] if others else None,
-            waiting=waiting,
-            is_poked=is_poked,
+        seen = self._observation(
+            slot, at, namespace=namespace, revision=revision, unix_s=unix_s, waiting=waiting, is_poked=is_poked
         )
         decision, memory = decide(spec, seen, self.memory(slot), now)
         self.state.put(slot, memory)
@@ -195,6 +197,32 @@ class Fleet:
             | ACTIVITIES.index(decision.activity) << ACTIVITY_SHIFT
         )
         return decision
+
+    def look(self, slot: int, now: float, at: int, waiting: int, **names: Any) -> Decision:
+        """Return what `decide_one` would decide now, and leave everything as it is."""
+        seen = self._observation(slot, at, waiting=waiting, **names)
+        return decide(self.spec(slot), seen, self.memory(slot), now)[0]
+
+    def _observation(self, slot: int, at: int, **more: Any) -> Observation:
+        spec = self.spec(slot)
+        loads = self.windows.averages_of(slot, spec.metric, at) or (None, None)
+        others = self.windows.averages_of(slot, spec.other_metric, at) if spec.other_metric else None
+        return self.state.observation(
+            slot,
+            stable_value=loads[0],
+            panic_value=loads[1],
+            other_stable_value=others[0] if others else None,
+            other_panic_value=others[1] if others else None,
+            **more,
+        )
+
+    def _prewarm(self, averages: Floats, waiting: npt.NDArray[np.int64], now: float) -> None:
+        """Count the idle times of those that are pre-warmed, and note whether they should have a pod by now."""
+        for slot, times in self.idle_times.items():
+            times.see(now, is_loaded=bool(waiting[slot] > 0 or np.nanmax(averages[1::2, slot], initial=0.0) > 0))
+            pods = int(times.wants_pod(now))
+            if pods != self.state.columns["prewarm_pods"][slot]:
+                self.see(slot, prewarm_pods=pods)
 
     def _decide(self, slots: Slots, averages: Floats, waiting: npt.NDArray[np.int64], now: float) -> Turn:
         now = sane_now(now)

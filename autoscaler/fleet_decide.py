@@ -28,8 +28,8 @@ def decide(rows: Rows, loads: tuple[Array, Array, Array, Array], waiting: Array,
         fleet_load.watch_panic(rows)
         most = fleet_load.pace_growth(rows, stable, panic)
         if most is not None:
-            stable, stable_because = fleet_load.at_most(stable, stable_because, most)
-            panic, panic_because = fleet_load.at_most(panic, panic_because, most)
+            stable, stable_because = fleet_load.at_most(stable, stable_because, most[0])
+            panic, panic_because = fleet_load.at_most(panic, panic_because, most[1])
         fleet_load.choose_window(rows, stable, stable_because, panic, panic_because)
         fleet_load.delay_scale_down(rows, delays)
         fleet_load.delay_last_pod(rows)

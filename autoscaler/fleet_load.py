@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from autoscaler.delays import BURST_S, GROWTH_PER_START, STEP_S
+from autoscaler.delays import BURST_S, GROWTH_MIN_PODS, GROWTH_PER_START, STEP_S
 from autoscaler.fleet_delays import FleetDelays
 from autoscaler.fleet_rows import Array, Rows
 from autoscaler.fleet_state import ACTIVATING, CODE, INACTIVE
@@ -85,30 +85,35 @@ def watch_panic(rows: Rows) -> None:
     columns["panic_pods"] = np.where(is_done, 0, rows.panic_pods)
 
 
-def pace_growth(rows: Rows, stable: Array, panic: Array) -> Array | None:
-    """See `delays.pace_growth`."""
-    # Returned: the most pods of each row, or None where nobody is held.
+def pace_growth(rows: Rows, stable: Array, panic: Array) -> tuple[Array, Array] | None:
+    """See `delays.pace_growth`; returned are the most pods of either window, or None where nobody is held."""
     spec, columns, now = rows.spec, rows.columns, rows.now
     had_surge = ~np.isnan(rows.surge_at)
     is_paced = rows.is_known & spec.is_panic_paced & (rows.start_s > 0)
     if not (is_paced.any() or had_surge.any()):
         return None
-    lasts_s = rows.start_s + np.minimum(rows.start_s, spec.panic_window_s)
-    is_over = had_surge & (now - rows.surge_at >= lasts_s)
-    ends = rows.is_known & had_surge & (~is_paced | is_over)
-    surge_at = np.where(ends, NONE, rows.surge_at)
-    surge_pods = np.where(ends, 0, rows.surge_pods).astype(np.int64)
-    begins = is_paced & np.isnan(surge_at) & (rows.starting_pods > 0)
     there = np.maximum(rows.ready_pods.astype(np.int64) + rows.starting_pods, rows.current_scale)
     there = np.minimum(there, PODS_MAX)
-    surge_at = np.where(begins, now, surge_at)
-    surge_pods = np.where(begins, there, surge_pods)
-    is_surge = is_paced & ~np.isnan(surge_at)
+    lasts_s = rows.start_s + np.minimum(rows.start_s, spec.panic_window_s)
+    age_s = np.where(had_surge, now - rows.surge_at, -1.0)
+    is_over = is_paced & (age_s >= lasts_s)
+    is_remembered = is_paced & (age_s >= BURST_S) & (age_s < lasts_s + spec.stable_window_s)
+    most_stable = np.where(is_remembered, np.maximum(there, panic), PODS_MAX)
+    asked = np.maximum(np.minimum(stable, most_stable), panic)
+    ends = (rows.is_known & had_surge & ~is_paced) | (is_over & ~(is_remembered & (asked <= there)))
+    surge_at = np.where(ends, NONE, rows.surge_at)
+    surge_pods = np.where(ends, 0, rows.surge_pods).astype(np.int64)
+    begins = is_paced & np.isnan(surge_at) & (asked > there)
+    is_first = begins & (rows.starting_pods == 0)
+    surge_at = np.where(begins, np.where(is_first, now, now - 2 * BURST_S), surge_at)
+    surge_pods = np.where(begins, np.where(is_first, asked, there), surge_pods)
+    is_surge = is_paced & ~np.isnan(surge_at) & ~(is_over & ~begins)
     is_burst = is_surge & (now - surge_at < BURST_S)
-    surge_pods = np.where(is_burst, np.maximum(surge_pods, np.maximum(stable, panic)), surge_pods)
+    surge_pods = np.where(is_burst, np.maximum(surge_pods, asked), surge_pods)
     columns["surge_at"], columns["surge_pods"] = surge_at, surge_pods
-    most = np.minimum(GROWTH_PER_START * surge_pods, PODS_MAX)
-    return np.where(is_surge & ~is_burst, most, PODS_MAX)
+    most = np.minimum(np.maximum(GROWTH_PER_START * surge_pods, surge_pods + GROWTH_MIN_PODS), PODS_MAX)
+    most = np.where(is_surge & ~is_burst, most, PODS_MAX)
+    return np.minimum(most, most_stable), most
 
 
 def choose_window(rows: Rows, stable: Array, stable_because: Array, panic: Array, panic_because: Array) -> None:

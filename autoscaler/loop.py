@@ -1,10 +1,11 @@
-"""The turn of a revision: read this first.
+"""The turn of all revisions: read this first.
 
     gather → decide → explain → publish
 
-A turn comes every two seconds, when pods or settings change, and at once on a poke (the first request of a revision
-that has no pod). Only `gather` looks at the world and only `publish` touches it. Load is recorded every second, in the
-middle of the second, so that a late timer neither skips a bucket nor fills one twice.
+A turn comes every two seconds, and for one revision at once when its pods or settings change, and on a poke (the first
+request of a revision that has no pod). What is seen of a revision is noted when it changes, so that a turn reads
+columns of numbers and not objects; what comes of it is looked at only where it says something new. Load is recorded
+every second, in the middle of the second, so that a late timer neither skips a bucket nor fills one twice.
 """
 
 from __future__ import annotations
@@ -12,44 +13,33 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable
 
-import msgspec
+import numpy as np
 
-from autoscaler import explain, status
-from autoscaler.decide import decide
+from autoscaler import status
 from autoscaler.demand import Demand, Key
-from autoscaler.publish import Publisher
-from autoscaler.state import Memory, Observation
+from autoscaler.fleet_state import BECAUSE, INACTIVE
+from autoscaler.fleet_turn import Turn
+from autoscaler.history import History
+from autoscaler.publish import COMPONENT, Publisher
+from autoscaler.state import Memory
 from autoscaler.watch import World
-from tidegate.contracts import autoscaling
+from tidegate.contracts import autoscaling, autoscaling_extensions
 from tidegate.contracts.autoscaling import KPA_CLASS, ScalingSpec
-from tidegate.contracts.decision import Activity, Because, Decision
+from tidegate.contracts.decision import Because, Decision
 from tidegate.kube.api import Api, Object, annotations_of
+from tidegate.kube.event_recorder import Recorder
+from tidegate.process import tasks
 
 log = logging.getLogger(__name__)
 
 DECIDE_S = 2.0
-RING_LENGTH = 100
-BREATH = 200
-"""Turns between two chances for a poke to be heard."""
+BREATH = 100
+"""News between two chances for a poke to be heard."""
 
 Clock = Callable[[], float]
-
-
-class Revision:
-    """One revision under our care."""
-
-    __slots__ = ("decision", "key", "memory", "ring", "spec", "uid")
-
-    def __init__(self, key: Key, uid: str, spec: ScalingSpec, memory: Memory) -> None:
-        self.key = key
-        self.uid = uid
-        self.spec = spec
-        self.memory = memory
-        self.decision: Decision | None = None
-        self.ring: deque[Decision] = deque(maxlen=RING_LENGTH)
 
 
 class Loop:
@@ -58,17 +48,34 @@ class Loop:
     def __init__(self, api: Api, world: World, demand: Demand, clock: Clock, unix_clock: Clock) -> None:
         self.world = world
         self.demand = demand
-        self.revisions: dict[Key, Revision] = {}
+        self.fleet = demand.fleet
+        self.slots: dict[Key, int] = {}
+        """The revisions under our care."""
+        self.history = History()
         self.counts: Counter[Because] = Counter()
-        self.publisher = Publisher(api, world, unix_clock, self._patched)
+        self.turn_s = 0.0
+        """What the last turn of all revisions took."""
+        self.is_ours: Callable[[Key], bool] = lambda _key: True
+        """Whether this replica decides for a revision, and whether it may now: set where there are several."""
+        self.may_decide: Callable[[], bool] = lambda: True
+        self.hand_over: Callable[[Key], None] = lambda _key: None
+        """Called where something changed about a revision that another class of autoscaler has, or may have had."""
+        recorder = Recorder(api, COMPONENT, clock, tasks.spawn)
+        self.publisher = Publisher(api, world, unix_clock, self._patched, recorder)
         self._clock = clock
         self._unix_clock = unix_clock
         self._decided_at = -DECIDE_S
         self._dirty: set[Key] = set()
+        self._starting: set[Key] = set()
+        self._uids: dict[Key, str] = {}
+        self._schedules: dict[Key, float] = {}
+        """When the schedule of a revision says something else, in seconds since 1970."""
         world.on_autoscaler = self._autoscaler_changed
-        world.on_pods = self._mark
+        world.on_status = self.publisher.status_seen
+        world.on_pods = self._pods_changed
         world.on_deployment = self._deployment_changed
         world.on_config = self._config_changed
+        world.on_bad_config = self.publisher.tell_bad_config
 
     async def run(self) -> None:
         """Record every second and decide every two, until cancelled."""
@@ -83,124 +90,194 @@ class Loop:
         if now - self._decided_at < DECIDE_S - 0.5:
             return
         self._decided_at = now
-        for number, revision in enumerate(list(self.revisions.values()), 1):
-            if not self._is_asleep(revision):
-                self._try_turn(revision, self._clock())
-            if number % BREATH == 0:
-                await asyncio.sleep(0)
+        self._follow_schedules()
+        if not self.may_decide():
+            return
+        for key in list(self._starting):
+            self._see_pods(key)
+        self._turn_dirty()
+        try:
+            await self._turn(now)
+        except Exception:
+            log.exception("the turn of all revisions failed; each is decided by itself")
+            for number, key in enumerate(list(self.slots), 1):
+                self.turn(key)
+                if number % BREATH == 0:
+                    await asyncio.sleep(0)
+        self.turn_s = self._clock() - now
+
+    async def _turn(self, now: float) -> None:
+        demand = self.demand
+        waiting, silent = demand.waiting_by_slot(now), demand.silent_slots()
+        for turn in self.fleet.turn(now, demand.as_of(now), waiting, silent):
+            self._count(turn)
+            for number, row in enumerate(turn.news.tolist(), 1):
+                key = demand.keys[int(turn.slots[row])]
+                if key in self.slots:
+                    self._take_over(key, turn.decision(row, *key, unix_s=self._unix_clock()))
+                if number % BREATH == 0:
+                    await asyncio.sleep(0)
+            await asyncio.sleep(0)
 
     def poke(self, key: Key) -> None:
         """Requests wait for a revision: take its turn now, unless pods are there or enough of them are asked for."""
-        revision = self.revisions.get(key)
-        if revision is None:
+        slot = self.slots.get(key)
+        if slot is None or not self.may_decide():
             return
-        now, memory = self._clock(), revision.memory
-        is_zero = memory.activity is Activity.INACTIVE or not self.world.pods(key).ready
-        is_more = self.demand.waiting(key, now) > memory.wanted * revision.spec.target
-        if is_zero and (memory.wanted <= 0 or is_more):
-            self._try_turn(revision, now, is_poked=True)
+        columns = self.fleet.state.columns
+        is_zero = columns["activity"][slot] == INACTIVE or not columns["ready_pods"][slot]
+        wanted = int(columns["wanted"][slot])
+        if is_zero and (wanted <= 0 or self.demand.waiting(key, self._clock()) > wanted * self.fleet.spec(slot).target):
+            self.turn(key, is_poked=True)
 
-    def _try_turn(self, revision: Revision, now: float, *, is_poked: bool = False) -> None:
-        """One revision that cannot be handled must not keep the others waiting."""
+    def turn(self, key: Key, *, is_poked: bool = False) -> None:
+        """Take the turn of one revision now; one that cannot be handled must not keep others waiting."""
+        slot, autoscaler = self.slots.get(key), self.world.autoscaler(key)
+        if slot is None or autoscaler is None or autoscaler["metadata"].get("deletionTimestamp"):
+            return
+        now = self._clock()
+        waiting = max(self.demand.waiting(key, now), 1 if is_poked else 0)
         try:
-            self.turn(revision, now, is_poked=is_poked)
+            decision = self.fleet.decide_one(
+                slot,
+                now,
+                self.demand.as_of(now),
+                waiting,
+                namespace=key[0],
+                revision=key[1],
+                unix_s=self._unix_clock(),
+                is_poked=is_poked,
+            )
         except Exception:
-            log.exception("the turn of %s/%s failed", *revision.key)
-
-    def turn(self, revision: Revision, now: float, *, is_poked: bool = False) -> None:
-        """Gather, decide, explain, publish."""
-        autoscaler = self.world.autoscaler(revision.key)
-        if autoscaler is None or autoscaler["metadata"].get("deletionTimestamp"):
+            log.exception("the turn of %s/%s failed", *key)
             return
-        seen = self._gather(revision, autoscaler, now, is_poked)
-        decision, revision.memory = decide(revision.spec, seen, revision.memory, now)
-        decision = explain.explain(decision)
-        self._keep(revision, decision)
-        self.publisher.publish(revision.key, decision)
-
-    def _gather(self, revision: Revision, autoscaler: Object, now: float, is_poked: bool) -> Observation:
-        namespace, name = revision.key
-        averages = self.demand.averages(revision.key, revision.spec.metric, now)
-        pods = self.world.pods(revision.key)
-        return Observation(
-            namespace=namespace,
-            revision=name,
-            unix_s=self._unix_clock(),
-            stable_value=averages[0] if averages else None,
-            panic_value=averages[1] if averages else None,
-            waiting=max(self.demand.waiting(revision.key, now), 1 if is_poked else 0),
-            ready_pods=pods.ready,
-            not_ready_pods=pods.not_ready,
-            current_scale=self.publisher.scale(revision.key, autoscaler) or 0,
-            is_poked=is_poked,
-        )
-
-    def _keep(self, revision: Revision, decision: Decision) -> None:
-        """Count every decision; remember those that say something new, and refresh the latest otherwise."""
         self.counts[decision.because] += 1
-        before, revision.decision = revision.decision, decision
-        if before is not None and revision.ring and _is_alike(before, decision):
-            patched = msgspec.structs.replace(decision, patched_unix_s=before.patched_unix_s, is_poked=before.is_poked)
-            revision.ring[-1] = revision.decision = patched
-        else:
-            revision.ring.append(decision)
+        self._take_over(key, decision)
 
-    def _patched(self, decision: Decision, unix_s: float) -> None:
-        """Note when a decision's scale was written, in the newest entry that asked for it."""
-        revision = self.revisions.get((decision.namespace, decision.revision))
-        if revision is None:
-            return
-        for index in range(len(revision.ring) - 1, -1, -1):
-            entry = revision.ring[index]
-            if entry.desired == decision.desired and not entry.patched_unix_s:
-                revision.ring[index] = msgspec.structs.replace(entry, patched_unix_s=unix_s)
-                return
-
-    def _is_asleep(self, revision: Revision) -> bool:
-        """Whether a turn could change nothing: at zero, inactive, told, and nobody reports."""
-        decision = revision.decision
-        return (
-            decision is not None
-            and decision.activity is Activity.INACTIVE
-            and decision.desired <= 0
-            and decision.current_scale == 0
-            and decision.ready_pods == 0
-            and decision.not_ready_pods == 0
-            and self.demand.is_silent(revision.key)
+    def latest(self, key: Key) -> Decision | None:
+        """Return what would be decided for a revision now; nothing changes by asking."""
+        slot, now = self.slots.get(key), self._clock()
+        if slot is None:
+            return None
+        return self.fleet.look(
+            slot,
+            now,
+            self.demand.as_of(now),
+            self.demand.waiting(key, now),
+            namespace=key[0],
+            revision=key[1],
+            unix_s=self._unix_clock(),
         )
+
+    def _take_over(self, key: Key, decision: Decision) -> None:
+        """Remember a decision that says something new, and see to it that it is told and done."""
+        before = self.history.last(key)
+        if before is not None and before.is_panicking != decision.is_panicking:
+            self.publisher.tell_panic(key, decision)
+        self.history.keep(key, decision)
+        self.publisher.publish(key, decision)
+
+    def _count(self, turn: Turn) -> None:
+        codes, numbers = np.unique(turn.because, return_counts=True)
+        for code, number in zip(codes.tolist(), numbers.tolist(), strict=True):
+            self.counts[BECAUSE[code]] += number
+
+    def _patched(self, key: Key, decision: Decision, unix_s: float) -> None:
+        self.history.patched(decision, unix_s)
+        self._see_scale(key)
 
     # What the world tells
 
+    def shares_changed(self) -> None:
+        """Begin with revisions that are ours now, leave those that are another's."""
+        for key in self.world.autoscaler_keys():
+            if self.is_ours(key) != (key in self.slots):
+                self._autoscaler_changed(key)
+
     def _autoscaler_changed(self, key: Key) -> None:
-        autoscaler = self.world.autoscaler(key)
+        autoscaler = self.world.autoscaler(key) if self.is_ours(key) else None
         config = self.world.config
         if autoscaler is None or autoscaling.class_of(annotations_of(autoscaler), config) != KPA_CLASS:
             self._drop(key)
+            if autoscaler is not None:
+                self.hand_over(key)
             return
+        self.hand_over(key)
         uid = autoscaler["metadata"].get("uid", "")
-        revision = self.revisions.get(key)
-        if revision is not None and revision.uid != uid:
+        if self._uids.get(key, uid) != uid:
             self._drop(key)
-            revision = None
         spec = self._spec_of(autoscaler)
-        if revision is None:
+        if key in self.slots:
+            self.demand.configure(key, spec)
+        else:
             memory = status.memory_of(autoscaler, self._clock(), self._unix_clock())
-            revision = self.revisions[key] = Revision(key, uid, spec, memory)
-        revision.spec = spec
-        self.demand.configure(key, spec)
+            self._adopt(key, uid, spec, memory)
+        self._note_schedule(key, annotations_of(autoscaler))
         self._mark(key)
+
+    def _adopt(self, key: Key, uid: str, spec: ScalingSpec, memory: Memory) -> None:
+        self.slots[key] = self.demand.configure(key, spec, memory)
+        self._uids[key] = uid
+        self._see_pods(key)
+        self._see_scale(key)
+
+    def _note_schedule(self, key: Key, annotations: dict[str, str]) -> None:
+        if autoscaling_extensions.SCHEDULE in annotations:
+            self._schedules[key] = autoscaling.schedule_changes_at(annotations, self._unix_clock())
+        else:
+            self._schedules.pop(key, None)
+
+    def _follow_schedules(self) -> None:
+        """Take the settings anew where a schedule says something else by now."""
+        if self._schedules:
+            unix_s = self._unix_clock()
+            for key in [key for key, changes_at in self._schedules.items() if changes_at <= unix_s]:
+                self._autoscaler_changed(key)
 
     def _spec_of(self, autoscaler: Object) -> ScalingSpec:
         wishes = autoscaler.get("spec") or {}
-        deployment = self.world.deployment(autoscaler) or {}
-        deadline_s = (deployment.get("spec") or {}).get("progressDeadlineSeconds")
         return autoscaling.resolve_spec(
             annotations_of(autoscaler),
             int(wishes.get("containerConcurrency") or 0),
             self.world.config,
             str(wishes.get("reachability") or ""),
-            progress_deadline_s=float(deadline_s or autoscaling.DEFAULT_PROGRESS_DEADLINE_S),
+            progress_deadline_s=self._deadline_s(autoscaler),
+            unix_s=self._unix_clock(),
         )
+
+    def _deadline_s(self, autoscaler: Object) -> float:
+        deployment = self.world.deployment(autoscaler) or {}
+        deadline_s = (deployment.get("spec") or {}).get("progressDeadlineSeconds")
+        return float(deadline_s or autoscaling.DEFAULT_PROGRESS_DEADLINE_S)
+
+    def _see_pods(self, key: Key) -> None:
+        slot = self.slots.get(key)
+        if slot is None:
+            return
+        pods = self.world.pods(key, self.fleet.spec(slot).progress_deadline_s)
+        (self._starting.add if pods.starting else self._starting.discard)(key)
+        columns = self.fleet.state.columns
+        seen = {"ready_pods": pods.ready, "not_ready_pods": pods.not_ready, "starting_pods": pods.starting}
+        if any(columns[name][slot] != value for name, value in seen.items()):
+            self.fleet.see(slot, **seen)
+        if pods.start_s:
+            self.fleet.see(slot, start_s=pods.start_s)
+
+    def _see_scale(self, key: Key) -> None:
+        slot, autoscaler = self.slots.get(key), self.world.autoscaler(key)
+        if slot is None or autoscaler is None:
+            return
+        self.fleet.see(slot, current_scale=self.publisher.scale(key, autoscaler) or 0)
+
+    def _pods_changed(self, key: Key) -> None:
+        if key not in self.slots:
+            self._foreign_changed(key)
+        self._see_pods(key)
+        self._mark(key)
+
+    def _foreign_changed(self, key: Key) -> None:
+        if self.world.autoscaler(key) is not None and self.is_ours(key):
+            self.hand_over(key)
 
     def _config_changed(self) -> None:
         log.info("config-autoscaler changed: %s", self.world.config)
@@ -209,41 +286,38 @@ class Loop:
 
     def _deployment_changed(self, key: Key) -> None:
         self.publisher.deployment_changed(key)
-        revision, autoscaler = self.revisions.get(key), self.world.autoscaler(key)
-        if revision is not None and autoscaler is not None:
-            revision.spec = self._spec_of(autoscaler)  # it carries the progress deadline
-            self._mark(key)
+        slot, autoscaler = self.slots.get(key), self.world.autoscaler(key)
+        if slot is None or autoscaler is None:
+            self._foreign_changed(key)
+            return
+        before = self.fleet.spec(slot).progress_deadline_s, self.fleet.state.columns["current_scale"][slot]
+        if self._deadline_s(autoscaler) != before[0]:
+            self.demand.configure(key, self._spec_of(autoscaler))
+        elif (self.publisher.scale(key, autoscaler) or 0) == before[1]:
+            return  # our own write, come back
+        self._see_scale(key)
+        self._mark(key)
 
     def _drop(self, key: Key) -> None:
-        if self.revisions.pop(key, None) is not None:
+        if self.slots.pop(key, None) is not None:
+            del self._uids[key]
+            self._schedules.pop(key, None)
+            self._starting.discard(key)
             self.demand.forget(key)
+            self.history.forget(key)
             self.publisher.forget(key)
 
     def _mark(self, key: Key) -> None:
         """Take a turn of this revision soon; several changes of one moment make one turn."""
+        if key not in self.slots:
+            return
         if not self._dirty:
             asyncio.get_running_loop().call_soon(self._turn_dirty)
         self._dirty.add(key)
 
     def _turn_dirty(self) -> None:
+        if not self.may_decide() or not self.world.is_synced:
+            return  # they stay marked, and a tick comes back to them
         keys, self._dirty = self._dirty, set()
-        now = self._clock()
         for key in keys:
-            revision = self.revisions.get(key)
-            if revision is not None and self.world.is_synced:
-                self._try_turn(revision, now)
-
-
-def _is_alike(one: Decision, other: Decision) -> bool:
-    """Whether two decisions say the same to a reader: same number, reason and circumstances."""
-    return (
-        one.desired == other.desired
-        and one.because is other.because
-        and one.is_applied == other.is_applied
-        and one.ready_pods == other.ready_pods
-        and one.current_scale == other.current_scale
-        and one.is_panicking == other.is_panicking
-        and one.serving_mode is other.serving_mode
-        and one.activity is other.activity
-        and not other.is_poked
-    )
+            self.turn(key)

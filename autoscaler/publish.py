@@ -1,8 +1,8 @@
 """Carries decisions to the API server: the Deployment's scale first, then the PodAutoscaler's status, then Events.
 
 One worker per revision at a time, always with the newest decision; a write happens only where something differs. A
-failed write is tried again after a growing pause, and at once when a request waits. Events are best effort. Nothing
-here decides.
+failed write is tried again after a growing pause, and at once when a request waits. Events are best effort. A revision
+takes room here only while something of it is to be written or read back. Nothing here decides.
 """
 
 from __future__ import annotations
@@ -12,13 +12,14 @@ import contextlib
 import logging
 from collections.abc import Callable
 
-from autoscaler import status
+from autoscaler import explain, status
 from autoscaler.demand import Key
 from autoscaler.watch import World
 from tidegate.contracts import names
 from tidegate.contracts.decision import Because, Decision
-from tidegate.kube import events, resources
+from tidegate.kube import resources
 from tidegate.kube.api import Api, ApiError, Object, labels_of
+from tidegate.kube.event_recorder import Recorder
 from tidegate.process import tasks
 
 log = logging.getLogger(__name__)
@@ -26,42 +27,43 @@ log = logging.getLogger(__name__)
 COMPONENT = "autoscaler"
 FIRST_BACKOFF_S = 0.1
 LAST_BACKOFF_S = 5.0
-EVENTS_IN_FLIGHT = 32
-EVENT_DELAY_S = 0.5
-"""Events wait a moment: while a pod starts, the API server has better things to do."""
+WRITE_TIMEOUT_S = 10.0
 
-OnPatched = Callable[[Decision, float], None]
-"""Called with the decision whose scale was written, and the Unix time it was."""
+OnPatched = Callable[[Key, Decision, float], None]
+"""Called with the revision and decision whose scale was written, and the Unix time it was."""
 
 
 class Lane:
     """What is under way for one revision."""
 
-    __slots__ = ("asked", "backoff_s", "decision", "is_panicking", "newer", "older_version", "poked", "worker")
+    __slots__ = ("asked", "backoff_s", "checked", "decision", "newer", "older_version", "poked", "worker")
 
     def __init__(self, decision: Decision) -> None:
         self.decision = decision
         self.worker: asyncio.Task[None] | None = None
         self.poked = asyncio.Event()
         self.backoff_s = FIRST_BACKOFF_S
-        self.is_panicking = decision.is_panicking
         # Own writes that the caches do not show yet.
         self.asked: int | None = None
         self.newer: Object | None = None
         self.older_version = ""
+        # What the last decision looked at would change in the status of which version.
+        self.checked: tuple[Decision, str, Object | None] | None = None
 
 
 class Publisher:
-    """Writes what changed. `unix_clock` stamps conditions; `on_patched` hears of every scale written."""
+    """Writes what changed. `unix_clock` stamps conditions; `on_patched` hears of every scale written; `recorder` tells
+    Events."""
 
-    def __init__(self, api: Api, world: World, unix_clock: Callable[[], float], on_patched: OnPatched) -> None:
+    def __init__(
+        self, api: Api, world: World, unix_clock: Callable[[], float], on_patched: OnPatched, recorder: Recorder
+    ) -> None:
         self._api = api
         self._world = world
         self._unix_clock = unix_clock
         self._on_patched = on_patched
         self._lanes: dict[Key, Lane] = {}
-        self._events: set[asyncio.Task[None]] = set()
-        self.event_delay_s = EVENT_DELAY_S
+        self.recorder = recorder
         self.failures = 0
 
     def scale(self, key: Key, autoscaler: Object) -> int | None:
@@ -81,17 +83,26 @@ class Publisher:
         if lane is None:
             lane = self._lanes[key] = Lane(decision)
         lane.decision = decision
-        self._tell_panic(key, lane, decision)
         if decision.is_poked:
             lane.poked.set()
         if lane.worker is None and self._has_work(key, lane):
             lane.worker = tasks.spawn(self._work(key, lane), f"publish {key[0]}/{key[1]}")
+        else:
+            self._drop_if_done(key, lane)
 
     def deployment_changed(self, key: Key) -> None:
         """The cache has caught up with the Deployment: what it shows counts again."""
         lane = self._lanes.get(key)
         if lane is not None:
             lane.asked = None
+            self._drop_if_done(key, lane)
+
+    def status_seen(self, key: Key) -> None:
+        """The cache shows another version of the PodAutoscaler."""
+        lane = self._lanes.get(key)
+        if lane is not None:
+            self._autoscaler(key, lane)
+            self._drop_if_done(key, lane)
 
     def forget(self, key: Key) -> None:
         """The revision is gone: stop writing."""
@@ -101,7 +112,7 @@ class Publisher:
 
     async def close(self) -> None:
         """Stop all writing."""
-        await tasks.cancel(*(lane.worker for lane in self._lanes.values()), *self._events)
+        await tasks.cancel(*(lane.worker for lane in self._lanes.values()), *self.recorder.writing)
         self._lanes.clear()
 
     def _has_work(self, key: Key, lane: Lane) -> bool:
@@ -117,14 +128,19 @@ class Publisher:
                     if not await self._write_one(key, lane, autoscaler):
                         return
                     lane.backoff_s = FIRST_BACKOFF_S
-                except ApiError as error:
-                    if error.is_not_found:
+                except (ApiError, TimeoutError) as error:
+                    if isinstance(error, ApiError) and error.is_not_found:
                         return  # not there yet, or no more: the next turn looks again
                     self.failures += 1
                     log.warning("%s/%s: %s; next try in %.1f s", *key, error, lane.backoff_s)
                     await self._pause(lane)
         finally:
             lane.worker = None
+            self._drop_if_done(key, lane)
+
+    def _drop_if_done(self, key: Key, lane: Lane) -> None:
+        if lane.worker is None and lane.asked is None and lane.newer is None and self._lanes.get(key) is lane:
+            del self._lanes[key]
 
     async def _write_one(self, key: Key, lane: Lane, autoscaler: Object) -> bool:
         """Write the most urgent difference; False when there is none."""
@@ -135,11 +151,13 @@ class Publisher:
         body = self._status_due(lane, autoscaler)
         if body is None:
             return False
-        version = autoscaler["metadata"].get("resourceVersion", "")
-        lane.newer = await self._api.patch(
-            resources.POD_AUTOSCALERS, key[1], {"status": body}, key[0], subresource="status", manager=COMPONENT
-        )
+        version, decision = autoscaler["metadata"].get("resourceVersion", ""), lane.decision
+        async with asyncio.timeout(WRITE_TIMEOUT_S):
+            lane.newer = await self._api.patch(
+                resources.POD_AUTOSCALERS, key[1], {"status": body}, key[0], subresource="status", manager=COMPONENT
+            )
         lane.older_version = version
+        lane.checked = (decision, lane.newer["metadata"].get("resourceVersion", ""), None)
         return True
 
     async def _write_scale(self, key: Key, lane: Lane, autoscaler: Object, replicas: int) -> None:
@@ -147,10 +165,12 @@ class Publisher:
         before = self.scale(key, autoscaler)
         name = autoscaler["spec"]["scaleTargetRef"]["name"]
         patch = {"spec": {"replicas": replicas}}
-        await self._api.patch(resources.DEPLOYMENTS, name, patch, key[0], subresource="scale", manager=COMPONENT)
+        async with asyncio.timeout(WRITE_TIMEOUT_S):
+            await self._api.patch(resources.DEPLOYMENTS, name, patch, key[0], subresource="scale", manager=COMPONENT)
         lane.asked = replicas
+        decision = explain.explain(decision)
         log.info("%s/%s: from %s to %d replicas: %s", *key, before, replicas, decision.sentence)
-        self._on_patched(decision, self._unix_clock())
+        self._on_patched(key, decision, self._unix_clock())
         self._tell_scaled(key, decision, before or 0, replicas)
 
     async def _pause(self, lane: Lane) -> None:
@@ -178,8 +198,13 @@ class Publisher:
         return decision.desired if scale is not None and scale != decision.desired else None
 
     def _status_due(self, lane: Lane, autoscaler: Object) -> Object | None:
+        version, checked = autoscaler["metadata"].get("resourceVersion", ""), lane.checked
+        if checked is not None and checked[0] is lane.decision and checked[1] == version:
+            return checked[2]
         body = status.status_of(lane.decision, autoscaler, self._unix_clock())
-        return None if status.is_current(body, autoscaler) else body
+        due = None if status.is_current(body, autoscaler) else body
+        lane.checked = (lane.decision, version, due)
+        return due
 
     def _tell_scaled(self, key: Key, decision: Decision, before: int, after: int) -> None:
         if decision.because is Because.ACTIVATION_FAILED:
@@ -190,14 +215,19 @@ class Publisher:
             reason = "ScaledUp" if after > before else "ScaledDown"
             self._tell(key, reason, f"Scaled from {before} to {after}: {decision.sentence}")
 
-    def _tell_panic(self, key: Key, lane: Lane, decision: Decision) -> None:
-        if decision.is_panicking != lane.is_panicking:
-            lane.is_panicking = decision.is_panicking
-            self._tell(key, "PanicStarted" if decision.is_panicking else "PanicEnded", decision.sentence)
+    def tell_panic(self, key: Key, decision: Decision) -> None:
+        """Tell that panic has begun or ended."""
+        reason = "PanicStarted" if decision.is_panicking else "PanicEnded"
+        self._tell(key, reason, explain.sentence(decision))
+
+    def tell_bad_config(self, config_map: Object, why: str) -> None:
+        """Tell that a ConfigMap is not used; `why` names the key."""
+        about = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": config_map["metadata"]}
+        self.recorder.tell(about, "InvalidConfiguration", f"Not used, the last good one stays: {why}", kind="Warning")
 
     def _tell(self, key: Key, reason: str, message: str, kind: str = "Normal") -> None:
         autoscaler = self._world.autoscaler(key)
-        if autoscaler is None or len(self._events) >= EVENTS_IN_FLIGHT:
+        if autoscaler is None:
             return
         revision = {
             "apiVersion": resources.REVISIONS.api_version,
@@ -208,10 +238,4 @@ class Publisher:
                 "uid": labels_of(autoscaler).get(names.REVISION_UID_LABEL, ""),
             },
         }
-        task = tasks.spawn(self._record(revision, reason, message, kind), f"event {reason}")
-        self._events.add(task)
-        task.add_done_callback(self._events.discard)
-
-    async def _record(self, revision: Object, reason: str, message: str, kind: str) -> None:
-        await asyncio.sleep(self.event_delay_s)
-        await events.record(self._api, revision, reason, message, component=COMPONENT, kind=kind)
+        self.recorder.tell(revision, reason, message, kind)

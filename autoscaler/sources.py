@@ -51,9 +51,13 @@ class Sources:
         self.covered_s: Floats = np.zeros(FIRST_ROWS)
         self.concurrency_seconds: Floats = np.zeros(FIRST_ROWS)
         self.requests: Floats = np.zeros(FIRST_ROWS)
+        self.proxied_seconds: Floats = np.zeros(FIRST_ROWS)
+        self.proxied_requests: Floats = np.zeros(FIRST_ROWS)
         # The last word, which bridges a late report.
         self.concurrency: Floats = np.zeros(FIRST_ROWS)
         self.rate: Floats = np.zeros(FIRST_ROWS)
+        self.proxied: Floats = np.zeros(FIRST_ROWS)
+        self.proxied_rate: Floats = np.zeros(FIRST_ROWS)
         self.in_flight: Floats = np.zeros(FIRST_ROWS)
         self.reported_at: Floats = np.zeros(FIRST_ROWS)
 
@@ -125,19 +129,29 @@ class Sources:
         np.add.at(self.covered_s, rows, interval_s)
         np.add.at(self.concurrency_seconds, rows, own * interval_s)
         np.add.at(self.requests, rows, arrivals)
+        by_proxy = proxied > 0
+        if by_proxy.any():
+            np.add.at(self.proxied_seconds, rows, np.minimum(proxied, concurrency) * interval_s)
+            np.add.at(self.proxied_requests, rows, np.minimum(proxied_requests, requests))
         # Where a row comes twice the later report is the last word: assignment keeps the last.
         self.concurrency[rows] = own
         self.rate[rows] = arrivals / np.maximum(interval_s, RATE_BASE_S)
+        self.proxied[rows] = np.minimum(proxied, concurrency)
+        self.proxied_rate[rows] = np.minimum(proxied_requests, requests) / np.maximum(interval_s, RATE_BASE_S)
         self.in_flight[rows] = in_flight
         self.reported_at[rows] = now
 
-    def settle(self, now: float, slots: int) -> tuple[Floats, Floats, Flags, list[int]]:
+    def settle(self, now: float, slots: int, switching: Flags | None = None) -> tuple[Floats, Floats, Flags, list[int]]:
         """Return requests in flight, requests per second and "somebody spoke" per slot, and the rows that fell silent.
 
         A source counts with the mean of what it reported since the last second. A late report is bridged with the one
         before for a short while, so that the jitter of two clocks never shows up as load that halves and doubles. A
         queueproxy that is connected and silent has nothing in flight: that is zero, and said. An activator that is
         silent says nothing; its row is among those returned, to be closed.
+
+        `switching`: slots whose activator enters or leaves the path. There a request may be in the last report of the
+        one that had it and in the first of the one that has it, so the sum of both would count it twice: counted is
+        what the queueproxies serve, proxied requests included, or what the activators hold, whichever is more.
         """
         self.flush()
         size = self.size
@@ -149,18 +163,57 @@ class Sources:
         ended = ~(fresh | bridged)
         concurrency[ended] = 0.0
         rate[ended] = 0.0
-        seconds = np.where(fresh, covered, 1.0)
-        mean = np.where(fresh, self.concurrency_seconds[:size] / seconds, concurrency)
-        arrivals = np.where(fresh, self.requests[:size] / np.maximum(seconds, RATE_BASE_S), rate)
         is_open, is_queueproxy = slot >= 0, self.is_queueproxy[:size]
         said = is_open & (fresh | bridged | is_queueproxy)
-        self.covered_s[:size] = self.concurrency_seconds[:size] = self.requests[:size] = 0.0
         at = slot[said]
-        gone = is_open & ~is_queueproxy & (concurrency == 0) & (rate == 0)
-        gone &= (self.in_flight[:size] == 0) | (age_s >= WAITING_FRESH_S)
+        mean, arrivals = self._means(fresh, self.concurrency_seconds, self.requests, concurrency, rate)
         concurrency_of = cast(Floats, np.bincount(at, mean[said], slots))
         rps_of = cast(Floats, np.bincount(at, arrivals[said], slots))
+        if switching is not None and switching.any():
+            where = np.flatnonzero(said)[switching[at]]
+            concurrency_of, rps_of = self._count_once(where, fresh, ended, (mean, arrivals), (concurrency_of, rps_of))
+        gone = is_open & ~is_queueproxy & (concurrency == 0) & (rate == 0)
+        gone &= (self.in_flight[:size] == 0) | (age_s >= WAITING_FRESH_S)
+        for column in self._sums():
+            column[:size] = 0.0
         return concurrency_of, rps_of, np.bincount(at, minlength=slots) > 0, np.flatnonzero(gone).tolist()
+
+    def _means(
+        self, fresh: Flags, seconds: Floats, requests: Floats, level: Floats, rate: Floats
+    ) -> tuple[Floats, Floats]:
+        """Return requests in flight and per second of each row: of what it reported, or else its last word."""
+        size = len(fresh)
+        covered = np.where(fresh, self.covered_s[:size], 1.0)
+        mean = np.where(fresh, seconds[:size] / covered, level)
+        return mean, np.where(fresh, requests[:size] / np.maximum(covered, RATE_BASE_S), rate)
+
+    def _count_once(
+        self,
+        rows: npt.NDArray[np.intp],
+        fresh: Flags,
+        ended: Flags,
+        own: tuple[Floats, Floats],
+        sums: tuple[Floats, Floats],
+    ) -> tuple[Floats, Floats]:
+        """Return the sums with those of the slots of `rows` (all that switch) replaced by the higher side."""
+        size = len(fresh)
+        proxied = self._means(
+            fresh,
+            self.proxied_seconds,
+            self.proxied_requests,
+            np.where(ended, 0.0, self.proxied[:size]),
+            np.where(ended, 0.0, self.proxied_rate[:size]),
+        )
+        pods = rows[self.is_queueproxy[rows]]
+        activators = rows[~self.is_queueproxy[rows]]
+        counted = []
+        for mine, by_proxy, total in zip(own, proxied, sums, strict=True):
+            served = np.bincount(self.slot[pods], mine[pods] + by_proxy[pods], len(total))
+            held = np.bincount(self.slot[activators], mine[activators], len(total))
+            total = total.copy()
+            total[self.slot[rows]] = np.maximum(served, held)[self.slot[rows]]
+            counted.append(total)
+        return counted[0], counted[1]
 
     def waiting(self, rows: list[int], now: float) -> int:
         """Return what the activators in `rows` have in flight by their last word, where that is recent."""
@@ -180,12 +233,14 @@ class Sources:
             if isinstance(column, np.ndarray):
                 setattr(self, name, np.concatenate([column, np.zeros_like(column)]))
 
-    def _numbers(self) -> tuple[Floats, ...]:
+    def _sums(self) -> tuple[Floats, ...]:
         return (
             self.covered_s,
             self.concurrency_seconds,
             self.requests,
-            self.concurrency,
-            self.rate,
-            self.in_flight,
+            self.proxied_seconds,
+            self.proxied_requests,
         )
+
+    def _numbers(self) -> tuple[Floats, ...]:
+        return (*self._sums(), self.concurrency, self.rate, self.proxied, self.proxied_rate, self.in_flight)

@@ -7,84 +7,59 @@ decides; it calls back with the revision that changed.
 from __future__ import annotations
 
 import logging
-from collections import Counter
+import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from enum import Enum
 
 from autoscaler.demand import Key
+from autoscaler.pods import PodCounts, RevisionPods, pod_state
 from tidegate.contracts import names, report
-from tidegate.contracts.autoscaling import DEFAULTS, AutoscalerConfig, ConfigError, parse_config
+from tidegate.contracts.autoscaling import (
+    DEFAULT_PROGRESS_DEADLINE_S,
+    DEFAULTS,
+    AutoscalerConfig,
+    ConfigError,
+    parse_config,
+)
 from tidegate.kube import resources
 from tidegate.kube.api import Api, Object, Resource, annotations_of, labels_of, name_of, namespace_of
 from tidegate.kube.cache import Cache
 
 log = logging.getLogger(__name__)
 
-
-class PodState(Enum):
-    """What a pod counts as."""
-
-    READY = "ready"
-    NOT_READY = "not ready"
-    PENDING = "pending"
-    TERMINATING = "terminating"
-    ENDED = "ended"
-
-
-@dataclass(frozen=True, slots=True)
-class PodCounts:
-    """A revision's pods; `not_ready` includes those still pending."""
-
-    ready: int = 0
-    not_ready: int = 0
-    pending: int = 0
-    terminating: int = 0
-
-
-def pod_state(pod: Object) -> PodState:
-    """Return what a pod counts as; one that is being deleted is no longer ready, whatever its condition says."""
-    status = pod.get("status") or {}
-    phase = status.get("phase", "Pending")
-    if phase in ("Succeeded", "Failed"):
-        return PodState.ENDED
-    if pod["metadata"].get("deletionTimestamp"):
-        return PodState.TERMINATING
-    if phase != "Running":
-        return PodState.PENDING
-    is_ready = any(
-        condition.get("type") == "Ready" and condition.get("status") == "True"
-        for condition in status.get("conditions") or ()
-    )
-    return PodState.READY if is_ready else PodState.NOT_READY
+NO_PODS = PodCounts()
 
 
 class World:
     """The current state. Set the `on_*` callbacks before `caches` are run."""
 
-    def __init__(self, api: Api, system_namespace: str = names.SYSTEM_NAMESPACE) -> None:
+    def __init__(
+        self, api: Api, system_namespace: str = names.SYSTEM_NAMESPACE, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self.config: AutoscalerConfig = DEFAULTS
         self.report_key: bytes | None = None
         self.on_autoscaler: Callable[[Key], None] = lambda _key: None
+        self.on_status: Callable[[Key], None] = lambda _key: None
         self.on_pods: Callable[[Key], None] = lambda _key: None
         self.on_deployment: Callable[[Key], None] = lambda _key: None
         self.on_config: Callable[[], None] = lambda: None
-        self._pods: dict[Key, dict[str, PodState]] = {}
-        self._autoscalers = Cache(api, resources.POD_AUTOSCALERS)
-        self._pod_cache = Cache(api, resources.PODS, labels=names.REVISION_LABEL)
-        self._deployment_cache = Cache(api, resources.DEPLOYMENTS, labels=names.REVISION_LABEL)
+        self.on_bad_config: Callable[[Object, str], None] = lambda _config_map, _why: None
+        self._clock = clock
+        self._pods: dict[Key, RevisionPods] = {}
+        self._autoscalers = Cache(api, resources.POD_AUTOSCALERS, shrink=_without_managers)
+        self._pod_cache = Cache(api, resources.PODS, labels=names.REVISION_LABEL, shrink=_small_pod)
+        self.deployments = Cache(api, resources.DEPLOYMENTS, labels=names.REVISION_LABEL, shrink=_small_deployment)
         self._config_map = _one(api, resources.CONFIG_MAPS, system_namespace, names.CONFIG_AUTOSCALER)
         self._secret = _one(api, resources.SECRETS, system_namespace, names.REPORT_KEY_SECRET)
         self.caches = (
             self._config_map,
             self._secret,
             self._pod_cache,
-            self._deployment_cache,
+            self.deployments,
             self._autoscalers,
         )
         self._autoscalers.on_change(self._autoscaler_changed)
         self._pod_cache.on_change(self._pod_changed)
-        self._deployment_cache.on_change(self._deployment_changed)
+        self.deployments.on_change(self._deployment_changed)
         self._config_map.on_change(self._config_changed)
         self._secret.on_change(self._secret_changed)
 
@@ -101,24 +76,21 @@ class World:
         """Return the keys of all PodAutoscalers."""
         return list(self._autoscalers.objects)
 
-    def pods(self, key: Key) -> PodCounts:
-        """Return a revision's pods as numbers."""
-        states = self._pods.get(key)
-        if not states:
-            return PodCounts()
-        counts = Counter(states.values())
-        pending = counts[PodState.PENDING]
-        return PodCounts(
-            counts[PodState.READY], counts[PodState.NOT_READY] + pending, pending, counts[PodState.TERMINATING]
-        )
+    def pods(self, key: Key, deadline_s: float = DEFAULT_PROGRESS_DEADLINE_S) -> PodCounts:
+        """Return a revision's pods as numbers; `deadline_s` is its progress deadline."""
+        pods = self._pods.get(key)
+        return pods.counts(self._clock(), deadline_s) if pods is not None else NO_PODS
 
     def deployment(self, autoscaler: Object) -> Object | None:
         """Return the Deployment that a PodAutoscaler scales."""
         reference = autoscaler.get("spec", {}).get("scaleTargetRef") or {}
-        return self._deployment_cache.get(reference.get("name", ""), namespace_of(autoscaler))
+        return self.deployments.get(reference.get("name", ""), namespace_of(autoscaler))
 
     def _autoscaler_changed(self, _kind: str, old: Object | None, new: Object | None) -> None:
+        if new is None:
+            self._pods.pop(_key_of(old), None)
         if old is not None and new is not None and _has_same_wishes(old, new):
+            self.on_status(_key_of(new))
             return
         self.on_autoscaler(_key_of(new or old))
 
@@ -126,15 +98,17 @@ class World:
         pod = new or old
         assert pod is not None
         key = (namespace_of(pod), labels_of(pod)[names.REVISION_LABEL])
-        states = self._pods.setdefault(key, {})
-        before = states.get(name_of(pod))
-        if new is None:
-            states.pop(name_of(pod), None)
-            if not states:
-                del self._pods[key]
+        pods = self._pods.get(key)
+        if pods is None:
+            pods = self._pods[key] = RevisionPods()
+        if new is not None:
+            is_new = self._pod_cache.is_synced
+            is_news = pods.see(name_of(pod), pod_state(new), self._clock(), is_new=is_new)
         else:
-            states[name_of(pod)] = pod_state(new)
-        if new is None or before is not pod_state(new):
+            is_news = pods.forget(name_of(pod))
+            if not pods.states and not pods.starts.samples:
+                del self._pods[key]
+        if is_news:
             self.on_pods(key)
 
     def _deployment_changed(self, _kind: str, old: Object | None, new: Object | None) -> None:
@@ -147,6 +121,8 @@ class World:
             config = parse_config((new or {}).get("data"))
         except ConfigError as error:
             log.error("ConfigMap %s is not used, the last good one stays: %s", names.CONFIG_AUTOSCALER, error)
+            if new is not None:
+                self.on_bad_config(new, str(error))
             return
         if config != self.config:
             self.config = config
@@ -159,6 +135,38 @@ class World:
             self.report_key = report.key_of_secret(new)
         except ValueError as error:
             log.error("%s", error)
+
+
+def _without_managers(obj: Object) -> Object:
+    return obj | {"metadata": {name: value for name, value in obj["metadata"].items() if name != "managedFields"}}
+
+
+def _small_pod(pod: Object) -> Object:
+    """Keep what a pod is known by; the rest is counted when it changes."""
+    metadata = pod["metadata"]
+    status = pod.get("status") or {}
+    conditions = [one for one in status.get("conditions") or () if one.get("type") == "Ready"]
+    return {
+        "metadata": _some(metadata, ("name", "namespace", "resourceVersion", "deletionTimestamp"))
+        | _revision(metadata),
+        "status": {"phase": status.get("phase", "Pending"), "conditions": conditions},
+    }
+
+
+def _small_deployment(deployment: Object) -> Object:
+    metadata = deployment["metadata"]
+    return {
+        "metadata": _some(metadata, ("name", "namespace", "resourceVersion")) | _revision(metadata),
+        "spec": _some(deployment.get("spec") or {}, ("replicas", "progressDeadlineSeconds")),
+    }
+
+
+def _some(values: Object, wanted: tuple[str, ...]) -> Object:
+    return {name: values[name] for name in wanted if name in values}
+
+
+def _revision(metadata: Object) -> Object:
+    return {"labels": {names.REVISION_LABEL: (metadata.get("labels") or {}).get(names.REVISION_LABEL, "")}}
 
 
 def _one(api: Api, resource: Resource, namespace: str, name: str) -> Cache:

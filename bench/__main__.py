@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from bench import memory, peers, proxy, shapes
+from bench import memory, observability, peers, proxy, shapes
 from loadtest.figures import Figures
 
 
@@ -27,7 +27,10 @@ def main() -> None:
 def proxy_command(
     rounds: int, seconds: int, shape_names: str, peer_names: str, as_json: bool, save: Path | None
 ) -> None:
-    """CPU per request of each proxy process beside nginx (whole run: about fifteen minutes)."""
+    """CPU per request of each proxy process beside nginx and Envoy (whole run: about eighteen minutes).
+
+    What is not installed is left out, and said so. A short look: --shapes grpc_8x8 --peers envoy,queueproxy --rounds 2
+    """
 
     def say(line: str) -> None:
         click.echo(line, err=True)
@@ -45,6 +48,17 @@ def proxy_command(
 def memory_command(connections: int, gigabytes: float, as_json: bool, save: Path | None) -> None:
     """Memory of one worker with idle connections, large bodies and a slow reader (about a minute)."""
     figures = memory.measure(connections, int(gigabytes * 1e9))
+    _end(figures, figures.as_text(), as_json, save)
+
+
+@main.command("observability")
+@click.option("--rounds", default=6, show_default=True, type=click.IntRange(1, 100))
+@click.option("--seconds", default=2, show_default=True, type=click.IntRange(1, 30))
+@click.option("--json", "as_json", is_flag=True, help="print one JSON object instead of lines")
+@click.option("--save", type=click.Path(path_type=Path), help="also write the JSON object to this file")
+def observability_command(rounds: int, seconds: int, as_json: bool, save: Path | None) -> None:
+    """What metrics, request log and spans cost queueproxy, as ratios to itself without (about two minutes)."""
+    figures = observability.measure(rounds, seconds, lambda line: click.echo(line, err=True))
     _end(figures, figures.as_text(), as_json, save)
 
 

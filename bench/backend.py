@@ -2,6 +2,7 @@
 
 It reads no more of a request than it must. `/` answers 12 bytes, `/bytes/N` answers N, `/stream/N` N in constant
 memory, `/chunked/N` answers N pieces of 1,000 bytes as chunks, each in its own write. A body is read and dropped first.
+`/websocket` is upgraded and echoes messages of the one size that `websocket_client` sends.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import re
 import sys
 from typing import cast
 
+from bench.websocket_client import ECHO, MESSAGE, PATH
 from tidegate.wire import loop
 
 SMALL = b"hello world\n"
@@ -18,6 +20,10 @@ PIECE = b"3e8\r\n" + b"x" * 1000 + b"\r\n"
 STREAMED = b"x" * 65536
 _HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: %d\r\n\r\n"
 _CHUNKED = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nTransfer-Encoding: chunked\r\n\r\n"
+_SWITCH = (
+    b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n"
+)
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 _answers: dict[bytes, list[bytes]] = {}
 
@@ -32,6 +38,7 @@ class Backend(asyncio.Protocol):
         self._pieces: list[bytes] = []
         self._streamed_left = 0
         self._is_paused = False
+        self._is_upgraded = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Note the transport."""
@@ -54,6 +61,9 @@ class Backend(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Answer every request whose last byte has come."""
+        if self._is_upgraded:
+            self._echo(data)
+            return
         if self._left:
             taken = min(self._left, len(data))
             self._left -= taken
@@ -71,6 +81,13 @@ class Backend(asyncio.Protocol):
                 return
             data = self._begin(data, end)
 
+    def _echo(self, data: bytes) -> None:
+        data = self._head + data
+        count, rest = divmod(len(data), len(MESSAGE))
+        self._head = data[len(data) - rest :]
+        if count:
+            self._transport.write(ECHO * count)
+
     def _begin(self, data: bytes, end: int) -> bytes:
         target = data[: data.find(b"\r\n")].split(b" ")[1]
         if target.startswith(b"/stream/"):
@@ -78,6 +95,10 @@ class Backend(asyncio.Protocol):
             self._transport.write(_HEAD % self._streamed_left)
             self._stream()
             return data[end + 4 :]
+        if target == PATH.encode():
+            self._is_upgraded = True
+            self._transport.write(_SWITCH)
+            return b""
         self._pieces = _answers.get(target) or _make(target)
         rest = data[end + 4 :]
         found = _LENGTH.search(data, 0, end) if data[:3] != b"GET" else None

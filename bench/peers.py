@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bench import processes
+from bench import processes, shapes
 from bench.scripted_api import HOST, NAMESPACE, REVISION
 
 ROUTED = {"Host": HOST, "Knative-Serving-Namespace": NAMESPACE, "Knative-Serving-Revision": REVISION}
@@ -30,19 +30,32 @@ http {{ access_log off; client_body_temp_path {folder}/b; proxy_temp_path {folde
   server {{ listen 127.0.0.1:{port} backlog=4096; keepalive_requests 1000000000;
     location / {{ proxy_pass http://app; proxy_http_version 1.1; proxy_set_header Connection "";
       proxy_set_header Host $host; proxy_set_header X-Forwarded-For $remote_addr;
-      proxy_request_buffering off; proxy_max_temp_file_size 0; }} }} }}
+      proxy_request_buffering off; proxy_max_temp_file_size 0; }}
+    location /websocket {{ proxy_pass http://app; proxy_http_version 1.1; proxy_set_header Host $host;
+      proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection "upgrade"; }} }} }}
+"""
+
+NGINX_GRPC = """
+worker_processes 1; daemon off; pid {folder}/nginx-grpc.pid; error_log {folder}/nginx-grpc.log;
+events {{ worker_connections 8192; }}
+http {{ access_log off; client_body_temp_path {folder}/b; proxy_temp_path {folder}/p; fastcgi_temp_path {folder}/f;
+  uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s; client_max_body_size 0;
+  upstream app {{ server 127.0.0.1:{backend}; keepalive 1024; keepalive_requests 1000000000; }}
+  server {{ listen 127.0.0.1:{port} http2 backlog=4096; keepalive_requests 1000000000;
+    location / {{ grpc_pass grpc://app; grpc_set_header X-Forwarded-For $remote_addr; }} }} }}
 """
 
 
 @dataclass
 class Place:
-    """Where a peer is started."""
+    """Where a peer is started. `protocol`: what it is spoken to in and speaks to the backend."""
 
     stack: contextlib.ExitStack
     folder: Path
     backend: int
     near: set[int]  # cores of client and backend
     cores: set[int]  # cores of the proxy
+    protocol: str = shapes.HTTP1
 
 
 @dataclass
@@ -79,6 +92,7 @@ def _queueproxy(limit: int) -> Callable[[Place], Peer]:
             "QUEUE_SERVING_PORT": str(port),
             "USER_PORT": str(place.backend),
             "CONTAINER_CONCURRENCY": str(limit),
+            "USER_PROTOCOL": place.protocol or "http1",
         }
         return Peer(port, _start(place, [sys.executable, "-m", "queueproxy"], port, environ), ROUTED)
 
@@ -115,13 +129,17 @@ def _activator(place: Place) -> Peer:
     return Peer(port, _start(place, [sys.executable, "-m", "activator"], port, environ), ROUTED)
 
 
-def _engine(place: Place) -> Peer:
+def _engine(place: Place) -> Peer | None:
+    if place.protocol:
+        return None
     port = processes.free_port()
     command = [sys.executable, "-m", "bench.engine", "--engine", str(port), "--upstream", str(place.backend)]
     return Peer(port, _start(place, command, port), {"Host": HOST})
 
 
-def _aiohttp(place: Place) -> Peer:
+def _aiohttp(place: Place) -> Peer | None:
+    if place.protocol:
+        return None
     port = processes.free_port()
     command = [sys.executable, "-m", "bench.aiohttp_proxy", str(port), str(place.backend)]
     return Peer(port, _start(place, command, port), {"Host": HOST})
@@ -132,8 +150,9 @@ def _nginx(place: Place) -> Peer | None:
     if program is None:
         return None
     port = processes.free_port()
-    conf = place.folder / "nginx.conf"
-    conf.write_text(NGINX.format(folder=place.folder, port=port, backend=place.backend))
+    conf = place.folder / f"nginx{place.protocol}.conf"
+    template = NGINX_GRPC if place.protocol else NGINX
+    conf.write_text(template.format(folder=place.folder, port=port, backend=place.backend))
     pid = _start(place, [program, "-p", str(place.folder), "-c", str(conf)], port)
     return Peer(port, pid, {"Host": HOST})
 
@@ -143,8 +162,8 @@ def _envoy(place: Place) -> Peer | None:
     if program is None:
         return None
     port = processes.free_port()
-    conf = place.folder / "envoy.json"
-    conf.write_text(json.dumps(_envoy_config(port, place.backend)))
+    conf = place.folder / f"envoy{place.protocol}.json"
+    conf.write_text(json.dumps(_envoy_config(port, place.backend, place.protocol)))
     command = [program, "-c", str(conf), "--concurrency", "1", "--disable-hot-restart", "--log-level", "error"]
     return Peer(port, _start(place, command, port), {"Host": HOST})
 
@@ -159,7 +178,7 @@ def _packaged_envoy() -> str | None:
     return None
 
 
-def _envoy_config(port: int, backend: int) -> dict[str, object]:
+def _envoy_config(port: int, backend: int, protocol: str) -> dict[str, object]:
     def at(number: int) -> dict[str, object]:
         return {"socket_address": {"address": "127.0.0.1", "port_value": number}}
 
@@ -168,6 +187,7 @@ def _envoy_config(port: int, backend: int) -> dict[str, object]:
     manager = {
         "@type": f"{types}.network.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": "bench",
+        "upgrade_configs": [{"upgrade_type": "websocket"}],
         "route_config": {"virtual_hosts": [{"name": "all", "domains": ["*"], "routes": [route]}]},
         "http_filters": [
             {
@@ -184,7 +204,7 @@ def _envoy_config(port: int, backend: int) -> dict[str, object]:
         ],
     }
     limits = {"max_connections": 4096, "max_pending_requests": 4096, "max_requests": 4096}
-    cluster = {
+    cluster: dict[str, object] = {
         "name": "app",
         "type": "STATIC",
         "connect_timeout": "5s",
@@ -194,6 +214,10 @@ def _envoy_config(port: int, backend: int) -> dict[str, object]:
             "endpoints": [{"lb_endpoints": [{"endpoint": {"address": at(backend)}}]}],
         },
     }
+    if protocol:
+        options = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+        typed = {"@type": f"type.googleapis.com/{options}", "explicit_http_config": {"http2_protocol_options": {}}}
+        cluster["typed_extension_protocol_options"] = {options: typed}
     return {"static_resources": {"listeners": [listener], "clusters": [cluster]}}
 
 

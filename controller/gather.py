@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 
 from controller import objects, triggers
 from controller.cluster_config import ClusterConfig
+from controller.inference import component, shipped, template
 from controller.objects import Objects
-from controller.reconcile import configuration, revision, route, service
+from controller.reconcile import configuration, inference_service, revision, route, service
 from controller.reconcile.outcome import Object, Outcome
 from controller.triggers import Key
 from tidegate.contracts import names, traffic
@@ -19,11 +20,16 @@ from tidegate.kube import resources
 
 @dataclass
 class World:
-    """All that reconcilers are given. `refused` holds, by key, the generation and message of a refused child."""
+    """All that reconcilers are given.
+
+    `refused` holds, by key, the generation and message of a refused child; `credentials`, by namespace and
+    ServiceAccount, the variables with which pods fetch models.
+    """
 
     known: Objects
     config: ClusterConfig
     refused: dict[Key, tuple[int, str]] = field(default_factory=dict)
+    credentials: dict[tuple[str, str], list[Object]] = field(default_factory=dict)
 
 
 def target(world: World, key: Key) -> Object | None:
@@ -38,11 +44,33 @@ def decide(world: World, key: Key, now_unix: float) -> Outcome:
         return route.reconcile(_route(world, key, obj), world.config.network, now_unix)
     if obj is None or obj["metadata"].get("deletionTimestamp"):
         return Outcome()
+    if key.kind == triggers.INFERENCE_SERVICE:
+        return inference_service.reconcile(_inference_service(world, key, obj), now_unix)
     if key.kind == triggers.SERVICE:
         return service.reconcile(_service(world, key, obj), now_unix)
     if key.kind == triggers.CONFIGURATION:
         return configuration.reconcile(_configuration(world, key, obj), world.config.retention, now_unix)
     return revision.reconcile(_revision(world, key, obj), world.config, now_unix)
+
+
+def _inference_service(world: World, key: Key, obj: Object) -> inference_service.Observed:
+    known = world.known
+    services = {
+        kind: found
+        for kind in component.COMPONENTS
+        if (found := known.get(resources.KNATIVE_SERVICES, key.namespace, template.service_name(key.name, kind)))
+    }
+    status = (services.get(component.PREDICTOR) or {}).get("status") or {}
+    wanted = {str(status.get(name) or "") for name in ("latestCreatedRevisionName", "latestReadyRevisionName")}
+    return inference_service.Observed(
+        obj,
+        services,
+        known.get(resources.ROUTES, key.namespace, key.name),
+        {name: found for name in wanted if (found := known.get(resources.REVISIONS, key.namespace, name))},
+        [one for one in known.all(resources.SERVING_RUNTIMES) if one["metadata"]["namespace"] == key.namespace],
+        shipped.runtimes(list(known.all(resources.CLUSTER_SERVING_RUNTIMES))),
+        _refusal(world, key, obj),
+    )
 
 
 def _service(world: World, key: Key, obj: Object) -> service.Observed:
@@ -76,6 +104,7 @@ def _revision(world: World, key: Key, obj: Object) -> revision.Observed:
         known.get(resources.SERVICES, key.namespace, names.private_service_name(key.name)),
         known.find(resources.PODS, objects.BY_REVISION, key.namespace, key.name),
         _refusal(world, key, obj),
+        world.credentials.get((key.namespace, str(obj["spec"].get("serviceAccountName") or "default")), []),
     )
 
 

@@ -27,6 +27,9 @@ WATCHED = (
     resources.SERVICES,
     resources.PODS,
     resources.CONFIG_MAPS,
+    resources.INFERENCE_SERVICES,
+    resources.SERVING_RUNTIMES,
+    resources.CLUSTER_SERVING_RUNTIMES,
 )
 BY_KIND = {(resource.api_version, resource.kind): resource for resource in WATCHED}
 

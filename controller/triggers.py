@@ -13,7 +13,7 @@ from tidegate.kube.api import Object, Resource
 
 
 class Key(NamedTuple):
-    """One object to reconcile: a Service, Configuration, Revision or Route."""
+    """One object to reconcile: an InferenceService, Service, Configuration, Revision or Route."""
 
     kind: str
     namespace: str
@@ -21,11 +21,13 @@ class Key(NamedTuple):
 
 
 SERVICE, CONFIGURATION, REVISION, ROUTE = "Service", "Configuration", "Revision", "Route"
+INFERENCE_SERVICE = "InferenceService"
 _ITSELF = {
     resources.KNATIVE_SERVICES: SERVICE,
     resources.CONFIGURATIONS: CONFIGURATION,
     resources.REVISIONS: REVISION,
     resources.ROUTES: ROUTE,
+    resources.INFERENCE_SERVICES: INFERENCE_SERVICE,
 }
 _OF_A_REVISION = frozenset({resources.DEPLOYMENTS, resources.POD_AUTOSCALERS, resources.SERVICES})
 RESOURCE_OF = {kind: resource for resource, kind in _ITSELF.items()}
@@ -51,6 +53,12 @@ def _concerned(known: Objects, resource: Resource, obj: Object) -> Iterator[Key]
         yield Key(_ITSELF[resource], namespace, name)
     if resource in (resources.CONFIGURATIONS, resources.ROUTES):
         yield from _owner(obj, SERVICE)
+    if resource in (resources.KNATIVE_SERVICES, resources.ROUTES):
+        yield from _owner(obj, INFERENCE_SERVICE)
+    if resource in (resources.SERVING_RUNTIMES, resources.CLUSTER_SERVING_RUNTIMES):
+        for found in sorted(known.names(resources.INFERENCE_SERVICES)):
+            if namespace in ("", found[0]):
+                yield Key(INFERENCE_SERVICE, *found)
     if resource in (resources.CONFIGURATIONS, resources.REVISIONS):
         for route in known.find(resources.ROUTES, objects.BY_TARGET, namespace, name):
             yield Key(ROUTE, namespace, route["metadata"]["name"])

@@ -15,6 +15,7 @@ from prometheus_client import Counter, Gauge, Histogram
 from controller import gather, triggers
 from controller.apply import Performer
 from controller.gather import World
+from controller.model_credentials import ModelCredentials
 from controller.triggers import Key
 from controller.workqueue import WorkQueue
 from tidegate.kube.api import Api, ApiError, Object, Resource
@@ -42,6 +43,7 @@ class Worker:
     def __init__(self, api: Api, world: World, concurrency: int) -> None:
         self.world = world
         self._performer = Performer(api, world, self.see, self.forget)
+        self._credentials = ModelCredentials(api, world)
         self._queue: WorkQueue[Key] = WorkQueue()
         self._concurrency = concurrency
         self._running: set[asyncio.Task[Any]] = set()
@@ -138,6 +140,7 @@ class Worker:
             _seconds.labels(key.kind).observe(clock() - started)
 
     async def _reconcile(self, key: Key, target: Object | None) -> float:
+        await self._credentials.look_up(key, target, asyncio.get_running_loop().time())
         outcome = gather.decide(self.world, key, time.time())
         await self._performer.perform(key, target, outcome)
         return outcome.requeue_after_s

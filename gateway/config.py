@@ -32,7 +32,9 @@ class Config:
     activator_wait_limit: int = setting("requests that may wait for an activator", default=5000)
     drain_quiet_s: float = setting("seconds from SIGTERM until listening ends", default=0.5)
     drain_timeout_s: float = setting("seconds until requests in flight are cut off at the end", default=55.0)
-    tracing_endpoint: str = setting("http(s)://host:port of an OTLP collector for spans; empty: no spans", default="")
+    tracing_endpoint: str = setting(
+        "http(s)://host:port of an OTLP collector for spans; empty: that of config-observability, if any", default=""
+    )
     tracing_sampling_rate: float = setting(
         "part of the traces begun here that is sampled, 0 to 1; who calls with a trace has decided", default=0.1
     )

@@ -95,7 +95,8 @@ class Pipeline:
         if wheel is None:
             return self._answer_unrouted(request, scheme)
         self.in_flight += 1
-        target = wheel.turn()
+        tagged = wheel.tags.get(request.header(headers.TAG) or b"") if wheel.tags else None
+        target = (tagged or wheel).turn()
         head = self._head(request, target, scheme)
         visit = request.state = Visit(scheme, target, head, same_protocol(request))
         if self.tracing is not None:

@@ -3,7 +3,9 @@
 Pure. Each host has a wheel: a fixed sequence of revisions in which every revision has exactly its share of the slots,
 spread as evenly as whole slots allow. The length of a wheel divides the sum of the percents, so any 100 requests in a
 row are split exactly. A wheel's position is the one thing that moves, and it survives changes of other parts of the
-Route. Only what `status` says is routed: the controller puts revisions there when they are ready.
+Route. Only what `status` says is routed: the controller puts revisions there when they are ready. Several workers each
+turn wheels of their own; with different phases they stand at different slots, so that what they do together comes close
+to the weights from the first requests on.
 """
 
 from __future__ import annotations
@@ -32,21 +34,41 @@ class Target:
 
 
 class Wheel:
-    """The revisions of one host in turn."""
+    """The revisions of one host in turn, beginning at `phase` (0 to 1) of a whole turn.
 
-    __slots__ = ("_position", "_slots", "namespace", "weights")
+    `tags`: where a request goes instead that names a tag by header; empty where that is not switched on.
+    """
 
-    def __init__(self, namespace: str, weights: Weights) -> None:
+    __slots__ = ("_position", "_slots", "namespace", "tags", "weights")
+
+    def __init__(
+        self, namespace: str, weights: Weights, phase: float = 0.0, tags: Mapping[bytes, Wheel] | None = None
+    ) -> None:
         self.namespace = namespace
         self.weights = weights
-        self._slots = _slots(namespace, weights)
-        self._position = 0
+        self.tags: Mapping[bytes, Wheel] = tags or {}
+        self._slots = _slots(namespace, weights, is_default=bool(tags))
+        self._position = int(phase * len(self._slots)) % len(self._slots)
 
     def turn(self) -> Target:
         """Return the revision whose turn it is."""
         position = self._position
         self._position = position + 1 if position + 1 < len(self._slots) else 0
         return self._slots[position]
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """How this process reads Routes.
+
+    `phase`: see `Wheel`. `has_tag_header`: tag-header-based-routing of config-features is Enabled.
+    """
+
+    phase: float = 0.0
+    has_tag_header: bool = False
+
+
+DEFAULT_RULES = Rules()
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,21 +104,22 @@ def spread(weights: Weights) -> list[str]:
     return turn
 
 
-def read_route(route: dict[str, Any], old: HostedRoute | None = None) -> HostedRoute:
+def read_route(route: dict[str, Any], old: HostedRoute | None = None, rules: Rules = DEFAULT_RULES) -> HostedRoute:
     """Return the hosts of a Route object; wheels of `old` whose weights are the same go on turning."""
     metadata, status = route["metadata"], route.get("status") or {}
     name, namespace = metadata["name"], metadata.get("namespace", "")
     traffic = status.get("traffic") or ()
-    hosts: dict[str, Weights] = {}
-    everybody = _merge(traffic)
+    everybody, tagged = _merge(traffic), _tagged(traffic)
+    tags = {tag.encode(): Wheel(namespace, weights) for tag, (weights, _) in tagged.items()}
+    wheels = _Wheels(namespace, old, rules.phase)
+    hosts: dict[str, Wheel] = {}
     if everybody:
-        hosts |= dict.fromkeys(_hosts(name, namespace, status.get("url")), everybody)
-        hosts |= dict.fromkeys(_hosts(name, namespace, (status.get("address") or {}).get("url")), everybody)
-    for item in traffic:
-        if item.get("tag") and item.get("revisionName"):
-            tagged = f"{item['tag']}-{name}"
-            hosts |= dict.fromkeys(_hosts(tagged, namespace, item.get("url")), ((item["revisionName"], 100),))
-    return HostedRoute(metadata.get("creationTimestamp", ""), _wheels(namespace, hosts, old))
+        wheel = wheels.of(everybody, tags if rules.has_tag_header else {})
+        hosts |= dict.fromkeys(_hosts(name, namespace, status.get("url")), wheel)
+        hosts |= dict.fromkeys(_hosts(name, namespace, (status.get("address") or {}).get("url")), wheel)
+    for tag, (weights, url) in tagged.items():
+        hosts |= dict.fromkeys(_hosts(f"{tag}-{name}", namespace, url), wheels.of(weights, {}))
+    return HostedRoute(metadata.get("creationTimestamp", ""), hosts)
 
 
 def build_table(routes: Iterable[HostedRoute]) -> Table:
@@ -108,10 +131,33 @@ def build_table(routes: Iterable[HostedRoute]) -> Table:
     return table
 
 
-def _wheels(namespace: str, hosts: dict[str, Weights], old: HostedRoute | None) -> dict[str, Wheel]:
-    # Hosts with the same weights share a wheel, so that a split is exact whichever name clients use.
-    shared: dict[Weights, Wheel] = {wheel.weights: wheel for wheel in old.wheels.values()} if old else {}
-    return {host: shared.setdefault(weights, Wheel(namespace, weights)) for host, weights in hosts.items()}
+class _Wheels:
+    """Hosts with the same weights share a wheel, so that a split is exact whichever name clients use."""
+
+    def __init__(self, namespace: str, old: HostedRoute | None, phase: float) -> None:
+        self._namespace = namespace
+        self._phase = phase
+        self._shared = {_signature(wheel.weights, wheel.tags): wheel for wheel in old.wheels.values()} if old else {}
+
+    def of(self, weights: Weights, tags: Mapping[bytes, Wheel]) -> Wheel:
+        signature = _signature(weights, tags)
+        wheel = self._shared.get(signature)
+        if wheel is None:
+            wheel = self._shared[signature] = Wheel(self._namespace, weights, self._phase, tags)
+        return wheel
+
+
+def _signature(weights: Weights, tags: Mapping[bytes, Wheel]) -> tuple[Weights, tuple[tuple[bytes, Weights], ...]]:
+    return weights, tuple((tag, wheel.weights) for tag, wheel in tags.items())
+
+
+def _tagged(traffic: Iterable[dict[str, Any]]) -> dict[str, tuple[Weights, str | None]]:
+    """Return weights and URL of every tag."""
+    return {
+        item["tag"]: (((item["revisionName"], 100),), item.get("url"))
+        for item in traffic
+        if item.get("tag") and item.get("revisionName")
+    }
 
 
 def _hosts(name: str, namespace: str, url: str | None) -> list[str]:
@@ -130,8 +176,9 @@ def _merge(traffic: Iterable[dict[str, Any]]) -> Weights:
     return tuple(merged.items())
 
 
-def _slots(namespace: str, weights: Weights) -> tuple[Target, ...]:
-    targets = {name: Target((namespace, name), _head(namespace, name)) for name, _ in weights}
+def _slots(namespace: str, weights: Weights, *, is_default: bool) -> tuple[Target, ...]:
+    more = b"%b: true\r\n" % headers.DEFAULT_ROUTE.title() if is_default else b""
+    targets = {name: Target((namespace, name), _head(namespace, name) + more) for name, _ in weights}
     return tuple(targets[name] for name in spread(weights))
 
 

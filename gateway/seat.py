@@ -12,6 +12,7 @@ import socket
 from tidegate.process import tasks
 
 VARIABLE = "TIDEGATE_WORKER_SOCKET"
+PHASE_VARIABLE = "TIDEGATE_WORKER_PHASE"
 ADMIN_HOST = "127.0.0.1"
 
 
@@ -44,3 +45,8 @@ def descriptor() -> int | None:
     """Return the descriptor this process was given as a worker, None when it is none."""
     text = os.environ.pop(VARIABLE, "")
     return int(text) if text else None
+
+
+def phase() -> float:
+    """Return where in a turn this worker's wheels begin, 0 when it is alone."""
+    return float(os.environ.pop(PHASE_VARIABLE, "0"))

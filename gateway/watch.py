@@ -9,11 +9,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 
 from gateway import routes
 from gateway.affinity import Sessions
 from gateway.pick import Backend
 from tidegate.contracts import names, session_affinity
+from tidegate.contracts.config import features
 from tidegate.contracts.decision import ServingMode
 from tidegate.kube import endpoints, resources
 from tidegate.kube.api import Api, Object, labels_of, name_of, namespace_of
@@ -23,11 +25,16 @@ from tidegate.wire.balance import Balancer
 
 log = logging.getLogger(__name__)
 
+TAG_HEADER = "tag-header-based-routing"
+"""The key of config-features by which requests may name a tag in `Knative-Serving-Tag`."""
+
 
 class Watch:
     """The caches of this process, and what the pipeline reads of them."""
 
-    def __init__(self, api: Api, system_namespace: str) -> None:
+    def __init__(self, api: Api, system_namespace: str, phase: float = 0.0) -> None:
+        """`phase`: where wheels begin to turn, see `routes.Wheel`."""
+        self._rules = routes.Rules(phase)
         self.table: routes.Table = {}
         self.activators = Balancer()
         # Set by __main__: called when a pod or an activator may have become available.
@@ -53,6 +60,10 @@ class Watch:
             api, resources.CONFIG_MAPS, system_namespace, fields=f"metadata.name={names.CONFIG_OBSERVABILITY}"
         )
         self._observability.on_change(lambda _kind, _old, new: self.on_observability(new))
+        self._features = Cache(
+            api, resources.CONFIG_MAPS, system_namespace, fields=f"metadata.name={names.CONFIG_FEATURES}"
+        )
+        self._features.on_change(lambda _kind, _old, new: self._features_changed(new))
         self._routes.on_change(self._route_changed)
         self._autoscalers.on_change(self._autoscaler_changed)
         self._slices.on_change(self._slice_changed)
@@ -72,7 +83,7 @@ class Watch:
 
     def start(self) -> list[asyncio.Task[None]]:
         """Run all caches; returns their tasks."""
-        caches = (*self._caches(), self._observability)
+        caches = (*self._caches(), self._observability, self._features)
         return [tasks.spawn(cache.run(), f"watch {cache.resource.plural}") for cache in caches]
 
     def backend(self, key: routes.Key) -> Backend:
@@ -99,7 +110,17 @@ class Watch:
         if new is None:
             self._hosted.pop(key, None)
         else:
-            self._hosted[key] = routes.read_route(new, self._hosted.get(key))
+            self._hosted[key] = routes.read_route(new, self._hosted.get(key), self._rules)
+        self._plan_rebuild()
+
+    def _features_changed(self, config_map: Object | None) -> None:
+        has_tag_header = features.parse(config_map).is_enabled(TAG_HEADER)
+        if has_tag_header != self._rules.has_tag_header:
+            self._rules = replace(self._rules, has_tag_header=has_tag_header)
+            for route in self._routes.objects.values():
+                self._route_changed("", None, route)
+
+    def _plan_rebuild(self) -> None:
         if not self._is_rebuild_planned:
             self._is_rebuild_planned = True
             asyncio.get_running_loop().call_soon(self._rebuild)

@@ -62,7 +62,7 @@ class Workers:
     async def run(self, stopping: asyncio.Event) -> None:
         """Run until `stopping` is set and the workers have drained."""
         admin = await self._start_admin()
-        keepers = [tasks.spawn(self._keep(), f"worker {slot}") for slot in range(self._config.workers)]
+        keepers = [tasks.spawn(self._keep(slot), f"worker {slot}") for slot in range(self._config.workers)]
         looking = tasks.spawn(self._look_again(), "look at the workers")
         try:
             await stopping.wait()
@@ -75,12 +75,12 @@ class Workers:
         """Return a page of every worker that answers with 200."""
         return [body for _, body in await self._ask(path)]
 
-    async def _keep(self) -> None:
+    async def _keep(self, slot: int) -> None:
         loop = asyncio.get_running_loop()
         pause_s = FIRST_PAUSE_S
         while not self._ending.is_set():
             began = loop.time()
-            worker = await self._start()
+            worker = await self._start(slot)
             code = await worker.process.wait()
             self._forget(worker)
             if self._ending.is_set():
@@ -89,10 +89,11 @@ class Workers:
             log.error("worker %d ended with %s; another one starts in %.1f s", worker.process.pid, code, pause_s)
             await asyncio.sleep(pause_s)
 
-    async def _start(self) -> _Worker:
+    async def _start(self, slot: int) -> _Worker:
         ours, theirs = socket.socketpair()
         with theirs:
             environment = {**os.environ, seat.VARIABLE: str(theirs.fileno())}
+            environment[seat.PHASE_VARIABLE] = str(slot / self._config.workers)
             process = await asyncio.create_subprocess_exec(*self._command, env=environment, pass_fds=(theirs.fileno(),))
         reader, tie = await asyncio.open_connection(sock=ours)
         self._started += 1

@@ -16,7 +16,7 @@ from queueproxy.limiter import Limiter
 from queueproxy.meter import Meter
 from queueproxy.metrics import Metrics
 from queueproxy.pipeline import Pipeline, Visit
-from queueproxy.probe import Readiness, parse
+from queueproxy.probe import AppProtocol, Readiness, parse
 from queueproxy.report import Reporter
 from tidegate.contracts import report
 from tidegate.process import logs, run, settings, tasks
@@ -44,7 +44,8 @@ async def serve(config: Config, stopping: asyncio.Event) -> None:
     """Serve requests until `stopping` is set and the drain after it is over."""
     limiter: Limiter[Visit] = Limiter(config.container_concurrency, config.queue_limit)
     meter, metrics = Meter(time.monotonic()), Metrics()
-    readiness = Readiness(parse(config.readiness_probe, config.user_port))
+    protocol = AppProtocol(config.user_port, config.user_protocol, detects=config.http2_auto_detection)
+    readiness = Readiness(parse(config.readiness_probe, config.user_port, config.user_protocol), protocol)
     drain = Drain(meter, time.monotonic, quiet_s=config.drain_quiet_s, idle_s=config.drain_idle_s)
     pipeline = Pipeline(config, limiter, meter, readiness, metrics, lambda: drain.is_draining, time.monotonic)
     export = _export_spans(config, metrics, pipeline)

@@ -30,9 +30,14 @@ class Config:
         "port of the user container on 127.0.0.1", default=names.DEFAULT_USER_PORT, env="USER_PORT"
     )
     user_protocol: str = setting(
-        "h2c when the app speaks HTTP/2 in clear text to requests that came by it; http1 otherwise",
+        "h2c when the app is spoken to by HTTP/2 in clear text; http1 otherwise",
         default=serving.HTTP1,
         env="USER_PROTOCOL",
+    )
+    http2_auto_detection: bool = setting(
+        "find out before the app is ready whether it speaks HTTP/2 in clear text",
+        default=False,
+        env="ENABLE_HTTP2_AUTO_DETECTION",
     )
     container_concurrency: int = setting(
         "requests at once in the user container; 0 is no limit", default=0, env="CONTAINER_CONCURRENCY"
@@ -75,7 +80,7 @@ class Config:
         if self.autoscaler_address and not self.autoscaler_address.rpartition(":")[2].isdigit():
             raise ValueError(f"AUTOSCALER_ADDRESS is {self.autoscaler_address!r}: write host:port")
 
-        probe.parse(self.readiness_probe, self.user_port)
+        probe.parse(self.readiness_probe, self.user_port, self.user_protocol)
         if not isinstance(self.observability_config.get("data"), dict):
             raise ValueError("OBSERVABILITY_CONFIG must be a JSON object")
 

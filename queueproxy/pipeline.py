@@ -112,9 +112,8 @@ class Pipeline:
         )
         # There is one upstream and nothing to remember per attempt, so one Relay serves every request of a protocol.
         self._http1 = Relay(USER_HOST, config.user_port, timeouts=timeouts)
-        self._h2c = self._http1
-        if config.user_protocol == serving.H2C:
-            self._h2c = Relay(USER_HOST, config.user_port, timeouts=timeouts, protocol=serving.H2C)
+        self._h2c = Relay(USER_HOST, config.user_port, timeouts=timeouts, protocol=serving.H2C)
+        self._protocol = readiness.protocol
 
     def trace_by(self, tracer: Tracing) -> None:
         """Make spans from now on; to be called before a server is made of this director."""
@@ -163,11 +162,8 @@ class Pipeline:
             self._tracing.ended(visit.trace, request, outcome, {})
 
     def _relay(self, request: Request) -> Relay:
-        return self._h2c if request.http_version == "2" else self._http1
-
-    @staticmethod
-    def _with_lines(relay: Relay, lines: bytes) -> Relay:
-        return Relay(relay.host, relay.port, lines, relay.timeouts, protocol=relay.protocol)
+        # HTTP/2 has no upgrades: who wants one asks the app by HTTP/1.1, which may know it too.
+        return self._h2c if self._protocol.current == serving.H2C and not request.is_upgrade else self._http1
 
     def _limit(self, request: Request) -> Direction | Awaitable[Direction]:
         index, now = request.index, request.arrived
@@ -178,7 +174,8 @@ class Pipeline:
             self._meter.arrived(now, is_proxied)
             if self._tracing is not None:
                 visit.trace = self._tracing.begin(request)
-                visit.relay = self._with_lines(visit.relay, visit.trace.lines)
+                relay = visit.relay
+                visit.relay = Relay(relay.host, relay.port, visit.trace.lines, relay.timeouts, protocol=relay.protocol)
         deadline = now + self._wait_limit_s if self._wait_limit_s else 0.0
         offer = self._limiter.offer(visit, deadline)
         if offer is RUN:

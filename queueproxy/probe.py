@@ -2,8 +2,8 @@
 
 While the app starts, a question is held instead of answered "no": the app is tried every 5 ms, growing to 25 ms, and
 everybody who asked hears "ready" in the moment it accepts. One probe runs at a time, whoever asks. Afterwards the app
-is tried again only when a question comes and the last success is older than the declared period. This module knows no
-HTTP requests of users.
+is tried again only when a question comes and the last success is older than the declared period. Where its port's name
+does not say it, the app's protocol is found out here as well. This module knows no HTTP requests of users.
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ from typing import Any
 
 import msgspec
 
+from tidegate.contracts import serving
 from tidegate.process import tasks
+from tidegate.wire import h2_probe
 from tidegate.wire import probe as wire_probe
 
 HOLD_S = 0.9  # just under the second that Kubernetes waits for a probe by default
@@ -24,13 +26,18 @@ LAST_PAUSE_ONCE_READY_S = 0.25  # an app that was ready and fails now is in trou
 PAUSE_GROWTH = 1.3
 LINGER_S = 2.0
 DEFAULT_PERIOD_S = 10.0
+DETECT_LIMIT_S = 0.25
 USER_AGENT = "kube-probe/tidegate"
 
 
 @dataclass(frozen=True, slots=True)
 class AppProbe:
-    """How to try the app once. `path` is empty for a TCP connect (also used for exec, which runs in the user container,
-    and for grpc)."""
+    """How to try the app once: an HTTP GET of `path`, a gRPC health check of `service`, else a TCP connect.
+
+    A probe by exec is the kubelet's, which can look inside the user's container; queueproxy adds the TCP connect, as
+    Knative does. `is_h2c`: the GET goes by HTTP/2. `service`: None when it is no gRPC probe, empty for the
+    whole server.
+    """
 
     port: int
     path: str = ""
@@ -39,23 +46,29 @@ class AppProbe:
     timeout_s: float = 1.0
     period_s: float = DEFAULT_PERIOD_S
     successes: int = 1
+    service: str | None = None
+    is_h2c: bool = False
 
-    async def is_passing(self) -> bool:
-        """Try the app once."""
+    async def is_passing(self, by_h2c: bool = False) -> bool:
+        """Try the app once; `by_h2c`: it was found to speak HTTP/2."""
         try:
+            if self.service is not None:
+                return await h2_probe.is_serving(self.host, self.port, self.service, USER_AGENT, self.timeout_s)
             if not self.path:
                 await wire_probe.connect(self.host, self.port, self.timeout_s)
                 return True
-            status, _ = await wire_probe.get(self.host, self.port, self.path, self.headers, self.timeout_s)
+            get = h2_probe.get if self.is_h2c or by_h2c else wire_probe.get
+            status, _ = await get(self.host, self.port, self.path, self.headers, self.timeout_s)
             return 200 <= status < 400
         except (OSError, TimeoutError, ValueError):
             return False
 
 
-def parse(text: str, user_port: int) -> list[AppProbe]:
+def parse(text: str, user_port: int, protocol: str = serving.HTTP1) -> list[AppProbe]:
     """Return the probes in SERVING_READINESS_PROBE (one object, or an array for several containers).
 
-    Empty text means a TCP connect to the user port. Raises ValueError when the JSON is not a probe.
+    Empty text means a TCP connect to the user port. An app that speaks h2c on its port (`protocol`) is asked by it
+    there. Raises ValueError when the JSON is not a probe.
     """
     if not text.strip():
         return [AppProbe(user_port)]
@@ -66,13 +79,16 @@ def parse(text: str, user_port: int) -> list[AppProbe]:
     documents = document if isinstance(document, list) else [document]
     if not all(isinstance(item, dict) for item in documents):
         raise ValueError("SERVING_READINESS_PROBE must be an object or an array of objects")
-    return [_parse_one(item, user_port) for item in documents] or [AppProbe(user_port)]
+    return [_parse_one(item, user_port, protocol) for item in documents] or [AppProbe(user_port)]
 
 
-def _parse_one(document: dict[str, Any], user_port: int) -> AppProbe:
+def _parse_one(document: dict[str, Any], user_port: int, protocol: str) -> AppProbe:
     http = document.get("httpGet") or {}
     action = http or document.get("tcpSocket") or document.get("grpc") or {}
     port = action.get("port")
+    if not (isinstance(port, int) and port > 0):
+        port = user_port
+    grpc = document.get("grpc")
     headers = [(str(item["name"]), str(item.get("value", ""))) for item in http.get("httpHeaders") or ()]
     known = {name.lower() for name, _ in headers}
     if "host" not in known:
@@ -80,20 +96,47 @@ def _parse_one(document: dict[str, Any], user_port: int) -> AppProbe:
     if "user-agent" not in known:
         headers.append(("User-Agent", USER_AGENT))
     return AppProbe(
-        port=port if isinstance(port, int) and port > 0 else user_port,
+        port=port,
         path=(str(http.get("path") or "/") if http else ""),
         headers=tuple(headers) if http else (),
         timeout_s=float(document.get("timeoutSeconds") or 1.0),
         period_s=float(document.get("periodSeconds") or DEFAULT_PERIOD_S),
         successes=int(document.get("successThreshold") or 1),
+        service=None if grpc is None else str(grpc.get("service") or ""),
+        is_h2c=bool(http) and protocol == serving.H2C and port == user_port,
     )
+
+
+class AppProtocol:
+    """What the app is spoken to in: what its port's name says, or, with `detects`, what it turns out to speak.
+
+    An app that answers HTTP/2's preface with SETTINGS is spoken to by HTTP/2 alone. One that does not may still be
+    starting: it is asked again before each try, until one passes.
+    """
+
+    def __init__(self, port: int, said: str, *, detects: bool = False, host: str = "127.0.0.1") -> None:
+        self.current = said
+        self.port = port
+        self._detects = detects and said != serving.H2C
+        self._host = host
+
+    async def look(self) -> None:
+        """Find out, where that is wanted and not known. Raises OSError when the app accepts no connection."""
+        if self._detects and await h2_probe.speaks(self._host, self.port, DETECT_LIMIT_S):
+            self.current = serving.H2C
+            self._detects = False
+
+    def settle(self) -> None:
+        """Stop asking: the app is ready as it is."""
+        self._detects = False
 
 
 class Readiness:
     """Holds questions while the app starts, and lets everybody share one running probe."""
 
-    def __init__(self, probes: list[AppProbe]) -> None:
+    def __init__(self, probes: list[AppProbe], protocol: AppProtocol | None = None) -> None:
         self._probes = probes
+        self.protocol = protocol or AppProtocol(0, serving.HTTP1)
         self._ready_at: float | None = None  # loop time of the last success
         self._was_ready = False
         self._wanted_until = 0.0
@@ -130,9 +173,10 @@ class Readiness:
         needed = max(probe.successes for probe in self._probes)
         longest_s = LAST_PAUSE_ONCE_READY_S if self._was_ready else LAST_PAUSE_S
         while loop.time() < self._wanted_until:
-            passing = all([await probe.is_passing() for probe in self._probes])
+            passing = await self._is_passing()
             streak = streak + 1 if passing else 0
             if streak >= needed:
+                self.protocol.settle()
                 self._ready_at = loop.time()
                 self._was_ready = True
                 self._became_ready.set()
@@ -141,3 +185,12 @@ class Readiness:
                 self._ready_at = None
             await asyncio.sleep(pause_s)
             pause_s = min(pause_s * PAUSE_GROWTH, longest_s)
+
+    async def _is_passing(self) -> bool:
+        protocol = self.protocol
+        try:
+            await protocol.look()
+        except OSError:
+            return False
+        by_h2c = protocol.current == serving.H2C
+        return all([await probe.is_passing(by_h2c and probe.port == protocol.port) for probe in self._probes])

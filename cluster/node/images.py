@@ -45,12 +45,27 @@ class Pattern:
 COMPONENTS = ("gateway", "activator", "autoscaler", "controller", "queueproxy")
 EXAMPLE_IMPORTS = ("asyncio", "json", "logging", "urllib.parse")
 """Small programs spend most of their start on these."""
+RUNTIME_IMPORTS = {
+    "storage": ("runtimes.storage.__main__",),
+    "torch": ("runtimes.frame", "torch", "runtimes.torch.opener"),
+    "sklearn": ("runtimes.frame", "sklearn.base", "runtimes.sklearn.opener"),
+    "onnx": ("runtimes.frame", "onnxruntime", "runtimes.onnx.opener"),
+    "xgboost": ("runtimes.frame", "xgboost", "runtimes.xgboost.opener"),
+    "lightgbm": ("runtimes.frame", "lightgbm", "runtimes.lightgbm.opener"),
+}
 BUILT_IN: tuple[Pattern, ...] = (
     *(Pattern(f"tidegate.dev/{name}", Image((PYTHON, "-m", name))) for name in COMPONENTS),
     Pattern(
         r"re:tidegate\.dev/examples/([a-z][a-z0-9_]*)", Image((PYTHON, "-m", "examples.{1}"), preload=EXAMPLE_IMPORTS)
     ),
-    Pattern(r"re:tidegate\.dev/runtimes/([a-z][a-z0-9_]*)", Image((PYTHON, "-m", "runtimes.{1}"))),
+    *(
+        Pattern(f"tidegate.dev/runtimes/{name}", Image((PYTHON, "-m", f"runtimes.{name}"), preload=imports))
+        for name, imports in RUNTIME_IMPORTS.items()
+    ),
+    Pattern(
+        r"re:tidegate\.dev/runtimes/([a-z][a-z0-9_]*)",
+        Image((PYTHON, "-m", "runtimes.{1}"), preload=("runtimes.frame",)),
+    ),
 )
 
 

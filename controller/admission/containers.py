@@ -8,7 +8,7 @@ from typing import Any
 
 from controller.admission import metadata, probes
 from controller.cluster_config import ClusterConfig
-from tidegate.contracts import names, problems
+from tidegate.contracts import names, problems, serving
 from tidegate.contracts.config.features import Features
 from tidegate.contracts.problems import FieldProblem
 
@@ -127,9 +127,9 @@ def _port(port: Object) -> list[FieldProblem]:
         found.append(problems.invalid(number, "containerPort", f"these ports are reserved: {reserved}"))
     if port.get("protocol") not in (None, "", "TCP"):
         found.append(problems.invalid(port["protocol"], "protocol"))
-    if port.get("name") not in (None, "", "http1", "h2c"):
+    if port.get("name") not in (None, "", *serving.PORT_NAMES):
         text = f"Port name {port['name']} is not allowed"
-        found.append(FieldProblem(text, ("",), "Name must be empty, or one of: 'h2c', 'http1'"))
+        found.append(FieldProblem(text, ("",), "Name must be empty, or one of: 'grpc', 'h2c', 'http1'"))
     return found
 
 

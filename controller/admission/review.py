@@ -15,6 +15,7 @@ import msgspec
 from controller import cluster_config
 from controller.admission import defaults, metadata, revision_spec, traffic
 from controller.cluster_config import ClusterConfig
+from controller.inference import component
 from tidegate.contracts import names, problems
 from tidegate.contracts.problems import FieldProblem
 
@@ -92,6 +93,8 @@ def problems_of(obj: Object, old: Object | None, config: ClusterConfig) -> list[
             *metadata.parent_label(obj, names.SERVICE_LABEL, "Service"),
             *traffic.validate((obj.get("spec") or {}).get("traffic") or [], in_service=False),
         ]
+    if kind == "InferenceService":
+        return component.validate(obj)
     if kind == "Revision":
         return _revision(obj, old, config)
     if kind == "ConfigMap":

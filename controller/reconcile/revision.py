@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from controller.cluster_config import ClusterConfig
-from controller.reconcile import metadata, revision_pod, revision_status
+from controller.reconcile import metadata, model_storage, revision_pod, revision_status
 from controller.reconcile.outcome import Action, Apply, Create, Object, Outcome
-from tidegate.contracts import autoscaling, conditions, durations, names, serving
+from tidegate.contracts import autoscaling, autoscaling_extensions, conditions, durations, names, serving
 from tidegate.contracts.conditions import Conditions
 
 _NOT_FOR_PODS = frozenset(
@@ -31,7 +31,10 @@ CLASS_ANNOTATION = names.AUTOSCALING + "class"
 
 @dataclass(frozen=True)
 class Observed:
-    """A Revision, its children by name, and its pods. `refused` says why its Deployment was refused, if it was."""
+    """A Revision, its children by name, and its pods.
+
+    `refused` says why its Deployment was refused, if it was; `credentials` are variables for fetching its model.
+    """
 
     revision: Object
     deployment: Object | None = None
@@ -39,6 +42,7 @@ class Observed:
     private_service: Object | None = None
     pods: Sequence[Object] = field(default_factory=tuple)
     refused: str = ""
+    credentials: Sequence[Object] = field(default_factory=tuple)
 
 
 def reconcile(observed: Observed, config: ClusterConfig, now_unix: float) -> Outcome:
@@ -66,13 +70,13 @@ def reconcile(observed: Observed, config: ClusterConfig, now_unix: float) -> Out
     return Outcome(tuple(actions), status)
 
 
-def deployment(revision: Object, config: ClusterConfig) -> Object:
-    """Return the Deployment of a revision, without replicas."""
+def deployment(revision: Object, config: ClusterConfig, credentials: Sequence[Object] = ()) -> Object:
+    """Return the Deployment of a revision, without replicas; `credentials` are for what fetches its model."""
     labels = child_labels(revision)
     annotations = {
         key: value
         for key, value in metadata.own_annotations(revision, without=_NOT_FOR_PODS).items()
-        if not key.startswith(names.AUTOSCALING)
+        if not key.startswith(names.AUTOSCALING) and key not in autoscaling_extensions.KEYS
     }
     name = names.deployment_name(revision["metadata"]["name"])
     head = metadata.child(revision, "apps/v1", "Deployment", name, labels=labels, annotations=annotations)
@@ -83,7 +87,12 @@ def deployment(revision: Object, config: ClusterConfig) -> Object:
         "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0}},
         "template": {
             "metadata": {"labels": labels, "annotations": annotations},
-            "spec": revision_pod.pod_spec(revision, config),
+            "spec": model_storage.add(
+                revision_pod.pod_spec(revision, config),
+                metadata.own_annotations(revision),
+                config.deployment.storage_initializer_image,
+                credentials,
+            ),
         },
     }
     return metadata.stamped(head | {"spec": spec})
@@ -152,7 +161,7 @@ def reachability(revision: Object, deployed: Object | None) -> str:
 def _children(observed: Observed, config: ClusterConfig) -> list[Action]:
     revision = observed.revision
     actions: list[Action] = []
-    wanted = deployment(revision, config)
+    wanted = deployment(revision, config, observed.credentials)
     if observed.deployment is None:
         annotations = metadata.own_annotations(revision)
         scale = autoscaling.resolve_spec(annotations, config=config.autoscaler).initial_scale

@@ -77,7 +77,7 @@ def _prepare_probes(container: Object, port: int) -> None:
         if target is not None:
             target["port"] = port
         target = (container.get("startupProbe") or {}).get(handler)
-        if target is not None and target.get("port") in (None, 0, "", USER_PORT_NAME, "http1", "h2c"):
+        if target is not None and target.get("port") in (None, 0, "", USER_PORT_NAME, *serving.PORT_NAMES):
             target["port"] = port
 
 
@@ -122,6 +122,7 @@ def _queue_env(revision: Object, spec: RevisionSpec, readiness: Object, config: 
         "QUEUE_SERVING_PORT": str(names.SERVING_PORT),
         "USER_PORT": str(spec.port),
         "USER_PROTOCOL": spec.protocol,
+        "ENABLE_HTTP2_AUTO_DETECTION": str(config.features.is_enabled("autodetect-http2")).lower(),
         "CONTAINER_CONCURRENCY": str(spec.concurrency),
         "REVISION_TIMEOUT_SECONDS": str(spec.timeout_s),
         "REVISION_RESPONSE_START_TIMEOUT_SECONDS": str(spec.response_start_timeout_s),
@@ -175,6 +176,8 @@ def _serving_readiness(revision: Object, spec: RevisionSpec) -> Object:
     for handler in ("httpGet", "tcpSocket"):
         if probe.get(handler) is not None:
             probe[handler] = _aimed(probe[handler], spec.port)
+    if probe.get("grpc") is not None:
+        probe["grpc"] = {key: value for key, value in _aimed(probe["grpc"], spec.port).items() if key != "host"}
     if probe.get("httpGet") is not None:
         probe["httpGet"].setdefault("path", "/")
         probe["httpGet"].setdefault("scheme", "HTTP")

@@ -44,9 +44,14 @@ class App:
 
     @property
     def spec(self) -> ScalingSpec:
-        """The scaling spec that the annotations resolve to."""
+        """The scaling spec that the annotations resolve to, schedules aside."""
+        return self.spec_at(None)
+
+    def spec_at(self, unix_s: float | None) -> ScalingSpec:
+        """Return the scaling spec at a time in seconds since 1970; None: without schedules."""
+        reachable = autoscaling.Reachability.REACHABLE
         return autoscaling.resolve_spec(
-            self.annotations, self.container_concurrency, self.config, autoscaling.Reachability.REACHABLE
+            self.annotations, self.container_concurrency, self.config, reachable, unix_s=unix_s
         )
 
     @property

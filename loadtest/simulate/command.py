@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import math
 import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import click
 
+from loadtest import distributions
 from loadtest.figures import Figures
-from loadtest.simulate import compare, plots, policies, report
+from loadtest.simulate import compare, fleet, plots, policies, report, sweep
 from loadtest.simulate.app import AppError
 from loadtest.simulate.ledger import TooMany
 from loadtest.simulate.options import Options
 from loadtest.simulate.plots import PlotError
 from loadtest.simulate.pricing import PriceError
 from loadtest.simulate.run import TooManyRevisions
+from loadtest.simulate.svg import Page
 from loadtest.traces.arrivals import TraceError
+from tidegate.contracts.durations import parse_duration
 
 EXPECTED = (TraceError, AppError, PriceError, PlotError, TooMany, TooManyRevisions, ValueError)
+FLEET_FOR = "2m"
 FILE = click.Path(path_type=Path, dir_okay=False)
 
 HELP = """Simulate a Knative Service on a trace: production's decisions under a virtual clock, several policies side by
@@ -52,42 +59,78 @@ flash:base=1,peak=50,at=5m,rise=5s,fall=60s,for=20m. docs/simulator.md tells the
 @click.option("--merge", is_flag=True, help="all functions are one revision (otherwise each has its own)")
 @click.option("--from", "begin", default="0s", show_default=True, help="begin so far into the trace")
 @click.option("--until", default="", help="stop so far into the trace")
+@click.option("--began", default="", help="when the trace begins, for schedules; by default as the trace says")
 @click.option("--price", default="", help="cpu, gpu, or a YAML file; by default as the app's resources say")
 @click.option("--pod-hour", type=float, help="price of a pod-hour, instead of a table's")
+@click.option("--sweep", "axes", multiple=True, help="annotation=value,value,...: try them all; may repeat")
+@click.option("--wait-limit", default="1s", show_default=True, help="with --sweep: the p99 wait to keep at least cost")
+@click.option("--fleet", "revisions", type=int, help="so many revisions at once, for --until (2m); no trace is needed")
 @click.option("--plot", type=FILE, help="write a picture, .svg or .png")
 @click.option("--report", "is_report", is_flag=True, help="Azure's LLM hours under four policies, into --report-to")
 @click.option("--report-to", type=click.Path(path_type=Path), default=report.RESULTS, help="folder for the report")
 @click.option("--json", "as_json", is_flag=True, help="print one JSON object")
 @click.option("--save", type=FILE, help="also write the JSON object to this file")
-def simulate(
-    plot: Path | None, as_json: bool, save: Path | None, is_report: bool, report_to: Path, **given: Any
-) -> None:
+def simulate(**given: Any) -> None:
     """Entry point."""
+    output = Output(given["plot"], given["as_json"], given["save"])
     try:
-        if is_report:
-            figures, text, files = report.write(report_to, given["seed"])
-            show(figures, text, as_json, save)
+        if given["is_report"]:
+            figures, text, files = report.write(given["report_to"], given["seed"])
+            output.show(figures, text)
             print(*(f"wrote {file}" for file in files), sep="\n", file=sys.stderr)
-            return
-        if not given["trace"]:
+        elif given["revisions"] is not None:
+            _fleet(given["revisions"], Options.of(given | {"trace": ""}), output)
+        elif not given["trace"]:
             raise click.UsageError("name a trace: --trace FILE, or --trace poisson:rate=10")
-        _compare(Options.of(given), plot, as_json, save)
+        elif given["axes"]:
+            _sweep(Options.of(given), given["axes"], given["wait_limit"], output)
+        else:
+            _compare(Options.of(given), output)
     except EXPECTED as error:
         raise click.ClickException(str(error)) from error
 
 
-def _compare(options: Options, plot: Path | None, as_json: bool, save: Path | None) -> None:
+@dataclass(frozen=True)
+class Output:
+    """Where results go."""
+
+    plot: Path | None
+    is_json: bool
+    save: Path | None
+
+    def show(self, figures: Figures, text: str) -> None:
+        """Print the figures as JSON or as text, and keep the JSON where asked to."""
+        print(figures.as_json() if self.is_json else text)
+        if self.save is not None:
+            self.save.parent.mkdir(parents=True, exist_ok=True)
+            self.save.write_text(figures.as_json() + "\n")
+
+    def draw(self, page: Page) -> None:
+        """Write the picture, where one is asked for."""
+        if self.plot is not None:
+            plots.save(page, self.plot)
+            print(f"wrote {self.plot}", file=sys.stderr)
+
+
+def _compare(options: Options, output: Output) -> None:
     scenario = options.scenario()
     comparison = compare.compare(scenario, options.chosen(), options.prices(scenario.app), is_told=True)
-    show(comparison.figures(), comparison.table(), as_json, save)
-    if plot is not None:
-        plots.save(plots.comparison(f"{scenario.trace.name} on {scenario.app.name}", comparison.outcomes), plot)
-        print(f"wrote {plot}", file=sys.stderr)
+    output.show(comparison.figures(), comparison.table())
+    output.draw(plots.comparison(f"{scenario.trace.name} on {scenario.app.name}", comparison.outcomes))
 
 
-def show(figures: Figures, text: str, as_json: bool, save: Path | None) -> None:
-    """Print the figures as JSON or as text, and keep the JSON where asked to."""
-    print(figures.as_json() if as_json else text)
-    if save is not None:
-        save.parent.mkdir(parents=True, exist_ok=True)
-        save.write_text(figures.as_json() + "\n")
+def _fleet(revisions: int, options: Options, output: Output) -> None:
+    seconds = math.ceil(parse_duration(options.until or FLEET_FOR))
+    start = distributions.parse(options.start)
+    figures = fleet.measure(revisions, seconds, options.load_app(), start, options.seed)
+    output.show(figures, figures.as_text())
+
+
+def _sweep(options: Options, axes: Sequence[str], wait_limit: str, output: Output) -> None:
+    scenario = options.scenario()
+    prices = options.prices(scenario.app)
+    found = sweep.run(scenario, [sweep.parse(text) for text in axes], prices, parse_duration(wait_limit))
+    output.show(found.figures(), found.text())
+    dots = [(one.policy, one.cost, one.wait_s.p99) for _, one in found.tries]
+    title = f"{scenario.trace.name} on {scenario.app.name}: wait against cost"
+    output.draw(plots.scatter(title, dots, found.best[1].policy, f"cost, {prices.currency}", "p99 wait, s"))

@@ -10,10 +10,10 @@ from tidegate.contracts.report import Report
 
 
 class Hearing:
-    """The load of all revisions, and who told of it."""
+    """Who told of the load."""
 
-    def __init__(self) -> None:
-        self.demand = Demand()
+    def __init__(self, demand: Demand) -> None:
+        self.demand = demand
         self._rows: dict[object, int] = {}
         self._book: Book = {}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,7 @@ class Options:
     until: str = ""
     price: str = ""
     pod_hour: float | None = None
+    began: str = ""
     seed: int = 1
 
     @classmethod
@@ -69,6 +71,8 @@ class Options:
             functions_max=self.functions,
         )
         trace = open_trace(self.trace, how)
+        if self.began:
+            trace = replace(trace, began_unix_s=_unix_s(self.began))
         if self.function:
             trace = arrivals.only(trace, self.function)
         if self.merge:
@@ -93,3 +97,11 @@ class Options:
     def chosen(self) -> list[Chosen]:
         """Return the policies to compare: all four unless some are named."""
         return [policies.parse(text) for text in self.policy or policies.NAMES]
+
+
+def _unix_s(text: str) -> float:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise ValueError(f"--began {text!r}: write a time like 2026-01-05T08:00:00+01:00") from error
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()

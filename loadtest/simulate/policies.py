@@ -9,7 +9,9 @@ oracle      knows the future: the fewest pod-seconds with which nobody waits
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
+from typing import Any
 
 from loadtest import distributions
 from loadtest.simulate.app import App
@@ -18,6 +20,7 @@ from loadtest.simulate.compared import Fixed, KeepAlive, Oracle
 from loadtest.simulate.policy import Policy
 from loadtest.simulate.production import Production
 from loadtest.traces.arrivals import Trace
+from tidegate.contracts import autoscaling
 from tidegate.contracts import autoscaling_annotations as keys
 from tidegate.contracts.autoscaling import ScalingSpec
 from tidegate.contracts.durations import parse_duration
@@ -27,6 +30,7 @@ KEEP_S = 600.0
 KNATIVE, OURS, KEEP_ALIVE, ORACLE, FIXED = "knative", "ours", "keep-alive", "oracle", "fixed"
 NAMES = (KEEP_ALIVE, KNATIVE, OURS, ORACLE)
 PODS_MAX = 10_000
+KNATIVES: dict[str, Any] = {"is_panic_paced": False, "last_pod_delay_s": -1.0, "is_prewarmed": False}
 BOUNDS = (*keys.MIN_SCALE, *keys.MAX_SCALE)
 
 
@@ -46,10 +50,10 @@ class Chosen:
         kept = {key: value for key, value in app.annotations.items() if key in BOUNDS}
         return replace(app, annotations=kept)
 
-    def spec_of(self, app: App) -> ScalingSpec:
-        """Return the scaling spec: Knative has none of what Tidegate adds."""
-        spec = self.app_of(app).spec
-        return replace(spec, is_panic_paced=False) if self.name == KNATIVE else spec
+    def spec_of(self, app: App, unix_s: float | None = None) -> ScalingSpec:
+        """Return the scaling spec at a time: Knative has none of what Tidegate adds."""
+        spec = self.app_of(app).spec_at(unix_s)
+        return replace(spec, **KNATIVES) if self.name == KNATIVE else spec
 
 
 def parse(text: str) -> Chosen:
@@ -76,4 +80,14 @@ def build(chosen: Chosen, app: App, clock: Clock, trace: Trace, seed: int) -> Po
             return Oracle(clock, trace, app.timeout_s)
         case _:
             phases = distributions.generator(seed, "phases")
-            return Production(chosen.label, clock, phases, chosen.spec_of(app))
+            return Production(chosen.label, clock, phases, lambda now: _spec_at(chosen, app, trace, now))
+
+
+def _spec_at(chosen: Chosen, app: App, trace: Trace, now: float) -> tuple[ScalingSpec, float]:
+    """Return the spec as of a second of the trace, and the second at which its schedule says something else."""
+    if trace.began_unix_s is None:
+        return chosen.spec_of(app), math.inf
+    unix_s = trace.began_unix_s + now
+    annotations = chosen.app_of(app).annotations
+    changes_at = autoscaling.schedule_changes_at(annotations, unix_s) - trace.began_unix_s
+    return chosen.spec_of(app, unix_s), changes_at

@@ -84,13 +84,17 @@ class OpenLoop:
         self._world = world
         self._arrivals = arrivals
         self._progress = progress
-        self._plan()
+        first = self._plan()
+        if first is not None:
+            # A revision is there before its first request; of several functions, the others appear with theirs.
+            world.revision(first.function)
 
-    def _plan(self) -> None:
+    def _plan(self) -> Arrival | None:
         arrival = next(self._arrivals, None)
         self.is_over = arrival is None
         if arrival is not None:
             self._world.clock.at(arrival.at_s, self._send, arrival)
+        return arrival
 
     def _send(self, arrival: Arrival) -> None:
         self._world.send(arrival.service_s, arrival.function)

@@ -38,13 +38,13 @@ def trace(path: Path, service: Distribution, seed: int) -> Trace:
     """Return the trace in `path`, its clock starting with the second of its earliest line."""
 
     def read() -> Iterator[Arrival]:
-        first_s = _first(path)
         placed = distributions.generator(seed, "access-log", "time")
         drawn = distributions.generator(seed, "access-log", "service")
-        return in_order(_arrivals(path, first_s, service, placed, drawn), SLACK_S, path)
+        return in_order(_arrivals(path, began, service, placed, drawn), SLACK_S, path)
 
+    began = _first(path)
     note = f"requests of one second spread over it; service time from the line, or else {service}"
-    return Trace(path.name, "access-log", read, notes=(note,))
+    return Trace(path.name, "access-log", read, notes=(note,), began_unix_s=began)
 
 
 def _first(path: Path) -> float:

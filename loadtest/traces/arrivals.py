@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -35,13 +35,17 @@ class Arrival(NamedTuple):
 
 @dataclass(frozen=True)
 class Trace:
-    """A stream of arrivals. `duration_s`: how long the trace covers, None when only its last arrival tells."""
+    """A stream of arrivals. `duration_s`: how long the trace covers, None when only its last arrival tells.
+
+    `began_unix_s`: when it began, in seconds since 1970; None where it has no calendar.
+    """
 
     name: str
     format: str
     read: Callable[[], Iterator[Arrival]]
     duration_s: float | None = None
     notes: tuple[str, ...] = ()
+    began_unix_s: float | None = None
 
     def __iter__(self) -> Iterator[Arrival]:
         """Read the trace from its beginning."""
@@ -77,7 +81,7 @@ def only(trace: Trace, functions: Iterable[str]) -> Trace:
     def read() -> Iterator[Arrival]:
         return (arrival for arrival in trace if arrival.function.startswith(prefixes))
 
-    return Trace(trace.name, trace.format, read, trace.duration_s, trace.notes)
+    return replace(trace, read=read)
 
 
 def merged(trace: Trace) -> Trace:
@@ -86,7 +90,7 @@ def merged(trace: Trace) -> Trace:
     def read() -> Iterator[Arrival]:
         return (arrival._replace(function="") for arrival in trace)
 
-    return Trace(trace.name, trace.format, read, trace.duration_s, trace.notes)
+    return replace(trace, read=read)
 
 
 def between(trace: Trace, begin_s: float, end_s: float) -> Trace:
@@ -101,4 +105,5 @@ def between(trace: Trace, begin_s: float, end_s: float) -> Trace:
 
     known_s = end_s if trace.duration_s is None else min(end_s, trace.duration_s)
     duration_s = None if known_s == float("inf") else max(0.0, known_s - begin_s)
-    return Trace(trace.name, trace.format, read, duration_s, trace.notes)
+    began = None if trace.began_unix_s is None else trace.began_unix_s + begin_s
+    return replace(trace, read=read, duration_s=duration_s, began_unix_s=began)

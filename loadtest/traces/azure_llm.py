@@ -39,7 +39,8 @@ def trace(path: Path, rates: TokenRates) -> Trace:
         return in_order(_arrivals(path, rates), SLACK_S, path)
 
     note = f"service time = context tokens / {rates.prefill_per_s:g} + generated tokens / {rates.decode_per_s:g} s"
-    return Trace(path.name, "azure-llm", read, notes=(note,))
+    first = next(rows(path, COLUMNS), None)
+    return Trace(path.name, "azure-llm", read, notes=(note,), began_unix_s=_time(first) if first else None)
 
 
 def _arrivals(path: Path, rates: TokenRates) -> Iterator[tuple[Arrival, int]]:

@@ -13,7 +13,7 @@ from tidegate.contracts.autoscaling import ScalingSpec
 from tidegate.contracts.report import HISTORY_S, History, Report
 
 KEY = ("default", "hello-00001")
-SPEC = ScalingSpec(stable_window_s=60.0, panic_window_s=6.0)
+SPEC = ScalingSpec(stable_window_s=60.0, panic_window_s=6.0, other_metric="rps")
 
 
 def report(sequence, concurrency=0.0, interval_s=1.0, **more):
@@ -202,7 +202,7 @@ def test_a_forgotten_revision_leaves_nothing_behind(demand):
     demand.leave("pod")
     demand.forget(KEY)
     assert not demand._slots
-    assert not demand._rows
+    assert not demand._reporting.any()
 
 
 @pytest.mark.parametrize(
@@ -296,5 +296,5 @@ def test_slots_and_rows_are_used_again(demand):
         demand.open("pod", key, 99.0)
         demand.record(100.5 + number)
         demand.leave("pod")
-    assert len(demand._keys) < 10
+    assert len(demand.keys) < 10
     assert demand.sources.size < 10

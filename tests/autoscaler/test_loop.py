@@ -9,7 +9,8 @@ import msgspec
 import pytest
 
 from autoscaler.demand import Book, Demand
-from autoscaler.loop import RING_LENGTH, Loop
+from autoscaler.history import RING_LENGTH
+from autoscaler.loop import Loop
 from autoscaler.metrics import Metrics
 from autoscaler.pages import decisions_page
 from autoscaler.watch import World
@@ -35,7 +36,7 @@ class System:
         self.world = World(api)
         self.demand = Demand()
         self.loop = Loop(api, self.world, self.demand, lambda: self.now, lambda: 1_800_000_000.0 + self.now)
-        self.loop.publisher.event_delay_s = 0
+        self.loop.publisher.recorder.delay_s = 0
         self.row = -1
         self.book: Book = {}
 
@@ -95,7 +96,7 @@ class System:
             )
 
     def latest(self) -> Decision:
-        return self.loop.revisions[KEY].decision
+        return self.loop.latest(KEY)
 
 
 def put_revision(api: FakeApi, replicas: int = 0, status: dict | None = None, uid: str = "one", **annotations) -> None:
@@ -123,6 +124,16 @@ def put_autoscaler(api: FakeApi, status: dict | None = None, uid: str = "one", *
         },
     }
     api.put(resources.POD_AUTOSCALERS, body | ({"status": status} if status else {}))
+
+
+class Holders:
+    """One other replica, which decides for all whose name says so."""
+
+    def is_ours(self, key: tuple[str, str]) -> bool:
+        return key[1] not in ("theirs", "orphan")
+
+    def holder_of(self, key: tuple[str, str]) -> str:
+        return "other-pod_10.0.0.2:8080" if key[1] == "theirs" else ""
 
 
 @contextlib.asynccontextmanager
@@ -167,10 +178,10 @@ async def test_a_poke_patches_the_scale_before_anything_else():
         writes = [(verb, plural) for verb, plural, _name in api.calls if verb in ("patch", "create")]
         assert writes[0] == ("patch", "deployments")
         assert ("patch", "podautoscalers") in writes
-        decision = system.loop.revisions[KEY].ring[-1]
+        decision = system.loop.history.last(KEY)
         assert system.autoscaler["status"]["desiredScale"] == 1
         assert (conditions.find(system.autoscaler, "Active") or {})["reason"] == "Queued"
-        poked = [one for one in system.loop.revisions[KEY].ring if one.is_poked]
+        poked = [one for one in system.loop.history.of(KEY) if one.is_poked]
         assert len(poked) == 1
         assert poked[0].because is Because.WAITING_REQUEST
         assert poked[0].patched_unix_s > 0
@@ -334,7 +345,7 @@ async def test_other_classes_are_left_alone():
     put_revision(api, replicas=1, **{"class": "hpa.autoscaling.knative.dev", "min_scale": "5"})
     async with running(api) as system:
         await system.seconds(4)
-        assert KEY not in system.loop.revisions
+        assert KEY not in system.loop.slots
         assert system.replicas == 1
         put_autoscaler(api, min_scale="5")
         await system.settle()
@@ -348,7 +359,7 @@ async def test_a_deleted_revision_leaves_nothing_behind():
         await system.seconds(2)
         api._remove((resources.POD_AUTOSCALERS, "default", "hello-00001"))
         await system.settle()
-        assert not system.loop.revisions
+        assert not system.loop.slots
         assert not system.demand._slots
         await system.seconds(2)
 
@@ -359,23 +370,76 @@ async def test_a_revision_of_the_same_name_starts_anew():
     async with running(api) as system:
         system.pods(1)
         await system.settle()
-        assert system.loop.revisions[KEY].memory.is_initialized
+        assert system.loop.fleet.memory(system.loop.slots[KEY]).is_initialized
         api._remove((resources.PODS, "default", "pod-0"))
         put_autoscaler(api, uid="another")
         await system.settle()
-        assert not system.loop.revisions[KEY].memory.is_initialized
+        assert not system.loop.fleet.memory(system.loop.slots[KEY]).is_initialized
+
+
+async def test_what_another_replica_decides_is_left_and_taken_over_without_scaling_down():
+    api = FakeApi()
+    active = inactive(desiredScale=3, actualScale=3, servingMode="Serve")
+    active["conditions"][0]["status"] = "True"
+    put_revision(api, replicas=3, status=active)
+    async with running(api) as system:
+        system.pods(3)
+        system.loop.is_ours = lambda _key: False
+        system.loop.shares_changed()
+        assert not system.loop.slots
+        system.loop.is_ours = lambda _key: True
+        system.loop.shares_changed()
+        system.connect()
+        await system.seconds(20, 0.0)
+        assert system.replicas == 3
+        assert system.latest().because is Because.WINDOW_NOT_FULL
+
+
+async def test_while_its_lease_may_be_lost_it_decides_nothing():
+    api = FakeApi()
+    put_revision(api, status=inactive())
+    async with running(api) as system:
+        system.loop.may_decide = lambda: False
+        before = system.loop.counts.total()
+        system.poke(1)
+        put_autoscaler(api, inactive(), min_scale="3")
+        await system.seconds(10)
+        assert system.loop.counts.total() == before
+        assert system.replicas == 0
+        system.loop.may_decide = lambda: True
+        await system.seconds(2)
+        assert system.replicas == 3
 
 
 async def test_a_revision_that_cannot_be_handled_does_not_stop_the_turns(caplog):
     api = FakeApi()
     put_revision(api, replicas=1)
     async with running(api) as system:
-        spec, system.loop.revisions[KEY].spec = system.loop.revisions[KEY].spec, None
+        slot = system.loop.slots[KEY]
+        row, system.loop.fleet.state.spec_row[slot] = system.loop.fleet.state.spec_row[slot], 99
         await system.seconds(2)
+        assert "each is decided by itself" in caplog.text
         assert "the turn of default/hello-00001 failed" in caplog.text
-        system.loop.revisions[KEY].spec = spec
+        system.loop.fleet.state.spec_row[slot] = row
+        before = system.loop.counts.total()
         await system.seconds(2)
-        assert system.latest() is not None
+        assert system.loop.counts.total() > before
+
+
+async def test_settings_that_cannot_be_used_are_told_and_the_last_good_ones_stay():
+    api = FakeApi()
+    put_revision(api, replicas=1)
+    async with running(api) as system:
+        metadata = {"name": names.CONFIG_AUTOSCALER, "namespace": names.SYSTEM_NAMESPACE}
+        api.put(resources.CONFIG_MAPS, {"metadata": metadata, "data": {"min-scale": "2"}})
+        await system.settle()
+        api.put(resources.CONFIG_MAPS, {"metadata": metadata, "data": {"min-scale": "3", "stable-window": "1s"}})
+        await system.settle()
+        assert system.replicas == 2
+        (event,) = [one for one in api.all(resources.EVENTS) if one["reason"] == "InvalidConfiguration"]
+        assert event["type"] == "Warning"
+        assert "stable-window" in event["message"]
+        assert event["involvedObject"]["name"] == names.CONFIG_AUTOSCALER
 
 
 async def test_pages_and_metrics_show_the_decisions():
@@ -385,19 +449,26 @@ async def test_pages_and_metrics_show_the_decisions():
         system.pods(1)
         system.connect()
         await system.seconds(4, 1.0)
-        page = decisions_page(system.loop.revisions)
+        page = decisions_page(system.loop, Holders())
         (latest,) = msgspec.json.decode(page("", {}).body, type=list[Decision])
         assert latest.revision == "hello-00001"
         assert latest.sentence
         ring = msgspec.json.decode(page("default/hello-00001", {}).body, type=list[Decision])
         assert 1 < len(ring) <= RING_LENGTH
         assert page("default/nobody", {}).status == 404
-        metrics = Metrics(lambda: [latest], system.loop.counts, lambda: system.loop.counts, lambda: 7)
+        elsewhere = page("default/theirs", {})
+        assert (elsewhere.status, msgspec.json.decode(elsewhere.body)["message"]) == (421, "other-pod")
+        assert page("default/orphan", {}).status == 503
+        metrics = Metrics(system.demand, system.loop.slots, system.loop.counts, lambda: system.now, limit=10)
+        metrics.count("failed_writes", "", "of", lambda: {"decision": 7})
         text = {metric.name: metric.samples for metric in metrics.registry.collect()}
         assert text["kn_revision_pods_desired"][0].value == 1
         assert text["kn_revision_concurrency_stable"][0].value == 1
+        assert text["kn_revision_concurrency_target"][0].value == 70
+        assert text["kn_revision_capacity_excess"][0].value == latest.excess_burst_capacity
         assert text["kn_revision_rps_stable"] == []
         assert text["tidegate_autoscaler_failed_writes"][0].value == 7
+        assert sum(sample.value for sample in text["tidegate_autoscaler_decisions"]) == system.loop.counts.total()
 
 
 @pytest.mark.looptime
@@ -417,3 +488,16 @@ async def test_the_timer_ticks_in_the_middle_of_each_second():
     await tasks.cancel(task)
     assert len(ticks) in (9, 10, 11)
     assert set(ticks) == {0.5}
+
+
+async def test_a_schedule_is_followed_by_the_clock():
+    """The clock of people says 08:16:40 UTC at 1000.5 of ours."""
+    api = FakeApi()
+    put_revision(api)
+    schedule = '[{"start": "18 8 * * *", "end": "19 8 * * *", "min-scale": 2}]'
+    api.peek(resources.POD_AUTOSCALERS, KEY[1], KEY[0])["metadata"]["annotations"]["tidegate.dev/schedule"] = schedule
+    async with running(api) as system:
+        await system.seconds(70)
+        assert system.replicas == 0
+        await system.seconds(20)
+        assert (system.replicas, system.latest().because) == (2, Because.SCHEDULE)

@@ -8,7 +8,8 @@ import contextlib
 
 import pytest
 
-from autoscaler.watch import PodCounts, PodState, World, pod_state
+from autoscaler.pods import PodCounts, PodState, pod_state
+from autoscaler.watch import World
 from tests.support.fake_api import FakeApi
 from tidegate.contracts import names
 from tidegate.contracts.autoscaling import DEFAULTS
@@ -85,7 +86,7 @@ async def test_pods_are_counted_by_revision():
         api.put(resources.PODS, one)
     api.put(resources.PODS, pod("f", revision="other-00001"))
     async with watching(api) as (world, _seen):
-        assert world.pods(KEY) == PodCounts(ready=2, not_ready=2, pending=1, terminating=1)
+        assert world.pods(KEY) == PodCounts(ready=2, not_ready=2)
         assert world.pods(("default", "other-00001")) == PodCounts(ready=1)
         assert world.pods(("default", "nobody")) == PodCounts()
 

@@ -6,8 +6,9 @@ import asyncio
 
 import pytest
 
-from bench import scripted_api
+from bench import grpc_backend, scripted_api, websocket_client
 from bench.backend import SMALL, Backend
+from tests.support.h2_peers import POST, H2Peer
 from tests.support.wire import Peer
 
 
@@ -31,6 +32,25 @@ async def test_answers(request_bytes: bytes, body: bytes) -> None:
     await client.writer.wait_closed()
     server.close()
     await server.wait_closed()
+
+
+async def test_websocket_messages_are_echoed() -> None:
+    server = await asyncio.get_running_loop().create_server(Backend, "127.0.0.1", 0)
+    seen = await websocket_client.measure(server.sockets[0].getsockname()[1], 3, 0.1, {"Host": "a"})
+    assert seen["requests"] > 3
+    assert seen["errors"] == 0
+    server.close()
+
+
+async def test_grpc_calls_are_answered() -> None:
+    server = await asyncio.get_running_loop().create_server(grpc_backend.GrpcBackend, "127.0.0.1", 0)
+    peer = H2Peer(await Peer.connect(server.sockets[0].getsockname()[1]), is_client=True)
+    asked = [peer.ask(POST, grpc_backend.MESSAGE) for _ in range(5)]
+    for stream_id in asked:
+        headers, body, trailers = await peer.answer(stream_id)
+        assert (headers[":status"], body, trailers["grpc-status"]) == ("200", grpc_backend.MESSAGE, "0")
+    peer.close()
+    server.close()
 
 
 def test_as_many_routes_as_asked_for() -> None:

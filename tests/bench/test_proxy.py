@@ -47,6 +47,32 @@ def test_without_nginx_there_are_figures_and_no_ratio() -> None:
     assert proxy.bars(found) == []
 
 
+def test_grpc_is_compared_with_envoy_and_by_rps_per_core() -> None:
+    rounds = [one("envoy", 0, 20.0, "grpc_8x8"), one("nginx", 0, 25.0, "grpc_8x8")]
+    rounds += [one(peer, 0, cpu_us, "grpc_8x8") for peer, cpu_us in zip(proxy.HOPS, (30.0, 50.0, 40.0), strict=True)]
+    found = proxy.summary(rounds)
+    assert found["grpc_8x8"]["nginx"]["ratio"] == 1.25
+    (bar,) = proxy.bars(found)
+    assert (bar.name, bar.value, bar.holds) == ("grpc_unary_rps_per_core", 0.4, False)
+
+
+def test_h2loads_log() -> None:
+    seen = shapes.grpc_calls(["1\t200\t300", "2\t200\t100", "3\t503\t1", "4\t-1\t9"])
+    assert seen == {"requests": 2, "errors": 1, "p50_ms": 0.3, "p99_ms": 0.3}
+
+
+def test_a_shape_whose_client_is_not_installed_says_so(monkeypatch) -> None:
+    monkeypatch.setattr(shapes.shutil, "which", lambda name: None)
+    needed = {name: shapes.missing_client(shape) for name, shape in shapes.SHAPES.items()}
+    assert (needed["small_32"], needed["grpc_8x8"], needed["websocket_32"]) == ("wrk", "h2load", None)
+
+
+def test_what_cannot_be_measured_is_said(monkeypatch) -> None:
+    monkeypatch.setattr(shapes.shutil, "which", lambda name: None)
+    figures = proxy.measure(1, 1, ["grpc_8x8"], ["envoy"], print)
+    assert figures.notes["left_out"] == "grpc_8x8 needs the program h2load"
+
+
 def test_wrks_words() -> None:
     assert shapes._latency_ms("50", WRK) == 0.512
     assert shapes._latency_ms("99", WRK) == 1200.0

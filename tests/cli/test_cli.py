@@ -213,6 +213,7 @@ class FakeApi:
     def __init__(self, objects: dict[str, list[dict[str, Any]]], pages: dict[str, bytes] | None = None) -> None:
         self.objects = objects
         self.pages = pages or {}
+        self.elsewhere: dict[str, str] = {}
 
     async def get(self, resource: Any, name: str, namespace: str = "", subresource: str = "") -> dict[str, Any]:
         for obj in self.objects.get(resource.plural, []):
@@ -230,6 +231,8 @@ class FakeApi:
         return type("Page", (), {"items": found})
 
     async def raw(self, method: str, path: str, **_: Any) -> bytes:
+        if path in self.elsewhere:
+            raise ApiError(421, "", f'{{"reason": "Elsewhere", "message": "{self.elsewhere[path]}"}}')
         if path not in self.pages:
             raise ApiError(404, "NotFound", path)
         return self.pages[path]
@@ -245,7 +248,7 @@ async def test_why_finds_revisions_by_service_and_by_name() -> None:
     ring = msgspec.json.encode([decision()])
     api: Any = FakeApi(
         {"revisions": [revision("hello-00002", "hello"), revision("hello-00001", "hello")]},
-        {f"{why.PROXY}/default/hello-00001": ring},
+        {f"{why.SERVICE_PROXY}/decisions/default/hello-00001": ring},
     )
     assert await why.revisions(api, "default", "hello") == ["hello-00001", "hello-00002"]
     assert await why.revisions(api, "default", "hello-00002") == ["hello-00002"]
@@ -256,6 +259,35 @@ async def test_why_finds_revisions_by_service_and_by_name() -> None:
         await why.read(api, "default", "nobody")
     with pytest.raises(Failure, match="decided nothing yet"):
         await why.read(api, "default", "hello-00002")
+
+
+async def test_why_follows_to_the_replica_that_decides() -> None:
+    import msgspec
+
+    path = "decisions/default/hello-00001"
+    pod = f"{why.SYSTEM}/pods/autoscaler-b:8022/proxy"
+    api: Any = FakeApi(
+        {"revisions": [revision("hello-00001", "hello")]}, {f"{pod}/{path}": msgspec.json.encode([decision()])}
+    )
+    api.elsewhere = {f"{why.SERVICE_PROXY}/{path}": "autoscaler-b"}
+    ((found,),) = await why.read(api, "default", "hello")
+    assert found.revision == "hello-00001"
+
+
+def test_following_tells_each_new_decision_once() -> None:
+    def at(unix_s: float, desired: int) -> Any:
+        return msgspec.structs.replace(decision(), unix_s=unix_s, desired=desired)
+
+    import msgspec
+
+    told: dict[tuple[str, str], Any] = {}
+    assert [one.desired for one in why.fresh([at(1, 1), at(2, 2)], told, None)] == [2]
+    assert why.fresh([at(1, 1), at(3, 2)], told, None) == []
+    assert [one.desired for one in why.fresh([at(1, 1), at(3, 2), at(4, 5), at(5, 3)], told, None)] == [5, 3]
+    assert why.fresh([at(5, 3)], told, None) == []
+    told.clear()
+    assert [one.desired for one in why.fresh([at(1, 1), at(2, 2), at(3, 3)], told, 1.5)] == [2, 3]
+    assert "default/" in why.line(at(1, 1))
 
 
 def deployment(name: str, *, available: int, generation: int = 1, observed: int = 1) -> dict[str, Any]:
@@ -330,3 +362,38 @@ async def test_status_gathers_services_with_their_replicas() -> None:
 
 def test_failures_have_their_own_exit_codes() -> None:
     assert [kind("x").exit_code for kind in (Failure, NotRunning, Late)] == [1, 3, 4]
+
+
+OLD = """
+apiVersion: serving.kubeflow.org/v1alpha2
+kind: InferenceService
+metadata: {name: recommender}
+spec:
+  default: {predictor: {tensorflow: {storageUri: s3://a}}}
+  canaryTrafficPercent: 10
+  canary: {predictor: {tensorflow: {storageUri: s3://b}}}
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: other}
+"""
+
+
+@pytest.mark.parametrize(
+    ("part", "kinds"),
+    [
+        ("all", ["InferenceService", "InferenceService", "ConfigMap"]),
+        ("default", ["InferenceService", "ConfigMap"]),
+        ("canary", ["InferenceService"]),
+    ],
+)
+def test_convert_prints_each_part_of_an_old_inference_service(part: str, kinds: list[str]) -> None:
+    done = CliRunner().invoke(cli.main, ["convert", "--part", part, "--json"], input=OLD)
+    assert done.exit_code == 0
+    assert [one["kind"] for one in json.loads(done.stdout)] == kinds
+
+
+def test_convert_says_which_file_object_and_field_is_wrong() -> None:
+    done = CliRunner().invoke(cli.main, ["convert"], input=OLD.replace("tensorflow: {storageUri: s3://b}", "alibi: {}"))
+    assert done.exit_code == 1
+    assert "InferenceService 'recommender': spec.canary.predictor.alibi: explainers" in done.stderr

@@ -10,7 +10,7 @@ def test_an_empty_spec_reads_as_run_time_defaults():
     assert (spec.concurrency, spec.timeout_s, spec.port, spec.protocol) == (0, 0, 8080, "http1")
 
 
-@pytest.mark.parametrize(("name", "protocol"), [("h2c", "h2c"), ("http1", "http1"), ("", "http1")])
+@pytest.mark.parametrize(("name", "protocol"), [("h2c", "h2c"), ("grpc", "h2c"), ("http1", "http1"), ("", "http1")])
 def test_the_container_with_the_port_serves(name, protocol):
     containers = [{"name": "side"}, {"name": "main", "ports": [{"containerPort": 9000, "name": name}]}]
     spec = serving.revision_spec({"containers": containers, "containerConcurrency": 5, "timeoutSeconds": 7})

@@ -81,7 +81,7 @@ CASES = {
     ),
     "port name": (
         service(ports=[{"name": "web"}]),
-        f"Port name web is not allowed: {CONTAINER}ports[0]\nName must be empty, or one of: 'h2c', 'http1'",
+        f"Port name web is not allowed: {CONTAINER}ports[0]\nName must be empty, or one of: 'grpc', 'h2c', 'http1'",
     ),
     "host port": (service(ports=[{"hostPort": 1}]), f"must not set the field(s): {CONTAINER}ports[0].hostPort"),
     "udp": (service(ports=[{"protocol": "UDP"}]), f"invalid value: UDP: {CONTAINER}ports[0].protocol"),

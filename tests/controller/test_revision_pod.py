@@ -162,6 +162,7 @@ def test_the_sidecar_has_no_rights():
 def test_an_h2c_port_is_told():
     values = queue_env(containers=container(ports=[{"name": "h2c", "containerPort": 8080}]))
     assert values["USER_PROTOCOL"] == "h2c"
+    assert values["ENABLE_HTTP2_AUTO_DETECTION"] == "false"
 
 
 def test_the_podautoscaler_carries_what_the_gateway_reads():
@@ -186,3 +187,12 @@ def test_queue_proxy_hears_of_the_request_log_and_of_spans_where_they_are_on():
         "logging.request-log-template": "{{.Response.Code}}",
     }
     assert (said["TIDEGATE_TRACING_ENDPOINT"], said["TIDEGATE_TRACING_SAMPLING_RATE"]) == ("http://c:4318", "0.5")
+
+
+@pytest.mark.parametrize(("port", "said"), [(8080, {}), (9999, {"port": 9999})])
+def test_a_grpc_readiness_probe_is_queue_proxys_at_the_apps_port_or_its_own(port, said):
+    containers = container(readinessProbe={"grpc": {"port": port, "service": "a.B"}})
+    made = pod(containers=containers)
+    assert "readinessProbe" not in made["containers"][0]
+    probe = msgspec.json.decode(env(made["containers"][-1])["SERVING_READINESS_PROBE"])
+    assert probe["grpc"] == {"service": "a.B", **said}

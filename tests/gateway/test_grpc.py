@@ -17,8 +17,10 @@ from queueproxy.__main__ import serve as serve_pod
 from queueproxy.config import Config as PodConfig
 from tests.support.fake_api import FakeApi
 from tests.support.grpc_apps import GrpcApp, channel, check_every_shape
-from tests.support.hops import free_port, running
+from tests.support.h2_peers import echo, upstream
+from tests.support.hops import client, free_port, running
 from tests.support.serving import put_autoscaler, put_pods, put_revision, put_route, put_system
+from tests.support.wire import ScriptedUpstream
 from tidegate.contracts import names
 
 HOST = "hello.default.localhost"
@@ -49,6 +51,15 @@ async def three_hops(app_port: int) -> AsyncIterator[int]:
         put_system(api, names.ACTIVATOR_SERVICE, [("127.0.0.1", True)], activator_port)
         async with running(lambda stopping: serve(gateway, api, stopping), port):
             yield port
+
+
+async def test_an_app_that_speaks_only_h2c_serves_http1_clients_through_all_hops():
+    app = ScriptedUpstream(upstream(echo))
+    await app.start()
+    async with three_hops(app.port) as port, client() as fetch:
+        for body in (b"small", bytes(15_000)):
+            assert (await fetch(port, host=HOST, method="POST", data=body)).body == body
+    await app.stop()
 
 
 async def test_every_shape_of_call_through_gateway_activator_and_queueproxy():

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.routes import build_table, read_route, spread
+from gateway.routes import Rules, Wheel, build_table, read_route, spread
 
 
 def route(name="hello", traffic=(), url="http://hello.default.example.com", created="2026-01-01T00:00:00Z"):
@@ -115,3 +115,50 @@ def test_any_hundred_requests_in_a_row_are_split_exactly(shares, start):
         seen = Counter(window[:length])
         for name, percent in zip(names, shares, strict=True):
             assert abs(seen[name] - length * percent / 100) <= len(shares)
+
+
+TAGGED = [share("a", 80), share("b", 20), share("c", 0, tag="next", url="http://next-hello.default.example.com")]
+TAGS_ON = Rules(has_tag_header=True)
+
+
+def test_a_tag_by_header_is_known_where_it_is_switched_on():
+    for rules, tags in ((TAGS_ON, {b"next"}), (Rules(), set())):
+        table = build_table([read_route(route(traffic=TAGGED), None, rules)])
+        wheel = table["hello.default"]
+        assert set(wheel.tags) == tags
+        assert (b"Knative-Serving-Default-Route: true\r\n" in wheel.turn().head) is bool(tags)
+        assert not table["next-hello.default"].tags
+    wheel = build_table([read_route(route(traffic=TAGGED), None, TAGS_ON)])["hello.default"]
+    assert turns(wheel.tags[b"next"], 3) == ["c"] * 3
+    assert b"Default-Route" not in wheel.tags[b"next"].turn().head
+
+
+def test_a_tag_that_moves_or_is_switched_on_makes_a_new_wheel_and_others_go_on():
+    before = read_route(route(traffic=TAGGED), None, TAGS_ON)
+    before.wheels["hello.default"].turn()
+    same = read_route(route(traffic=TAGGED), before, TAGS_ON)
+    assert same.wheels["hello.default"] is before.wheels["hello.default"]
+    moved = read_route(route(traffic=[*TAGGED[:2], {**TAGGED[2], "revisionName": "d"}]), before, TAGS_ON)
+    assert turns(moved.wheels["hello.default"].tags[b"next"], 1) == ["d"]
+    assert not read_route(route(traffic=TAGGED), before, Rules()).wheels["hello.default"].tags
+
+
+@given(
+    st.lists(st.integers(1, 60), min_size=2, max_size=4),
+    st.lists(st.integers(0, 250), min_size=1, max_size=8),
+)
+def test_a_split_over_several_workers_is_off_by_less_than_two_requests_for_each(shares, counts):
+    """However requests fall to workers; each turns a wheel of its own, beginning at its own phase."""
+    weights = tuple((f"r{number}", part) for number, part in enumerate(shares))
+    seen: Counter[str] = Counter()
+    for slot, count in enumerate(counts):
+        seen.update(turns(Wheel("default", weights, slot / len(counts)), count))
+    total = sum(counts)
+    for name, part in weights:
+        assert abs(seen[name] - total * part / sum(shares)) < 2 * len(counts)
+
+
+def test_workers_begin_at_different_slots():
+    weights = (("old", 75), ("new", 25))
+    first = [Wheel("default", weights, slot / 4).turn().key[1] for slot in range(4)]
+    assert Counter(first) == {"old": 3, "new": 1}

@@ -274,3 +274,29 @@ async def test_the_gateway_is_ready_only_when_its_port_is_open(api, monkeypatch)
         async with gateway(api, admin_port=admin_port):
             assert await releasing == (503, b"not listening yet\n")
             assert (await fetch(admin_port, "/readyz")).status == 200
+
+
+async def test_a_header_names_a_tag_where_config_features_allows_it(api):
+    async with App("a").running() as first, App("b").running() as second, client() as fetch:
+        for revision, app in ((REVISION, first), ("hello-00002", second)):
+            put_revision(api, revision)
+            put_autoscaler(api, revision, "Serve")
+            put_pods(api, revision, [("127.0.0.1", True)], port=app.port)
+        put_route(
+            api, "hello", [{"revisionName": REVISION, "percent": 100}, {"revisionName": "hello-00002", "tag": "next"}]
+        )
+        async with gateway(api) as hop:
+
+            async def answers(tag: str) -> str:
+                return (await fetch(hop.port, host=HOST, knative_serving_tag=tag)).body.decode()
+
+            assert await answers("next") == "a"
+            metadata = {"name": names.CONFIG_FEATURES, "namespace": names.SYSTEM_NAMESPACE}
+            api.put(resources.CONFIG_MAPS, {"metadata": metadata, "data": {"tag-header-based-routing": "Enabled"}})
+            async with asyncio.timeout(5):
+                while await answers("next") != "b":
+                    await asyncio.sleep(0.01)
+            assert await answers("unknown") == "a"
+            assert first.heads[-1]["knative-serving-default-route"] == "true"
+            assert second.heads[-1]["knative-serving-tag"] == "next"
+            assert "knative-serving-default-route" not in second.heads[-1]

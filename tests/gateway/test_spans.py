@@ -3,65 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import pytest
 
-from activator.__main__ import serve as serve_activator
-from activator.config import Config as ActivatorConfig
-from gateway.__main__ import serve
-from gateway.config import Config
-from queueproxy.__main__ import serve as serve_pod
-from queueproxy.config import Config as PodConfig
 from tests.support.collector import collector, spans_of
-from tests.support.fake_api import FakeApi
-from tests.support.hops import App, client, free_port, running
-from tests.support.serving import put_autoscaler, put_pods, put_revision, put_route, put_system
-from tidegate.contracts import names, trace_context
+from tests.support.hops import App, client
+from tests.support.three_hops import HOST, REVISION, three_hops
+from tidegate.contracts import trace_context
 from tidegate.process import span_export
 
-HOST = "hello.default.localhost"
-REVISION = "hello-00001"
 PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-%s"
-
-Got = list[dict[str, Any]]
-
-
-@asynccontextmanager
-async def three_hops(api: FakeApi, app_port: int, endpoint: str, rate: float) -> AsyncIterator[tuple[int, int]]:
-    """Run them with tracing; gives the gateway's port and the pod's, which no EndpointSlice names yet."""
-    common = {"tracing_endpoint": endpoint, "tracing_sampling_rate": rate}
-
-    def ports() -> dict[str, Any]:
-        return {"admin_port": free_port(), "metrics_port": free_port()} | common
-
-    front, middle, back = free_port(), free_port(), free_port()
-    pod = PodConfig(serving_port=back, user_port=app_port, service="hello", drain_idle_s=0.0, **ports())
-    holder = ActivatorConfig(serving_port=middle, drain_quiet_s=0.0, **ports())
-    edge = Config(listen=f"127.0.0.1:{front}", drain_quiet_s=0.0, **ports())
-    async with AsyncExitStack() as stack:
-        await stack.enter_async_context(running(lambda stopping: serve_pod(pod, stopping), back))
-        await stack.enter_async_context(running(lambda stopping: serve_activator(holder, api, stopping), middle))
-        put_system(api, names.ACTIVATOR_SERVICE, [("127.0.0.1", True)], middle)
-        await stack.enter_async_context(running(lambda stopping: serve(edge, api, stopping), front))
-        yield front, back
 
 
 async def trace(parent: str, rate: float, path: str = "/") -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
     """Send one request that is held until its pod is there; gives the spans by service and name, and the app's head."""
-    api = FakeApi()
-    put_route(api, "hello", [{"revisionName": REVISION, "percent": 100}])
-    put_revision(api, REVISION)
-    put_autoscaler(api, REVISION, "Proxy")
     async with collector() as (endpoint, got), App().running() as app, client() as fetch:
-        async with three_hops(api, app.port, endpoint, rate) as (front, back):
+        async with three_hops(app.port, tracing_endpoint=endpoint, tracing_sampling_rate=rate) as row:
             named = {"traceparent": parent, "tracestate": "vendor=1"} if parent else {}
-            asked = asyncio.ensure_future(fetch(front, path, host=HOST, **named))
+            asked = asyncio.ensure_future(fetch(row.port, path, host=HOST, **named))
             await asyncio.sleep(0.05)
             assert not asked.done()
-            put_pods(api, REVISION, [("127.0.0.1", True)], port=back)
+            row.show_pod()
             assert (await asked).status == 200
         spans = [span for document in got for span in spans_of(document)]
     by_name = {f"{span['service']} {span['name']}": span for span in spans}
@@ -106,3 +69,13 @@ async def test_a_trace_that_is_not_sampled_costs_the_collector_nothing_and_goes_
     context = trace_context.parse(head["traceparent"].encode())
     assert context is not None and not context.is_sampled
     assert not parent or context.trace_id == parent.split("-")[1]
+
+
+async def test_config_observability_says_where_spans_go() -> None:
+    async with collector() as (endpoint, got), App().running() as app, client() as fetch:
+        said = {"tracing-protocol": "http/protobuf", "tracing-endpoint": endpoint, "tracing-sampling-rate": "1"}
+        async with three_hops(app.port, observability=said) as row:
+            row.show_pod()
+            assert (await fetch(row.port, host=HOST)).status == 200
+        services = {span["service"] for document in got for span in spans_of(document)}
+    assert services == {"tidegate-gateway", "tidegate-activator"}  # queueproxy hears of it by the controller

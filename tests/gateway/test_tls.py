@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import shutil
 import ssl
 from pathlib import Path
 
@@ -97,6 +98,64 @@ async def test_a_request_over_tls_says_https_and_counts_like_every_other(files):
             assert b'tidegate_gateway_requests_total{code_class="2xx",reason=""} 3.0' in metrics
 
 
+@contextlib.asynccontextmanager
+async def serving_over_tls(files, app_port: int, protocol: str = "http1"):
+    """Give the TLS port of a gateway in front of a pod."""
+    api, pod_port = FakeApi(), free_port()
+    put_route(api, "hello", [{"revisionName": REVISION, "percent": 100}])
+    put_revision(api, REVISION)
+    put_autoscaler(api, REVISION, "Serve")
+    put_pods(api, REVISION, [("127.0.0.1", True)], port=pod_port)
+    ports = {"admin_port": free_port(), "metrics_port": free_port()}
+    pod = PodConfig(serving_port=pod_port, user_port=app_port, user_protocol=protocol, drain_idle_s=0.0, **ports)
+    async with running(lambda stopping: serve_pod(pod, stopping), pod_port), tls_gateway(api, files) as ports:
+        yield ports[1]
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+@pytest.mark.parametrize(("option", "version"), [("--http2", b"2"), ("--http1.1", b"1.1"), ("--no-alpn", b"1.1")])
+async def test_curl_agrees_on_a_version_by_alpn(files, option, version):
+    write(*files, HOST)
+    async with App().running() as app, serving_over_tls(files, app.port) as port:
+        process = await asyncio.create_subprocess_exec(
+            *("curl", "-sS", option, "--cacert", str(files[0]), "--resolve", f"{HOST}:{port}:127.0.0.1"),
+            *("-d", "hello", "-w", " %{http_version} %{http_code}", f"https://{HOST}:{port}/"),
+            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        out, err = await process.communicate()
+        if b"unsupported" in err or process.returncode == 1:
+            pytest.skip("this curl has no HTTP/2")
+        assert out == b"5 %b 200" % version
+        assert app.heads[0]["x-forwarded-proto"] == "https"
+
+
+async def test_httpx_by_http2(files):
+    httpx = pytest.importorskip("httpx")
+    write(*files, HOST)
+    async with App().running() as app, serving_over_tls(files, app.port) as port:
+        verify = ssl.create_default_context(cafile=str(files[0]))
+        async with httpx.AsyncClient(http2=True, verify=verify, trust_env=False) as session:
+            url, headers = f"https://127.0.0.1:{port}/", {"Host": HOST}
+            replies = await asyncio.gather(
+                *(session.post(url, headers=headers, content=bytes(300_000)) for _ in range(20))
+            )
+        assert {(reply.status_code, reply.text, reply.http_version) for reply in replies} == {(200, "300000", "HTTP/2")}
+
+
+async def test_grpc_with_root_certificates(files):
+    grpc = pytest.importorskip("grpc")
+    from tests.support.grpc_apps import GrpcApp, check_every_shape
+
+    write(*files, HOST)
+    async with GrpcApp().running() as app, serving_over_tls(files, app.port, "h2c") as port:
+        options = [("grpc.default_authority", HOST), ("grpc.ssl_target_name_override", HOST)]
+        options += [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
+        credentials = grpc.ssl_channel_credentials(files[0].read_bytes())
+        async with grpc.aio.secure_channel(f"127.0.0.1:{port}", credentials, options=options) as calls:
+            await check_every_shape(app, calls)
+        assert app.metadata[-1]["x-forwarded-proto"] == "https"
+
+
 async def test_who_does_not_speak_tls_is_cut_off_and_nothing_stays(files, caplog):
     async with tls_gateway(FakeApi(), files) as ports, client() as fetch:
         for said in (b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", b"\x16\x03\x01", b""):
@@ -116,10 +175,10 @@ async def test_who_does_not_speak_tls_is_cut_off_and_nothing_stays(files, caplog
 async def test_a_new_certificate_is_taken_over_without_a_restart(files, monkeypatch):
     monkeypatch.setattr(certificates, "LOOK_EVERY_S", 0.02)
     async with tls_gateway(FakeApi(), files) as ports:
-        assert await seen(ports[1]) == ("first", "http/1.1")
+        assert await seen(ports[1]) == ("first", "h2")
         write(*files, "second.example")
         async with asyncio.timeout(5):
-            while await seen(ports[1]) != ("second", "http/1.1"):
+            while await seen(ports[1]) != ("second", "h2"):
                 await asyncio.sleep(0.01)
         assert (await seen(ports[1], None))[0] == "second"
 

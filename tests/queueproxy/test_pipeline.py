@@ -13,6 +13,7 @@ from queueproxy.limiter import Limiter
 from queueproxy.meter import Meter
 from queueproxy.metrics import Metrics
 from queueproxy.pipeline import Pipeline
+from queueproxy.probe import AppProtocol
 from tests.support.heads import answer_of, make_request, outcome, relay_of
 from tidegate.wire.director import Failure, Request
 
@@ -26,6 +27,7 @@ class Harness:
         config = Config(**settings)  # type: ignore[arg-type]
         self.is_draining = False
         self.is_ready: bool | None = True  # None: known ready, nobody is asked
+        self.protocol = AppProtocol(config.user_port, config.user_protocol)
         self.limiter = Limiter(config.container_concurrency, config.queue_limit)
         clock = asyncio.get_running_loop().time
         self.meter = Meter(clock())
@@ -62,6 +64,17 @@ async def test_a_free_slot_relays_to_the_app_with_the_revisions_timeouts():
     assert harness.meter.in_flight == 1
     harness.end(request, direction=relay)
     harness.assert_empty()
+
+
+@pytest.mark.parametrize(
+    ("said", "is_upgrade", "protocol"), [("h2c", False, "h2c"), ("h2c", True, ""), ("http1", False, "")]
+)
+async def test_the_app_is_spoken_to_in_its_protocol(said, is_upgrade, protocol):
+    harness = Harness(user_protocol=said)  # type: ignore[arg-type]
+    request = make_request()
+    request.is_upgrade = is_upgrade
+    assert relay_of(harness.pipeline.direct(request)).protocol == protocol
+    harness.end(request)
 
 
 async def test_an_uncounted_request_takes_a_slot_but_is_not_measured():

@@ -8,6 +8,8 @@ import pytest
 
 from queueproxy import probe
 from queueproxy.probe import AppProbe, Readiness
+from tests.support import servers
+from tests.support.grpc_apps import GrpcApp, HealthApp
 from tidegate.process import tasks
 
 
@@ -18,7 +20,8 @@ from tidegate.process import tasks
         ('{"tcpSocket":{"port":1234}}', AppProbe(1234)),
         ('{"tcpSocket":{"port":0},"successThreshold":2}', AppProbe(9000, successes=2)),
         ('{"exec":{"command":["true"]},"periodSeconds":3}', AppProbe(9000, period_s=3)),
-        ('{"grpc":{"port":5000}}', AppProbe(5000)),
+        ('{"grpc":{"port":5000}}', AppProbe(5000, service="")),
+        ('{"grpc":{"port":null,"service":"a.B"},"timeoutSeconds":3}', AppProbe(9000, service="a.B", timeout_s=3)),
         (
             '{"httpGet":{"path":"/ok","port":8000,"httpHeaders":[{"name":"X-A","value":"b"}]},"timeoutSeconds":2}',
             AppProbe(
@@ -47,6 +50,7 @@ def test_what_is_no_probe_is_refused(text):
 class App:
     """Stands in for an AppProbe: passes from `ready_at` on."""
 
+    port = 0
     period_s = 10.0
     successes = 1
 
@@ -54,7 +58,7 @@ class App:
         self.ready_at = ready_at
         self.tries: list[float] = []
 
-    async def is_passing(self) -> bool:
+    async def is_passing(self, by_h2c: bool) -> bool:
         now = asyncio.get_running_loop().time()
         self.tries.append(now)
         return now >= self.ready_at
@@ -134,3 +138,34 @@ async def test_who_stops_asking_does_not_stop_the_probe_of_others():
     await asyncio.sleep(0.1)
     await tasks.cancel(leaving)
     assert await staying is True
+
+
+def test_an_app_that_speaks_h2c_is_asked_by_it_on_its_own_port():
+    text = '[{"httpGet":{"path":"/ok"}},{"httpGet":{"path":"/ok","port":8000}},{"tcpSocket":{}}]'
+    assert [item.is_h2c for item in probe.parse(text, 9000, "h2c")] == [True, False, False]
+    assert not any(item.is_h2c for item in probe.parse(text, 9000))
+
+
+async def test_a_grpc_app_is_ready_when_its_health_service_says_so():
+    app = HealthApp()
+    async with app.running() as port:
+        whole, one = AppProbe(port, service=""), AppProbe(port, service="a.B")
+        for serving, unknown, expected in ((True, False, True), (False, False, False), (True, True, False)):
+            app.is_serving, app.is_unknown = serving, unknown
+            assert await whole.is_passing() is expected
+            assert await one.is_passing() is expected
+        assert app.asked[:2] == [b"", b"\x0a\x03a.B"]
+    assert await whole.is_passing() is False
+
+
+async def test_a_grpc_probe_of_an_app_without_the_health_service_does_not_pass():
+    async with GrpcApp().running() as app:
+        assert await AppProbe(app.port, service="").is_passing() is False
+        assert await AppProbe(app.port).is_passing() is True
+    async with servers.serving(_http1) as port:
+        assert await AppProbe(port, service="", timeout_s=0.5).is_passing() is False
+
+
+async def _http1(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+    await reader.read()

@@ -12,13 +12,14 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator
 
+import aiohttp
 import pytest
 
 from queueproxy.__main__ import serve
 from queueproxy.config import Config
-from tests.support.h2_peers import POST, H2Peer
+from tests.support.h2_peers import POST, H2Peer, echo, upstream
 from tests.support.hops import App, Hop, client, free_port, listening, running
-from tests.support.wire import Peer
+from tests.support.wire import Peer, ScriptedUpstream
 from tidegate.contracts import report
 from tidegate.process import settings, tasks
 
@@ -198,9 +199,56 @@ async def test_http2_reaches_an_app_that_speaks_http1_only():
         peer.close()
 
 
-async def test_http1_reaches_an_app_behind_an_h2c_port_by_http1():
-    async with App().running() as app, sidecar(app.port, USER_PROTOCOL="h2c") as (hop, _), client() as fetch:
+@contextlib.asynccontextmanager
+async def h2c_app(script=echo):
+    """Give an app that speaks HTTP/2 in clear text and nothing else, and what it was asked."""
+    app = ScriptedUpstream(upstream(script))
+    await app.start()
+    try:
+        yield app
+    finally:
+        await app.stop()
+
+
+AUTO = {"ENABLE_HTTP2_AUTO_DETECTION": "true"}
+PROBE = {"K_Network_Probe": "queue"}
+
+
+@pytest.mark.parametrize("environ", [{"USER_PROTOCOL": "h2c"}, AUTO])
+async def test_an_app_that_speaks_only_h2c_is_reached_from_either_version(environ):
+    async with h2c_app() as app, sidecar(app.port, **environ) as (hop, _), client() as fetch:
+        assert (await fetch(hop.port, **PROBE)).status == 200
+        assert (await fetch(hop.port, method="POST", data=b"by http1")).body == b"by http1"
+        peer = H2Peer(await Peer.connect(hop.port), is_client=True)
+        assert (await peer.answer(peer.ask(POST, b"by http2")))[1:] == (b"by http2", {"x-after": "done"})
+        peer.close()
+
+
+async def test_an_app_that_speaks_http1_is_left_alone_by_detection():
+    async with App().running() as app, sidecar(app.port, **AUTO) as (hop, _), client() as fetch:
+        assert (await fetch(hop.port, **PROBE)).status == 200
         assert (await fetch(hop.port)).body == b"app"
+        peer = H2Peer(await Peer.connect(hop.port), is_client=True)
+        assert (await peer.answer(peer.ask(POST, b"hello")))[1] == b"5"
+        peer.close()
+
+
+async def test_a_get_probe_of_an_h2c_app_is_sent_by_h2c():
+    probe = '{"httpGet": {"path": "/ok"}}'
+    environ = {"USER_PROTOCOL": "h2c", "SERVING_READINESS_PROBE": probe}
+    async with h2c_app() as app, sidecar(app.port, **environ) as (hop, _), client() as fetch:
+        assert (await fetch(hop.port, **PROBE)).status == 200
+
+
+async def test_an_upgrade_goes_by_http1_whatever_the_ports_name():
+    async with (
+        App().running() as app,
+        sidecar(app.port, USER_PROTOCOL="h2c") as (hop, _),
+        aiohttp.ClientSession() as session,
+        session.ws_connect(f"http://127.0.0.1:{hop.port}/socket") as connection,
+    ):
+        await connection.send_str("hello")
+        assert await connection.receive_str(timeout=5) == "hello"
 
 
 FIELDS = ("Request.RequestURI", "Response.Code", "Response.Size", "Revision.PodName")

@@ -56,11 +56,9 @@ def test_waits_in_queueproxys_queue_are_those_of_mmc(slots: int, share: float) -
     """One pod in mode Serve: the gateway's limit equals the pod's, so what is above it waits in the activator's room
     and comes to a free slot in order of arrival; the two queues together are one."""
     load = slots * share
-    burst = app(slots, target_burst_capacity=0, target=slots, target_utilization_percentage=100, min_scale=1)
     fixed = app(slots, min_scale=1, max_scale=1, target_burst_capacity=0)
-    assert burst.spec.target_burst_capacity == 0
-    ledger, _ = run(synthetic(f"poisson:rate={load},for={30_000 / load:.0f}s"), "ours", fixed)
-    expected = erlang_c(slots, load) / (slots - load)
+    ledger, _ = run(synthetic(f"poisson:rate={10 * load},for={3_000 / load:.0f}s", "exp:100ms"), "ours", fixed)
+    expected = 0.1 * erlang_c(slots, load) / (slots - load)
     low, high = bounds(ledger.waits_s)
     assert low <= expected <= high
 

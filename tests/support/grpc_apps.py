@@ -119,3 +119,30 @@ async def _code(call: grpc.aio.Call) -> grpc.StatusCode:
     except grpc.aio.AioRpcError:
         pass
     return await call.code()
+
+
+class HealthApp:
+    """grpc.health.v1.Health by hand: SERVING or not, or the service is not known; remembers what was asked."""
+
+    def __init__(self) -> None:
+        self.is_serving = True
+        self.is_unknown = False
+        self.asked: list[bytes] = []
+
+    async def _check(self, request: bytes, context: grpc.aio.ServicerContext) -> bytes:
+        self.asked.append(request)
+        if self.is_unknown:
+            await context.abort(grpc.StatusCode.NOT_FOUND, "unknown service")
+        return b"\x08\x01" if self.is_serving else b"\x08\x02"
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[int]:
+        server = grpc.aio.server()
+        check = {"Check": grpc.unary_unary_rpc_method_handler(self._check)}
+        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("grpc.health.v1.Health", check),))
+        port = server.add_insecure_port("127.0.0.1:0")
+        await server.start()
+        try:
+            yield port
+        finally:
+            await server.stop(None)

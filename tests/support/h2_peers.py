@@ -17,13 +17,22 @@ GET: Headers = [(":method", "GET"), (":scheme", "http"), (":authority", "a.examp
 POST: Headers = [(":method", "POST"), *GET[1:]]
 
 
+class Connection(h2.connection.H2Connection):
+    """h2's connection, which goes on after a GOAWAY: h2 takes it as the end and refuses what streams still send."""
+
+    def _receive_goaway_frame(self, frame: Any) -> tuple[list[Any], list[h2.events.Event]]:
+        event = h2.events.ConnectionTerminated()
+        event.error_code, event.last_stream_id = frame.error_code, frame.last_stream_id
+        return [], [event]
+
+
 class H2Peer:
     """One HTTP/2 connection; every event that arrives is kept."""
 
     def __init__(self, peer: Peer, *, is_client: bool) -> None:
         self.peer = peer
         config = h2.config.H2Configuration(client_side=is_client, header_encoding="utf-8")
-        self.h2 = h2.connection.H2Connection(config)
+        self.h2 = Connection(config)
         self.events: list[Any] = []
         self.acknowledges = True
         self.is_over = False

@@ -92,6 +92,54 @@ def test_ejecting_an_address_that_left_is_harmless():
     assert pods.take(0.0) == A
 
 
+PODS = st.integers(1, 8)
+
+
+@given(pods=PODS, limit=st.integers(0, 4), events=st.lists(st.integers(0, 99), max_size=200), slow=st.floats(0.5, 1.0))
+def test_however_skewed_the_pods_are_nobody_waits_behind_another(pods, limit, events, slow):
+    """Each event ends a request or brings one; ends fall to the first pod rarely, so it is slow. The address that is
+    taken has the fewest requests in flight, and a request is refused only when all pods are full."""
+    addresses = [(f"10.0.0.{number}", 8012) for number in range(pods)]
+    balancer, held = Balancer(limit), []
+    balancer.replace(addresses)
+    for event in events:
+        ending = [address for address in held if address != addresses[0] or event / 100 > slow]
+        if event % 3 == 0 and ending:
+            done = ending[event % len(ending)]
+            held.remove(done)
+            balancer.give_back(done)
+            continue
+        before = {address: balancer.in_flight_on(address) for address in addresses}
+        address = balancer.take(0.0)
+        if address is None:
+            assert limit and min(before.values()) == limit
+        else:
+            assert before[address] == min(before.values())
+            held.append(address)
+
+
+@given(pods=st.integers(2, 6), rounds=st.integers(10, 60), weight=st.integers(2, 10))
+def test_a_slow_pod_gets_its_share_and_starves_nobody(pods, rounds, weight):
+    """A closed loop of clients: each pod ends one request a tick, the first one only every `weight` ticks."""
+    addresses = [(f"10.0.0.{number}", 8012) for number in range(pods)]
+    balancer, served = Balancer(), Counter()
+    balancer.replace(addresses)
+    for _ in range(2 * pods):
+        balancer.take(0.0)
+    for tick in range(rounds):
+        for number, address in enumerate(addresses):
+            if balancer.in_flight_on(address) and (number or tick % weight == 0):
+                balancer.give_back(address)
+                served[address] += 1
+                balancer.take(0.0)
+    fast = [served[address] for address in addresses[1:]]
+    assert min(fast) >= max(fast) - 2
+    assert served[addresses[0]] >= rounds // weight
+    counts = [balancer.in_flight_on(address) for address in addresses]
+    assert max(counts) - min(counts) <= 2 * pods
+    assert max(counts[1:]) - min(counts[1:]) <= 1
+
+
 ADDRESSES = st.sampled_from([A, B, C])
 STEPS = st.lists(
     st.one_of(

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from tidegate.wire.forwarded import NOTHING, Existing, existing_of, forwarding_lines
+from tidegate.wire.forwarded import NOTHING, Existing, elements_of, existing_of, forwarding_lines
 
 
 def fields(lines: bytes) -> dict[str, str]:
@@ -68,3 +70,71 @@ def test_quotes_are_escaped() -> None:
 def test_existing_joins_lines_of_one_name() -> None:
     headers = [(b"X-Forwarded-For", b"1.1.1.1"), (b"x-forwarded-FOR", b" 2.2.2.2 "), (b"Forwarded", b""), (b"X", b"y")]
     assert existing_of(headers) == Existing("", "1.1.1.1, 2.2.2.2", "", "")
+
+
+ELEMENTS = {
+    "for=192.0.2.60;proto=http;by=203.0.113.43": [{"for": "192.0.2.60", "proto": "http", "by": "203.0.113.43"}],
+    "for=192.0.2.43, for=198.51.100.17": [{"for": "192.0.2.43"}, {"for": "198.51.100.17"}],
+    'For="[2001:db8:cafe::17]:4711"': [{"for": "[2001:db8:cafe::17]:4711"}],
+    'for="_gazonk"': [{"for": "_gazonk"}],
+    "for=unknown ; proto=https": [{"for": "unknown", "proto": "https"}],
+    'host="a, b;c=d"; for=1.2.3.4': [{"host": "a, b;c=d", "for": "1.2.3.4"}],
+    'host="a\\"b"': [{"host": 'a"b'}],
+    ", ,for=1.2.3.4,": [{"for": "1.2.3.4"}],
+}
+MALFORMED = [
+    "for",
+    "for=",
+    "for=[::1]",
+    'for="1.2.3.4',
+    "for=1.2.3.4 x=y",
+    "=a",
+    "for=1;for=2",
+    'for="a"b',
+    "for=1.2.3.4:80",
+]
+
+
+@pytest.mark.parametrize("text", ELEMENTS)
+def test_elements(text: str) -> None:
+    assert elements_of(text) == ELEMENTS[text]
+
+
+@pytest.mark.parametrize("text", MALFORMED)
+def test_a_malformed_forwarded_counts_as_absent(text: str) -> None:
+    assert elements_of(text) == []
+    existing = Existing(text, "9.9.9.9", "", "")
+    got = fields(forwarding_lines("10.0.0.2", "http", "a", existing, trust=True))
+    assert got["Forwarded"] == "for=9.9.9.9, for=10.0.0.2;host=a;proto=http"
+
+
+@pytest.mark.parametrize(
+    ("forwarded", "x_for", "x_proto", "x_host"),
+    [
+        ("for=9.9.9.9;proto=https;host=first.example", "9.9.9.9", "https", "first.example"),
+        ('for="[2001:db8::1]:443", for="8.8.8.8:99"', "2001:db8::1, 8.8.8.8", "http", "a"),
+        ('for=_hidden;proto=https, for="[2001:db8::2]"', "_hidden, 2001:db8::2", "https", "a"),
+        ("by=1.1.1.1;proto=https", "unknown", "https", "a"),
+    ],
+)
+def test_x_forwarded_is_made_from_forwarded_where_it_is_missing(
+    forwarded: str, x_for: str, x_proto: str, x_host: str
+) -> None:
+    got = fields(forwarding_lines("10.0.0.2", "http", "a", Existing(forwarded), trust=True))
+    assert got == {
+        "X-Forwarded-For": f"{x_for}, 10.0.0.2",
+        "X-Forwarded-Proto": x_proto,
+        "X-Forwarded-Host": x_host,
+        "Forwarded": f"{forwarded}, for=10.0.0.2;host=a;proto=http",
+    }
+
+
+@given(st.text(st.characters(min_codepoint=32, max_codepoint=255, exclude_characters="\x7f"), max_size=60))
+def test_whatever_comes_what_goes_on_can_be_read(text: str) -> None:
+    lines = forwarding_lines("10.0.0.2", "http", "a", Existing(text.strip()), trust=True)
+    assert lines.count(b"\r\n") == 4
+    assert elements_of(fields_latin(lines)["Forwarded"])[-1] == {"for": "10.0.0.2", "host": "a", "proto": "http"}
+
+
+def fields_latin(lines: bytes) -> dict[str, str]:
+    return dict(line.split(": ", 1) for line in lines.decode("latin-1").split("\r\n") if line)

@@ -14,7 +14,7 @@ from hyperframe.frame import ContinuationFrame, HeadersFrame, PingFrame, Setting
 from tests.support.h2_peers import GET, POST, H2Peer, echo, upstream
 from tests.support.wire import OK, Peer, Rig, answering, rig, turns_until
 from tidegate.wire import h2_floods
-from tidegate.wire.director import H2C, Answer, Failure, Timeouts
+from tidegate.wire.director import H2C, Answer, Failure, Relay, Timeouts
 from tidegate.wire.limits import ServerTimers
 
 BY_H2C = {"protocol": H2C}
@@ -78,6 +78,117 @@ async def test_an_http1_request_goes_to_an_http2_upstream(framing):
         assert answer.trailers == b"x-after: done\r\n\r\n"
 
 
+CONTINUE = [*POST, ("content-length", "5"), ("expect", "100-continue")]
+
+
+async def send_after_100(client: H2Peer) -> tuple[dict[str, str], bytes, dict[str, str]]:
+    """Send a body when the 100 has come."""
+    stream_id = client.ask(CONTINUE, end=False)
+    interim = await client.event(h2.events.InformationalResponseReceived, stream_id)
+    assert dict(interim.headers) == {":status": "100"}
+    client.h2.send_data(stream_id, b"hello", end_stream=True)
+    client.flush()
+    return await client.answer(stream_id)
+
+
+async def test_100_continue_goes_end_to_end_to_http1():
+    async def handler(peer: Peer) -> None:
+        assert b"\r\nexpect: 100-continue\r\n" in await peer.head()
+        peer.send(b"HTTP/1.1 100 Continue\r\n\r\n")
+        assert await peer.exactly(5) == b"hello"
+        peer.send(OK)
+
+    async with rig(handler) as engine:
+        client = await client_of(engine)
+        assert (await send_after_100(client))[1] == b"ok"
+        client.close()
+
+
+async def continuing(peer: H2Peer) -> None:
+    event = await peer.event(h2.events.RequestReceived)
+    assert ("expect", "100-continue") in event.headers
+    peer.h2.send_headers(event.stream_id, [(":status", "100")])
+    peer.flush()
+    assert (await peer.event(h2.events.DataReceived)).data == b"hello"
+    peer.h2.send_headers(event.stream_id, [(":status", "200")])
+    peer.h2.send_data(event.stream_id, b"ok", end_stream=True)
+    peer.flush()
+    await peer.gone()
+
+
+async def test_100_continue_goes_end_to_end_by_http2():
+    async with rig(upstream(continuing), relay=BY_H2C) as engine:
+        client = await client_of(engine)
+        assert (await send_after_100(client))[1] == b"ok"
+        client.close()
+
+
+async def test_100_continue_goes_end_to_end_from_http1_to_http2():
+    async with rig(upstream(continuing), relay=BY_H2C) as engine:
+        client = await engine.client()
+        client.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n")
+        assert await client.head() == b"HTTP/1.1 100 Continue\r\n\r\n"
+        client.send(b"hello")
+        assert (await client.answer()).body == b"ok"
+
+
+async def test_early_hints_are_passed_on():
+    hints = b"HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\n\r\n"
+    async with rig(answering(hints + hints + OK)) as engine:
+        client = await client_of(engine)
+        assert (await client.answer(client.ask()))[1] == b"ok"
+        found = [event for event in client.events if isinstance(event, h2.events.InformationalResponseReceived)]
+        assert [dict(event.headers) for event in found] == [{":status": "103", "link": "</a.css>"}] * 2
+        client.close()
+
+
+async def test_trailers_pass_both_ways_by_http2():
+    async def script(peer: H2Peer) -> None:
+        trailers = await peer.event(h2.events.TrailersReceived)
+        assert trailers.headers == [("x-sum", "7")]
+        peer.h2.send_headers(trailers.stream_id, [(":status", "200")])
+        peer.h2.send_headers(trailers.stream_id, [("x-after", "1")], end_stream=True)
+        peer.flush()
+        await peer.gone()
+
+    async with rig(upstream(script), relay=BY_H2C) as engine:
+        client = await client_of(engine)
+        stream_id = client.ask(POST, b"hello", end=False)
+        client.h2.send_headers(stream_id, [("x-sum", "7")], end_stream=True)
+        client.flush()
+        _, body, trailers = await client.answer(stream_id)
+        assert (body, trailers) == (b"", {"x-after": "1"})
+        client.close()
+
+
+async def test_a_request_and_its_answer_are_under_way_at_once():
+    async def script(peer: H2Peer) -> None:
+        stream_id = (await peer.event(h2.events.RequestReceived)).stream_id
+        peer.h2.send_headers(stream_id, [(":status", "200")])
+        peer.flush()
+        for _ in range(5):
+            piece = await peer.event(h2.events.DataReceived)
+            peer.events.remove(piece)
+            peer.h2.send_data(stream_id, piece.data.upper())
+            peer.flush()
+        peer.h2.end_stream(stream_id)
+        peer.flush()
+        await peer.gone()
+
+    async with rig(upstream(script), relay=BY_H2C) as engine:
+        client = await client_of(engine)
+        stream_id = client.ask(POST, end=False)
+        await client.event(h2.events.ResponseReceived, stream_id)
+        for number in range(5):
+            client.h2.send_data(stream_id, b"a" * (number + 1))
+            client.flush()
+            piece = await client.event(h2.events.DataReceived)
+            client.events.remove(piece)
+            assert piece.data == b"A" * (number + 1)
+        await client.event(h2.events.StreamEnded, stream_id)
+        client.close()
+
+
 async def test_many_requests_share_one_upstream_connection():
     async with rig(upstream(echo), relay=BY_H2C) as engine:
         client = await client_of(engine)
@@ -111,6 +222,21 @@ async def test_another_upstream_connection_is_opened_when_the_streams_of_one_are
             client.close()
 
 
+async def test_a_peers_own_limit_of_streams_is_kept():
+    async def script(peer: H2Peer) -> None:
+        peer.h2.update_settings({SettingCodes.MAX_CONCURRENT_STREAMS: 2})
+        peer.flush()
+        await echo(peer)
+
+    async with rig(upstream(script), relay=BY_H2C) as engine:
+        client = await client_of(engine)
+        assert (await client.answer(client.ask(POST, b"first")))[1] == b"first"
+        asked = [client.ask(POST, b"%d" % number) for number in range(20)]
+        assert [(await client.answer(stream_id))[1] for stream_id in asked] == [b"%d" % n for n in range(20)]
+        assert len(engine.upstream.peers) > 1
+        client.close()
+
+
 async def test_answers_of_ours_carry_the_reason():
     own = Answer(503, "no_activator", b"no pods")
     async with rig(direct=lambda request, port: own) as engine:
@@ -135,6 +261,58 @@ async def test_the_preface_is_found_however_it_is_cut():
             raw.send(data[first:])
             assert (await client.answer(client.ask()))[1] == b"ok"
             client.close()
+
+
+@pytest.mark.parametrize("wanted", [b"h2c", b"H2C", b" h2c , h2"])
+async def test_an_upgrade_to_http2_is_ignored(wanted):
+    heads: list[bytes] = []
+
+    async def handler(peer: Peer) -> None:
+        heads.append(await peer.head())
+        peer.send(OK)
+        heads.append(await peer.head())
+        peer.send(OK)
+
+    async with rig(handler) as engine:
+        client = await engine.client()
+        lines = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: %b\r\nHTTP2-Settings: AAMAAABk\r\n" % wanted
+        client.send(b"GET / HTTP/1.1\r\nHost: a\r\n%b\r\n" % lines)
+        assert (await client.answer()).body == b"ok"
+        client.send(b"GET / HTTP/1.1\r\nHost: a\r\nHTTP2-Settings: AAMAAABk\r\n\r\n")  # it is a request like any other
+        assert (await client.answer()).body == b"ok"
+    assert heads == [b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"] * 2
+
+
+async def test_of_several_upgrades_the_others_are_passed_on():
+    async def handler(peer: Peer) -> None:
+        assert b"\r\nUpgrade: websocket, x/1\r\n" in await peer.head()
+        peer.send(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nhi")
+        await peer.rest()
+
+    async with rig(handler) as engine:
+        client = await engine.client()
+        client.send(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket,h2c, x/1\r\n\r\n")
+        assert (await client.answer()).status == 101
+        assert await client.exactly(2) == b"hi"
+
+
+@pytest.mark.parametrize("more", [[], [(":protocol", "websocket"), (":scheme", "http"), (":path", "/chat")]])
+async def test_connect_is_refused_extended_or_not(more):
+    async with rig() as engine:
+        client = await client_of(engine)
+        await client.event(h2.events.RemoteSettingsChanged)
+        assert not client.h2.remote_settings.enable_connect_protocol  # so a browser opens WebSockets by HTTP/1.1
+        client.h2.config.validate_outbound_headers = False
+        stream_id = client.ask([(":method", "CONNECT"), (":authority", "a:1"), *more])
+        while not [e for e in client.events if getattr(e, "stream_id", None) == stream_id]:
+            await client.read()
+        [event] = [e for e in client.events if getattr(e, "stream_id", None) == stream_id][:1]
+        if more:  # a pseudo header that was not announced is none
+            assert isinstance(event, h2.events.StreamReset)
+        else:
+            assert dict(event.headers)[":status"] == "501"
+        assert engine.director.requests == []
+        client.close()
 
 
 async def test_what_only_looks_like_a_preface_is_refused_as_http1():
@@ -302,7 +480,7 @@ async def test_goaway_of_the_upstream_moves_new_streams_to_another_connection():
         event = await peer.event(h2.events.RequestReceived)
         state = peer.h2.state_machine.state
         peer.h2.close_connection(last_stream_id=event.stream_id)
-        peer.h2.state_machine.state = state  # the stream goes on after the GOAWAY
+        peer.h2.state_machine.state = state  # h2 takes its own GOAWAY as the end as well
         peer.h2.send_headers(event.stream_id, [(":status", "200")], end_stream=True)
         peer.flush()
         await peer.gone()
@@ -325,20 +503,41 @@ async def test_an_upstream_that_does_not_speak_http2_is_a_refused_connection():
         assert engine.director.retries == [Failure.CONNECT]
 
 
-async def test_drain_says_goaway_and_lets_streams_end():
-    turn: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-    async with rig(direct=lambda request, port: turn) as engine:
+async def test_drain_takes_what_is_on_its_way_and_refuses_what_comes_later():
+    turns: list[asyncio.Future[Answer]] = []
+
+    def direct(request, port):
+        turns.append(asyncio.get_running_loop().create_future())
+        return turns[-1]
+
+    async with rig(direct=direct) as engine:
         client = await client_of(engine)
-        stream_id = client.ask()
-        await turns_until(lambda: bool(engine.director.requests))
+        first = client.ask()
+        await turns_until(lambda: len(turns) == 1)
         draining = asyncio.ensure_future(engine.server.drain(5))
-        goaway = await client.event(h2.events.ConnectionTerminated)
-        assert (goaway.error_code, goaway.last_stream_id) == (ErrorCodes.NO_ERROR, stream_id)
-        client.h2.state_machine.state = h2.connection.ConnectionState.CLIENT_OPEN
-        turn.set_result(Answer(200, body=b"last"))
-        assert (await client.answer(stream_id))[1] == b"last"
+        on_its_way = client.ask()  # sent before the client has seen the GOAWAY
+        while not (ends := [e for e in client.events if isinstance(e, h2.events.ConnectionTerminated)])[1:]:
+            await client.read()
+        assert [(end.error_code, end.last_stream_id) for end in ends] == [(0, (1 << 31) - 1), (0, on_its_way)]
+        late = client.ask()
+        assert (await client.event(h2.events.StreamReset, late)).error_code == ErrorCodes.REFUSED_STREAM
+        for turn in turns:
+            turn.set_result(Answer(200, body=b"last"))
+        assert [(await client.answer(stream_id))[1] for stream_id in (first, on_its_way)] == [b"last", b"last"]
         assert await draining is True
         await client.gone()
+
+
+async def test_a_client_that_answers_no_ping_is_drained_too():
+    async with rig() as engine:
+        client = await client_of(engine)
+        await client.answer(client.ask())
+        client.flush = client.h2.data_to_send  # type: ignore[method-assign]
+        draining = asyncio.ensure_future(engine.server.drain(5))
+        while not [e for e in client.events if isinstance(e, h2.events.ConnectionTerminated)][1:]:
+            await client.read()
+        await client.gone()
+        assert await draining is True
 
 
 async def test_timeouts_answer_504():
@@ -350,6 +549,28 @@ async def test_timeouts_answer_504():
         client = await client_of(engine)
         headers, _, _ = await client.answer(client.ask())
         assert (headers[":status"], headers["x-tidegate-reason"]) == ("504", "response_start_timeout")
+        client.close()
+
+
+async def test_the_idle_timer_breaks_one_stream_off_and_no_other():
+    async def script(peer: H2Peer) -> None:
+        first = await peer.event(h2.events.RequestReceived)
+        peer.h2.send_headers(first.stream_id, [(":status", "200")])
+        peer.h2.send_data(first.stream_id, b"half")
+        peer.flush()
+        await echo(peer)
+
+    def direct(request, port):
+        return Relay("127.0.0.1", port, protocol=H2C, timeouts=Timeouts(idle_s=0.1 if request.method == b"GET" else 5))
+
+    async with rig(upstream(script), direct=direct) as engine:
+        client = await client_of(engine)
+        stream_id = client.ask(GET, end=False)
+        await client.event(h2.events.StreamReset, stream_id)
+        await engine.director.all_finished()
+        assert engine.director.outcomes[0].failure is Failure.TIMEOUT_IDLE
+        assert (await client.answer(client.ask(POST, b"hello")))[1] == b"hello"
+        assert len(engine.upstream.peers) == 1
         client.close()
 
 

@@ -9,6 +9,7 @@ import click
 from click import shell_completion
 
 from tidegate.cli import common, output
+from tidegate.cli.convert import convert
 from tidegate.cli.down import down
 from tidegate.cli.logs import logs
 from tidegate.cli.status import status
@@ -46,7 +47,7 @@ def completion(shell: str) -> None:
     click.echo(found(main, {}, "tidegate", "_TIDEGATE_COMPLETE").source())
 
 
-for command in (up, down, status, why, logs, version, completion):
+for command in (up, down, status, why, logs, convert, version, completion):
     main.add_command(command)
 
 

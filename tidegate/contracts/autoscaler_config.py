@@ -18,6 +18,12 @@ HPA_CLASS = "hpa.autoscaling.knative.dev"
 WINDOW_MIN_S = 6.0
 WINDOW_MAX_S = 3600.0
 TARGET_MIN = 0.01
+LAST_POD_DELAY_MAX_S = 86_400.0
+
+PACED = "paced"
+PANIC_POLICIES = (PACED, "knative")
+HISTOGRAM = "histogram"
+PREWARM_POLICIES = ("off", HISTOGRAM)
 
 
 class ConfigError(ValueError):
@@ -48,6 +54,10 @@ class AutoscalerConfig:
     min_scale: int = 0
     max_scale: int = 0
     max_scale_limit: int = 0
+    # Tidegate's own: keys that begin with `tidegate-`. A delay below zero is none.
+    panic: str = PACED
+    last_pod_delay_s: float = -1.0
+    prewarm: str = "off"
 
 
 DEFAULTS = AutoscalerConfig()
@@ -73,6 +83,9 @@ _KEYS: dict[str, tuple[str, Callable[[str], object]]] = {
     "min-scale": ("min_scale", parse_integer),
     "max-scale": ("max_scale", parse_integer),
     "max-scale-limit": ("max_scale_limit", parse_integer),
+    "tidegate-panic": ("panic", str),
+    "tidegate-last-pod-delay": ("last_pod_delay_s", parse_duration),
+    "tidegate-prewarm": ("prewarm", str),
 }
 KEY_OF_FIELD = {field: key for key, (field, _parse) in _KEYS.items()}
 assert set(KEY_OF_FIELD) == {field.name for field in fields(AutoscalerConfig)}
@@ -150,4 +163,14 @@ def _constraints(config: AutoscalerConfig) -> list[tuple[bool, str]]:
         (limit >= 0, f"max-scale-limit must not be negative, was {limit}"),
         (limit == 0 or config.max_scale != 0, "max-scale=0 (unlimited) needs max-scale-limit=0"),
         (limit == 0 or config.max_scale <= limit, f"max-scale={config.max_scale} is above max-scale-limit={limit}"),
+        (config.panic in PANIC_POLICIES, f"tidegate-panic must be one of {', '.join(PANIC_POLICIES)}"),
+        (
+            config.last_pod_delay_s == -1 or 0 <= config.last_pod_delay_s <= LAST_POD_DELAY_MAX_S,
+            "tidegate-last-pod-delay must lie between 0s and 24h0m0s",
+        ),
+        (
+            config.last_pod_delay_s.is_integer(),
+            "tidegate-last-pod-delay must be specified with at most second precision",
+        ),
+        (config.prewarm in PREWARM_POLICIES, f"tidegate-prewarm must be one of {', '.join(PREWARM_POLICIES)}"),
     ]

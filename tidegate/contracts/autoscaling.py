@@ -12,10 +12,16 @@ from enum import StrEnum
 from typing import TypeVar
 
 from tidegate.contracts import autoscaling_annotations as keys
+from tidegate.contracts import autoscaling_extensions as extensions
+from tidegate.contracts import schedule
 from tidegate.contracts.autoscaler_config import (
     DEFAULTS,
+    HISTOGRAM,
     HPA_CLASS,
     KPA_CLASS,
+    PACED,
+    PANIC_POLICIES,
+    PREWARM_POLICIES,
     TARGET_MIN,
     WINDOW_MAX_S,
     WINDOW_MIN_S,
@@ -40,6 +46,7 @@ __all__ = [
     "class_of",
     "parse_config",
     "resolve_spec",
+    "schedule_changes_at",
     "validate_annotations",
 ]
 
@@ -105,23 +112,25 @@ def resolve_spec(
     reachability: str = Reachability.UNKNOWN,
     *,
     progress_deadline_s: float = DEFAULT_PROGRESS_DEADLINE_S,
+    unix_s: float | None = None,
 ) -> ScalingSpec:
     """Return what a revision's annotations mean under `config`; values out of bounds are ignored, never raised.
 
-    `container_concurrency` 0 is no limit. `progress_deadline_s` is the default of the annotation of that name.
+    `container_concurrency` 0 is no limit. `progress_deadline_s` is the default of the annotation of that name. The
+    schedule is read as of `unix_s`, seconds since 1970; without that time there is none.
     """
-    metric = annotations.get(keys.METRIC[0], keys.CONCURRENCY)
-    metric = metric if metric in (keys.CONCURRENCY, keys.RPS) else keys.CONCURRENCY
-    total = _total(annotations, metric, container_concurrency, config)
-    fraction = config.concurrency_target_fraction if metric == keys.CONCURRENCY else RPS_TARGET_FRACTION
-    percentage = _number(annotations, keys.TARGET_UTILIZATION, 1, 100)
-    fraction = fraction if percentage is None else percentage / 100
+    metrics = _metrics(annotations)
+    metric, other_metric = metrics[0][0], metrics[1][0] if len(metrics) > 1 else ""
+    total = _total(metrics[0], container_concurrency, config)
+    other_total = _total(metrics[1], container_concurrency, config) if other_metric else 0.0
+    other_target = max(TARGET_MIN, other_total * _fraction(annotations, other_metric, config)) if other_metric else 0.0
     window_s = _or(_duration(annotations, keys.WINDOW, WINDOW_MIN_S), config.stable_window_s)
     panic_share = _or(_number(annotations, keys.PANIC_WINDOW_PERCENTAGE, 1, 100), config.panic_window_percentage)
     threshold = _or(_number(annotations, keys.PANIC_THRESHOLD_PERCENTAGE, 110, 1000), config.panic_threshold_percentage)
+    scheduled = _scheduled(annotations, unix_s)
     return ScalingSpec(
         metric=metric,
-        target=max(TARGET_MIN, total * fraction),
+        target=max(TARGET_MIN, total * _fraction(annotations, metric, config)),
         total=total,
         algorithm=keys.ALGORITHMS.get(_text(annotations, keys.AGGREGATION_ALGORITHM), keys.LINEAR),
         stable_window_s=window_s,
@@ -130,8 +139,8 @@ def resolve_spec(
         max_scale_up_rate=config.max_scale_up_rate,
         max_scale_down_rate=config.max_scale_down_rate,
         target_burst_capacity=_or(_burst_capacity(annotations), config.target_burst_capacity),
-        min_scale=_or(_count(annotations, keys.MIN_SCALE), config.min_scale),
-        max_scale=_or(_count(annotations, keys.MAX_SCALE), config.max_scale),
+        min_scale=_or(scheduled.min_scale, _or(_count(annotations, keys.MIN_SCALE), config.min_scale)),
+        max_scale=_or(scheduled.max_scale, _or(_count(annotations, keys.MAX_SCALE), config.max_scale)),
         initial_scale=_initial_scale(annotations, config),
         activation_scale=_or(_count(annotations, keys.ACTIVATION_SCALE, low=2), 0),
         scale_down_delay_s=_or(_duration(annotations, keys.SCALE_DOWN_DELAY), config.scale_down_delay_s),
@@ -140,7 +149,22 @@ def resolve_spec(
         progress_deadline_s=_progress_deadline_s(annotations, progress_deadline_s),
         is_scale_to_zero_enabled=config.is_scale_to_zero_enabled,
         is_reachable=reachability != Reachability.UNREACHABLE,
+        activator_capacity=config.activator_capacity,
+        other_metric=other_metric,
+        other_target=other_target,
+        other_total=other_total,
+        is_panic_paced=_or(extensions.choice_of(annotations, extensions.PANIC, PANIC_POLICIES), config.panic) == PACED,
+        last_pod_delay_s=_or(extensions.last_pod_delay_of(annotations), config.last_pod_delay_s),
+        is_min_scheduled=scheduled.min_scale is not None,
+        is_max_scheduled=scheduled.max_scale is not None,
+        is_prewarmed=_or(extensions.choice_of(annotations, extensions.PREWARM, PREWARM_POLICIES), config.prewarm)
+        == HISTOGRAM,
     )
+
+
+def schedule_changes_at(annotations: Annotations, unix_s: float) -> float:
+    """Return when a revision's schedule says something else at the earliest (seconds since 1970; infinite: never)."""
+    return schedule.bounds_at(extensions.schedule_of(annotations), unix_s).until_unix_s
 
 
 # What resolve_spec reads: every reader returns None for a value that is absent or does not hold.
@@ -195,11 +219,34 @@ def _progress_deadline_s(annotations: Annotations, default_s: float) -> float:
     return value if value is not None and value > 0 else default_s
 
 
-def _total(annotations: Annotations, metric: str, container_concurrency: int, config: AutoscalerConfig) -> float:
-    target = _number(annotations, keys.TARGET, TARGET_MIN, float("inf"))
-    if metric == keys.RPS:
+def _metrics(annotations: Annotations) -> list[tuple[str, float | None]]:
+    """Return (metric, target) pairs, the leading one first; a target of None is the default."""
+    found = extensions.metrics_of(annotations)
+    if found:
+        return list(found.items())
+    metric = annotations.get(keys.METRIC[0], keys.CONCURRENCY)
+    metric = metric if metric in (keys.CONCURRENCY, keys.RPS) else keys.CONCURRENCY
+    return [(metric, _number(annotations, keys.TARGET, TARGET_MIN, float("inf")))]
+
+
+def _total(metric: tuple[str, float | None], container_concurrency: int, config: AutoscalerConfig) -> float:
+    name, target = metric
+    if name == keys.RPS:
         return _or(target, config.rps_target_default)
     limit = float(container_concurrency) if container_concurrency > 0 else 0.0
     if target is None:
         return limit or config.concurrency_target_default
     return min(target, limit) if limit else target
+
+
+def _fraction(annotations: Annotations, metric: str, config: AutoscalerConfig) -> float:
+    percentage = _number(annotations, keys.TARGET_UTILIZATION, 1, 100)
+    if percentage is not None:
+        return percentage / 100
+    return config.concurrency_target_fraction if metric == keys.CONCURRENCY else RPS_TARGET_FRACTION
+
+
+def _scheduled(annotations: Annotations, unix_s: float | None) -> schedule.Bounds:
+    if unix_s is None or extensions.SCHEDULE not in annotations:
+        return schedule.Bounds()
+    return schedule.bounds_at(extensions.schedule_of(annotations), unix_s)

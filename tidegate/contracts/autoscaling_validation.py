@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tidegate.contracts import autoscaling_annotations as keys
+from tidegate.contracts import autoscaling_extensions as extensions
 from tidegate.contracts import problems
 from tidegate.contracts.autoscaler_config import (
     DEFAULTS,
@@ -30,7 +31,8 @@ def validate_annotations(annotations: Annotations, config: AutoscalerConfig = DE
         _check_algorithm,
         _check_initial_scale,
     )
-    return [problem for check in checks for problem in check(annotations, config)]
+    found = [problem for check in checks for problem in check(annotations, config)]
+    return found + extensions.check(annotations)
 
 
 def _check_class(annotations: Annotations, _config: AutoscalerConfig) -> list[FieldProblem]:

@@ -49,6 +49,11 @@ class Conditions:
         if self._before and status.get("observedGeneration") != obj["metadata"].get("generation"):
             self._set(READY, UNKNOWN, NEW_GENERATION_REASON, NEW_GENERATION_MESSAGE)
 
+    @property
+    def dependents(self) -> tuple[str, ...]:
+        """The conditions that `Ready` is computed from."""
+        return self._kinds.dependents
+
     def get(self, kind: str) -> Condition:
         """Return a condition; one that was never set reads as Unknown."""
         return self._by_type.get(kind) or {"type": kind, "status": UNKNOWN}

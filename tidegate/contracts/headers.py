@@ -5,6 +5,8 @@ Names are lower-case bytes, as the engine compares them. Meaning and direction: 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 NAMESPACE = b"knative-serving-namespace"
 REVISION = b"knative-serving-revision"
 TAG = b"knative-serving-tag"
@@ -21,26 +23,56 @@ PROXIED_BY_ACTIVATOR = b"activator"
 PROBE_QUEUE = b"queue"
 PROBE_ACTIVATOR = b"activator"
 
-INTERNAL = frozenset(
-    {
-        NAMESPACE,
-        REVISION,
-        DEFAULT_ROUTE,
-        PROXY_REQUEST,
-        NETWORK_PROBE,
-        NETWORK_HASH,
-        KUBELET_PROBE,
-        ORIGINAL_HOST,
-        UNCOUNTED,
-        b"k-passthrough-lb",
-        b"knative-direct-lb",
-    }
+PASSTHROUGH_LB = b"k-passthrough-lb"
+DIRECT_LB = b"knative-direct-lb"
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What becomes of one request header, in any spelling.
+
+    `set_by`: who writes it. `at_edge`: what the gateway does with a client's: `passed`, `replaced` (by its own),
+    `stripped`, or `checked` (passed when valid). `reaches_app`: whether queueproxy passes it on.
+    """
+
+    name: bytes
+    set_by: str
+    at_edge: str
+    reaches_app: bool
+    meaning: str
+
+
+PASSED, REPLACED, STRIPPED, CHECKED = "passed", "replaced", "stripped", "checked"
+
+RULES = (
+    Rule(NAMESPACE, "gateway", REPLACED, False, "namespace of the revision that this request is for"),
+    Rule(REVISION, "gateway", REPLACED, False, "its name"),
+    Rule(TAG, "client", PASSED, True, "the tag asked for, where tag-header-based-routing is Enabled"),
+    Rule(DEFAULT_ROUTE, "gateway", STRIPPED, False, "`true`: no tag was asked for (with tag-header-based-routing)"),
+    Rule(PROXY_REQUEST, "activator", STRIPPED, False, "`activator`: this request was counted by the activator"),
+    Rule(NETWORK_PROBE, "activator, node", STRIPPED, False, "a probe: answered by the hop itself, never by the app"),
+    Rule(NETWORK_HASH, "nobody", STRIPPED, False, "Knative's mark of an ingress configuration"),
+    Rule(KUBELET_PROBE, "nobody", STRIPPED, False, "Knative's mark of kubelet probes behind a mesh"),
+    Rule(ORIGINAL_HOST, "nobody", STRIPPED, False, "Knative's note of a rewritten Host; no hop of ours rewrites it"),
+    Rule(PASSTHROUGH_LB, "nobody", STRIPPED, False, "Knative's mark for meshes"),
+    Rule(DIRECT_LB, "nobody", STRIPPED, False, "Knative's mark for meshes"),
+    Rule(UNCOUNTED, "gateway, activator", STRIPPED, False, "a probe or scrape: takes a slot, counts for no scaling"),
+    Rule(b"x-tidegate-*", "nobody", STRIPPED, False, "kept free for our own hops"),
+    Rule(b"x-forwarded-for", "gateway", REPLACED, True, "the client's address; a list where the gateway trusts one"),
+    Rule(b"x-forwarded-proto", "gateway", REPLACED, True, "`http` or `https`, as the client spoke"),
+    Rule(b"x-forwarded-host", "gateway", REPLACED, True, "Host as the client sent it"),
+    Rule(b"forwarded", "gateway", REPLACED, True, "the same three, by RFC 7239"),
+    Rule(b"traceparent", "client, else gateway", CHECKED, True, "the trace of the request (W3C)"),
+    Rule(b"tracestate", "client", CHECKED, True, "beside a valid traceparent, up to 512 bytes"),
 )
+"""Everything that some hop treats in a way of its own. Hop-by-hop headers are `tidegate.wire.header_rules`'."""
+
+INTERNAL = frozenset(rule.name for rule in RULES if not rule.reaches_app and not rule.name.endswith(b"*"))
 """Headers that only Tidegate's own hops may set: the gateway strips them from what clients send."""
 
-INTERNAL_PREFIXES = (b"x-tidegate-",)
+INTERNAL_PREFIXES = tuple(rule.name[:-1] for rule in RULES if rule.name.endswith(b"*"))
 
-FORWARDING = frozenset({b"forwarded", b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host"})
+FORWARDING = frozenset(rule.name for rule in RULES if rule.at_edge == REPLACED and rule.reaches_app)
 
 USER_AGENT_KUBELET = b"kube-probe/"
 USER_AGENT_ACTIVATOR_PROBE = b"Knative-Activator-Probe"

@@ -7,10 +7,10 @@ a string.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from json.encoder import encode_basestring_ascii
 
 UNKNOWN_SIZE = -1
 
@@ -102,4 +102,4 @@ def _field(text: str) -> Callable[[Entry], str]:
 
 
 def _escaped(text: str) -> str:
-    return json.dumps(text)[1:-1]
+    return encode_basestring_ascii(text)[1:-1]

@@ -15,7 +15,9 @@ from tidegate.contracts import names
 
 Object = Mapping[str, Any]
 
-HTTP1, H2C = "http1", "h2c"
+HTTP1, H2C, GRPC = "http1", "h2c", "grpc"
+PORT_NAMES = (HTTP1, H2C, GRPC)
+"""What a container's port may be called; `grpc` is h2c by another name."""
 
 ROUTING_ACTIVE, ROUTING_RESERVE, ROUTING_PENDING = "active", "reserve", "pending"
 
@@ -44,7 +46,7 @@ def revision_spec(spec: Object) -> RevisionSpec:
         response_start_timeout_s=int(spec.get("responseStartTimeoutSeconds") or 0),
         idle_timeout_s=int(spec.get("idleTimeoutSeconds") or 0),
         port=int(port.get("containerPort") or names.DEFAULT_USER_PORT),
-        protocol=H2C if port.get("name") == H2C else HTTP1,
+        protocol=H2C if port.get("name") in (H2C, GRPC) else HTTP1,
         serving_container=index,
     )
 

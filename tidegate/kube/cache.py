@@ -20,6 +20,7 @@ Key = tuple[str, str]
 OnChange = Callable[[str, Object | None, Object | None], None]
 """Called with the event type (ADDED, MODIFIED, DELETED), the old object and the new one."""
 Indexer = Callable[[Object], Iterable[str]]
+Shrink = Callable[[Object], Object]
 
 FIRST_BACKOFF_S = 0.05
 LAST_BACKOFF_S = 5.0
@@ -28,7 +29,8 @@ LAST_BACKOFF_S = 5.0
 class Cache:
     """All objects of `resource` that match the selectors, by `(namespace, name)`.
 
-    `indexers` maps an index name to a function that gives an object's keys in it; `by_index` reads them.
+    `indexers` maps an index name to a function that gives an object's keys in it; `by_index` reads them. `shrink` makes
+    of an object what is to be kept of it; `metadata` must keep name, namespace and resourceVersion.
     """
 
     def __init__(
@@ -40,6 +42,7 @@ class Cache:
         labels: str = "",
         fields: str = "",
         indexers: Mapping[str, Indexer] | None = None,
+        shrink: Shrink = lambda obj: obj,
     ) -> None:
         self.resource = resource
         self.objects: dict[Key, Object] = {}
@@ -48,6 +51,7 @@ class Cache:
         self._labels = labels
         self._fields = fields
         self._indexers = dict(indexers or {})
+        self._shrink = shrink
         self._indexes: dict[str, dict[str, dict[Key, Object]]] = {name: {} for name in self._indexers}
         self._callbacks: list[OnChange] = []
         self._synced = asyncio.Event()
@@ -90,7 +94,7 @@ class Cache:
 
     async def _list(self) -> str:
         page = await self._api.list(self.resource, self._namespace, self._labels, self._fields)
-        fresh = {_key(item): item for item in page.items}
+        fresh = {_key(item): self._shrink(item) for item in page.items}
         for key in [key for key in self.objects if key not in fresh]:
             self._change("DELETED", key, None)
         for key, item in fresh.items():
@@ -111,7 +115,7 @@ class Cache:
                     if event.type == "BOOKMARK":
                         continue
                     deleted = event.type == "DELETED"
-                    self._change(event.type, _key(event.object), None if deleted else event.object)
+                    self._change(event.type, _key(event.object), None if deleted else self._shrink(event.object))
 
     def _change(self, kind: str, key: Key, new: Object | None) -> None:
         old = self.objects.get(key)

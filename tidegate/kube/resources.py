@@ -42,8 +42,15 @@ VALIDATING_WEBHOOKS = Resource(
     namespaced=False,
 )
 
+HORIZONTAL_POD_AUTOSCALERS = Resource("autoscaling", "v2", "horizontalpodautoscalers", "HorizontalPodAutoscaler")
+
 KNATIVE_SERVICES = Resource("serving.knative.dev", "v1", "services", "Service")
 CONFIGURATIONS = Resource("serving.knative.dev", "v1", "configurations", "Configuration")
 REVISIONS = Resource("serving.knative.dev", "v1", "revisions", "Revision")
 ROUTES = Resource("serving.knative.dev", "v1", "routes", "Route")
+INFERENCE_SERVICES = Resource("serving.kserve.io", "v1beta1", "inferenceservices", "InferenceService")
+SERVING_RUNTIMES = Resource("serving.kserve.io", "v1alpha1", "servingruntimes", "ServingRuntime")
+CLUSTER_SERVING_RUNTIMES = Resource(
+    "serving.kserve.io", "v1alpha1", "clusterservingruntimes", "ClusterServingRuntime", namespaced=False
+)
 POD_AUTOSCALERS = Resource("autoscaling.internal.knative.dev", "v1alpha1", "podautoscalers", "PodAutoscaler")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import email.utils
 import http
+import re
 import time
 from typing import Any
 
@@ -15,16 +16,19 @@ import httptools
 
 from tidegate.contracts import outcomes
 from tidegate.wire import chunked, header_rules
-from tidegate.wire.head_reader import KEPT_LIMIT_BYTES, HeadReader, HeadRefused
+from tidegate.wire.head_reader import KEPT_LIMIT_BYTES, HeadReader, HeadRefused, length_of
 from tidegate.wire.header_rules import HeaderKinds, HeadPlan
 from tidegate.wire.limits import Limits
-from tidegate.wire.request_head import tokens_of
+from tidegate.wire.request_head import tokens_of, upgrade_of
 
 STATUS_LINES: dict[int, bytes] = {
     status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in http.HTTPStatus
 }
 _PHRASES: dict[int, bytes] = {status.value: status.phrase.encode() for status in http.HTTPStatus}
 _KINDS: HeaderKinds = header_rules.answer_kinds()
+_STATUS_LINE = re.compile(rb"HTTP/1\.[01] [1-9]\d\d(?: [\t\x20-\x7e\x80-\xff]*)?\r\n")
+_good_lines: set[bytes] = set(STATUS_LINES.values())
+STATUS_LINES_KEPT = 1024
 
 
 class AnswerHeadReader(HeadReader):
@@ -63,6 +67,7 @@ class AnswerHeadReader(HeadReader):
             self._is_repeat = False
             return
         self._raw = b""
+        self._parts.clear()
         self._names = []
         self.headers = []
         self._phrase = b""
@@ -89,15 +94,17 @@ class AnswerHeadReader(HeadReader):
             return
         parser, headers, raw = self._parser, self.headers, self._raw
         self.status = status = parser.get_status_code()
-        if not 100 <= status <= 999:
-            raise HeadRefused(outcomes.UPSTREAM_FAILED, "the status is not valid")
+        status_line = raw[: raw.find(b"\r\n") + 2]
+        if status_line not in _good_lines:
+            _check_status_line(status_line)
         names = tuple(self._names)
         plan = _KINDS.plans.get(names) or _KINDS.plan(names)
         self._has_date = plan.date >= 0
-        self.length = int(headers[plan.length][1]) if plan.length >= 0 else chunked.UNTIL_CLOSE
+        self.length = length_of(headers[plan.length][1]) if plan.length >= 0 else chunked.UNTIL_CLOSE
+        may_have_length = plan.length < 0 or (status >= 200 and status != 204)
         self.upgrade: bytes | None = None
         self._made_until, self._whole_bytes = 0.0, -1
-        if plan.is_verbatim and raw[:9] == b"HTTP/1.1 ":
+        if plan.is_verbatim and raw[:9] == b"HTTP/1.1 " and may_have_length:
             self._head = raw[:-2]
             self._kept, self._kept_length = raw if len(raw) <= KEPT_LIMIT_BYTES else b"", self.length
             if self._kept and self.length >= 0 and status >= 200 and status not in (204, 304):
@@ -105,6 +112,8 @@ class AnswerHeadReader(HeadReader):
         else:
             self._kept = b""
             self._rebuild(plan)
+        if status == 101 and self.upgrade is None:
+            raise HeadRefused(outcomes.UPSTREAM_FAILED, "switched to nothing that may be tunnelled")
         self._judge_length(to_head_request)
 
     def _judge_length(self, to_head_request: bool) -> None:
@@ -126,7 +135,7 @@ class AnswerHeadReader(HeadReader):
                 of_kind[kind] = of_kind[kind] + b"," + value if kind in of_kind else value
         tokens = tokens_of(of_kind.get(header_rules.CONNECTION, b""))
         self.keep_alive = b"close" not in tokens and (version == "1.1" or b"keep-alive" in tokens)
-        self.upgrade = of_kind.get(header_rules.UPGRADE)
+        self.upgrade = upgrade_of(of_kind.get(header_rules.UPGRADE, b""))
         coding = of_kind.get(header_rules.CODING)
         if coding is not None:
             if coding.strip().lower() != b"chunked" or version != "1.1":
@@ -134,6 +143,8 @@ class AnswerHeadReader(HeadReader):
             self.length = chunked.CHUNKED
         kept = [self.headers[position] for position in plan.kept]
         named = tokens - {b"content-length", b"date"}
+        if self.status < 200 or self.status == 204:
+            named.add(b"content-length")  # RFC 9110 section 8.6: these have none, whatever the upstream says
         lines = b"".join([b"%b: %b\r\n" % line for line in kept if line[0].lower() not in named])
         status_line = STATUS_LINES.get(self.status)
         if status_line is None or self._phrase != _PHRASES[self.status]:
@@ -151,6 +162,14 @@ class AnswerHeadReader(HeadReader):
             self._made, self._made_for = self.client_head(b"", answer_head), answer_head
             self._made_until = now + 1.0 - time.time() % 1.0
         return self._made
+
+
+def _check_status_line(line: bytes) -> None:
+    """Hold a status line to RFC 9112 section 4: httptools also takes other protocols and control characters."""
+    if _STATUS_LINE.fullmatch(line) is None:
+        raise HeadRefused(outcomes.UPSTREAM_FAILED, "the status line is not valid")
+    if len(_good_lines) < STATUS_LINES_KEPT and len(line) <= 64:
+        _good_lines.add(line)
 
 
 _date: tuple[int, bytes] = (0, b"")

@@ -18,7 +18,7 @@ from tidegate.wire.client_socket import ClientSocket, Pause, State
 from tidegate.wire.deadlines import NEVER
 from tidegate.wire.director import Failure
 from tidegate.wire.exchange import Exchange
-from tidegate.wire.h2_session import PREFACE
+from tidegate.wire.h2_frames import PREFACE
 from tidegate.wire.head_reader import HeadRefused
 from tidegate.wire.header_rules import clean_trailers
 from tidegate.wire.request_head import RequestHeadReader

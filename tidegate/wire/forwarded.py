@@ -14,6 +14,11 @@ from typing import NamedTuple
 from tidegate.wire.director import HeaderLine
 
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_PAIR = re.compile(
+    r"[ \t]*(?:([!#$%&'*+\-.^_`|~0-9A-Za-z]+)=(?:([!#$%&'*+\-.^_`|~0-9A-Za-z]+)"
+    r'|"((?:[\t \x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t\x20-\x7e\x80-\xff])*)"))?[ \t]*([;,]|\Z)'
+)
+"""One `name=value` (or nothing) and what follows it; groups: name, token, text between quotes, separator."""
 _NAMES = (b"forwarded", b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host")
 
 
@@ -43,17 +48,47 @@ def forwarding_lines(peer: str, scheme: str, host: str, existing: Existing = NOT
     """Return the four header lines, each ending in CRLF.
 
     `peer`: address of the connection's other end; `host`: the Host value as received, with port. With `trust` the
-    existing values are kept in front (lists grow at the end, scheme and host stay those that the first hop saw);
-    without it they are forgotten.
+    existing values are kept in front (lists grow at the end, scheme and host stay those that the first hop saw), and
+    each of the two families is made from the other where only one came; without it they are forgotten. A malformed
+    Forwarded counts as absent.
     """
     if not trust or existing == NOTHING:
         return _fresh_lines(peer, scheme, host)
-    x_for = f"{existing.x_for}, {peer}" if existing.x_for else peer
-    first_proto = existing.x_proto.split(",")[0].strip() or scheme
-    first_host = existing.x_host.split(",")[0].strip() or host
-    before = existing.forwarded or _from_x_forwarded(existing)
+    elements = elements_of(existing.forwarded)
+    before_for = existing.x_for or ", ".join(_bare(element.get("for", "unknown")) for element in elements)
+    first = elements[0] if elements else {}
+    proto = existing.x_proto.split(",")[0].strip() or first.get("proto", scheme)
+    first_host = existing.x_host.split(",")[0].strip() or first.get("host", host)
+    before = existing.forwarded if elements else _from_x_forwarded(existing)
     element = _element(peer, host, scheme)
-    return _lines(x_for, first_proto, first_host, f"{before}, {element}" if before else element)
+    return _lines(
+        f"{before_for}, {peer}" if before_for else peer,
+        proto,
+        first_host,
+        f"{before}, {element}" if before else element,
+    )
+
+
+def elements_of(text: str) -> list[dict[str, str]]:
+    """Return the elements of a Forwarded value, by lower-case parameter name, quotes taken off (RFC 7239 section 4).
+
+    Empty when the value is malformed anywhere: what cannot be read must not be passed on as if it said something.
+    """
+    elements: list[dict[str, str]] = [{}]
+    position, size = 0, len(text)
+    while position < size:
+        match = _PAIR.match(text, position)
+        if match is None:
+            return []
+        name, token, quoted, end = match.groups()
+        if name is not None:
+            value = token if token is not None else re.sub(r"\\(.)", r"\1", quoted)
+            if elements[-1].setdefault(name.lower(), value) is not value:
+                return []  # each parameter once in an element
+        if end == ",":
+            elements.append({})
+        position = match.end()
+    return [element for element in elements if element]
 
 
 @functools.lru_cache(maxsize=4096)
@@ -84,6 +119,13 @@ def _element(peer: str, host: str, proto: str) -> str:
     if proto:
         parts.append(f"proto={_quoted(proto)}")
     return ";".join(parts)
+
+
+def _bare(node: str) -> str:
+    """Write a node as X-Forwarded-For has it: without brackets and port; obfuscated identifiers stay."""
+    if node.startswith("["):
+        return node[1:].partition("]")[0]
+    return node.partition(":")[0] if node.count(":") == 1 else node
 
 
 def _node(address: str) -> str:

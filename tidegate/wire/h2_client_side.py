@@ -1,7 +1,7 @@
 """The client's side of an HTTP/2 connection: each stream is a request with an exchange of its own.
 
 `ClientStream` is to its exchange what `ClientConnection` is to an HTTP/1.1 one. The session refuses what is malformed
-or too much; where a request goes is not its matter.
+or too much; where a request goes is not its matter. One filing in the deadlines serves all streams.
 """
 
 from __future__ import annotations
@@ -10,55 +10,55 @@ import asyncio
 import time
 from typing import TYPE_CHECKING
 
-import h2.events
-from h2.errors import ErrorCodes
-
 from tidegate.contracts import outcomes
 from tidegate.wire import answers, h2_floods
+from tidegate.wire import h2_frames as frames
+from tidegate.wire.chunked import CHUNKED
 from tidegate.wire.client_socket import Pause
 from tidegate.wire.deadlines import NEVER
 from tidegate.wire.director import Failure, HeaderLine
 from tidegate.wire.h2_exchange import StreamExchange
-from tidegate.wire.h2_heads import Headers, RequestHead, answer_headers, trailers_of
-from tidegate.wire.h2_session import STREAMS_LIMIT, Session
+from tidegate.wire.h2_frames import ConnectionFailed, ErrorCode
+from tidegate.wire.h2_heads import HeadMalformed, RequestHead, encoded_answer, trailers_of
+from tidegate.wire.h2_session import HEADS_KEPT, STREAMS_LIMIT, Session
 from tidegate.wire.h2_stream import Stream
 from tidegate.wire.head_reader import HeadRefused
+from tidegate.wire.limits import Limits
 
 if TYPE_CHECKING:
     from tidegate.wire.server import Server
+
+FIRST_WINDOW_BYTES = 64 * 1024
+"""What a client may send on a stream before an upstream takes it: a held request keeps no more than this."""
+DRAIN_PING = b"tidegate"
+DRAIN_PING_S = 1.0
+"""A client that does not answer our PING by then has seen the first GOAWAY, or will see the second."""
 
 
 class ClientStream(Stream["ClientSession"]):
     """One request of the client, as its exchange sees the client."""
 
-    __slots__ = (
-        "_is_held",
-        "exchange",
-        "filed_until",
-        "is_write_paused",
-        "keep_alive",
-        "limits",
-        "server",
-        "transport",
-    )
+    __slots__ = ("_is_held", "exchange", "is_write_paused", "keep_alive", "server")
 
     def __init__(self, session: ClientSession, stream_id: int) -> None:
         super().__init__(session, stream_id)
         self.server = session.server
-        self.limits = session.server.limits
-        self.transport = session.transport
-        self.filed_until = NEVER
         self.keep_alive = True  # of no meaning here; exchanges write it
         self.is_write_paused = False
         self._is_held = False
         self.exchange: StreamExchange | None = None
 
-    # --- the request ---
+    @property
+    def limits(self) -> Limits:
+        """The server's."""
+        return self.server.limits
 
-    def begin(self, head: RequestHead) -> None:
-        """Hand the request to an exchange."""
-        self.exchange = StreamExchange(self, head.request, head.block, head.length)
-        self.exchange.start()
+    @property
+    def transport(self) -> asyncio.Transport:
+        """The connection's."""
+        return self.session.transport
+
+    # --- the request ---
 
     def take_body(self, pieces: list[bytes], trailers: tuple[HeaderLine, ...] = (), *, is_last: bool = False) -> None:
         """Pass body pieces on; their window opens when an upstream has taken them."""
@@ -66,8 +66,9 @@ class ClientStream(Stream["ClientSession"]):
         if exchange is None or exchange.body is None:
             self.consumed()
             return
-        exchange.body.take(pieces, trailers, is_last=is_last)
-        if exchange.body.is_attached and not self._is_held:
+        body = exchange.body
+        body.take(pieces, trailers, is_last=is_last)
+        if not is_last and body.is_attached and not self._is_held:
             self.consumed()
 
     def pause(self, why: int) -> None:
@@ -102,12 +103,11 @@ class ClientStream(Stream["ClientSession"]):
         if self.is_in_done:
             self.session.forget(self)
         else:
-            self.session.reset(self, ErrorCodes.NO_ERROR)
+            self.session.reset(self, ErrorCode.NO_ERROR)
 
     def exchange_ended(self, now: float) -> None:
         """Take the end of the exchange; what is left of the answer may still wait for windows."""
         self.exchange = None
-        self.consumed()
         if self.is_out_done:
             self.out_done()
         elif self.is_stuck:
@@ -115,7 +115,7 @@ class ClientStream(Stream["ClientSession"]):
 
     def break_off(self) -> None:
         """End the stream in a way that the client sees its answer incomplete."""
-        self.session.reset(self, ErrorCodes.INTERNAL_ERROR)
+        self.session.reset(self, ErrorCode.INTERNAL_ERROR)
 
     def lost(self) -> None:
         """Take the client's loss of interest."""
@@ -126,10 +126,14 @@ class ClientStream(Stream["ClientSession"]):
 
     # --- timers ---
 
+    @property
+    def filed_until(self) -> float:
+        """When its session will be asked at the latest."""
+        return self.session.filed_until
+
     def arm(self, deadline: float) -> None:
         """See to it that `expire` is called by `deadline`."""
-        if deadline < self.filed_until:
-            self.server.deadlines.watch(self, deadline)
+        self.session.arm(deadline)
 
     def next_deadline(self) -> float:
         """Return when the earliest timer fires: the exchange's, or that of an answer the client does not take."""
@@ -144,31 +148,27 @@ class ClientStream(Stream["ClientSession"]):
             self.exchange.expire(now)
         elif not self.is_closed:
             self.server.counters.flooded("stalled")
-            self.session.reset(self, ErrorCodes.ENHANCE_YOUR_CALM)
-
-    def close(self) -> None:
-        """Leave the timers too."""
-        super().close()
-        self.server.deadlines.forget(self)
+            self.session.reset(self, ErrorCode.ENHANCE_YOUR_CALM)
 
 
 class ClientSession(Session):
     """One HTTP/2 connection from a client."""
 
-    __slots__ = ("_floods", "_is_closing", "_last_id", "_peer", "server")
+    __slots__ = ("_drain_since", "_floods", "_is_closing", "_is_last_call", "_peer", "server")
 
     streams: dict[int, ClientStream]
 
     def __init__(self, server: Server, transport: asyncio.Transport, peer: str) -> None:
-        super().__init__(is_client=False)
+        super().__init__(is_client=False, first_window_bytes=FIRST_WINDOW_BYTES)
         self.server = server
         self.transport = transport
         self._peer = peer
         self._floods = h2_floods.FloodGuard()
         self._is_closing = False
-        self._last_id = 0  # after our GOAWAY: streams above it are not served
+        self._drain_since = 0.0  # when a drain was announced
+        self._is_last_call = False  # the final GOAWAY is out: streams that come now are refused
         server.connection_opened(self)
-        self._file()
+        self.arm(self.next_deadline())
 
     # --- reading ---
 
@@ -177,86 +177,110 @@ class ClientSession(Session):
         self.server.counters.bytes_in += len(data)
         super().data_received(data)
 
-    def take(self, event: h2.events.Event) -> None:
-        """Act on one event."""
-        if isinstance(event, h2.events.DataReceived):
-            self._take_data(event)
-        elif isinstance(event, h2.events.RequestReceived):
-            self._begin(event.stream_id, event.headers, ended=event.stream_ended is not None)
-        elif isinstance(event, h2.events.TrailersReceived):
-            stream = self.streams.get(event.stream_id)
-            if stream is not None:
-                stream.is_in_done = True
-                trailers = trailers_of(event.headers, self.server.request_kinds)
-                stream.take_body([], trailers, is_last=True)
-        elif isinstance(event, h2.events.StreamReset):
-            self._spend(h2_floods.RESET)
-            stream = self.streams.get(event.stream_id)
-            if stream is not None:
-                stream.lost()
-        elif isinstance(event, h2.events.RemoteSettingsChanged):
-            self._spend(h2_floods.SETTINGS)
-        elif isinstance(event, h2.events.PingReceived):
-            self._spend(h2_floods.PING)
-        elif isinstance(event, h2.events.PriorityUpdated | h2.events.UnknownFrameReceived):
-            self._spend(h2_floods.EMPTY)
+    def on_headers(self, stream_id: int, block: bytes, is_end: bool) -> None:
+        """Take a request's head, or its trailers."""
+        stream = self.streams.get(stream_id)
+        if stream is not None:
+            self._take_trailers(stream, block, is_end=is_end)
+        elif stream_id > self.highest_id and stream_id & 1:
+            self.highest_id = stream_id
+            self._begin(stream_id, block, is_end=is_end)
+        else:
+            self._take_late_headers(stream_id, block)
 
-    def _take_data(self, event: h2.events.DataReceived) -> None:
-        stream = self.streams.get(event.stream_id)
-        if stream is None:
-            self.acknowledge(event.stream_id, event.flow_controlled_length)
-            return
-        is_last = event.stream_ended is not None
-        if not event.data and not is_last:
-            self._spend(h2_floods.EMPTY)
-        stream.received(event.flow_controlled_length)
-        stream.is_in_done = is_last
-        stream.take_body([event.data] if event.data else [], is_last=is_last)
-
-    def _begin(self, stream_id: int, headers: Headers, *, ended: bool) -> None:
+    def _begin(self, stream_id: int, block: bytes, *, is_end: bool) -> None:
         stream = ClientStream(self, stream_id)
-        stream.is_in_done = ended
-        if self._last_id or self._is_closing or len(self.streams) >= STREAMS_LIMIT:
-            self._spend(h2_floods.REFUSED)
-            self.reset(stream, ErrorCodes.REFUSED_STREAM)
+        stream.is_in_done = is_end
+        try:
+            head = (self.heads_ended if is_end else self.heads).get(block) or self._read_head(block, is_end=is_end)
+        except HeadRefused as refused:
+            self._refuse(stream, refused)
+            return
+        if self._is_last_call or len(self.streams) >= STREAMS_LIMIT:
+            self.reset(stream, ErrorCode.REFUSED_STREAM)
+            self.spend(h2_floods.REFUSED)
             return
         self.streams[stream_id] = stream
-        server = self.server
-        try:
-            head = RequestHead(
-                headers,
-                ended=ended,
-                kinds=server.request_kinds,
-                limits=server.limits,
-                peer=self._peer,
-                arrived=time.monotonic(),
-            )
-        except HeadRefused as refused:
-            self._spend(h2_floods.REFUSED)
-            self._refuse(stream, refused.reason)
+        if head.length != CHUNKED:
+            stream.expected = head.length
+        self.server.counters.requests += 1
+        request = head.request(self._peer, time.monotonic())
+        stream.exchange = exchange = StreamExchange(stream, head, request)
+        exchange.start()
+
+    def _read_head(self, block: bytes, *, is_end: bool) -> RequestHead:
+        headers, is_lasting = self.decode(block)
+        if self.is_list_too_large:
+            raise HeadRefused(outcomes.HEAD_TOO_LARGE)
+        head = RequestHead(headers, ended=is_end, kinds=self.server.request_kinds, limits=self.server.limits)
+        if is_lasting:
+            heads = self.heads_ended if is_end else self.heads
+            if len(heads) >= HEADS_KEPT:
+                heads.clear()
+            heads[block] = head
+        return head
+
+    def _take_trailers(self, stream: ClientStream, block: bytes, *, is_end: bool) -> None:
+        headers, _ = self.decode(block)
+        if stream.is_in_done:
+            self.stream_failed(stream, ErrorCode.STREAM_CLOSED)
             return
-        server.counters.requests += 1
-        stream.begin(head)
+        try:
+            trailers = trailers_of(headers, self.server.request_kinds)
+        except HeadMalformed:
+            is_end = False
+            trailers = ()
+        if not is_end or stream.expected > 0:
+            self.stream_failed(stream, ErrorCode.PROTOCOL_ERROR)
+            return
+        stream.is_in_done = True
+        stream.take_body([], trailers, is_last=True)
 
-    def _refuse(self, stream: ClientStream, reason: outcomes.Reason) -> None:
-        """Answer a head that never became a request."""
-        self.server.answered(reason.code, reason.status, None, self._peer)
-        rendered = answers.render(answers.answer_of(reason), None, keep_alive=True)
-        head, _, body = rendered.partition(b"\r\n\r\n")
-        stream.put_head(answer_headers(reason.status, head))
-        stream.put([body])
-        stream.end()
+    def _take_late_headers(self, stream_id: int, block: bytes) -> None:
+        self.decode(block)
+        if not stream_id & 1:
+            raise ConnectionFailed(ErrorCode.PROTOCOL_ERROR, "a client opens streams with odd numbers")
+        if not self.was_reset(stream_id):
+            raise ConnectionFailed(ErrorCode.STREAM_CLOSED, f"stream {stream_id} has ended")
 
-    def _spend(self, kind: str) -> None:
-        if not self._is_closing and not self._floods.spend(kind, time.monotonic()):
-            self.server.counters.flooded(kind)
-            self.go_away(ErrorCodes.ENHANCE_YOUR_CALM)
-            self._cut(lingers=True)
+    def take_data(self, stream: ClientStream, data: bytes, is_end: bool) -> None:
+        """Pass payload on."""
+        stream.take_body([data] if data else [], is_last=is_end)
 
-    def broken(self, error: Exception) -> None:
-        """Close: the GOAWAY that says why is written."""
-        if self.connection.is_flooded:
-            self.server.counters.flooded("headers")
+    def reset_by_peer(self, stream: ClientStream, code: int) -> None:
+        """End a request that its client gives up."""
+        stream.lost()
+
+    def stream_failed(self, stream: ClientStream, code: ErrorCode) -> None:
+        """End a request whose client broke a rule."""
+        self.reset(stream, code)
+        if stream.exchange is not None:
+            stream.exchange.fail(Failure.BAD_REQUEST)
+        self.spend(h2_floods.REFUSED)
+
+    def _refuse(self, stream: ClientStream, refused: HeadRefused) -> None:
+        """Answer a head that never became a request, or reset what is no HTTP at all."""
+        self.server.answered(refused.reason.code, refused.reason.status, None, self._peer)
+        if isinstance(refused, HeadMalformed):
+            self.reset(stream, ErrorCode.PROTOCOL_ERROR)
+        else:
+            self.streams[stream.id] = stream
+            rendered = answers.render(answers.answer_of(refused.reason), None, keep_alive=True)
+            head, _, body = rendered.partition(b"\r\n\r\n")
+            stream.put_head(encoded_answer(refused.reason.status, head))
+            stream.put([body])
+            stream.end()
+        self.spend(h2_floods.REFUSED)
+
+    def spend(self, kind: str) -> None:
+        """Count a cheap frame. Raises ConnectionFailed when there are too many of its kind."""
+        if not self._floods.spend(kind, time.monotonic()):
+            raise ConnectionFailed(ErrorCode.ENHANCE_YOUR_CALM, f"too many frames: {kind}", flood=kind)
+
+    def failed(self, error: ConnectionFailed) -> None:
+        """Close."""
+        if error.flood:
+            self.server.counters.flooded(error.flood)
         self._cut(lingers=True)
 
     def sent(self, count: int) -> None:
@@ -265,50 +289,87 @@ class ClientSession(Session):
 
     # --- timers ---
 
-    def _file(self) -> None:
-        deadline = self.next_deadline()
+    def arm(self, deadline: float) -> None:
+        """See to it that `expire` is called by `deadline`."""
         if deadline < self.filed_until:
             self.server.deadlines.watch(self, deadline)
 
     def next_deadline(self) -> float:
-        """Return when an idle or closing connection has had its time."""
+        """Return when a stream's timer fires, or when an idle or closing connection has had its time."""
+        deadline = self._own_deadline()
+        for stream in self.streams.values():
+            deadline = min(deadline, stream.next_deadline())
+        return deadline
+
+    def _own_deadline(self) -> float:
         timers = self.server.timers
         if self._is_closing:
             return self.since + timers.linger_s
+        if self._drain_since and not self._is_last_call:
+            return self._drain_since + DRAIN_PING_S
         if self.streams or not timers.keep_alive_s:
             return NEVER
         return self.since + timers.keep_alive_s
 
     def expire(self, now: float) -> None:
+        """Act on the timers that fired."""
+        for stream in list(self.streams.values()):
+            if stream.next_deadline() <= now:
+                stream.expire(now)
+        if self._own_deadline() <= now:
+            self._expire_own()
+        if not self._is_closing or not self.transport.is_closing():
+            self.arm(self.next_deadline())
+
+    def _expire_own(self) -> None:
         """Close an idle connection; cut one off whose peer does not read its end."""
         if self._is_closing:
             self.transport.abort()
-        elif not self.streams:
+        elif self._drain_since and not self._is_last_call:
+            self._call_last()
+        else:
             self.go_away()
             self._cut()
 
     def emptied(self) -> None:
         """Close after the last stream of a drain; else begin to be idle."""
-        if self._last_id and not self._is_closing:
+        if self._is_last_call and not self._is_closing:
             self._loop.call_soon(self._close_if_idle)
-        self._file()
+        self.arm(self._own_deadline())
 
     # --- end ---
 
     def drain(self) -> None:
-        """Take no more streams; close when those that run have ended."""
-        self._last_id = self.connection.highest_inbound_stream_id or 1
+        """Take no more streams, after those that are on their way; close when all have ended.
+
+        RFC 9113 section 6.8: first a GOAWAY that refuses nothing, and a round trip later the one that does.
+        """
+        if self._drain_since or self._is_closing:
+            return
+        self._drain_since = time.monotonic()
+        self.go_away(last_id=frames.LARGEST_STREAM_ID)
+        self._out.append(frames.ping(DRAIN_PING, is_ack=False))
+        self.flush_now()
+        self.arm(self.next_deadline())
+
+    def ping_answered(self) -> None:
+        """Go on with a drain: whatever the client sent before it knew of it has arrived."""
+        if self._drain_since and not self._is_last_call:
+            self._call_last()
+
+    def _call_last(self) -> None:
+        self._is_last_call = True
         self.go_away()
         if not self.streams:
-            self._cut()
+            self._loop.call_soon(self._close_if_idle)
 
     def end_now(self) -> None:
         """End every stream and close."""
-        self._last_id = self._last_id or 1
+        self._is_last_call = True
         for stream in list(self.streams.values()):
             if stream.exchange is not None:
                 stream.exchange.fail(Failure.DRAINED)
-        self.flush()
+        self.go_away()
         self._cut()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -339,4 +400,4 @@ class ClientSession(Session):
             self.transport.write_eof()
         else:
             self.transport.close()
-        self._file()
+        self.arm(self._own_deadline())

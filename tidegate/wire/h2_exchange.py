@@ -1,6 +1,7 @@
 """An exchange whose client speaks HTTP/2: the same life, with the answer written as frames.
 
-The upstream may speak either version: what it sends arrives here as a head in HTTP/1.1 form and as payload pieces.
+The upstream may speak either version: what it sends arrives here as a head in either form and as payload pieces. A head
+that goes from HTTP/2 to HTTP/2 keeps its encoded form.
 """
 
 from __future__ import annotations
@@ -9,30 +10,55 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from tidegate.wire import answers
+from tidegate.wire import answers, grpc_status, hpack_encoder
+from tidegate.wire.answer_head import date_line
 from tidegate.wire.director import Answer, HeaderLine, Relay, Request
 from tidegate.wire.exchange import Exchange
-from tidegate.wire.h2_heads import answer_headers
+from tidegate.wire.h2_heads import RequestHead, StreamAnswer, encoded_answer
 from tidegate.wire.request_head import request_line
 
 if TYPE_CHECKING:
     from tidegate.wire.answer_head import AnswerHeadReader
     from tidegate.wire.answer_writer import AnswerHead
     from tidegate.wire.h2_client_side import ClientStream
+    from tidegate.wire.h2_upstream import UpstreamStream
+    from tidegate.wire.upstream_side import UpstreamConnection
 
 
 class StreamExchange(Exchange):
     """The life of one request that came as a stream."""
 
-    __slots__ = ("_stream", "_trailers")
+    __slots__ = ("_head", "_stream", "_trailers")
 
-    def __init__(self, stream: ClientStream, request: Request, block: bytes, length: int) -> None:
-        super().__init__(stream, request, request_line(request.method, request.target) + block, length)
+    def __init__(self, stream: ClientStream, head: RequestHead, request: Request) -> None:
+        super().__init__(stream, request, b"", head.length)
         self._stream = stream
-        self._trailers: tuple[HeaderLine, ...] = ()
+        self._head = head
+        self._trailers: Sequence[HeaderLine] = ()
+
+    # --- the request ---
+
+    def _send(self, relay: Relay, upstream: UpstreamConnection | UpstreamStream) -> None:
+        if not upstream.is_stream:
+            request = self.request
+            self._begin = request_line(request.method, request.target) + self._head.block
+        super()._send(relay, upstream)
+
+    def _send_by_stream(self, relay: Relay, upstream: UpstreamStream) -> None:
+        if self._stream.is_write_paused:
+            upstream.pause_answer()
+        block = self._head.encoded
+        if relay.add_head:
+            block += hpack_encoder.encode_lines(relay.add_head)
+        is_open = upstream.open(self, self.request, block, has_body=self.body is not None)
+        if is_open and self.body is not None:
+            self.body.send(upstream, b"")
+
+    # --- the answer ---
 
     def interim_answer(self, answer: AnswerHead) -> None:
-        """Keep a 1xx: its only use is 100-continue, and window updates do that work here."""
+        """Pass a 1xx on."""
+        self._stream.put_head(_encoded(answer, b""))
 
     def answer_began(self, answer: AnswerHead) -> bytes:
         """Send the answer's head; nothing is left to write before its body."""
@@ -40,7 +66,7 @@ class StreamExchange(Exchange):
         assert type(relay) is Relay
         self._note_status(answer.status)
         self.answer_bytes = max(answer.length, 0)
-        self._stream.put_head(answer_headers(answer.status, answer.client_head(b"", relay.answer_head)))
+        self._stream.put_head(_encoded(answer, relay.answer_head))
         return b""
 
     def write_answer(self, data: bytes) -> None:
@@ -53,7 +79,7 @@ class StreamExchange(Exchange):
         if self._has_idle_timer:
             self._last_byte_at = time.monotonic()
 
-    def write_trailers(self, trailers: tuple[HeaderLine, ...]) -> None:
+    def write_trailers(self, trailers: Sequence[HeaderLine]) -> None:
         """Keep the trailers for the end."""
         self._trailers = trailers
 
@@ -61,10 +87,15 @@ class StreamExchange(Exchange):
         """Send an answer of ours, whole."""
         self._server.answered(answer.reason, answer.status, self.request, self.request.peer)
         self._note_status(answer.status)
-        head, _, body = answers.render(answer, self.request, True).partition(b"\r\n\r\n")
-        self._stream.put_head(answer_headers(answer.status, head))
-        self._stream.put((body,))
-        self._stream.end()
+        stream = self._stream
+        if answer.reason and grpc_status.is_grpc(self.request):
+            block = hpack_encoder.encode(grpc_status.trailers_only(answer)) + hpack_encoder.encode_lines(date_line())
+            stream.put_head(block)
+        else:
+            head, _, body = answers.render(answer, self.request, True).partition(b"\r\n\r\n")
+            stream.put_head(encoded_answer(answer.status, head))
+            stream.put((body,))
+        stream.end()
 
     def answered_whole(self, answer: AnswerHeadReader, body: bytes) -> None:
         """Take an answer that came in one piece under a head that is known."""
@@ -82,3 +113,9 @@ class StreamExchange(Exchange):
         self._first_byte_at = time.monotonic()
         if self._has_idle_timer:
             self._last_byte_at = self._first_byte_at
+
+
+def _encoded(answer: AnswerHead, answer_head: bytes) -> bytes:
+    if isinstance(answer, StreamAnswer):
+        return answer.encoded(answer_head)
+    return encoded_answer(answer.status, answer.client_head(b"", answer_head))

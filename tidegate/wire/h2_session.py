@@ -1,7 +1,7 @@
-"""One HTTP/2 connection, seen from either side: frames in and out, windows, GOAWAY. h2 knows the protocol.
+"""One HTTP/2 connection, seen from either side: its windows, its settings, its end; frames come from `h2_reader`.
 
-Everything that streams want to send in one turn of the loop leaves in one write. Which streams there are and what
-their events mean is the subclasses' matter.
+Everything that streams send in one turn of the loop leaves in one write. Which streams there are and what their frames
+mean is the subclasses' matter. What the peer may not do (RFC 9113) ends the stream or the connection here.
 """
 
 from __future__ import annotations
@@ -11,119 +11,141 @@ import logging
 import time
 from typing import Any, cast
 
-import h2.config
-import h2.connection
-import h2.events
-import h2.exceptions
-from h2.errors import ErrorCodes
-from h2.frame_buffer import CONTINUATION_BACKLOG
-from h2.settings import SettingCodes, Settings
-from hyperframe.frame import Frame, GoAwayFrame
-
+from tidegate.wire import h2_frames as frames
+from tidegate.wire import hpack_encoder
+from tidegate.wire.deadlines import NEVER
+from tidegate.wire.director import HeaderLine
+from tidegate.wire.h2_frames import HEAD, ConnectionFailed, ErrorCode
+from tidegate.wire.h2_reader import FrameReader
+from tidegate.wire.h2_settings import PeerSettings
 from tidegate.wire.h2_stream import Stream
+from tidegate.wire.hpack_decoder import Decoder
 
 logger = logging.getLogger(__name__)
 
-PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 STREAMS_LIMIT = 100
-STREAMS_SLACK = 200
-"""Streams beyond the limit that are refused one by one: a client may open them before it has read our SETTINGS."""
-STREAM_WINDOW_BYTES = 256 * 1024
-CONNECTION_WINDOW_BYTES = 4 * 1024 * 1024
+FRAME_BYTES = 64 * 1024
 HEADER_LIST_BYTES = 64 * 1024
-FIRST_WINDOW_BYTES = 65_535
-
-
-class Connection(h2.connection.H2Connection):
-    """h2's connection with three of its rules changed."""
-
-    MAX_CLOSED_STREAMS = 4096
-    """Ended streams that h2 remembers; its own bound, sixteen times that, is megabytes per long-lived connection."""
-    is_flooded = False
-
-    @property
-    def open_inbound_streams(self) -> int:
-        """Count the peer's streams beyond the slack: h2 ends the connection at the first one above the limit."""
-        return max(0, super().open_inbound_streams - STREAMS_SLACK)
-
-    def _terminate_connection(self, error_code: ErrorCodes) -> None:
-        """Call a header block in too many frames what it is: h2 makes a protocol error of it."""
-        self.is_flooded = error_code == ErrorCodes.ENHANCE_YOUR_CALM
-        if len(self.incoming_buffer._headers_buffer) > CONTINUATION_BACKLOG:
-            self.is_flooded, error_code = True, ErrorCodes.ENHANCE_YOUR_CALM
-        super()._terminate_connection(error_code)
-
-    def _receive_goaway_frame(self, frame: GoAwayFrame) -> tuple[list[Frame], list[h2.events.Event]]:
-        """Go on after a GOAWAY: h2 takes it as the end, and refuses the frames of streams that may still finish."""
-        event = h2.events.ConnectionTerminated()
-        event.error_code = frame.error_code
-        event.last_stream_id = frame.last_stream_id
-        return [], [event]
-
-
-def _connection(*, is_client: bool) -> Connection:
-    config = h2.config.H2Configuration(
-        client_side=is_client,
-        header_encoding=None,
-        validate_outbound_headers=False,
-        normalize_outbound_headers=False,
-    )
-    connection = Connection(config)
-    values = {
-        SettingCodes.MAX_CONCURRENT_STREAMS: STREAMS_LIMIT,
-        SettingCodes.INITIAL_WINDOW_SIZE: STREAM_WINDOW_BYTES,
-        SettingCodes.MAX_HEADER_LIST_SIZE: HEADER_LIST_BYTES,
-    }
-    if is_client:
-        values[SettingCodes.ENABLE_PUSH] = 0
-    connection.local_settings = Settings(client=is_client, initial_values=values)
-    connection.decoder.max_header_list_size = HEADER_LIST_BYTES
-    return connection
+CONNECTION_WINDOW_BYTES = 32 * 1024 * 1024
+"""More than the windows of all streams: one that nobody takes from does not hold up the others."""
+UNREAD_BYTES = 4 * 1024 * 1024
+"""How much may wait in our buffer for a peer that goes on asking and does not read."""
+HEADS_KEPT = 256
+HEAD_KEPT_BYTES = 2048
+RESETS_KEPT = 1024
 
 
 class Session:
     """One connection with its streams."""
 
     __slots__ = (
+        "_decoder",
+        "_in_taken",
         "_is_flush_due",
         "_loop",
+        "_out",
+        "_reader",
         "_ready",
-        "connection",
+        "_resets",
+        "_tail",
+        "_tail_at",
         "filed_until",
+        "first_window_bytes",
+        "heads",
+        "heads_ended",
+        "highest_id",
+        "is_client",
         "is_lost",
         "is_write_paused",
+        "peer",
         "since",
         "streams",
+        "trailers",
         "transport",
+        "window",
     )
 
-    def __init__(self, *, is_client: bool) -> None:
-        self.connection = _connection(is_client=is_client)
+    def __init__(self, *, is_client: bool, first_window_bytes: int) -> None:
+        self.is_client = is_client
         self.transport: asyncio.Transport = cast(asyncio.Transport, None)
         self.streams: dict[int, Any] = {}
-        self.filed_until = float("inf")
+        self.highest_id = 0
+        """The highest stream that was opened: by the client in either case, for nothing is pushed."""
+        self.filed_until = NEVER
         self.is_lost = False
         self.is_write_paused = False
         self.since = time.monotonic()  # when the last stream ended
         self._loop = asyncio.get_running_loop()
+        self._resets: dict[int, None] = {}  # streams that we ended while the peer may still send
+        # receiving
+        self._reader = FrameReader(self, expects_preface=not is_client, limit_bytes=FRAME_BYTES)
+        self._decoder = Decoder(HEADER_LIST_BYTES)
+        self.first_window_bytes = first_window_bytes
+        self._in_taken = 0
+        # Header blocks whose meaning is known, as long as the decoder's table stands.
+        self.heads: dict[bytes, Any] = {}
+        self.heads_ended: dict[bytes, Any] = {}
+        self.trailers: dict[bytes, tuple[HeaderLine, ...]] = {}
+        # sending
+        self.peer = PeerSettings()
+        self.window = frames.FIRST_WINDOW_BYTES
+        self._out: list[bytes | memoryview] = []
+        self._tail: Stream[Any] | None = None  # whose frame is the last in `_out`, and where its head is
+        self._tail_at = 0
         self._ready: dict[Stream[Any], None] = {}
         self._is_flush_due = False
 
     def greet(self) -> None:
         """Send preface and SETTINGS, and open the connection's window."""
-        self.connection.initiate_connection()
-        self.connection.increment_flow_control_window(CONNECTION_WINDOW_BYTES - FIRST_WINDOW_BYTES)
+        values = {
+            frames.MAX_CONCURRENT_STREAMS: STREAMS_LIMIT,
+            frames.INITIAL_WINDOW_SIZE: self.first_window_bytes,
+            frames.MAX_FRAME_SIZE: FRAME_BYTES,
+            frames.MAX_HEADER_LIST_SIZE: HEADER_LIST_BYTES,
+        }
+        if self.is_client:
+            values[frames.ENABLE_PUSH] = 0
+            self._out.append(frames.PREFACE)
+        self._out.append(frames.settings(values))
+        self._out.append(frames.window_update(0, CONNECTION_WINDOW_BYTES - frames.FIRST_WINDOW_BYTES))
         self.flush()
 
     # --- hooks ---
 
-    def take(self, event: h2.events.Event) -> None:
-        """Act on one event."""
+    def on_headers(self, stream_id: int, block: bytes, is_end: bool) -> None:
+        """Take a header block."""
         raise NotImplementedError
 
-    def broken(self, error: Exception) -> None:
-        """Take the news that the peer does not speak HTTP/2, or floods us; a GOAWAY is on its way."""
+    def take_data(self, stream: Any, data: bytes, is_end: bool) -> None:
+        """Take payload that keeps to the windows and to the announced length."""
         raise NotImplementedError
+
+    def reset_by_peer(self, stream: Any, code: int) -> None:
+        """Take the end of a stream."""
+        raise NotImplementedError
+
+    def stream_failed(self, stream: Any, code: ErrorCode) -> None:
+        """End a stream whose peer broke a rule."""
+        raise NotImplementedError
+
+    def failed(self, error: ConnectionFailed) -> None:
+        """End a connection whose peer broke a rule, or floods us; the GOAWAY that says so is written."""
+        raise NotImplementedError
+
+    def spend(self, kind: str) -> None:
+        """Count a cheap frame. Raises ConnectionFailed when there are too many of its kind."""
+
+    def settings_changed(self) -> None:
+        """Take the news of the peer's SETTINGS."""
+
+    def ping_answered(self) -> None:
+        """Take the answer to our PING."""
+
+    def emptied(self) -> None:
+        """Take the news that the last stream has ended."""
+
+    def sent(self, count: int) -> None:
+        """Count bytes written."""
 
     # --- receiving ---
 
@@ -131,29 +153,154 @@ class Session:
         """Read frames."""
         if self.is_lost:
             return
+        self._is_flush_due = True  # what this brings about on this connection is written below
         try:
-            events = self.connection.receive_data(data)
-        except h2.exceptions.ProtocolError as error:
-            self.flush()
-            self.broken(error)
-            return
-        for event in events:
-            if not self.is_lost:  # an event may end the connection
-                self.take(event)
-        self.want_flush()
+            self._reader.feed(data)
+        except ConnectionFailed as error:
+            self.fail(error)
+        self.flush()
 
-    def acknowledge(self, stream_id: int, count: int) -> None:
-        """Open the windows again by bytes that were consumed."""
-        if not self.is_lost:
-            self.connection.acknowledge_received_data(count, stream_id)
-            self.want_flush()
+    def on_data(self, stream_id: int, data: bytes, size: int, is_end: bool) -> None:
+        """Take DATA: keep the windows, and the length that the head announced."""
+        if size:
+            self._in_taken += size
+            if self._in_taken * 2 >= CONNECTION_WINDOW_BYTES:
+                if self._in_taken > CONNECTION_WINDOW_BYTES:
+                    raise ConnectionFailed(ErrorCode.FLOW_CONTROL_ERROR, "the connection's window is exceeded")
+                self._out.append(frames.window_update(0, self._in_taken))
+                self._in_taken = 0
+        stream = self.streams.get(stream_id)
+        if stream is None:
+            self.frame_for_nobody(stream_id)
+            return
+        if not data and not is_end:
+            self.spend("empty")
+        stream.in_left -= size
+        stream.unacked += size
+        if stream.is_in_done or stream.in_left < 0:
+            code = ErrorCode.STREAM_CLOSED if stream.is_in_done else ErrorCode.FLOW_CONTROL_ERROR
+            self.stream_failed(stream, code)
+            return
+        if stream.expected >= 0:
+            stream.expected -= len(data)
+            if stream.expected < 0 or (is_end and stream.expected):
+                self.stream_failed(stream, ErrorCode.PROTOCOL_ERROR)
+                return
+        stream.is_in_done = is_end
+        self.take_data(stream, data, is_end)
+
+    def decode(self, block: bytes) -> tuple[list[HeaderLine], bool]:
+        """Return a block's headers, and whether they may be kept for the next block with the same bytes."""
+        before = self._decoder.changes
+        headers = self._decoder.decode(block)
+        if self._decoder.changes == before:
+            return headers, len(block) <= HEAD_KEPT_BYTES and not self._decoder.is_too_large
+        self.heads.clear()
+        self.heads_ended.clear()
+        self.trailers.clear()
+        return headers, False
+
+    @property
+    def is_list_too_large(self) -> bool:
+        """Whether the headers decoded last were cut."""
+        return self._decoder.is_too_large
+
+    def frame_for_nobody(self, stream_id: int) -> None:
+        """Take a frame of a stream that is not open: late, or against the rules."""
+        self.check_not_idle(stream_id)
+        if stream_id not in self._resets:
+            self.spend("refused")
+            self._out.append(frames.rst_stream(stream_id, ErrorCode.STREAM_CLOSED))
+
+    def check_not_idle(self, stream_id: int) -> None:
+        """Refuse a frame for a stream that nobody has opened."""
+        if stream_id > self.highest_id or not stream_id & 1:
+            raise ConnectionFailed(ErrorCode.PROTOCOL_ERROR, f"stream {stream_id} is not open")
+
+    def was_reset(self, stream_id: int) -> bool:
+        """Tell whether we ended this stream of late, so that what comes for it is late and no offence."""
+        return stream_id in self._resets
+
+    def on_reset(self, stream_id: int, code: int) -> None:
+        """Take RST_STREAM."""
+        self.check_not_idle(stream_id)
+        self.spend("reset")
+        stream = self.streams.get(stream_id)
+        if stream is not None:
+            self.reset_by_peer(stream, code)
+
+    def on_settings(self, payload: bytes) -> None:
+        """Take SETTINGS: every stream's window moves with the first one."""
+        self.spend("settings")
+        change = self.peer.take(payload, from_server=self.is_client)
+        if change:
+            for stream in self.streams.values():
+                stream.window += change
+                if stream.window > frames.LARGEST_WINDOW_BYTES:
+                    raise ConnectionFailed(ErrorCode.FLOW_CONTROL_ERROR, "a window is too large")
+                if change > 0 and stream.is_stuck:
+                    self._ready[stream] = None
+        self._out.append(frames.SETTINGS_ACK)
+        self.settings_changed()
+
+    def on_settings_ack(self) -> None:
+        """Take the acknowledgement of our SETTINGS: none of ours is stricter than the protocol's first values."""
+
+    def on_ping(self, payload: bytes, is_ack: bool) -> None:
+        """Answer PING."""
+        if is_ack:
+            self.ping_answered()
+        else:
+            self.spend("ping")
+            self._out.append(frames.ping(payload, is_ack=True))
+
+    def on_goaway(self, last_stream_id: int, code: int) -> None:
+        """Take GOAWAY: of a client it says nothing that its closing does not."""
+
+    def on_window(self, stream_id: int, count: int) -> None:
+        """Take WINDOW_UPDATE."""
+        if stream_id == 0:
+            self.window += count
+            if not count or self.window > frames.LARGEST_WINDOW_BYTES:
+                code = ErrorCode.FLOW_CONTROL_ERROR if count else ErrorCode.PROTOCOL_ERROR
+                raise ConnectionFailed(code, "the connection's window is out of bounds")
+            return
+        stream = self.streams.get(stream_id)
+        if stream is None:
+            self.check_not_idle(stream_id)
+            return
+        stream.window += count
+        if not count or stream.window > frames.LARGEST_WINDOW_BYTES:
+            self.stream_failed(stream, ErrorCode.FLOW_CONTROL_ERROR if count else ErrorCode.PROTOCOL_ERROR)
+        elif stream.is_stuck:
+            self._ready[stream] = None
+
+    def on_ignored(self, stream_id: int) -> None:
+        """Count a frame that means nothing here."""
+        self.spend("empty")
+
+    def on_stream_error(self, stream_id: int, code: ErrorCode) -> None:
+        """Take a frame that is malformed for its stream."""
+        stream = self.streams.get(stream_id)
+        if stream is not None:
+            self.stream_failed(stream, code)
+        else:
+            self.spend("refused")
+            self._out.append(frames.rst_stream(stream_id, code))
+
+    def fail(self, error: ConnectionFailed) -> None:
+        """Say why and end the connection."""
+        logger.debug("an HTTP/2 connection fails: %s: %s", error.code.name, error)
+        self.go_away(error.code)
+        self.failed(error)
 
     # --- sending ---
 
     def wants(self, stream: Stream[Any]) -> None:
-        """Note that a stream has something to send."""
+        """Note that a stream has something to send that has to wait."""
         self._ready[stream] = None
-        self.want_flush()
+        if not self._is_flush_due:
+            self.want_flush()
 
     def want_flush(self) -> None:
         """Write at the end of this turn of the loop."""
@@ -161,61 +308,111 @@ class Session:
             self._is_flush_due = True
             self._loop.call_soon(self.flush)
 
+    def write_headers(self, stream: Stream[Any], block: bytes, flags: int) -> None:
+        """Send a header block; `flags`: END_STREAM or 0."""
+        if self.peer.has_shrunk_table:
+            self.peer.has_shrunk_table = False
+            block = hpack_encoder.EMPTY_TABLE + block
+        self._tail, self._tail_at = stream, len(self._out)
+        self._out.append(frames.headers(stream.id, block, flags, self.peer.frame_limit))
+        if not self._is_flush_due:
+            self.want_flush()
+
+    def write_data(self, stream: Stream[Any], piece: bytes | memoryview) -> bool:
+        """Send a piece if it fits into the windows and one frame; False when it does not."""
+        size = len(piece)
+        if size > stream.window or size > self.window or size > self.peer.frame_limit or self.is_write_paused:
+            return False
+        stream.window -= size
+        self.window -= size
+        out = self._out
+        self._tail, self._tail_at = stream, len(out)
+        out.append(HEAD.pack(size >> 8, size & 0xFF, 0, 0, stream.id))
+        out.append(piece)
+        if not self._is_flush_due:
+            self.want_flush()
+        return True
+
+    def room_for(self, stream: Stream[Any]) -> int:
+        """Return how many bytes this stream may send in one frame now."""
+        return 0 if self.is_write_paused else min(stream.window, self.window, self.peer.frame_limit)
+
+    def write_end(self, stream: Stream[Any]) -> None:
+        """End our side of a stream: by its last frame where that is not written yet, else by an empty one."""
+        if self._tail is stream:
+            frame = bytes(self._out[self._tail_at])
+            self._out[self._tail_at] = b"%b%c%b" % (frame[:4], frame[4] | frames.END_STREAM, frame[5:])
+            self._tail = None
+            return
+        self._out.append(frames.head(0, frames.DATA, frames.END_STREAM, stream.id))
+        if not self._is_flush_due:
+            self.want_flush()
+
+    def open_window(self, stream: Stream[Any], count: int) -> None:
+        """Let the peer send `count` bytes more on a stream."""
+        if not self.is_lost and not stream.is_closed:
+            self._out.append(frames.window_update(stream.id, count))
+            self.want_flush()
+
     def flush(self) -> None:
         """Send what the windows allow."""
         self._is_flush_due = False
         if self.is_lost:
             return
-        if not self.is_write_paused and self._ready:
-            ready, self._ready = self._ready, {}
-            for stream in ready:
-                if self._pump(stream):
-                    self._ready[stream] = None
-        data = self.connection.data_to_send()
-        if data and not self.transport.is_closing():
-            self.sent(len(data))
-            self.transport.write(data)
+        if self._ready and not self.is_write_paused and self.window > 0:
+            self._pump()
+        out = self._out
+        if not out or self.transport.is_closing():
+            return
+        self._out, self._tail = [], None
+        data = b"".join(out)
+        self.sent(len(data))
+        self.transport.write(data)
+        if self.is_write_paused and self.transport.get_write_buffer_size() > UNREAD_BYTES:
+            self.fail(ConnectionFailed(ErrorCode.ENHANCE_YOUR_CALM, "the peer does not read", flood="unread"))
 
-    def _pump(self, stream: Stream[Any]) -> bool:
-        try:
-            return stream.pump()
-        except h2.exceptions.ProtocolError as error:  # the peer has closed it meanwhile; its event follows
-            logger.debug("stream %d cannot be sent on: %r", stream.id, error)
-            return False
+    def _pump(self) -> None:
+        ready, self._ready = self._ready, {}
+        for stream in ready:
+            stream.pump()
+            if stream.is_stuck and stream.window > 0:
+                self._ready[stream] = None  # it waits for the connection's window, or for the transport
 
-    def sent(self, count: int) -> None:
-        """Count bytes written."""
-
-    def reset(self, stream: Stream[Any], code: ErrorCodes) -> None:
+    def reset(self, stream: Stream[Any], code: ErrorCode) -> None:
         """End a stream at once."""
-        if not stream.is_closed and not self.is_lost:
-            try:
-                self.connection.reset_stream(stream.id, code)
-            except h2.exceptions.ProtocolError:
-                pass  # it has ended already
+        if stream.id and not stream.is_closed and not self.is_lost and not (stream.is_in_done and stream.is_out_done):
+            if len(self._resets) >= RESETS_KEPT:
+                del self._resets[next(iter(self._resets))]
+            self._resets[stream.id] = None
+            self._out.append(frames.rst_stream(stream.id, code))
             self.want_flush()
         self.forget(stream)
 
     def forget(self, stream: Stream[Any]) -> None:
         """Drop a stream that has ended."""
         stream.close()
-        self.streams.pop(stream.id, None)
-        self._ready.pop(stream, None)
-        if not self.streams:
+        streams = self.streams
+        if streams.pop(stream.id, None) is not None and not streams:
             self.since = time.monotonic()
             self.emptied()
+        if self._ready:
+            self._ready.pop(stream, None)
 
-    def emptied(self) -> None:
-        """Take the news that the last stream has ended."""
+    def go_away(self, code: ErrorCode = ErrorCode.NO_ERROR, last_id: int | None = None) -> None:
+        """Announce the end; streams up to `last_id` (all that were opened) may finish."""
+        if not self.is_lost:
+            if last_id is None:
+                last_id = 0 if self.is_client else self.highest_id
+            self._out.append(frames.goaway(last_id, code))
+            self.flush_now()
 
-    def go_away(self, code: ErrorCodes = ErrorCodes.NO_ERROR) -> None:
-        """Announce the end; streams that run may finish. h2's own would end them, so the frame is written here."""
-        frame = GoAwayFrame(0)
-        frame.last_stream_id = self.connection.highest_inbound_stream_id
-        frame.error_code = code
-        self.flush()
-        if not self.transport.is_closing():
-            self.transport.write(frame.serialize())
+    def flush_now(self) -> None:
+        """Write what is there, whatever waits for windows."""
+        out, self._out, self._tail = self._out, [], None
+        if out and not self.transport.is_closing():
+            data = b"".join(out)
+            self.sent(len(data))
+            self.transport.write(data)
 
     # --- called by the transport ---
 

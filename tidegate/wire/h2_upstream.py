@@ -9,16 +9,13 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, cast
 
-import h2.events
-import h2.exceptions
-from h2.errors import ErrorCodes
-
 from tidegate.wire import chunked, header_rules
 from tidegate.wire.deadlines import NEVER
 from tidegate.wire.director import HeaderLine, Request
-from tidegate.wire.h2_heads import Headers, StreamAnswer, request_headers, trailers_of
-from tidegate.wire.h2_session import STREAMS_LIMIT, Session
-from tidegate.wire.h2_stream import Stream
+from tidegate.wire.h2_frames import END_STREAM, ConnectionFailed, ErrorCode
+from tidegate.wire.h2_heads import StreamAnswer, encoded_request, trailers_of
+from tidegate.wire.h2_session import HEADS_KEPT, STREAMS_LIMIT, Session
+from tidegate.wire.h2_stream import WINDOW_BYTES, Stream
 from tidegate.wire.head_reader import HeadRefused
 
 if TYPE_CHECKING:
@@ -35,11 +32,11 @@ class UpstreamStream(Stream["UpstreamSession"]):
 
     __slots__ = (
         "_in_trailers",
-        "_is_counting",
-        "_is_head_request",
         "_is_reading_paused",
         "exchange",
         "has_answered",
+        "has_head",
+        "is_head_request",
         "is_paused",
         "is_reused",
         "is_unprocessed",
@@ -56,19 +53,23 @@ class UpstreamStream(Stream["UpstreamSession"]):
         self.is_reused = is_reused
         self.is_unprocessed = False
         self.has_answered = False
-        self._is_head_request = False
+        self.has_head = False  # the final one
+        self.is_head_request = False
         self._is_reading_paused = False
-        self._is_counting = False  # the bytes of an answer that did not announce its length
         self._in_trailers: tuple[HeaderLine, ...] = ()
 
     # --- called by the exchange ---
 
     def send_request(self, exchange: Exchange, request: Request, block: bytes, *, has_body: bool) -> bool:
-        """Open the stream with this request; its body follows by `send_body`. False when the connection is lost."""
+        """Open the stream with a request that came by HTTP/1.1, with these lines."""
+        return self.open(exchange, request, encoded_request(request, block), has_body=has_body)
+
+    def open(self, exchange: Exchange, request: Request, block: bytes, *, has_body: bool) -> bool:
+        """Open the stream with this header block; its body follows by `send_body`. False: the connection is lost."""
         self.exchange = exchange
-        self._is_head_request = request.method == b"HEAD"
+        self.is_head_request = request.method == b"HEAD"
         self.is_out_done = not has_body
-        if self.is_closed or not self.session.open(self, request_headers(request, block)):
+        if self.is_closed or not self.session.open(self, block):
             self.is_unprocessed = True
             asyncio.get_running_loop().call_soon(self.lost)  # the exchange is still sending
             return False
@@ -96,12 +97,12 @@ class UpstreamStream(Stream["UpstreamSession"]):
         if self.is_out_done and self.is_in_done:
             self.session.forget(self)
         else:
-            self.session.reset(self, ErrorCodes.NO_ERROR if reusable else ErrorCodes.CANCEL)
+            self.session.reset(self, ErrorCode.NO_ERROR if reusable else ErrorCode.CANCEL)
 
     def abort(self) -> None:
         """Take the request back."""
         self.exchange = None
-        self.session.reset(self, ErrorCodes.CANCEL)
+        self.session.reset(self, ErrorCode.CANCEL)
 
     def close(self) -> None:
         """Leave the session, also when nothing was ever sent."""
@@ -122,46 +123,33 @@ class UpstreamStream(Stream["UpstreamSession"]):
         if self.exchange is not None:
             self.exchange.upstream_resumed()
 
-    def take_head(self, headers: Headers, *, ended: bool) -> None:
+    def take_head(self, exchange: Exchange, answer: StreamAnswer) -> None:
         """Take an answer's head, final or interim."""
-        exchange = self.exchange
-        assert exchange is not None
-        self.has_answered = True
-        try:
-            answer = StreamAnswer(headers, ended=ended, to_head_request=self._is_head_request)
-        except HeadRefused:
-            self.lost()
-            return
         if answer.status < 200:
             exchange.interim_answer(answer)
             return
+        self.has_head = True
+        self.expected = answer.expected
         head = exchange.answer_began(answer)
-        self._is_counting = answer.length < 0
         if head:
             exchange.write_answer(head)
 
-    def take_data(self, data: bytes, count: int) -> None:
+    def take_data(self, exchange: Exchange, data: bytes) -> None:
         """Take payload; the window opens when the client's side has room."""
-        exchange = self.exchange
-        assert exchange is not None
-        self.received(count)
-        if self._is_counting:
+        if self.expected < 0:
             exchange.answer_bytes += len(data)
         if data:
             exchange.write_pieces(chunked.encode_chunks([data]) if exchange.is_chunking else (data,))
         if not self._is_reading_paused:
             self.consumed()
 
-    def take_trailers(self, headers: Headers) -> None:
+    def take_trailers(self, trailers: tuple[HeaderLine, ...]) -> None:
         """Keep trailers for the end."""
-        self._in_trailers = trailers_of(headers, TRAILER_KINDS)
+        self._in_trailers = trailers
 
-    def take_end(self) -> None:
+    def take_end(self, exchange: Exchange) -> None:
         """Take the end of the answer."""
         self.is_in_done = True
-        exchange = self.exchange
-        if exchange is None:
-            return
         if exchange.is_chunking:
             exchange.write_answer(chunked.encode_last(self._in_trailers))
         elif self._in_trailers:
@@ -185,7 +173,7 @@ class UpstreamSession(Session):
     streams: dict[int, UpstreamStream]
 
     def __init__(self, pool: StreamPool, key: tuple[str, int]) -> None:
-        super().__init__(is_client=True)
+        super().__init__(is_client=True, first_window_bytes=WINDOW_BYTES)
         self._pool = pool
         self.key = key
         self.settled: asyncio.Future[None] = self._loop.create_future()
@@ -199,10 +187,9 @@ class UpstreamSession(Session):
     @property
     def has_room(self) -> bool:
         """Whether another stream may be opened."""
-        if self.is_lost or self.is_leaving:
+        if self.is_lost or self.is_leaving or self.highest_id >= LAST_STREAM_ID:
             return False
-        limit = min(self.connection.remote_settings.max_concurrent_streams, STREAMS_LIMIT)
-        return len(self._taken) < limit and (self.connection.highest_outbound_stream_id or 0) < LAST_STREAM_ID
+        return len(self._taken) < min(self.peer.streams_limit, STREAMS_LIMIT)
 
     def stream(self) -> UpstreamStream:
         """Reserve a stream."""
@@ -230,18 +217,14 @@ class UpstreamSession(Session):
 
     # --- called by the streams ---
 
-    def open(self, stream: UpstreamStream, headers: Headers) -> bool:
+    def open(self, stream: UpstreamStream, block: bytes) -> bool:
         """Open a stream with its head; False when the connection takes none any more."""
         if self.is_lost:
             return False
-        stream_id = self.connection.get_next_available_stream_id()
-        try:
-            self.connection.send_headers(stream_id, headers, end_stream=stream.is_out_done)
-        except h2.exceptions.ProtocolError:
-            return False
-        stream.id = stream_id
-        self.streams[stream_id] = stream
-        self.want_flush()
+        stream.id = self.highest_id = self.highest_id + 2 if self.highest_id else 1
+        stream.window = self.peer.window_bytes  # it may have changed since the stream was reserved
+        self.streams[stream.id] = stream
+        self.write_headers(stream, block, END_STREAM if stream.is_out_done else 0)
         return True
 
     def abandon(self) -> None:
@@ -255,45 +238,98 @@ class UpstreamSession(Session):
         if stream not in self._taken:
             return
         self._taken.discard(stream)
-        self.since = time.monotonic()
         if not self._taken:
+            self.since = time.monotonic()
             if self.is_leaving:
                 self._loop.call_soon(self.shut)
             else:
                 self._pool.idle(self)
 
-    # --- events ---
+    # --- frames ---
 
-    def take(self, event: h2.events.Event) -> None:
-        """Act on one event."""
-        if isinstance(event, h2.events.ConnectionTerminated):
-            self._peer_leaves(event.last_stream_id or 0)
+    def on_headers(self, stream_id: int, block: bytes, is_end: bool) -> None:
+        """Take an answer's head or trailers."""
+        stream = self.streams.get(stream_id)
+        if stream is None or stream.exchange is None:
+            self.decode(block)
+            self.check_not_idle(stream_id)
             return
-        if isinstance(event, h2.events.RemoteSettingsChanged):
-            if not self.settled.done():
-                self.settled.set_result(None)
-            return
-        stream = self.streams.get(getattr(event, "stream_id", None) or 0)
-        if isinstance(event, h2.events.DataReceived):
-            if stream is None or stream.exchange is None:
-                self.acknowledge(event.stream_id, event.flow_controlled_length)
+        stream.has_answered = True
+        try:
+            if stream.has_head:
+                trailers = self.trailers.get(block)
+                if trailers is None:
+                    trailers = self._read_trailers(block)
+                if not is_end or stream.expected > 0:
+                    self.stream_failed(stream, ErrorCode.PROTOCOL_ERROR)
+                    return
+                stream.take_trailers(trailers)
             else:
-                stream.take_data(event.data, event.flow_controlled_length)
-        elif stream is None or stream.exchange is None:
+                answer = None
+                if not stream.is_head_request:
+                    answer = (self.heads_ended if is_end else self.heads).get(block)
+                stream.take_head(stream.exchange, answer or self._read_head(stream, block, is_end=is_end))
+        except HeadRefused:
+            self.stream_failed(stream, ErrorCode.PROTOCOL_ERROR)
             return
-        elif isinstance(event, h2.events.ResponseReceived | h2.events.InformationalResponseReceived):
-            ended = isinstance(event, h2.events.ResponseReceived) and event.stream_ended is not None
-            stream.take_head(event.headers, ended=ended)
-        elif isinstance(event, h2.events.TrailersReceived):
-            stream.take_trailers(event.headers)
-        elif isinstance(event, h2.events.StreamEnded):
-            stream.take_end()
-        elif isinstance(event, h2.events.StreamReset):
-            stream.is_unprocessed = event.error_code == ErrorCodes.REFUSED_STREAM
-            stream.is_closed = True
-            stream.lost()
+        if is_end and stream.exchange is not None:
+            stream.take_end(stream.exchange)
 
-    def _peer_leaves(self, last_stream_id: int) -> None:
+    def _read_head(self, stream: UpstreamStream, block: bytes, *, is_end: bool) -> StreamAnswer:
+        headers, is_lasting = self.decode(block)
+        answer = StreamAnswer(headers, ended=is_end, to_head_request=stream.is_head_request)
+        if is_lasting and not stream.is_head_request:
+            heads = self.heads_ended if is_end else self.heads
+            if len(heads) >= HEADS_KEPT:
+                heads.clear()
+            heads[block] = answer
+        return answer
+
+    def _read_trailers(self, block: bytes) -> tuple[HeaderLine, ...]:
+        headers, is_lasting = self.decode(block)
+        trailers = trailers_of(headers, TRAILER_KINDS)
+        if is_lasting:
+            if len(self.trailers) >= HEADS_KEPT:
+                self.trailers.clear()
+            self.trailers[block] = trailers
+        return trailers
+
+    def take_data(self, stream: UpstreamStream, data: bytes, is_end: bool) -> None:
+        """Pass payload on."""
+        exchange = stream.exchange
+        if exchange is None:
+            return
+        if not stream.has_head:
+            self.stream_failed(stream, ErrorCode.PROTOCOL_ERROR)
+            return
+        stream.take_data(exchange, data)
+        if is_end and stream.exchange is not None:
+            stream.take_end(exchange)
+
+    def reset_by_peer(self, stream: UpstreamStream, code: int) -> None:
+        """Take the end of a stream."""
+        stream.is_unprocessed = code == ErrorCode.REFUSED_STREAM
+        stream.is_closed = True
+        stream.lost()
+
+    def stream_failed(self, stream: UpstreamStream, code: ErrorCode) -> None:
+        """End an answer that breaks the rules."""
+        exchange, stream.exchange = stream.exchange, None
+        self.reset(stream, code)
+        if exchange is not None:
+            exchange.upstream_lost(stream)
+
+    def frame_for_nobody(self, stream_id: int) -> None:
+        """Take a frame of a stream that is over: its request was taken back, or its answer was cut short."""
+        self.check_not_idle(stream_id)
+
+    def settings_changed(self) -> None:
+        """Know that the peer speaks HTTP/2."""
+        if not self.settled.done():
+            self.settled.set_result(None)
+
+    def on_goaway(self, last_stream_id: int, code: int) -> None:
+        """Let the streams that the peer has taken end; the others may be sent elsewhere."""
         self.is_leaving = True
         self._pool.leaves(self)
         for stream in list(self.streams.values()):
@@ -303,7 +339,7 @@ class UpstreamSession(Session):
         if not self._taken:
             self.shut()
 
-    def broken(self, error: Exception) -> None:
+    def failed(self, error: ConnectionFailed) -> None:
         """Close: the peer does not speak HTTP/2."""
         self.transport.abort()
         self.connection_lost(error)

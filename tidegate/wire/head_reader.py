@@ -16,6 +16,7 @@ from tidegate.wire.director import HeaderLine
 from tidegate.wire.limits import Limits
 
 END_OF_HEAD: Final = b"\r\n\r\n"
+LENGTH_DIGITS: Final = 18
 KEPT_LIMIT_BYTES: Final = 2048
 """Heads up to this size are kept for comparison: one for each connection."""
 
@@ -26,6 +27,16 @@ class HeadRefused(Exception):
     def __init__(self, reason: outcomes.Reason, detail: str = "") -> None:
         super().__init__(detail or reason.text)
         self.reason = reason
+
+
+def length_of(value: bytes) -> int:
+    """Return a Content-Length that httptools took for digits. Raises `HeadRefused` for one that nobody can mean.
+
+    More digits than fit into 63 bits are where readers begin to differ.
+    """
+    if len(value) > LENGTH_DIGITS:
+        raise HeadRefused(outcomes.BAD_REQUEST, "Content-Length has too many digits")
+    return int(value)
 
 
 class HeadReader:
@@ -42,6 +53,7 @@ class HeadReader:
         "_limits",
         "_names",
         "_parser",
+        "_parts",
         "_raw",
         "_refusal",
         "_tail",
@@ -56,7 +68,9 @@ class HeadReader:
         self._head_bytes = 0
         self._refusal: outcomes.Reason | None = None
         self._raw = b""
-        """The head's bytes, when they came in one piece and nothing else before them."""
+        """The complete head's bytes, blank lines before it included."""
+        self._parts: list[bytes] = []
+        """Those of a head that is not complete yet."""
         self._kept = b""
         self._is_repeat = False
         self._names: list[bytes] = []
@@ -83,7 +97,7 @@ class HeadReader:
             end = found + 4 if found >= 0 else self._boundary(data, start)
             self._head_bytes += end - start
             if self._head_bytes > self._limits.head_bytes:
-                raise HeadRefused(self._too_large(data, start))
+                self._refuse_large(data, start, end)
             piece = data if end - start == size else data[start:end]
             try:
                 parser.feed_data(piece)
@@ -95,11 +109,24 @@ class HeadReader:
             if self.done:
                 if self._head_bytes == len(piece):
                     self._raw = piece
+                else:
+                    self._raw = b"".join((*self._parts, piece))
+                    self._parts.clear()
                 break
+            self._parts.append(piece)
         return start
 
     def _new_parser(self) -> Any:
         raise NotImplementedError
+
+    def _refuse_large(self, data: bytes, start: int, end: int) -> None:
+        """Refuse a head that is too large, or for what is wrong with it within the limit: as if it came by bytes."""
+        allowed = data[start : end - (self._head_bytes - self._limits.head_bytes)]
+        try:
+            self._parser.feed_data(allowed)
+        except httptools.HttpParserError as error:
+            raise HeadRefused(self._refusal or outcomes.BAD_REQUEST, str(error)) from error
+        raise HeadRefused(self._too_large(data, start))
 
     def _too_large(self, data: bytes, start: int) -> outcomes.Reason:
         return outcomes.HEAD_TOO_LARGE

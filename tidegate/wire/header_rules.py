@@ -35,12 +35,14 @@ _HOP_BY_HOP: dict[bytes, int] = {
     b"upgrade": UPGRADE,
     b"keep-alive": DROPPED,
     b"proxy-connection": DROPPED,
+    b"http2-settings": DROPPED,
 }
 _REQUEST: dict[bytes, int] = _HOP_BY_HOP | {
     b"host": HOST,
     b"te": TE,
     b"expect": EXPECT,
     b"proxy-authorization": DROPPED,
+    b"http2-settings": DROPPED,
     b"accept": NOTED,
     b"content-type": NOTED,
     b"user-agent": NOTED,
@@ -54,15 +56,34 @@ _ANSWER: dict[bytes, int] = _HOP_BY_HOP | {b"proxy-authenticate": DROPPED, b"dat
 
 NOT_IN_TRAILERS = frozenset(
     {
+        # what the content is
         b"content-encoding",
         b"content-type",
         b"content-range",
-        b"authorization",
-        b"set-cookie",
-        b"cache-control",
         b"trailer",
+        # who asks, and what is remembered of whom
+        b"authorization",
+        b"cookie",
+        b"set-cookie",
+        b"www-authenticate",
+        # what the request or the answer means, and whether it applies
+        b"age",
+        b"cache-control",
+        b"expires",
+        b"if-match",
+        b"if-modified-since",
+        b"if-none-match",
+        b"if-range",
+        b"if-unmodified-since",
+        b"location",
+        b"max-forwards",
+        b"pragma",
+        b"range",
+        b"retry-after",
+        b"vary",
     }
 )
+"""Beside framing and routing (RFC 9110 section 6.5.1): whoever merges trailers into the head is not misled by them."""
 
 
 class HeadPlan:

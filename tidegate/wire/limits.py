@@ -18,6 +18,7 @@ class Limits:
     side is slow or not there yet. `backlog_bytes`: pipelined bytes read ahead of the answer in progress before reading
     stops.
     `discard_bytes`: rest of a request body that is read and dropped to keep a connection whose answer came early.
+    `interim_answers`: 1xx answers that an upstream may send before the final one (beyond: 502).
     """
 
     head_bytes: int = 64 * 1024
@@ -27,6 +28,7 @@ class Limits:
     body_low_bytes: int = 64 * 1024
     backlog_bytes: int = 64 * 1024
     discard_bytes: int = 256 * 1024
+    interim_answers: int = 1000
 
     def __post_init__(self) -> None:
         if not 0 < self.body_low_bytes <= self.body_high_bytes:

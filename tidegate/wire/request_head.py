@@ -14,7 +14,7 @@ import httptools
 from tidegate.contracts import outcomes
 from tidegate.wire import chunked, header_rules
 from tidegate.wire.director import HeaderLine, Request
-from tidegate.wire.head_reader import KEPT_LIMIT_BYTES, HeadReader, HeadRefused
+from tidegate.wire.head_reader import KEPT_LIMIT_BYTES, HeadReader, HeadRefused, length_of
 from tidegate.wire.header_rules import HeaderKinds, HeadPlan
 from tidegate.wire.limits import Limits
 
@@ -22,7 +22,7 @@ HOSTS_KEPT = 4096
 
 _HOST = re.compile(rb"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]*)(?::\d*)?")
 _ABSOLUTE = re.compile(rb"https?://([^/?#@]+)(/[^#]*|\?[^#]*)?", re.IGNORECASE)
-_SPACE = b" \t"
+_PROTOCOL = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+(?:/[!#$%&'*+\-.^_`|~0-9A-Za-z]+)?")
 _NEVER_HOP_BY_HOP = frozenset({header_rules.HOST, header_rules.LENGTH})
 Said = tuple[bytes, str, list[HeaderLine], str, bool, dict[bytes, bytes]]
 """What a head said beside its target: method, host, headers, version, whether it upgrades, index."""
@@ -76,6 +76,7 @@ class RequestHeadReader(HeadReader):
             self._is_repeat = False
             return
         self._raw = b""
+        self._parts.clear()
         self._names = []
         self.headers = []
         self._target = b""
@@ -109,7 +110,7 @@ class RequestHeadReader(HeadReader):
         self._index = index
         for position, lower in plan.noted:
             index[lower] = headers[position][1].rstrip()
-        self.length = int(headers[plan.length][1]) if plan.length >= 0 else 0
+        self.length = length_of(headers[plan.length][1]) if plan.length >= 0 else 0
         self.keep_alive = True
         method, raw = parser.get_method(), self._raw
         line_end = raw.find(b"\r\n")
@@ -118,12 +119,11 @@ class RequestHeadReader(HeadReader):
         if version != "1.1" or method == b"CONNECT":
             self._check_version(version, method)
         target = self._target
-        is_plain = (
-            plan.has_one_host
-            and version == "1.1"
-            and target[:1] == b"/"
-            and line_end == len(method) + len(target) + _LINE_BYTES  # then there is one space before the target
-        )
+        # With one space before the target, and none of the targets that need a closer look.
+        is_usual = line_end == len(method) + len(target) + _LINE_BYTES and b"#" not in target
+        if version != "1.1" or not is_usual:
+            self._check_line(method, version)
+        is_plain = is_usual and version == "1.1" and plan.has_one_host and target[:1] == b"/"
         if is_plain and plan.is_verbatim:
             self._block = b""
             self.begin = raw[:-2]
@@ -212,6 +212,16 @@ class RequestHeadReader(HeadReader):
         if method == b"CONNECT":
             raise HeadRefused(outcomes.UPGRADE_REFUSED, "CONNECT is not served")
 
+    def _check_line(self, method: bytes, version: str) -> None:
+        """Hold the request line to RFC 9112 section 3: httptools also takes other protocols and more than one space."""
+        raw = self._raw
+        while raw[:2] == b"\r\n":  # empty lines before a request are skipped
+            raw = raw[2:]
+        if not raw.startswith(b"%b %b HTTP/%b\r\n" % (method, self._target, version.encode())):
+            raise HeadRefused(outcomes.BAD_REQUEST, "the request line is not valid")
+        if b"#" in self._target:
+            raise HeadRefused(outcomes.BAD_REQUEST, "a request target has no fragment")
+
     def _take_care(self, plan: HeadPlan, version: str) -> None:
         """Read the lines that are for us: framing, hop-by-hop headers and those that Connection names, Expect."""
         of_kind: dict[int, bytes] = {}
@@ -251,8 +261,9 @@ class RequestHeadReader(HeadReader):
         upgrade = of_kind.get(header_rules.UPGRADE)
         # A request with a body is relayed without its upgrade, as RFC 9110 section 7.8 allows.
         if upgrade is not None and b"upgrade" in tokens and version == "1.1" and self.length == 0:
-            self._upgrade = upgrade
-            ours += b"Connection: Upgrade\r\nUpgrade: %b\r\n" % upgrade.rstrip(_SPACE)
+            self._upgrade = upgrade_of(upgrade)
+            if self._upgrade is not None:
+                ours += b"Connection: Upgrade\r\nUpgrade: %b\r\n" % self._upgrade
         if b"trailers" in of_kind.get(header_rules.TE, b"").lower():
             ours += b"TE: trailers\r\n"
         return ours
@@ -276,9 +287,10 @@ class RequestHeadReader(HeadReader):
             raise HeadRefused(outcomes.BAD_REQUEST, "the request target is in no known form")
         path = match[2] or (b"*" if method == b"OPTIONS" else b"/")
         self._target = b"/" + path if path[:1] == b"?" else path
-        if b"host" not in self._index:
-            return
+        has_host = b"host" in self._index
         self._index[b"host"] = match[1]
+        if not has_host:
+            return
         lines, kinds = self._block.split(b"\r\n"), self._kinds
         self._block = b"\r\n".join(
             b"Host: " + match[1] if kinds[line.partition(b":")[0]] == header_rules.HOST else line for line in lines
@@ -290,12 +302,27 @@ class RequestHeadReader(HeadReader):
             raise HeadRefused(outcomes.BAD_REQUEST, "more than one Host")
         if version == "1.1":
             raise HeadRefused(outcomes.BAD_REQUEST, "HTTP/1.1 requires Host")
-        self._block += b"Host: \r\n"
+        self._block += b"Host: %b\r\n" % self._index.get(b"host", b"")
 
 
 def tokens_of(value: bytes) -> set[bytes]:
     """Return the tokens of a Connection value in lower case."""
     return {token.strip().lower() for token in value.split(b",")}
+
+
+def upgrade_of(value: bytes) -> bytes | None:
+    """Return the protocols of an Upgrade that may be tunnelled, None when none is left.
+
+    HTTP/2 by upgrade (RFC 9113 has dropped it) would be a tunnel past routing, limits and the stripping of headers:
+    the app would read requests there that no hop has seen.
+    """
+    protocols = [protocol.strip(b" \t") for protocol in value.split(b",")]
+    kept = [protocol for protocol in protocols if _PROTOCOL.fullmatch(protocol) and not _is_http(protocol)]
+    return b", ".join(kept) or None
+
+
+def _is_http(protocol: bytes) -> bool:
+    return protocol.lower().startswith((b"h2", b"http", b"h3"))
 
 
 def _lines_of(headers: list[HeaderLine]) -> bytes:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from tidegate.contracts import spans, trace_context
 from tidegate.contracts.spans import Attributes, Span
@@ -25,8 +25,7 @@ TEXT_LIMIT = 256
 """Characters of an attribute that a client chose."""
 
 
-@dataclass(frozen=True, slots=True)
-class Trace:
+class Trace(NamedTuple):
     """Where one request stands: this hop's span, and the one it came from. `lines`: for the next hop."""
 
     context: Context
@@ -55,6 +54,10 @@ class Tracing:
     def begin(self, request: Request) -> Trace:
         """Continue the request's trace, or start one."""
         parent = trace_context.parse(request.index.get(b"traceparent"))
+        if parent is not None and not parent.is_sampled:
+            # Nobody will hear of a span of ours, so the next hop is told what we were told.
+            said = request.index[b"traceparent"]
+            return Trace(parent, "", trace_context.passed_lines(said, request.index.get(b"tracestate")))
         if parent is not None:
             context = trace_context.child(parent, self._draw(trace_context.SPAN_BITS))
             state = request.index.get(b"tracestate")

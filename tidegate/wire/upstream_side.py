@@ -33,6 +33,7 @@ class UpstreamConnection:
 
     __slots__ = (
         "_body",
+        "_interim_answers",
         "_is_abandoned",
         "_is_head_request",
         "_is_reading_paused",
@@ -74,6 +75,7 @@ class UpstreamConnection:
         self.tunnel: Tunnel | None = None
         self._body: chunked.Body | None = None
         self._is_head_request = False
+        self._interim_answers = 0
         self.has_answered = False
 
     # --- called by the exchange ---
@@ -89,6 +91,7 @@ class UpstreamConnection:
         self.exchange = exchange
         self._is_head_request = is_head_request
         self._body = None
+        self._interim_answers = 0
         self.has_answered = False
         self.answer.reset()
 
@@ -230,6 +233,10 @@ class UpstreamConnection:
                 return
             exchange.interim_answer(answer)
             answer.reset()
+            self._interim_answers += 1
+            if self._interim_answers > self._pool.limits.interim_answers:
+                exchange.upstream_lost(self)
+                return
 
     def _begin_body(self, exchange: Exchange, data: bytes, position: int) -> None:
         length = self.answer.length

@@ -1,4 +1,7 @@
-"""config-deployment: how a revision's pods are made. `autoscaler-address` is Tidegate's own key."""
+"""config-deployment: how a revision's pods are made.
+
+`autoscaler-address` and `storage-initializer-image` are Tidegate's own keys.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from tidegate.contracts.config.reading import Reader
 from tidegate.contracts.problems import FieldProblem
 
 DEFAULT_SIDECAR_IMAGE = "tidegate.dev/queueproxy:latest"
+DEFAULT_STORAGE_INITIALIZER_IMAGE = "tidegate.dev/runtimes/storage:latest"
 
 
 @dataclass(frozen=True)
@@ -24,6 +28,7 @@ class DeploymentConfig:
     autoscaler_address: str = ""
     affinity: str = "prefer-spread-revision-over-nodes"
     is_always_schedulable: bool = False
+    storage_initializer_image: str = DEFAULT_STORAGE_INITIALIZER_IMAGE
 
 
 def parse(config_map: Mapping[str, Any] | None) -> tuple[DeploymentConfig, list[FieldProblem]]:
@@ -45,6 +50,7 @@ def parse(config_map: Mapping[str, Any] | None) -> tuple[DeploymentConfig, list[
         autoscaler_address=reader.text("autoscaler-address"),
         affinity=affinity,
         is_always_schedulable=reader.boolean("pod-is-always-schedulable", False),
+        storage_initializer_image=reader.text("storage-initializer-image") or DEFAULT_STORAGE_INITIALIZER_IMAGE,
     )
     return values, reader.problems
 

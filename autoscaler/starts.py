@@ -1,0 +1,60 @@
+"""How long pods of a revision take to start, and which of those that are not ready count as starting.
+
+A start is measured from when a pod was first seen to when it was first ready; the median of the last few counts, so
+that one slow node changes nothing. A pod is starting while it is younger than three times that (while nothing is known:
+than the progress deadline); one that takes longer, or that was ready before, is broken rather than on its way. Pure.
+"""
+
+from __future__ import annotations
+
+from statistics import median
+
+SAMPLES = 9
+PATIENCE = 3.0
+PATIENCE_MIN_S = 5.0
+PODS_LIMIT = 10_000
+"""Pods that are followed per revision; what is beyond is ready or not, but not measured."""
+
+
+class Starts:
+    """The starts of one revision."""
+
+    __slots__ = ("_born_at", "_samples", "_started")
+
+    def __init__(self, samples: tuple[float, ...] = ()) -> None:
+        self._samples = list(samples[-SAMPLES:])
+        self._born_at: dict[str, float] = {}
+        self._started: set[str] = set()
+
+    @property
+    def samples(self) -> tuple[float, ...]:
+        """The last start times in seconds, the newest last: what is worth keeping over a restart."""
+        return tuple(self._samples)
+
+    @property
+    def start_s(self) -> float:
+        """What a start takes, in seconds; 0 is unknown."""
+        return median(self._samples) if self._samples else 0.0
+
+    def see(self, pod: str, now: float, *, is_ready: bool, is_new: bool = True) -> None:
+        """Note how a pod is. `is_new`: it began to exist now, rather than before we looked."""
+        if pod in self._started:
+            return
+        born_at = self._born_at.get(pod)
+        if is_ready:
+            self._started.add(pod)
+            self._born_at.pop(pod, None)
+            if born_at is not None and now > born_at:
+                self._samples = [*self._samples, now - born_at][-SAMPLES:]
+        elif born_at is None and is_new and len(self._born_at) < PODS_LIMIT:
+            self._born_at[pod] = now
+
+    def forget(self, pod: str) -> None:
+        """A pod is gone."""
+        self._born_at.pop(pod, None)
+        self._started.discard(pod)
+
+    def starting(self, now: float, deadline_s: float) -> int:
+        """Return how many pods are on their way; `deadline_s` is the progress deadline."""
+        patience_s = max(PATIENCE_MIN_S, PATIENCE * self.start_s) if self._samples else deadline_s
+        return sum(now - born_at < patience_s for born_at in self._born_at.values())

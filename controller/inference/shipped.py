@@ -1,0 +1,53 @@
+"""The runtimes that come with Tidegate, for InferenceServices that name a format only.
+
+Pure data. They stand behind every ServingRuntime and ClusterServingRuntime that users have: a runtime of the cluster
+with the same name takes the place of the shipped one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from controller.reconcile.outcome import Object
+
+REST, GRPC = ("v1", "v2"), ("grpc-v2",)
+GRPC_SUFFIX = "-grpc"
+FORMATS = {
+    "tidegate-lightgbm": ("lightgbm", "lightgbm"),
+    "tidegate-onnx": ("onnx", "onnx"),
+    "tidegate-sklearn": ("sklearn", "sklearn"),
+    "tidegate-torch": ("torch", "pytorch"),
+    "tidegate-triton": ("triton", "triton"),
+    "tidegate-xgboost": ("xgboost", "xgboost"),
+}
+"""Name of the runtime -> the module of `runtimes` that runs, the model format it serves."""
+
+
+def runtimes(existing: Sequence[Object] = ()) -> list[Object]:
+    """Return `existing` and the shipped ones whose names are not taken."""
+    taken = {one["metadata"]["name"] for one in existing}
+    made = [_runtime(name, module, form, speaks) for name, (module, form) in FORMATS.items() for speaks in (REST, GRPC)]
+    return [*existing, *(one for one in made if one["metadata"]["name"] not in taken)]
+
+
+def _runtime(name: str, module: str, form: str, protocols: Sequence[str]) -> Object:
+    # A pod has one serving port; what is served there depends on the protocol that was asked for.
+    is_grpc = protocols == GRPC
+    ports = ["--grpc-port=$(PORT)", "--port=0"] if is_grpc else []
+    container: Object = {
+        "name": "kserve-container",
+        "image": f"tidegate.dev/runtimes/{module}",
+        "args": ["--model-name={{.Name}}", "--model-dir=/mnt/models", *ports],
+    }
+    if is_grpc:
+        container["ports"] = [{"name": "h2c", "containerPort": 9000}]
+    return {
+        "apiVersion": "serving.kserve.io/v1alpha1",
+        "kind": "ClusterServingRuntime",
+        "metadata": {"name": name + (GRPC_SUFFIX if is_grpc else "")},
+        "spec": {
+            "supportedModelFormats": [{"name": form, "autoSelect": True, "priority": 0}],
+            "protocolVersions": list(protocols),
+            "containers": [container],
+        },
+    }

@@ -1,0 +1,138 @@
+"""One model server process: builds it from its settings, runs it, drains it. Every runtime's `__main__` calls `main`.
+
+Start: models that are wanted are loaded before the port is opened, so an open port is a ready server. Stop: the HTTP
+side drains, then gRPC, then the models are unloaded.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from runtimes import contract, opening
+from runtimes.config import Config
+from runtimes.http.messages import HttpLimits
+from runtimes.http.routes import Routes
+from runtimes.http.server import HttpServer
+from runtimes.repository.layout import LayoutError, ModelConfig
+from runtimes.repository.store import Control, Repository
+from runtimes.repository.swap_plan import SwapLimits
+from runtimes.servable import Servable
+from tidegate.process import logs, run, settings, tasks
+
+log = logging.getLogger(__name__)
+_MIB = 1 << 20
+
+
+class Frame:
+    """A model server: repository, HTTP listener, and a gRPC listener where one is asked for."""
+
+    def __init__(self, config: Config, target: Any = None, runtime: str = "") -> None:
+        self.config = config
+        self.repository = _repository(config, runtime)
+        self.http = HttpServer(
+            Routes(self.repository, config.body_limit_mib * _MIB).handle,
+            HttpLimits(body_bytes=config.body_limit_mib * _MIB, drain_s=config.drain_s),
+        )
+        self.port = 0
+        self.grpc_port = 0
+        self._grpc: Any = None
+        self._poller: asyncio.Task[None] | None = None
+        self._target = target
+
+    async def start(self) -> None:
+        """Load what is wanted, then listen. Raises SettingsError for a model that cannot be served."""
+        await self._load()
+        if self.config.grpc_port:
+            from runtimes.grpc_server import GrpcServer
+
+            self._grpc = GrpcServer(self.repository, self.config.body_limit_mib * _MIB)
+            self.grpc_port = await self._grpc.start(self.config.host, max(self.config.grpc_port, 0))
+        self.port = await self.http.start(self.config.host, self.config.port)
+        if self.config.poll_s:
+            self._poller = tasks.spawn(self._poll(), "poll models")
+        log.info("serving %s on %s:%d", ", ".join(self.repository.entries), self.config.host, self.port)
+
+    async def close(self) -> None:
+        """Drain and unload."""
+        await tasks.cancel(self._poller)
+        await self.http.close()
+        if self._grpc is not None:
+            await self._grpc.close(self.config.drain_s)
+        await self.repository.close()
+
+    async def _load(self) -> None:
+        config = self.config
+        if self._target is not None:
+            self._add_object(self._target)
+        elif config.model_repository:
+            self.repository.rescan()
+        elif config.model_dir:
+            try:
+                self.repository.put_folder(Path(config.model_dir), config.model_name)
+            except LayoutError as error:
+                raise settings.SettingsError(str(error)) from error
+        else:
+            raise settings.SettingsError("no model: set model_dir, model_repository or model_class")
+        if self.repository.control is Control.ALL:
+            await self.repository.load_wanted()
+
+    def _add_object(self, target: Any) -> None:
+        try:
+            model = contract.wrap(target)
+            model.load()
+            chosen = contract.settings_of(target, self.config.batching())
+        except contract.ContractError as error:
+            raise settings.SettingsError(str(error)) from error
+        self.repository.add(Servable(self.config.model_name, "1", model, chosen))
+
+    async def _poll(self) -> None:
+        while True:
+            await asyncio.sleep(self.config.poll_s)
+            self.repository.rescan()
+            if self.repository.control is Control.ALL:
+                await self.repository.load_wanted()
+
+
+def _repository(config: Config, runtime: str) -> Repository:
+    budget = config.memory_budget_mib * _MIB
+    limits = SwapLimits(
+        budget_bytes=budget or float("inf"),
+        min_residency_s=config.min_residency_s,
+        max_wait_s=config.max_swap_wait_s,
+    )
+
+    def open_model(folder: Path, model: ModelConfig) -> Any:
+        if runtime and not model.runtime and not config.model_repository:
+            model = dataclasses.replace(model, runtime=runtime)
+        model = dataclasses.replace(model, batching={**model.batching, **config.batching()})
+        return opening.open_model(folder, model, config)
+
+    return Repository(
+        open_model,
+        root=Path(config.model_repository) if config.model_repository else None,
+        control=Control(config.model_control),
+        limits=limits,
+    )
+
+
+def main(program: str, runtime: str = "", target: Any = None, argv: Sequence[str] | None = None) -> None:
+    """Run a model server until SIGTERM: of `target`, or of the models that the settings name."""
+    try:
+        config = settings.load(Config, program=program, argv=argv)
+    except settings.SettingsError as error:
+        raise SystemExit(f"error: {error}") from None
+    logs.configure(program, config.log_level)
+    frame = Frame(config, target, runtime)
+
+    async def serve(stopping: asyncio.Event) -> None:
+        await frame.start()
+        run.freeze_start_up()
+        await stopping.wait()
+        await frame.close()
+
+    run.run(serve)

@@ -1,0 +1,49 @@
+"""The models' counters in Prometheus' text form, made from the statistics when somebody asks (nothing is kept
+twice)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from runtimes.repository.store import Repository
+from runtimes.servable import Servable
+from runtimes.statistics import Statistics
+
+Value = Callable[[Servable, Statistics], float]
+
+_METRICS: tuple[tuple[str, str, str, Value], ...] = (
+    ("model_infer_request_success_total", "counter", "Inferences answered", lambda _, s: s.success.count),
+    ("model_infer_request_failure_total", "counter", "Inferences that failed", lambda _, s: s.fail.count),
+    ("model_infer_request_cancelled_total", "counter", "Inferences whose client left", lambda _, s: s.cancelled),
+    ("model_infer_request_rejected_total", "counter", "Refused because the queue was full", lambda _, s: s.rejected),
+    ("model_infer_request_duration_seconds_total", "counter", "Time of answered ones", lambda _, s: s.success.ns / 1e9),
+    ("model_queue_duration_seconds_total", "counter", "Time spent waiting for a batch", lambda _, s: s.queue.ns / 1e9),
+    ("model_compute_duration_seconds_total", "counter", "Time in the model", lambda _, s: s.compute_infer.ns / 1e9),
+    ("model_inferences_total", "counter", "Rows computed", lambda _, s: s.inferences),
+    ("model_executions_total", "counter", "Calls of the model", lambda _, s: s.executions),
+    ("model_requests_pending", "gauge", "Requests inside", lambda _, s: s.pending),
+    ("model_queue_length", "gauge", "Requests that wait for a batch", lambda servable, _: servable.batcher.waiting),
+)
+
+
+def render(repository: Repository) -> bytes:
+    """Return every metric of every model in memory, and the repository's own."""
+    lines: list[str] = []
+    servables = repository.servables()
+    for name, kind, meaning, value in _METRICS:
+        lines += [f"# HELP {name} {meaning}.", f"# TYPE {name} {kind}"]
+        for servable in servables:
+            labels = f'model="{_escaped(servable.name)}",version="{_escaped(servable.version)}"'
+            lines.append(f"{name}{{{labels}}} {value(servable, servable.statistics):g}")
+    for name, kind, meaning, number in (
+        ("model_repository_loads_total", "counter", "Models loaded", repository.loads),
+        ("model_repository_evictions_total", "counter", "Models unloaded for another", repository.evictions),
+        ("model_repository_resident", "gauge", "Model versions in memory", len(servables)),
+        ("model_repository_waiting", "gauge", "Requests that wait for a load", repository.waiting),
+    ):
+        lines += [f"# HELP {name} {meaning}.", f"# TYPE {name} {kind}", f"{name} {number}"]
+    return ("\n".join(lines) + "\n").encode()
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")

@@ -1,0 +1,1 @@
+"""Serves a plain Python class: `python -m runtimes.python mymodel:MyModel`."""

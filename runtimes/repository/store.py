@@ -1,0 +1,450 @@
+"""The models of this server: loads each once, measures it, labels it, evicts it, hands out its servable.
+
+`find` is the quick way for a version in memory. `acquire` waits for one that must be loaded first: many callers cause
+one load (single flight), and which load comes next and what goes for it says `swap_plan.py`. A version that fails to
+load leaves those that serve alone. Loads run in a thread, one at a time, so that what a model costs can be measured.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import logging
+import math
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from runtimes import contract
+from runtimes.failures import InferenceError, Kind, not_found
+from runtimes.repository import layout
+from runtimes.repository.layout import LayoutError, ModelFolder
+from runtimes.repository.swap_plan import Drain, Load, Refuse, Resident, SwapLimits, SwapPlan, Wait
+from runtimes.repository.versions import Labels
+from runtimes.servable import Servable
+from tidegate.process import tasks
+
+log = logging.getLogger(__name__)
+
+Open = Callable[[Path, layout.ModelConfig], Any]
+"""Makes the model object of a version folder; runs in a thread; whatever it raises is the reason of UNAVAILABLE."""
+
+_UNLIMITED = SwapLimits()
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+_SECONDS_TO_RETRY = 30.0
+
+
+class State(enum.StrEnum):
+    """Where a version is between disk and memory."""
+
+    UNAVAILABLE = "UNAVAILABLE"
+    LOADING = "LOADING"
+    READY = "READY"
+    UNLOADING = "UNLOADING"
+
+
+class Control(enum.StrEnum):
+    """Who decides what is in memory: everything at start, the repository API, or the requests."""
+
+    ALL = "all"
+    EXPLICIT = "explicit"
+    ON_DEMAND = "on-demand"
+
+
+class NotResident(InferenceError):
+    """The version is known and not in memory: `Repository.acquire` would load it."""
+
+
+@dataclass(slots=True)
+class Slot:
+    """One version of one model, in memory or not. `size_bytes` is measured by its first load, estimated before."""
+
+    model: str
+    version: str
+    state: State = State.UNAVAILABLE
+    reason: str = ""
+    servable: Servable | None = None
+    size_bytes: float = 0.0
+    loaded_at: float = 0.0
+    last_used: float = 0.0
+    failed_at: float = -math.inf
+    is_draining: bool = False
+    is_pinned: bool = False
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """What the swap plan knows it by."""
+        return self.model, self.version
+
+
+@dataclass(slots=True)
+class Entry:
+    """One model name. `folder` is None for a model that was given as an object."""
+
+    name: str
+    slots: dict[str, Slot] = field(default_factory=dict)
+    labels: Labels = field(default_factory=Labels)
+    folder: ModelFolder | None = None
+    is_wanted: bool = True
+
+
+class Repository:
+    """All models of the server by name."""
+
+    def __init__(
+        self,
+        open_model: Open,
+        *,
+        root: Path | None = None,
+        control: Control = Control.ALL,
+        limits: SwapLimits = _UNLIMITED,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.entries: dict[str, Entry] = {}
+        self.broken: dict[str, str] = {}
+        self.loads = 0
+        self.evictions = 0
+        self.control = control
+        self._open = open_model
+        self._root = root
+        self._clock = clock
+        self._plan = SwapPlan(limits)
+        self._loading: dict[tuple[str, str], asyncio.Task[None]] = {}
+        self._changed = asyncio.Event()
+        self._timer: asyncio.TimerHandle | None = None
+        self._thread = ThreadPoolExecutor(1, "load")
+
+    # What is there
+
+    def add(self, servable: Servable) -> None:
+        """Serve a model that is in memory already; it is never evicted."""
+        entry = self.entries.setdefault(servable.name, Entry(servable.name))
+        now = self._clock()
+        slot = Slot(servable.name, servable.version, State.READY, servable=servable, loaded_at=now, is_pinned=True)
+        entry.slots[servable.version] = slot
+
+    def slots(self) -> Iterator[Slot]:
+        """All versions of all models."""
+        for entry in self.entries.values():
+            yield from entry.slots.values()
+
+    def servables(self) -> list[Servable]:
+        """Everything in memory."""
+        return [slot.servable for slot in self.slots() if slot.servable is not None]
+
+    @property
+    def waiting(self) -> int:
+        """How many requests wait for a load."""
+        return self._plan.waiting
+
+    def entry(self, name: str) -> Entry:
+        """Return the entry of a name; raises a 404 that lists what there is (the first twenty)."""
+        found = self.entries.get(name)
+        if found is None:
+            if name in self.broken:
+                raise InferenceError(Kind.LOAD_FAILED, f"model {name!r} cannot be used: {self.broken[name]}")
+            known = ", ".join(sorted(self.entries)[:20]) or "none"
+            raise not_found(f"model {name!r} is unknown; models here: {known}")
+        return found
+
+    def slot(self, name: str, version: str = "", label: str = "") -> Slot:
+        """Return the version that an address means; raises a 404."""
+        entry = self.entry(name)
+        chosen = entry.labels.resolve(entry.slots, version, label)
+        if chosen is None:
+            what = f"label {label!r}" if label else f"version {version!r}" if version else "a version"
+            have = ", ".join(sorted(entry.labels.of)) if label else ", ".join(entry.slots)
+            raise not_found(f"model {name!r} has not {what}; it has {have or 'none'}")
+        return entry.slots[chosen]
+
+    def find(self, name: str, version: str = "", label: str = "") -> Servable:
+        """Return a version in memory; raises a 404, or NotResident or a 503 with the reason where it is not ready."""
+        slot = self.slot(name, version, label)
+        servable = slot.servable
+        if servable is not None and slot.state is State.READY and not slot.is_draining:
+            slot.last_used = self._clock()
+            return servable
+        text = f"model {name!r} version {slot.version} is {slot.state.value}"
+        if slot.reason:
+            text += f": {slot.reason}"
+        has_failed = slot.reason and self._clock() < slot.failed_at + _SECONDS_TO_RETRY
+        if self.control is Control.ON_DEMAND and not has_failed:
+            raise NotResident(Kind.NOT_READY, text)
+        raise InferenceError(Kind.LOAD_FAILED if slot.reason else Kind.NOT_READY, text)
+
+    def is_ready(self, name: str = "", version: str = "") -> bool:
+        """Whether a model (or with no name: every wanted one) answers; one that is loaded on demand counts as ready."""
+        if name:
+            return self._can_answer(self.slot(name, version))
+        wanted = [slot for entry in self.entries.values() if entry.is_wanted for slot in entry.slots.values()]
+        return not self.broken and all(self._can_answer(slot) for slot in wanted)
+
+    def _can_answer(self, slot: Slot) -> bool:
+        if slot.servable is None:
+            return self.control is Control.ON_DEMAND and not slot.reason
+        return slot.state is State.READY and slot.servable.model.is_healthy()
+
+    def index(self, *, only_ready: bool = False) -> list[dict[str, str]]:
+        """Return the repository extension's index."""
+        lines = [{"name": name, "state": State.UNAVAILABLE.value, "reason": why} for name, why in self.broken.items()]
+        for slot in self.slots():
+            lines.append(
+                {"name": slot.model, "version": slot.version, "state": slot.state.value, "reason": slot.reason}
+            )
+        return [line for line in lines if not only_ready or line["state"] == State.READY.value]
+
+    # What changes
+
+    def rescan(self) -> None:
+        """Read the repository folder again: new models and versions appear, vanished ones are unloaded by `settle`."""
+        if self._root is None:
+            return
+        found = layout.scan(self._root)
+        self.broken = {name: str(each) for name, each in found.items() if isinstance(each, LayoutError)}
+        for name, folder in found.items():
+            if isinstance(folder, ModelFolder):
+                self._take_folder(name, folder)
+
+    def _take_folder(self, name: str, folder: ModelFolder) -> Entry:
+        entry = self.entries.setdefault(name, Entry(name, is_wanted=self.control is Control.ALL))
+        entry.folder = folder
+        for label, version in folder.labels.items():
+            if entry.labels.of.get(label) != version:
+                entry.labels.move(label, version)
+        for version in folder.served():
+            slot = entry.slots.setdefault(version, Slot(name, version, is_pinned=folder.config.is_pinned))
+            if not slot.size_bytes:
+                slot.size_bytes = _files_bytes(folder.versions[version])
+        for version in [known for known in entry.slots if known not in folder.served()]:
+            tasks.spawn(self._retire(entry, version), f"retire {name}/{version}")
+        return entry
+
+    def put_folder(self, path: Path, name: str, overrides: Mapping[str, Any] | None = None) -> Entry:
+        """Serve the model of one folder; raises LayoutError."""
+        entry = self._take_folder(name, layout.read(path, name, overrides))
+        entry.is_wanted = True
+        return entry
+
+    async def load_wanted(self) -> None:
+        """Load everything that is wanted at start; what fails is logged and stays UNAVAILABLE with its reason."""
+        for slot in [slot for entry in self.entries.values() if entry.is_wanted for slot in entry.slots.values()]:
+            if slot.servable is None:
+                try:
+                    await self._single(slot)
+                except InferenceError as error:
+                    log.error("%s", error)
+
+    async def load(self, name: str, overrides: Mapping[str, Any] | None = None) -> None:
+        """Load (or load anew) what the folder of this name holds; the old keeps serving until the new is ready.
+
+        Raises a 404 for a name without a folder, LOAD_FAILED with the reason.
+        """
+        self.rescan()
+        entry = self.entry(name)
+        if entry.folder is None:
+            return  # an object of this process: it is there already
+        try:
+            folder = layout.read(entry.folder.path, name, overrides)
+        except (LayoutError, OSError) as error:
+            raise InferenceError(Kind.LOAD_FAILED, f"model {name!r}: {error}") from error
+        entry = self._take_folder(name, folder)
+        entry.is_wanted = True
+        for version in folder.served():
+            await self._single(entry.slots[version])
+
+    async def unload(self, name: str) -> None:
+        """Unload every version of a model; raises a 404. Requests inside end first."""
+        entry = self.entry(name)
+        entry.is_wanted = False
+        for slot in list(entry.slots.values()):
+            await self._evict(slot)
+
+    def label(self, name: str, label: str, version: str) -> None:
+        """Let a label mean a version from the next request on, here and on disk; raises a 404."""
+        entry = self.entry(name)
+        if version and version not in entry.slots:
+            raise not_found(f"model {name!r} has no version {version!r}; it has {', '.join(entry.slots)}")
+        entry.labels.move(label, version)
+        log.info("model %s: label %s now means version %s", name, label, version or "nothing")
+        if entry.folder is not None:
+            _write_labels(entry.folder.path / layout.LABELS, entry.labels.of)
+
+    async def acquire(self, name: str, version: str = "", label: str = "") -> Servable:
+        """Return a version, loaded for this request when it is not in memory; raises what `find` raises, QUEUE_FULL."""
+        while True:
+            try:
+                return self.find(name, version, label)
+            except NotResident:
+                slot = self.slot(name, version, label)
+            if not self._plan.want(slot.key, slot.size_bytes, self._clock()):
+                raise InferenceError(Kind.QUEUE_FULL, "too many requests wait for models to be loaded")
+            changed = self._changed  # before the turn: it may announce at once
+            try:
+                self._turn()
+                await changed.wait()
+            finally:
+                self._plan.leave(slot.key)
+
+    async def close(self) -> None:
+        """Unload everything."""
+        if self._timer is not None:
+            self._timer.cancel()
+        await tasks.cancel(*self._loading.values())
+        for slot in list(self.slots()):
+            await self._evict(slot)
+        self._thread.shutdown(wait=False)
+
+    # How it is done
+
+    def _turn(self) -> None:
+        """Do what the plan says until it says to wait."""
+        while True:
+            now = self._clock()
+            loading_bytes = sum(self.slot(*key).size_bytes for key in self._loading)
+            step = self._plan.next(self._residents(), self._loading.keys(), loading_bytes, now)
+            if isinstance(step, Wait):
+                self._arm(step.until - now)
+                return
+            if isinstance(step, Load):
+                self._begin(self.slot(*_key(step.key)), [self.slot(*_key(each)) for each in step.evict])
+            elif isinstance(step, Drain):
+                self.slot(*_key(step.key)).is_draining = True
+                self._arm(math.inf)
+                return
+            elif isinstance(step, Refuse):
+                self._refuse(step)
+                return
+
+    def _arm(self, delay_s: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if delay_s < math.inf:
+            self._timer = asyncio.get_running_loop().call_later(max(delay_s, 0.0), self._turn)
+
+    def _refuse(self, step: Refuse) -> None:
+        slot = self.slot(*_key(step.key))
+        slot.reason = f"needs {step.needed_bytes:.0f} bytes, the memory budget leaves {step.possible_bytes:.0f}"
+        slot.failed_at = self._clock()
+        self._announce()
+
+    def _residents(self) -> list[Resident]:
+        return [
+            Resident(
+                slot.key,
+                slot.size_bytes,
+                -math.inf if slot.is_draining else slot.loaded_at,
+                slot.last_used,
+                is_in_use=slot.servable.pending > 0 or slot.state is State.UNLOADING,
+                is_pinned=slot.is_pinned,
+            )
+            for slot in self.slots()
+            if slot.servable is not None
+        ]
+
+    def _begin(self, slot: Slot, evicted: list[Slot]) -> asyncio.Task[None]:
+        # The victims leave `find` in this very step: nobody can enter between the plan and its doing.
+        for victim in evicted:
+            victim.state = State.UNLOADING
+        slot.state = State.LOADING
+        task = tasks.spawn(self._swap(slot, evicted), f"load {slot.model}/{slot.version}")
+        self._loading[slot.key] = task
+        return task
+
+    async def _swap(self, slot: Slot, evicted: list[Slot]) -> None:
+        try:
+            for victim in evicted:
+                await self._evict(victim)
+                self.evictions += 1
+            await self._load(slot)
+        finally:
+            del self._loading[slot.key]
+            self._announce()
+            self._turn()
+
+    def _announce(self) -> None:
+        # Everyone who waits for any model looks again; loads are rare beside requests.
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    async def _single(self, slot: Slot) -> None:
+        task = self._loading.get(slot.key) or self._begin(slot, [])
+        await asyncio.shield(task)
+        if slot.servable is None or slot.reason:
+            text = f"model {slot.model!r} version {slot.version} failed to load: {slot.reason}"
+            raise InferenceError(Kind.LOAD_FAILED, text)
+
+    async def _load(self, slot: Slot) -> None:
+        folder = self.entries[slot.model].folder
+        assert folder is not None, "models without a folder are never loaded"
+        old = slot.servable
+        loop = asyncio.get_running_loop()
+        try:
+            servable, size_bytes = await loop.run_in_executor(self._thread, self._make, folder, slot.version)
+        except Exception as error:
+            log.warning("model %s/%s failed to load: %r", slot.model, slot.version, error, exc_info=error)
+            slot.reason = f"{type(error).__name__}: {error}"
+            slot.failed_at = self._clock()
+            slot.state = State.READY if old is not None else State.UNAVAILABLE
+            return
+        self.loads += 1
+        slot.servable = servable
+        slot.size_bytes = max(size_bytes, slot.size_bytes if old is not None else 0)
+        slot.loaded_at = slot.last_used = self._clock()
+        slot.state, slot.reason, slot.is_draining = State.READY, "", False
+        servable.on_idle = self._has_fallen_idle
+        if old is not None:
+            await old.close()
+
+    def _make(self, folder: ModelFolder, version: str) -> tuple[Servable, float]:
+        before = _resident_bytes()
+        target = self._open(folder.versions[version], folder.config)
+        model = contract.wrap(target)
+        model.load()
+        settings = contract.settings_of(target, folder.config.batching)
+        declared = float(target.memory_bytes()) if hasattr(target, "memory_bytes") else 0.0
+        return Servable(folder.name, version, model, settings), max(_resident_bytes() - before, declared, 1.0)
+
+    def _has_fallen_idle(self) -> None:
+        if self._plan.waiting:
+            self._turn()
+
+    async def _evict(self, slot: Slot) -> None:
+        servable = slot.servable
+        if servable is None:
+            return
+        slot.state = State.UNLOADING
+        try:
+            await servable.close()
+        finally:
+            slot.servable = None
+            slot.state, slot.is_draining = State.UNAVAILABLE, False
+
+    async def _retire(self, entry: Entry, version: str) -> None:
+        slot = entry.slots.pop(version)
+        await self._evict(slot)
+
+
+def _key(key: Any) -> tuple[str, str]:
+    model, version = key
+    return model, version
+
+
+def _resident_bytes() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * _PAGE_BYTES
+
+
+def _files_bytes(folder: Path) -> int:
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+
+
+def _write_labels(file: Path, labels: Mapping[str, str]) -> None:
+    import json
+
+    beside = file.with_suffix(".new")
+    beside.write_text(json.dumps(dict(labels), indent=2) + "\n")
+    beside.replace(file)

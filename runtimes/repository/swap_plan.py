@@ -1,0 +1,153 @@
+"""Which model is loaded next and what goes for it, when not all fit: the plan, without clock or I/O (pure).
+
+Requests for a model in memory are served; those for another wait here. The model whose first request has waited longest
+is next. For it go the models used least recently: never one in use, never a pinned one, and none before it has been in
+memory for `min_residency_s` (so that A B A C B A A becomes A A A A B B C instead of a load per request). When
+the first request has waited for `max_wait_s`, residency no longer counts, and a model that is always in use is drained:
+its new requests wait like all others.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Hashable, Iterable
+from dataclasses import dataclass
+
+Key = Hashable
+
+
+@dataclass(frozen=True, slots=True)
+class SwapLimits:
+    """`budget_bytes` for all models together (infinite: no limit); `max_waiting` requests wait at the most."""
+
+    budget_bytes: float = math.inf
+    min_residency_s: float = 1.0
+    max_wait_s: float = 10.0
+    max_waiting: int = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Resident:
+    """A model in memory; `last_used` and `loaded_at` are seconds of the caller's clock."""
+
+    key: Key
+    size_bytes: float
+    loaded_at: float
+    last_used: float
+    is_in_use: bool = False
+    is_pinned: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """Unload `evict`, then load `key`."""
+
+    key: Key
+    evict: tuple[Key, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Drain:
+    """Let no new request to `key`: it has to go for one that waited too long."""
+
+    key: Key
+
+
+@dataclass(frozen=True, slots=True)
+class Refuse:
+    """This model never fits: it needs `needed_bytes`, and only `possible_bytes` can be made free."""
+
+    key: Key
+    needed_bytes: float
+    possible_bytes: float
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Nothing can be done before `until` (infinite: before a model falls idle)."""
+
+    until: float = math.inf
+
+
+Step = Load | Drain | Refuse | Wait
+
+
+@dataclass(slots=True)
+class _Waiting:
+    since: float
+    needed_bytes: float
+    count: int = 1
+
+
+class SwapPlan:
+    """The requests that wait for a model to be loaded."""
+
+    def __init__(self, limits: SwapLimits) -> None:
+        self.limits = limits
+        self._waiting: dict[Key, _Waiting] = {}
+
+    @property
+    def waiting(self) -> int:
+        """How many requests wait."""
+        return sum(each.count for each in self._waiting.values())
+
+    def want(self, key: Key, needed_bytes: float, now: float) -> bool:
+        """Take in a request for a model that is not in memory; False when too many wait."""
+        if self.waiting >= self.limits.max_waiting:
+            return False
+        found = self._waiting.get(key)
+        if found is None:
+            self._waiting[key] = _Waiting(now, needed_bytes)
+        else:
+            found.count += 1
+        return True
+
+    def leave(self, key: Key) -> None:
+        """A request for this model left, or was answered. The others of its model keep their place."""
+        found = self._waiting.get(key)
+        if found is None:
+            return
+        found.count -= 1
+        if found.count <= 0:
+            del self._waiting[key]
+
+    def next(self, residents: Iterable[Resident], loading: Collection[Key], loading_bytes: float, now: float) -> Step:
+        """Return the next step. `loading` are models whose load has begun, and `loading_bytes` what they will need."""
+        wanted = [(each.since, key) for key, each in self._waiting.items() if key not in loading]
+        if not wanted:
+            return Wait()
+        since, key = min(wanted, key=lambda pair: pair[0])
+        needed = self._waiting[key].needed_bytes
+        known = list(residents)
+        missing = sum(each.size_bytes for each in known) + loading_bytes + needed - self.limits.budget_bytes
+        if missing <= 0:
+            return Load(key)
+        possible = self.limits.budget_bytes - sum(each.size_bytes for each in known if each.is_pinned)
+        if needed > possible:
+            return Refuse(key, needed, possible)
+        return self._make_room(key, missing, known, now, since + self.limits.max_wait_s)
+
+    def _make_room(self, key: Key, missing: float, known: list[Resident], now: float, late_at: float) -> Step:
+        movable = sorted((each for each in known if not each.is_pinned), key=lambda each: each.last_used)
+        is_late = now >= late_at
+        idle = [each for each in movable if not each.is_in_use]
+        ripe = [each for each in idle if is_late or each.loaded_at + self.limits.min_residency_s <= now]
+        victims = _enough(ripe, missing)
+        if victims:
+            return Load(key, victims)
+        if is_late:
+            busy = next((each for each in movable if each.is_in_use), None)
+            return Drain(busy.key) if busy is not None else Wait()
+        ripens = [each.loaded_at + self.limits.min_residency_s for each in idle if each not in ripe]
+        return Wait(min([late_at, *ripens]))
+
+
+def _enough(candidates: list[Resident], missing: float) -> tuple[Key, ...]:
+    """Return the first of the candidates that free `missing` bytes together; nothing when all of them do not."""
+    chosen: list[Key] = []
+    for each in candidates:
+        if missing <= 0:
+            break
+        chosen.append(each.key)
+        missing -= each.size_bytes
+    return tuple(chosen) if missing <= 0 else ()

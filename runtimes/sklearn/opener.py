@@ -1,0 +1,52 @@
+"""Reads an estimator. skops files hold no code: types beyond scikit-learn's own must be named in `options.trusted`.
+Pickles (joblib's too) can run anything when they are read, so they need `allow_code`.
+
+`options.method` is what answers: predict (default), predict_proba, decision_function or transform.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from runtimes.config import Config
+from runtimes.contract import ContractError
+from runtimes.opening import must_allow_code
+from runtimes.repository.layout import ModelConfig
+
+METHODS = ("predict", "predict_proba", "decision_function", "transform")
+
+
+def open_file(file: Path, model: ModelConfig, config: Config) -> Any:
+    """Return the model of a file; raises CodeRefused for a pickle that may not run."""
+    if file.suffix == ".skops":
+        import skops.io
+
+        estimator = skops.io.load(file, trusted=list(model.options.get("trusted") or []))
+    else:
+        must_allow_code(config, f"{file.name} (a pickle)")
+        import joblib
+
+        estimator = joblib.load(file)
+    return SklearnModel(estimator, str(model.options.get("method", "predict")))
+
+
+class SklearnModel:
+    """An estimator. Several inputs are columns, laid side by side in the order in which they came."""
+
+    platform = "sklearn"
+
+    def __init__(self, estimator: Any, method: str) -> None:
+        if method not in METHODS or not hasattr(estimator, method):
+            raise ContractError(f"options.method {method!r}: {type(estimator).__name__} answers to none such")
+        self._call = getattr(estimator, method)
+        self._method = method
+
+    def predict(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what the method answers, under its name."""
+        columns = [array if array.ndim > 1 else array[:, None] for array in inputs.values()]
+        rows = columns[0] if len(columns) == 1 else np.concatenate(columns, axis=1)
+        return {self._method: self._call(rows)}

@@ -1,0 +1,1 @@
+"""Serves XGBoost models: .ubj, .json and .bst files."""

@@ -1,0 +1,242 @@
+"""Every runtime opens real files of its framework and answers as the framework does; code in files needs leave."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import pickle
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from runtimes import contract, opening
+from runtimes.config import Config
+from runtimes.opening import CodeRefused
+from runtimes.repository import layout
+from runtimes.tensors import Tensor
+
+CONFIG = Config(device="cpu")
+TRUSTING = dataclasses.replace(CONFIG, allow_code=True)
+ROWS = np.array([[0.1, 0.2, 0.3, 0.4], [1, 2, 3, 4]], dtype=np.float32)
+
+MODULE = """
+from torch import nn
+
+class Net(nn.Module):
+    def __init__(self, outputs=2):
+        super().__init__()
+        self.layer = nn.Linear(4, outputs)
+
+    def forward(self, x):
+        return self.layer(x)
+"""
+
+
+def opened(folder: Path, config: Config = CONFIG, **settings: Any) -> contract.Model:
+    """Open and load the model of a folder whose settings file says this."""
+    if settings:
+        (folder / layout.SETTINGS).write_text(json.dumps(settings))
+    model = layout.read(folder, "m")
+    wrapped = contract.wrap(opening.open_model(model.versions["1"], model.config, config))
+    wrapped.load()
+    return wrapped
+
+
+def predict(model: contract.Model, rows: Any = ROWS) -> Any:
+    """Return the first output for these rows."""
+    return model.predict([Tensor("x", "FP32", rows)], {})[0].array
+
+
+@pytest.fixture(scope="module")
+def net() -> Any:
+    torch = pytest.importorskip("torch")
+    torch.manual_seed(1)
+    return torch.nn.Sequential(torch.nn.Linear(4, 2))
+
+
+def wanted(net: Any) -> Any:
+    import torch
+
+    with torch.inference_mode():
+        return net(torch.tensor(ROWS)).numpy()
+
+
+def test_torchscript(net: Any, tmp_path: Path) -> None:
+    import torch
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        torch.jit.save(torch.jit.script(net), str(tmp_path / "model.pt"))  # type: ignore[no-untyped-call]
+    model = opened(tmp_path)
+    assert np.array_equal(predict(model), wanted(net))
+    assert model.spec.platform == "pytorch"
+
+
+def test_exported_program(net: Any, tmp_path: Path) -> None:
+    import torch
+
+    batch = torch.export.Dim("batch")
+    program = torch.export.export(net, (torch.tensor(ROWS),), dynamic_shapes=({0: batch},))
+    torch.export.save(program, tmp_path / "model.pt2")
+    model = opened(tmp_path)
+    assert np.array_equal(predict(model), wanted(net))
+    assert predict(model, ROWS[:1].repeat(5, axis=0)).shape == (5, 2)
+
+
+@pytest.mark.parametrize("suffix", ["pt", "safetensors"])
+def test_weights_with_an_importable_class(net: Any, tmp_path: Path, suffix: str) -> None:
+    import torch
+
+    file = tmp_path / f"model.{suffix}"
+    weights = {name.replace("0.", ""): value for name, value in net.state_dict().items()}
+    if suffix == "pt":
+        torch.save(weights, file)
+    else:
+        from safetensors.torch import save_file
+
+        save_file(weights, file)
+    extra = {"class": "torch.nn:Linear", "arguments": {"in_features": 4, "out_features": 2}}
+    model = opened(tmp_path, parameters={"extra": extra})
+    assert np.array_equal(predict(model), wanted(net))
+    assert model.target.memory_bytes() == 40
+
+
+def test_a_class_beside_the_weights_is_code(net: Any, tmp_path: Path) -> None:
+    import torch
+
+    (tmp_path / "model.py").write_text(MODULE)
+    torch.save({name.replace("0.", "layer."): value for name, value in net.state_dict().items()}, tmp_path / "model.pt")
+    with pytest.raises(CodeRefused, match="allow-code"):
+        opened(tmp_path)
+    assert np.array_equal(predict(opened(tmp_path, TRUSTING)), wanted(net))
+
+
+def test_a_pickled_module_is_code(net: Any, tmp_path: Path) -> None:
+    import torch
+
+    torch.save(net, tmp_path / "model.pt")
+    with pytest.raises(CodeRefused, match="allow-code"):
+        opened(tmp_path)
+    assert np.array_equal(predict(opened(tmp_path, TRUSTING)), wanted(net))
+
+
+def test_weights_without_a_class_say_what_to_do(net: Any, tmp_path: Path) -> None:
+    import torch
+
+    torch.save(net.state_dict(), tmp_path / "model.pt")
+    with pytest.raises(layout.LayoutError, match=r"options\.class"):
+        opened(tmp_path)
+
+
+def test_dtype_device_and_warm_up(net: Any, tmp_path: Path) -> None:
+    import torch
+
+    torch.save({name.replace("0.", ""): value for name, value in net.state_dict().items()}, tmp_path / "model.pt")
+    extra = {"class": "torch.nn:Linear", "arguments": {"in_features": 4, "out_features": 2}, "dtype": "bfloat16"}
+    declared = [{"name": "x", "datatype": "FP32", "shape": [-1, 4]}]
+    model = opened(tmp_path, parameters={"extra": extra}, inputs=declared)
+    assert np.allclose(predict(model), wanted(net), atol=0.05)
+    with pytest.raises(contract.ContractError, match=r"no CUDA|unknown"):
+        opened(tmp_path, dataclasses.replace(CONFIG, device="cuda:7"), parameters={"extra": extra})
+
+
+def test_warm_up_runs_the_module_before_it_is_ready(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    from runtimes.torch.model import TorchModel
+
+    shapes: list[Any] = []
+    net = torch.nn.Linear(4, 2)
+    net.register_forward_pre_hook(lambda _module, arguments: shapes.append(tuple(arguments[0].shape)))
+    model = TorchModel(net, device="cpu")
+    model.inputs = [{"name": "x", "datatype": "FP32", "shape": [-1, 4]}]
+    model.load()
+    assert shapes == [(1, 4)]
+
+
+@pytest.fixture(scope="module")
+def estimator() -> Any:
+    from sklearn.linear_model import LogisticRegression
+
+    return LogisticRegression().fit(np.random.default_rng(1).random((20, 4)), [0, 1] * 10)
+
+
+def test_sklearn_skops(estimator: Any, tmp_path: Path) -> None:
+    import skops.io
+
+    skops.io.dump(estimator, tmp_path / "model.skops")
+    assert np.array_equal(predict(opened(tmp_path)), estimator.predict(ROWS))
+    model = opened(tmp_path, parameters={"extra": {"method": "predict_proba"}})
+    assert np.array_equal(predict(model), estimator.predict_proba(ROWS))
+    with pytest.raises(contract.ContractError, match="fly"):
+        opened(tmp_path, parameters={"extra": {"method": "fly"}})
+
+
+@pytest.mark.parametrize("name", ["model.joblib", "model.pkl"])
+def test_a_pickled_estimator_is_code(estimator: Any, tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(pickle.dumps(estimator))
+    with pytest.raises(CodeRefused, match="pickle"):
+        opened(tmp_path)
+    assert np.array_equal(predict(opened(tmp_path, TRUSTING)), estimator.predict(ROWS))
+
+
+def test_sklearn_columns_side_by_side(estimator: Any, tmp_path: Path) -> None:
+    import skops.io
+
+    skops.io.dump(estimator, tmp_path / "model.skops")
+    columns = [Tensor(f"f{at}", "FP32", ROWS[:, at]) for at in range(4)]
+    outputs = opened(tmp_path).predict(columns, {})
+    assert np.array_equal(outputs[0].array, estimator.predict(ROWS))
+
+
+def test_onnx(tmp_path: Path) -> None:
+    onnx = pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    from onnx import TensorProto, helper
+
+    made = helper.make_graph(
+        [helper.make_node("Mul", ["x", "x"], ["y"])],
+        "square",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", 4])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["batch", 4])],
+    )
+    document = helper.make_model(made, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    onnx.save(document, str(tmp_path / "model.onnx"))
+    model = opened(tmp_path)
+    assert np.array_equal(predict(model), ROWS * ROWS)
+    assert model.spec.inputs[0].document() == {"name": "x", "datatype": "FP32", "shape": [-1, 4]}
+    assert model.spec.outputs[0].name == "y"
+
+
+@pytest.mark.parametrize("suffix", ["ubj", "json"])
+def test_xgboost(tmp_path: Path, suffix: str) -> None:
+    xgboost = pytest.importorskip("xgboost")
+    data = xgboost.DMatrix(np.random.default_rng(1).random((20, 4)), label=[0, 1] * 10)
+    booster = xgboost.train({"objective": "binary:logistic", "nthread": 1}, data, num_boost_round=3)
+    booster.save_model(tmp_path / f"model.{suffix}")
+    assert np.array_equal(predict(opened(tmp_path)), booster.inplace_predict(ROWS))
+
+
+def test_lightgbm(tmp_path: Path) -> None:
+    lightgbm = pytest.importorskip("lightgbm")
+    data = lightgbm.Dataset(np.random.default_rng(1).random((40, 4)), label=[0, 1] * 20)
+    booster = lightgbm.train({"verbose": -1, "num_threads": 1, "min_data_in_leaf": 2}, data, num_boost_round=3)
+    booster.save_model(tmp_path / "model.txt")
+    assert np.array_equal(predict(opened(tmp_path)), booster.predict(ROWS))
+
+
+def test_a_python_file_is_code(tmp_path: Path) -> None:
+    (tmp_path / "model.py").write_text("class M:\n    def predict(self, inputs):\n        return inputs['x'] + 1\n")
+    with pytest.raises(CodeRefused, match="allow-code"):
+        opened(tmp_path)
+    assert np.array_equal(predict(opened(tmp_path, TRUSTING)), ROWS + 1)
+
+
+def test_what_is_missing_is_named(tmp_path: Path) -> None:
+    with pytest.raises(layout.LayoutError, match=r"model\.onnx"):
+        opened(tmp_path)
+    with pytest.raises(layout.LayoutError, match="'cobol' is unknown"):
+        (tmp_path / layout.CONFIG).write_text('backend: "cobol"')
+        opened(tmp_path)

@@ -1,0 +1,235 @@
+"""The real tritonclient, all four of it, against a running server: datatypes, health, metadata, statistics, errors."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+import pytest
+import tritonclient.grpc as triton_grpc
+import tritonclient.grpc.aio as triton_grpc_aio
+import tritonclient.http as triton_http
+import tritonclient.http.aio as triton_http_aio
+from tritonclient.utils import InferenceServerException
+
+from runtimes.echo.runtime import Echo
+from runtimes.protocol import grpc_types
+from tests.support.model_servers import Doubler, serving
+
+ARRAYS: dict[str, Any] = {
+    "BOOL": np.array([[True, False]]),
+    "UINT8": np.array([[0, 255]], dtype=np.uint8),
+    "UINT16": np.array([[0, 65535]], dtype=np.uint16),
+    "UINT32": np.array([[0, 2**32 - 1]], dtype=np.uint32),
+    "UINT64": np.array([[0, 2**64 - 1]], dtype=np.uint64),
+    "INT8": np.array([[-128, 127]], dtype=np.int8),
+    "INT16": np.array([[-32768, 32767]], dtype=np.int16),
+    "INT32": np.array([[-(2**31), 2**31 - 1]], dtype=np.int32),
+    "INT64": np.array([[-(2**63), 2**63 - 1]], dtype=np.int64),
+    "FP16": np.array([[0.5, -1.5]], dtype=np.float16),
+    "FP32": np.array([[0.1, -3e38]], dtype=np.float32),
+    "FP64": np.array([[0.1, 1e300]], dtype=np.float64),
+    "BF16": np.array([[0.5, -3.0]], dtype=ml_dtypes.bfloat16),
+    "BYTES": np.array([[b"text", b"\x00\xff\x80"]], dtype=object),
+}
+KINDS = ("http", "http.aio", "grpc", "grpc.aio")
+
+
+class AnyClient:
+    """One of the four clients behind one set of awaitable calls."""
+
+    def __init__(self, kind: str, client: Any, module: Any, thread: ThreadPoolExecutor) -> None:
+        self.kind = kind
+        self.module = module
+        self._client = client
+        self._thread = thread
+        self.is_grpc = kind.startswith("grpc")
+
+    async def __call__(self, method: str, *arguments: Any, **named: Any) -> Any:
+        function: Callable[..., Any] = getattr(self._client, method)
+        if self.kind.endswith("aio"):
+            return await function(*arguments, **named)
+        call = functools.partial(function, *arguments, **named)
+        return await asyncio.get_running_loop().run_in_executor(self._thread, call)
+
+    def input(self, name: str, datatype: str, array: Any, *, binary: bool = True) -> Any:
+        made = self.module.InferInput(name, list(array.shape), datatype)
+        if self.is_grpc:
+            made.set_data_from_numpy(array)
+        else:
+            made.set_data_from_numpy(array, binary_data=binary)
+        return made
+
+    def output(self, name: str, *, binary: bool = True, classes: int = 0) -> Any:
+        if self.is_grpc:
+            return self.module.InferRequestedOutput(name, class_count=classes)
+        return self.module.InferRequestedOutput(name, binary_data=binary, class_count=classes)
+
+
+@contextlib.asynccontextmanager
+async def connected(kind: str, target: Any, **settings: Any) -> AsyncIterator[AnyClient]:
+    async with serving(target, grpc_port=-1, model_name="m", **settings) as frame:
+        port = frame.grpc_port if kind.startswith("grpc") else frame.port
+        url = f"127.0.0.1:{port}"
+        module: Any = {
+            "http": triton_http,
+            "http.aio": triton_http_aio,
+            "grpc": triton_grpc,
+            "grpc.aio": triton_grpc_aio,
+        }[kind]
+        # gevent's hub, which the http client brings, belongs to a thread: the client lives in one of its own.
+        with ThreadPoolExecutor(1) as thread:
+            make = functools.partial(module.InferenceServerClient, url)
+            is_aio = kind.endswith("aio")
+            client = make() if is_aio else await asyncio.get_running_loop().run_in_executor(thread, make)
+            made = AnyClient(kind, client, module, thread)
+            try:
+                yield made
+            finally:
+                await made("close")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_every_datatype_comes_back_as_it_went(kind: str) -> None:
+    async with connected(kind, Echo()) as client:
+        for datatype, array in ARRAYS.items():
+            result = await client("infer", "m", [client.input("x", datatype, array)], request_id=datatype)
+            assert np.array_equal(result.as_numpy("x"), array), datatype
+            response = result.get_response()
+            output = response.outputs[0] if client.is_grpc else response["outputs"][0]
+            assert (output.datatype if client.is_grpc else output["datatype"]) == datatype
+            assert (response.id if client.is_grpc else response["id"]) == datatype
+
+
+@pytest.mark.parametrize("kind", ("http", "http.aio"))
+async def test_json_tensors_both_ways_and_mixed(kind: str) -> None:
+    async with connected(kind, Echo()) as client:
+        for datatype, array in ARRAYS.items():
+            if datatype in ("FP16", "BF16"):
+                continue  # they have no JSON form
+            array = np.array([[b"plain", "ü".encode()]], dtype=object) if datatype == "BYTES" else array
+            inputs = [client.input("a", datatype, array, binary=False), client.input("b", datatype, array)]
+            outputs = [client.output("b", binary=False), client.output("a")]
+            result = await client("infer", "m", inputs, outputs=outputs)
+            for name in "ab":
+                got = result.as_numpy(name)
+                if datatype == "BYTES":
+                    got = np.array([[v if isinstance(v, bytes) else v.encode() for v in got.ravel()]], dtype=object)
+                assert np.array_equal(got, array), (datatype, name)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_health_metadata_configuration_statistics(kind: str) -> None:
+    async with connected(kind, Doubler()) as client:
+        assert await client("is_server_live")
+        assert await client("is_server_ready")
+        assert await client("is_model_ready", "m")
+        assert await client("is_model_ready", "m", "1")
+        named = {"as_json": True} if client.is_grpc else {}
+        assert (await client("get_server_metadata", **named))["name"] == "tidegate"
+        metadata = await client("get_model_metadata", "m", **named)
+        assert metadata["inputs"][0]["name"] == "x"
+        assert [int(size) for size in metadata["inputs"][0]["shape"]] == [-1, 4]
+        config = await client("get_model_config", "m", **named)
+        assert (config["config"] if client.is_grpc else config)["max_batch_size"] == 8
+        await client("infer", "m", [client.input("x", "FP32", np.ones((3, 4), np.float32))])
+        stats = await client("get_inference_statistics", "m", **named)
+        assert int(stats["model_stats"][0]["inference_count"]) == 3
+        assert int(stats["model_stats"][0]["execution_count"]) == 1
+        assert int(stats["model_stats"][0]["inference_stats"]["success"]["count"]) == 1
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_errors_say_what_is_wrong(kind: str) -> None:
+    async with connected(kind, Doubler()) as client:
+        good = np.ones((1, 4), np.float32)
+        cases = [
+            ("nothing", client.input("x", "FP32", good), "unknown", "404", "NOT_FOUND"),
+            ("m", client.input("z", "FP32", good), "'z'", "400", "INVALID_ARGUMENT"),
+            ("m", client.input("x", "FP64", good.astype("f8")), "FP64", "400", "INVALID_ARGUMENT"),
+            ("m", client.input("x", "FP32", np.ones((1, 3), np.float32)), "[1, 3]", "400", "INVALID_ARGUMENT"),
+            ("m", client.input("x", "FP32", good * np.nan), "not a number", "500", "INTERNAL"),
+        ]
+        for model, tensor, text, http, grpc in cases:
+            with pytest.raises(InferenceServerException) as caught:
+                await client("infer", model, [tensor])
+            assert text in caught.value.message()
+            assert caught.value.status() == (f"StatusCode.{grpc}" if client.is_grpc else http)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_classification_gives_the_largest_values_with_their_labels(kind: str) -> None:
+    async with connected(kind, Echo()) as client:
+        array = np.array([[0.1, 0.7, 0.2]], np.float32)
+        asked = client.output("x", classes=2)
+        result = await client("infer", "m", [client.input("x", "FP32", array)], outputs=[asked])
+        assert result.as_numpy("x").ravel().tolist() == [b"0.700000:1", b"0.200000:2"]
+
+
+@pytest.mark.parametrize("kind", ("http", "http.aio"))
+@pytest.mark.parametrize("algorithm", ("gzip", "deflate"))
+async def test_compressed_both_ways(kind: str, algorithm: str) -> None:
+    async with connected(kind, Echo()) as client:
+        array = np.zeros((1, 4096), np.float32)
+        result = await client(
+            "infer",
+            "m",
+            [client.input("x", "FP32", array)],
+            request_compression_algorithm=algorithm,
+            response_compression_algorithm=algorithm,
+        )
+        assert np.array_equal(result.as_numpy("x"), array)
+
+
+@pytest.mark.parametrize("kind", ("grpc", "grpc.aio"))
+async def test_a_stream_goes_on_after_an_error(kind: str) -> None:
+    async with connected(kind, Echo()) as client:
+        good = client.input("x", "INT32", np.array([1], np.int32))
+
+        async def asked() -> AsyncIterator[dict[str, Any]]:
+            yield {"model_name": "m", "inputs": [good], "request_id": "one"}
+            yield {"model_name": "nothing", "inputs": [good]}
+            yield {"model_name": "m", "inputs": [good], "request_id": "two"}
+
+        seen: list[str] = []
+        if kind == "grpc.aio":
+            async for result, error in client._client.stream_infer(asked()):
+                seen.append("error" if error else result.get_response().id)
+        else:
+            replies: asyncio.Queue[str] = asyncio.Queue()
+            loop = asyncio.get_running_loop()
+
+            def take(result: Any, error: Any) -> None:
+                loop.call_soon_threadsafe(replies.put_nowait, "error" if error else result.get_response().id)
+
+            await client("start_stream", take)
+            async for one in asked():
+                await client("async_stream_infer", **one)
+            async with asyncio.timeout(10):
+                seen = [await replies.get() for _ in range(3)]
+            await client("stop_stream")
+        assert seen == ["one", "error", "two"]
+
+
+def test_our_messages_have_the_public_field_numbers() -> None:
+    from google.protobuf.descriptor import Descriptor, FieldDescriptor
+    from tritonclient.grpc import service_pb2  # type: ignore[attr-defined]
+
+    def check(ours: Descriptor, theirs: Descriptor) -> None:
+        for field in ours.fields:
+            other = theirs.fields_by_name[field.name]
+            assert field.number == other.number, f"{ours.name}.{field.name}"
+            same = field.type == other.type or other.type == FieldDescriptor.TYPE_ENUM
+            assert same and field.is_repeated == other.is_repeated, f"{ours.name}.{field.name}"
+            if field.message_type is not None:
+                check(field.message_type, other.message_type)
+
+    for name in grpc_types.names():
+        if "." not in name and name in service_pb2.DESCRIPTOR.message_types_by_name:
+            check(grpc_types.message(name).DESCRIPTOR, service_pb2.DESCRIPTOR.message_types_by_name[name])

@@ -1,0 +1,232 @@
+"""Gateway, activator and queueproxy as real servers before a recording upstream, for rows of hostile traffic.
+
+A world lives through many rows. After each it must be as it was before the first: no slot, count, task, descriptor,
+timer or connection is left but the upstream connections that wait for their next request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+from pathlib import Path
+from typing import Any, cast
+
+import uvloop
+
+import activator.__main__ as activator_main
+import gateway.__main__ as gateway_main
+import queueproxy.__main__ as queueproxy_main
+from activator.config import Config as ActivatorConfig
+from gateway.config import Config as GatewayConfig
+from queueproxy.config import Config as QueueproxyConfig
+from tests.support.fake_api import FakeApi
+from tests.support.hops import free_port, running
+from tests.support.hostile_upstream import Recorder
+from tests.support.serving import put_autoscaler, put_pods, put_revision, put_route
+from tidegate.wire.client_side import ClientConnection
+from tidegate.wire.exchange import Exchange
+from tidegate.wire.pool import Pool
+from tidegate.wire.server import Server
+from tidegate.wire.tunnel import Tunnel
+from tidegate.wire.upstream_side import UpstreamConnection
+
+REVISION = "app"
+HOST = b"app.default.svc.cluster.local"
+"""The gateway has a route for it, the activator reads the revision from it, queueproxy takes any."""
+PATIENCE_S = 2.0
+
+LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
+    "asyncio": asyncio.new_event_loop,
+    "uvloop": uvloop.new_event_loop,
+}
+DIRECTORS = ("queueproxy", "activator", "gateway")
+
+
+class World:
+    """One director on one event loop, with its upstream."""
+
+    def __init__(self, director: str, loop: str) -> None:
+        self.director = director
+        self.loop = loop
+        self.recorder: Recorder
+        self.port = 0
+        self.servers: list[Server] = []
+        self.limit = 1
+        """Requests that the upstream may have at once: a slot that leaks is missed by the next row."""
+        self._runner = asyncio.Runner(loop_factory=LOOPS[loop])
+        self._stack = contextlib.AsyncExitStack()
+        self._descriptors = 0
+        self._tasks = 0
+
+    def run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+        """Run a row on this world's loop; one that fails does not spoil those behind it."""
+        try:
+            return self._runner.run(coroutine)
+        except BaseException:
+            self._runner.run(self._recover())
+            raise
+
+    async def _recover(self) -> None:
+        for connection in [*self.recorder.connections, *(self.servers and self.server._connections)]:
+            connection.transport.abort()
+        gc.collect()  # the client's end of a failed row
+        await self.settled(is_first=True)
+        self._measure()
+
+    def open(self) -> World:
+        self.run(self._open())
+        return self
+
+    def close(self) -> None:
+        try:
+            self.run(self._stack.aclose())
+            self.servers = []
+            left = [type(found).__name__ for found in _of_the_engine()]
+            assert left == []
+        finally:
+            self._runner.close()
+
+    async def _open(self) -> None:
+        self.recorder = Recorder()
+        await self.recorder.start()
+        self._stack.push_async_callback(self.recorder.stop)
+        with _noting(self.servers):
+            self.port = await self._stack.enter_async_context(HOPS[self.director](self))
+        await self.settled(is_first=True)
+        self._measure()
+
+    def _measure(self) -> None:
+        self._descriptors = _descriptors() - 2 * self.pool.open_count
+        self._tasks = len(asyncio.all_tasks())
+
+    @property
+    def server(self) -> Server:
+        return self.servers[0]
+
+    @property
+    def pool(self) -> Pool:
+        return self.server.pool
+
+    def left(self) -> dict[str, int]:
+        """Return what is left of rows, by name; nothing when all is well."""
+        pool, server, pipeline = self.pool, self.server, cast(Any, self.server.director)
+        idle_sessions = sum(not session.streams for session in pool.streams.sessions)
+        found = {
+            "requests in flight": server.in_flight,
+            "client connections": server.counters.connections_open,
+            "client connections listed": len(server._connections),
+            "deadlines": len(server.deadlines),
+            "upstream connections in use": pool.open_count - pool.idle_count - idle_sessions,
+            "upstream's connections": self.recorder.open_count - pool.open_count,
+        }
+        if self.director == "queueproxy":
+            limiter = pipeline._limiter
+            found |= {"slots": limiter.running, "waiters": limiter.waiting, "meter": pipeline._meter.in_flight}
+        elif self.director == "activator":
+            placements = pipeline._placements.values()
+            found |= {
+                "waiters": pipeline.waiting,
+                "seats": sum(placement.pods.in_flight for placement in placements),
+                "timers of rooms": len(pipeline._timers),
+            }
+        else:
+            watch = pipeline._watch
+            groups = [backend.pods for backend in watch._backends.values()]
+            found |= {
+                "routed": pipeline.in_flight,
+                "waiters": pipeline.waiting,
+                "counts of pods": sum(group.in_flight for group in groups),
+            }
+        if self._descriptors:
+            found["descriptors"] = _descriptors() - 2 * pool.open_count - self._descriptors
+            found["tasks"] = len(asyncio.all_tasks()) - self._tasks
+        return {name: count for name, count in found.items() if count}
+
+    async def settled(self, *, is_first: bool = False) -> None:
+        """Wait until nothing is left of what was played; fails with what is."""
+        until = time.monotonic() + PATIENCE_S
+        while (left := self.left()) and time.monotonic() < until:
+            await asyncio.sleep(0.001)
+        assert left == {} or is_first, left
+
+
+def _descriptors() -> int:
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
+
+
+def _of_the_engine() -> list[object]:
+    gc.collect()
+    kinds = (Exchange, ClientConnection, UpstreamConnection, Tunnel)
+    return [found for found in gc.get_objects() if isinstance(found, kinds)]
+
+
+@contextlib.contextmanager
+def _noting(servers: list[Server]) -> Iterator[None]:
+    """Note every server that starts meanwhile: the components keep theirs to themselves."""
+    start = Server.start
+
+    async def noted(self: Server, *args: Any, **kwargs: Any) -> None:
+        servers.append(self)
+        await start(self, *args, **kwargs)
+
+    Server.start = noted  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        Server.start = start  # type: ignore[method-assign]
+
+
+Serving = Callable[[asyncio.Event], Awaitable[None]]
+
+
+@contextlib.asynccontextmanager
+async def _hop(serve: Serving, port: int) -> AsyncIterator[int]:
+    async with running(serve, port):
+        yield port
+
+
+def _queueproxy(world: World) -> contextlib.AbstractAsyncContextManager[int]:
+    port = free_port()
+    config = QueueproxyConfig(
+        serving_port=port,
+        admin_port=free_port(),
+        metrics_port=free_port(),
+        user_port=world.recorder.port,
+        container_concurrency=world.limit,
+        drain_idle_s=0.0,
+        log_level="error",
+    )
+    return _hop(lambda stopping: queueproxy_main.serve(config, stopping), port)
+
+
+def _api(world: World) -> FakeApi:
+    api = FakeApi()
+    put_route(api, REVISION, [{"revisionName": REVISION, "percent": 100}])
+    put_revision(api, REVISION, containerConcurrency=world.limit)
+    put_autoscaler(api, REVISION, "Serve", concurrency=world.limit)
+    put_pods(api, REVISION, [("127.0.0.1", True)], port=world.recorder.port)
+    return api
+
+
+def _activator(world: World) -> contextlib.AbstractAsyncContextManager[int]:
+    port, api = free_port(), _api(world)
+    config = ActivatorConfig(serving_port=port, admin_port=free_port(), metrics_port=free_port(), drain_quiet_s=0.0)
+    return _hop(lambda stopping: activator_main.serve(config, api, stopping), port)
+
+
+def _gateway(world: World) -> contextlib.AbstractAsyncContextManager[int]:
+    port, api = free_port(), _api(world)
+    config = GatewayConfig(
+        listen=f"127.0.0.1:{port}", admin_port=free_port(), metrics_port=free_port(), drain_quiet_s=0.0
+    )
+    return _hop(lambda stopping: gateway_main.serve(config, api, stopping), port)
+
+
+HOPS: dict[str, Callable[[World], contextlib.AbstractAsyncContextManager[int]]] = {
+    "queueproxy": _queueproxy,
+    "activator": _activator,
+    "gateway": _gateway,
+}
