@@ -12,7 +12,6 @@ import shutil
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
 
 ROOT = Path(__file__).parent
 PACKAGES = ("tidegate", "gateway", "activator", "queueproxy")

@@ -20,7 +20,7 @@ from tidegate.wire.request_head import request_line
 if TYPE_CHECKING:
     from tidegate.wire.answer_head import AnswerHeadReader
     from tidegate.wire.answer_writer import AnswerHead
-    from tidegate.wire.h2_client_side import ClientStream
+    from tidegate.wire.h2_client_stream import ClientStream
     from tidegate.wire.h2_upstream import UpstreamStream
     from tidegate.wire.upstream_side import UpstreamConnection
 
