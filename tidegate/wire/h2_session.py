@@ -35,7 +35,7 @@ HEAD_KEPT_BYTES = 2048
 RESETS_KEPT = 1024
 
 
-class Session(asyncio.Protocol):
+class Session:
     """One connection with its streams."""
 
     __slots__ = (
@@ -90,9 +90,9 @@ class Session(asyncio.Protocol):
         self.peer = PeerSettings()
         self.window = frames.FIRST_WINDOW_BYTES
         self._out: list[bytes | memoryview] = []
-        self._tail: Stream | None = None  # whose frame is the last in `_out`, and where its head is
+        self._tail: Stream[Any] | None = None  # whose frame is the last in `_out`, and where its head is
         self._tail_at = 0
-        self._ready: dict[Stream, None] = {}
+        self._ready: dict[Stream[Any], None] = {}
         self._is_flush_due = False
 
     def greet(self) -> None:
@@ -296,7 +296,7 @@ class Session(asyncio.Protocol):
 
     # --- sending ---
 
-    def wants(self, stream: Stream) -> None:
+    def wants(self, stream: Stream[Any]) -> None:
         """Note that a stream has something to send that has to wait."""
         self._ready[stream] = None
         if not self._is_flush_due:
@@ -308,7 +308,7 @@ class Session(asyncio.Protocol):
             self._is_flush_due = True
             self._loop.call_soon(self.flush)
 
-    def write_headers(self, stream: Stream, block: bytes, flags: int) -> None:
+    def write_headers(self, stream: Stream[Any], block: bytes, flags: int) -> None:
         """Send a header block; `flags`: END_STREAM or 0."""
         if self.peer.has_shrunk_table:
             self.peer.has_shrunk_table = False
@@ -318,7 +318,7 @@ class Session(asyncio.Protocol):
         if not self._is_flush_due:
             self.want_flush()
 
-    def write_data(self, stream: Stream, piece: bytes | memoryview) -> bool:
+    def write_data(self, stream: Stream[Any], piece: bytes | memoryview) -> bool:
         """Send a piece if it fits into the windows and one frame; False when it does not."""
         size = len(piece)
         if size > stream.window or size > self.window or size > self.peer.frame_limit or self.is_write_paused:
@@ -333,11 +333,11 @@ class Session(asyncio.Protocol):
             self.want_flush()
         return True
 
-    def room_for(self, stream: Stream) -> int:
+    def room_for(self, stream: Stream[Any]) -> int:
         """Return how many bytes this stream may send in one frame now."""
         return 0 if self.is_write_paused else min(stream.window, self.window, self.peer.frame_limit)
 
-    def write_end(self, stream: Stream) -> None:
+    def write_end(self, stream: Stream[Any]) -> None:
         """End our side of a stream: by its last frame where that is not written yet, else by an empty one."""
         if self._tail is stream:
             frame = bytes(self._out[self._tail_at])
@@ -348,7 +348,7 @@ class Session(asyncio.Protocol):
         if not self._is_flush_due:
             self.want_flush()
 
-    def open_window(self, stream: Stream, count: int) -> None:
+    def open_window(self, stream: Stream[Any], count: int) -> None:
         """Let the peer send `count` bytes more on a stream."""
         if not self.is_lost and not stream.is_closed:
             self._out.append(frames.window_update(stream.id, count))
@@ -378,7 +378,7 @@ class Session(asyncio.Protocol):
             if stream.is_stuck and stream.window > 0:
                 self._ready[stream] = None  # it waits for the connection's window, or for the transport
 
-    def reset(self, stream: Stream, code: ErrorCode) -> None:
+    def reset(self, stream: Stream[Any], code: ErrorCode) -> None:
         """End a stream at once."""
         if stream.id and not stream.is_closed and not self.is_lost and not (stream.is_in_done and stream.is_out_done):
             if len(self._resets) >= RESETS_KEPT:
@@ -388,7 +388,7 @@ class Session(asyncio.Protocol):
             self.want_flush()
         self.forget(stream)
 
-    def forget(self, stream: Stream) -> None:
+    def forget(self, stream: Stream[Any]) -> None:
         """Drop a stream that has ended."""
         stream.close()
         streams = self.streams
