@@ -60,7 +60,7 @@ _OUTCOME: dict[str, tuple[type, float]] = {
     "flags": (np.int8, 0),
 }
 MEMORY, SEEN, OUTCOME = tuple(_MEMORY), tuple(_SEEN), tuple(_OUTCOME)
-GROWTH = 1.25
+GROWTH = 1.5
 
 
 class FleetState:
@@ -81,10 +81,11 @@ class FleetState:
         """Make room for `slots` slots at least."""
         if slots <= self.slots:
             return
-        more = max(slots, int(self.slots * GROWTH), 64) - self.slots
-        for name, (dtype, default) in (_MEMORY | _SEEN | _OUTCOME).items():
-            self.columns[name] = np.concatenate([self.columns[name], np.full(more, default, dtype)])
-        self.spec_row = np.concatenate([self.spec_row, np.full(more, -1, np.int32)])
+        wanted = max(slots, int(self.slots * GROWTH), 64)
+        for name, column in self.columns.items():
+            # Zeros that nobody has touched cost no memory yet; `clear` and `put` write what a slot begins with.
+            self.columns[name] = _grown(column, wanted, 0)
+        self.spec_row = _grown(self.spec_row, wanted, -1)
 
     def clear(self, slot: int) -> None:
         """Make a slot as if nobody had ever used it."""
@@ -153,3 +154,9 @@ class FleetState:
             start_s=float(value["start_s"]),
             **more,
         )
+
+
+def _grown(column: Column, slots: int, filler: int) -> Column:
+    new = np.zeros(slots, column.dtype) if filler == 0 else np.full(slots, filler, column.dtype)
+    new[: len(column)] = column
+    return new

@@ -92,6 +92,7 @@ class Failure(enum.StrEnum):
     TIMEOUT_START = "timeout_start"
     TIMEOUT_IDLE = "timeout_idle"
     TIMEOUT_TOTAL = "timeout_total"
+    TIMEOUT_BODY = "timeout_body"  # the client did not go on sending its body
     CLIENT_GONE = "client_gone"
     BAD_REQUEST = "bad_request"  # the request's body turned out malformed
     DRAINED = "drained"  # the server's drain deadline passed

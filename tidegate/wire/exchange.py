@@ -30,7 +30,7 @@ from tidegate.wire.tunnel import Tunnel
 if TYPE_CHECKING:
     from tidegate.wire.answer_head import AnswerHeadReader
     from tidegate.wire.client_side import ClientConnection
-    from tidegate.wire.h2_client_side import ClientStream
+    from tidegate.wire.h2_client_stream import ClientStream
     from tidegate.wire.h2_upstream import UpstreamStream
     from tidegate.wire.upstream_side import UpstreamConnection
 
@@ -70,7 +70,7 @@ class Exchange(AnswerWriter):
         self.answer_bytes = 0
         # request
         self._director = server.director
-        self.body = RequestBody(client, length) if length else None
+        self.body = RequestBody(client, length, expects=b"expect" in request.index) if length else None
         self._block = block
         # attempt
         self.upstream: UpstreamConnection | UpstreamStream | None = None
@@ -357,7 +357,7 @@ class Exchange(AnswerWriter):
             return
         if self._status == 0:
             answer = answers.answer_of_failure(failure)
-            if failure is Failure.BAD_REQUEST:
+            if failure is Failure.BAD_REQUEST or failure is Failure.TIMEOUT_BODY:
                 self._client.keep_alive = False
             self.write_own(answer)
         else:

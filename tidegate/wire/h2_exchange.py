@@ -19,7 +19,7 @@ from tidegate.wire.h2_heads import RequestHead, StreamAnswer, encoded_answer
 if TYPE_CHECKING:
     from tidegate.wire.answer_head import AnswerHeadReader
     from tidegate.wire.answer_writer import AnswerHead
-    from tidegate.wire.h2_client_side import ClientStream
+    from tidegate.wire.h2_client_stream import ClientStream
     from tidegate.wire.h2_upstream import UpstreamStream
     from tidegate.wire.upstream_side import UpstreamConnection
 

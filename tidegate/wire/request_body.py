@@ -14,7 +14,7 @@ from tidegate.wire.director import HeaderLine
 
 if TYPE_CHECKING:
     from tidegate.wire.client_side import ClientConnection
-    from tidegate.wire.h2_client_side import ClientStream
+    from tidegate.wire.h2_client_stream import ClientStream
     from tidegate.wire.h2_upstream import UpstreamStream
     from tidegate.wire.upstream_side import UpstreamConnection
 
@@ -25,16 +25,30 @@ JOIN_LIMIT_BYTES = 16 * 1024
 class RequestBody:
     """The body of one request."""
 
-    __slots__ = ("_client", "_is_chunked", "_kept", "_kept_bytes", "_trailers", "_upstream", "is_done", "is_sent")
+    __slots__ = (
+        "_client",
+        "_expects",
+        "_is_chunked",
+        "_kept",
+        "_kept_bytes",
+        "_trailers",
+        "_upstream",
+        "is_asked_for",
+        "is_done",
+        "is_sent",
+    )
 
-    def __init__(self, client: ClientConnection | ClientStream, length: int) -> None:
+    def __init__(self, client: ClientConnection | ClientStream, length: int, *, expects: bool = False) -> None:
         self._client = client
+        self._expects = expects  # 100-continue
         self._is_chunked = length == chunked.CHUNKED
         self._kept: list[bytes] = []
         self._kept_bytes = 0
         self._trailers: tuple[HeaderLine, ...] = ()
         self._upstream: UpstreamConnection | UpstreamStream | None = None
         self.is_done = False
+        self.is_asked_for = False
+        """Whether an upstream said 100."""
         self.is_sent = False
         """Whether any of it was written to an upstream: then no other may get this request."""
 
@@ -42,6 +56,11 @@ class RequestBody:
     def is_attached(self) -> bool:
         """Whether an upstream takes what comes."""
         return self._upstream is not None
+
+    @property
+    def is_awaited(self) -> bool:
+        """Whether an upstream waits for more, and the client has no reason to wait itself (for a 100)."""
+        return self._upstream is not None and (self.is_sent or self.is_asked_for or not self._expects)
 
     def take(self, pieces: list[bytes], trailers: tuple[HeaderLine, ...], *, is_last: bool) -> None:
         """Take payload pieces from the client."""

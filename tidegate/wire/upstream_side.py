@@ -232,6 +232,8 @@ class UpstreamConnection(asyncio.Protocol):
                 exchange.switched(self, data[position:])
                 return
             exchange.interim_answer(answer)
+            if answer.status == 100 and exchange.body is not None:
+                exchange.body.is_asked_for = True
             answer.reset()
             self._interim_answers += 1
             if self._interim_answers > self._pool.limits.interim_answers:
