@@ -1,4 +1,4 @@
-"""A model's life as a user sees it: an InferenceService of a name, a format and a place; asked, canaried, put to sleep."""
+"""A model's life as a user sees it: an InferenceService of a name, a format and a place; asked, canaried, asleep."""
 
 from __future__ import annotations
 
