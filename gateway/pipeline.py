@@ -242,8 +242,7 @@ class Pipeline:
         return head
 
     def _answer_unrouted(self, request: Request, scheme: str) -> Answer:
-        agent = request.index.get(b"user-agent")
-        if agent is not None and agent.startswith(headers.PROBE_USER_AGENTS):
+        if headers.is_health_check(request.index):
             if self._is_draining():
                 return SHUTTING_DOWN
             return HEALTHY if self._watch.is_synced else NOT_SYNCED
