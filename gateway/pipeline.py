@@ -225,10 +225,10 @@ class Pipeline:
 
     def _trace_lines(self, request: Request) -> bytes:
         parent = request.index.get(b"traceparent")
-        if parent is not None and trace_context.parse(parent) is not None:
+        if parent is not None and trace_context.is_valid(parent):
             return trace_context.passed_lines(parent, request.index.get(b"tracestate"))
         if self._starts_traces:
-            return trace_context.started(random.getrandbits(trace_context.DRAW_BITS)).line
+            return trace_context.started_line(random.getrandbits(trace_context.DRAW_BITS))
         return b""
 
     def _fresh_head(self, peer: str, target_head: bytes, scheme: str, raw_host: bytes) -> bytes:

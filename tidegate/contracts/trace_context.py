@@ -17,6 +17,7 @@ STATE_LIMIT_BYTES = 512
 
 _VALUE = re.compile(rb"(?!ff)([0-9a-f]{2})-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(-[^\r\n]*)?")
 _SAMPLED = 1
+_SPAN_MASK = (1 << SPAN_BITS) - 1
 
 
 class Context(NamedTuple):
@@ -51,6 +52,17 @@ def started(draw: int, *, is_sampled: bool = False) -> Context:
     """
     digits = draw.to_bytes(DRAW_BITS // 8, "big").hex()
     return Context(digits[:32], digits[32:], is_sampled)
+
+
+def started_line(draw: int) -> bytes:
+    """Return the line of a new trace that is not sampled: `started(draw).line`, at a third of its cost."""
+    return b"traceparent: 00-%032x-%016x-00\r\n" % (draw >> SPAN_BITS, draw & _SPAN_MASK)
+
+
+def is_valid(value: bytes) -> bool:
+    """Tell whether `parse` would return something."""
+    match = _VALUE.fullmatch(value)
+    return match is not None and not (match[5] and match[1] == b"00")
 
 
 def child(parent: Context, draw: int) -> Context:
