@@ -13,7 +13,8 @@ from activator.metrics import Metrics
 from activator.pipeline import Pipeline
 from activator.watch import Watch
 from tidegate.contracts import buckets, report
-from tidegate.kube import connect
+from tidegate.contracts.config.observability import Observability
+from tidegate.kube import connect, observability
 from tidegate.kube.api import Api
 from tidegate.kube.client import Client
 from tidegate.process import logs, run, settings, tasks
@@ -21,6 +22,7 @@ from tidegate.process.admin import AdminServer
 from tidegate.process.report_links import ReportLinks
 from tidegate.process.span_export import SpanExport
 from tidegate.wire.engine_metrics import EngineMetrics
+from tidegate.wire.limits import BETWEEN_HOPS, ServerTimers
 from tidegate.wire.pool import Pool
 from tidegate.wire.server import Server
 from tidegate.wire.tracing import Tracing
@@ -51,9 +53,9 @@ async def serve(config: Config, api: Api, stopping: asyncio.Event) -> None:
     watch.on_endpoints = backends.replace
     watch.on_revision_gone = pipeline.revision_gone
     watch.on_link_changed = links.refresh
-    export = _export_spans(config, metrics, pipeline)
+    export = _export_spans(config, await observability.read(api, config.system_namespace), metrics, pipeline)
     pool = Pool()
-    server = Server(pipeline, pool)
+    server = Server(pipeline, pool, timers=ServerTimers(**BETWEEN_HOPS))
     _show(metrics, pipeline, links, server)
     EngineMetrics("tidegate_activator", metrics.registry, lambda: (server.counters,), pool)
     links.refresh()
@@ -73,13 +75,16 @@ async def serve(config: Config, api: Api, stopping: asyncio.Event) -> None:
     await admin.close()
 
 
-def _export_spans(config: Config, metrics: Metrics, pipeline: Pipeline) -> SpanExport | None:
-    if not config.tracing_endpoint:
+def _export_spans(config: Config, values: Observability, metrics: Metrics, pipeline: Pipeline) -> SpanExport | None:
+    endpoint, rate = values.tracing_endpoint, values.tracing_sampling_rate
+    if config.tracing_endpoint:
+        endpoint, rate = config.tracing_endpoint, config.tracing_sampling_rate
+    if not endpoint:
         return None
     resource = {"service.name": "tidegate-activator", "k8s.pod.name": config.pod, "k8s.pod.ip": config.pod_ip}
-    export = SpanExport(config.tracing_endpoint, resource, "tidegate_activator", metrics.registry)
+    export = SpanExport(endpoint, resource, "tidegate_activator", metrics.registry)
     export.start()
-    pipeline.trace_by(Tracing(export.add, config.tracing_sampling_rate))
+    pipeline.trace_by(Tracing(export.add, rate))
     return export
 
 

@@ -24,7 +24,9 @@ class Config:
     revision_wait_s: float = setting("how long an unknown revision is waited for before 404", default=1.0)
     drain_quiet_s: float = setting("seconds without a request before listening ends", default=1.0)
     drain_timeout_s: float = setting("seconds until requests in flight are cut off at the end", default=55.0)
-    tracing_endpoint: str = setting("http(s)://host:port of an OTLP collector for spans; empty: no spans", default="")
+    tracing_endpoint: str = setting(
+        "http(s)://host:port of an OTLP collector for spans; empty: that of config-observability, if any", default=""
+    )
     tracing_sampling_rate: float = setting(
         "part of the traces begun here that is sampled, 0 to 1; who calls with a trace has decided", default=0.1
     )

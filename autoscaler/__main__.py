@@ -15,6 +15,7 @@ from typing import Any
 
 from autoscaler.config import Config
 from autoscaler.demand import Demand
+from autoscaler.handover import Handover
 from autoscaler.ingest import Ingest
 from autoscaler.leases import Leases
 from autoscaler.loop import Loop
@@ -66,6 +67,8 @@ async def serve(config: Config, api: Api, stopping: asyncio.Event) -> None:
         owners=leases.owners,
     )
     loop.is_ours, loop.may_decide = leases.is_ours, leases.may_decide
+    handover = Handover(api, world, time.time)
+    loop.hand_over = handover.changed
     metrics = _metrics(config, loop, ingest, leases)
     admin = AdminServer(
         is_ready=lambda: True if world.is_synced and not stopping.is_set() else "the caches are not filled yet",
@@ -75,7 +78,7 @@ async def serve(config: Config, api: Api, stopping: asyncio.Event) -> None:
     admin.page("/decisions", decisions_page(loop, leases))
     for port in (config.admin_port, config.metrics_port):
         await admin.start(config.pod_ip, port)
-    caches = (*world.caches, leases.cache)
+    caches = (*world.caches, leases.cache, handover.cache)
     running = [tasks.spawn(cache.run(), f"cache {cache.resource.plural}") for cache in caches]
     stopped = tasks.spawn(stopping.wait(), "stopping")
     synced = tasks.spawn(_all_listed(caches), "first lists")
@@ -97,6 +100,7 @@ async def serve(config: Config, api: Api, stopping: asyncio.Event) -> None:
         await tasks.cancel(stopped, synced, *running)
         await leases.resign()
         await ingest.close()
+        await handover.close()
         await loop.publisher.close()
         await admin.close()
 

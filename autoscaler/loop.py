@@ -26,7 +26,7 @@ from autoscaler.history import History
 from autoscaler.publish import COMPONENT, Publisher
 from autoscaler.state import Memory
 from autoscaler.watch import World
-from tidegate.contracts import autoscaling
+from tidegate.contracts import autoscaling, autoscaling_extensions
 from tidegate.contracts.autoscaling import KPA_CLASS, ScalingSpec
 from tidegate.contracts.decision import Because, Decision
 from tidegate.kube.api import Api, Object, annotations_of
@@ -58,6 +58,8 @@ class Loop:
         self.is_ours: Callable[[Key], bool] = lambda _key: True
         """Whether this replica decides for a revision, and whether it may now: set where there are several."""
         self.may_decide: Callable[[], bool] = lambda: True
+        self.hand_over: Callable[[Key], None] = lambda _key: None
+        """Called where something changed about a revision that another class of autoscaler has, or may have had."""
         recorder = Recorder(api, COMPONENT, clock, tasks.spawn)
         self.publisher = Publisher(api, world, unix_clock, self._patched, recorder)
         self._clock = clock
@@ -66,6 +68,8 @@ class Loop:
         self._dirty: set[Key] = set()
         self._starting: set[Key] = set()
         self._uids: dict[Key, str] = {}
+        self._schedules: dict[Key, float] = {}
+        """When the schedule of a revision says something else, in seconds since 1970."""
         world.on_autoscaler = self._autoscaler_changed
         world.on_status = self.publisher.status_seen
         world.on_pods = self._pods_changed
@@ -86,6 +90,7 @@ class Loop:
         if now - self._decided_at < DECIDE_S - 0.5:
             return
         self._decided_at = now
+        self._follow_schedules()
         if not self.may_decide():
             return
         for key in list(self._starting):
@@ -194,7 +199,10 @@ class Loop:
         config = self.world.config
         if autoscaler is None or autoscaling.class_of(annotations_of(autoscaler), config) != KPA_CLASS:
             self._drop(key)
+            if autoscaler is not None:
+                self.hand_over(key)
             return
+        self.hand_over(key)
         uid = autoscaler["metadata"].get("uid", "")
         if self._uids.get(key, uid) != uid:
             self._drop(key)
@@ -204,6 +212,7 @@ class Loop:
         else:
             memory = status.memory_of(autoscaler, self._clock(), self._unix_clock())
             self._adopt(key, uid, spec, memory)
+        self._note_schedule(key, annotations_of(autoscaler))
         self._mark(key)
 
     def _adopt(self, key: Key, uid: str, spec: ScalingSpec, memory: Memory) -> None:
@@ -212,17 +221,34 @@ class Loop:
         self._see_pods(key)
         self._see_scale(key)
 
+    def _note_schedule(self, key: Key, annotations: dict[str, str]) -> None:
+        if autoscaling_extensions.SCHEDULE in annotations:
+            self._schedules[key] = autoscaling.schedule_changes_at(annotations, self._unix_clock())
+        else:
+            self._schedules.pop(key, None)
+
+    def _follow_schedules(self) -> None:
+        """Take the settings anew where a schedule says something else by now."""
+        if self._schedules:
+            unix_s = self._unix_clock()
+            for key in [key for key, changes_at in self._schedules.items() if changes_at <= unix_s]:
+                self._autoscaler_changed(key)
+
     def _spec_of(self, autoscaler: Object) -> ScalingSpec:
         wishes = autoscaler.get("spec") or {}
-        deployment = self.world.deployment(autoscaler) or {}
-        deadline_s = (deployment.get("spec") or {}).get("progressDeadlineSeconds")
         return autoscaling.resolve_spec(
             annotations_of(autoscaler),
             int(wishes.get("containerConcurrency") or 0),
             self.world.config,
             str(wishes.get("reachability") or ""),
-            progress_deadline_s=float(deadline_s or autoscaling.DEFAULT_PROGRESS_DEADLINE_S),
+            progress_deadline_s=self._deadline_s(autoscaler),
+            unix_s=self._unix_clock(),
         )
+
+    def _deadline_s(self, autoscaler: Object) -> float:
+        deployment = self.world.deployment(autoscaler) or {}
+        deadline_s = (deployment.get("spec") or {}).get("progressDeadlineSeconds")
+        return float(deadline_s or autoscaling.DEFAULT_PROGRESS_DEADLINE_S)
 
     def _see_pods(self, key: Key) -> None:
         slot = self.slots.get(key)
@@ -244,8 +270,14 @@ class Loop:
         self.fleet.see(slot, current_scale=self.publisher.scale(key, autoscaler) or 0)
 
     def _pods_changed(self, key: Key) -> None:
+        if key not in self.slots:
+            self._foreign_changed(key)
         self._see_pods(key)
         self._mark(key)
+
+    def _foreign_changed(self, key: Key) -> None:
+        if self.world.autoscaler(key) is not None and self.is_ours(key):
+            self.hand_over(key)
 
     def _config_changed(self) -> None:
         log.info("config-autoscaler changed: %s", self.world.config)
@@ -254,15 +286,22 @@ class Loop:
 
     def _deployment_changed(self, key: Key) -> None:
         self.publisher.deployment_changed(key)
-        autoscaler = self.world.autoscaler(key)
-        if key in self.slots and autoscaler is not None:
-            self.demand.configure(key, self._spec_of(autoscaler))  # it carries the progress deadline
-            self._see_scale(key)
-            self._mark(key)
+        slot, autoscaler = self.slots.get(key), self.world.autoscaler(key)
+        if slot is None or autoscaler is None:
+            self._foreign_changed(key)
+            return
+        before = self.fleet.spec(slot).progress_deadline_s, self.fleet.state.columns["current_scale"][slot]
+        if self._deadline_s(autoscaler) != before[0]:
+            self.demand.configure(key, self._spec_of(autoscaler))
+        elif (self.publisher.scale(key, autoscaler) or 0) == before[1]:
+            return  # our own write, come back
+        self._see_scale(key)
+        self._mark(key)
 
     def _drop(self, key: Key) -> None:
         if self.slots.pop(key, None) is not None:
             del self._uids[key]
+            self._schedules.pop(key, None)
             self._starting.discard(key)
             self.demand.forget(key)
             self.history.forget(key)

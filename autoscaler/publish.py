@@ -36,7 +36,7 @@ OnPatched = Callable[[Key, Decision, float], None]
 class Lane:
     """What is under way for one revision."""
 
-    __slots__ = ("asked", "backoff_s", "decision", "newer", "older_version", "poked", "worker")
+    __slots__ = ("asked", "backoff_s", "checked", "decision", "newer", "older_version", "poked", "worker")
 
     def __init__(self, decision: Decision) -> None:
         self.decision = decision
@@ -47,6 +47,8 @@ class Lane:
         self.asked: int | None = None
         self.newer: Object | None = None
         self.older_version = ""
+        # What the last decision looked at would change in the status of which version.
+        self.checked: tuple[Decision, str, Object | None] | None = None
 
 
 class Publisher:
@@ -149,12 +151,13 @@ class Publisher:
         body = self._status_due(lane, autoscaler)
         if body is None:
             return False
-        version = autoscaler["metadata"].get("resourceVersion", "")
+        version, decision = autoscaler["metadata"].get("resourceVersion", ""), lane.decision
         async with asyncio.timeout(WRITE_TIMEOUT_S):
             lane.newer = await self._api.patch(
                 resources.POD_AUTOSCALERS, key[1], {"status": body}, key[0], subresource="status", manager=COMPONENT
             )
         lane.older_version = version
+        lane.checked = (decision, lane.newer["metadata"].get("resourceVersion", ""), None)
         return True
 
     async def _write_scale(self, key: Key, lane: Lane, autoscaler: Object, replicas: int) -> None:
@@ -195,8 +198,13 @@ class Publisher:
         return decision.desired if scale is not None and scale != decision.desired else None
 
     def _status_due(self, lane: Lane, autoscaler: Object) -> Object | None:
+        version, checked = autoscaler["metadata"].get("resourceVersion", ""), lane.checked
+        if checked is not None and checked[0] is lane.decision and checked[1] == version:
+            return checked[2]
         body = status.status_of(lane.decision, autoscaler, self._unix_clock())
-        return None if status.is_current(body, autoscaler) else body
+        due = None if status.is_current(body, autoscaler) else body
+        lane.checked = (lane.decision, version, due)
+        return due
 
     def _tell_scaled(self, key: Key, decision: Decision, before: int, after: int) -> None:
         if decision.because is Because.ACTIVATION_FAILED:

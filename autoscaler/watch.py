@@ -47,21 +47,19 @@ class World:
         self._pods: dict[Key, RevisionPods] = {}
         self._autoscalers = Cache(api, resources.POD_AUTOSCALERS, shrink=_without_managers)
         self._pod_cache = Cache(api, resources.PODS, labels=names.REVISION_LABEL, shrink=_small_pod)
-        self._deployment_cache = Cache(
-            api, resources.DEPLOYMENTS, labels=names.REVISION_LABEL, shrink=_small_deployment
-        )
+        self.deployments = Cache(api, resources.DEPLOYMENTS, labels=names.REVISION_LABEL, shrink=_small_deployment)
         self._config_map = _one(api, resources.CONFIG_MAPS, system_namespace, names.CONFIG_AUTOSCALER)
         self._secret = _one(api, resources.SECRETS, system_namespace, names.REPORT_KEY_SECRET)
         self.caches = (
             self._config_map,
             self._secret,
             self._pod_cache,
-            self._deployment_cache,
+            self.deployments,
             self._autoscalers,
         )
         self._autoscalers.on_change(self._autoscaler_changed)
         self._pod_cache.on_change(self._pod_changed)
-        self._deployment_cache.on_change(self._deployment_changed)
+        self.deployments.on_change(self._deployment_changed)
         self._config_map.on_change(self._config_changed)
         self._secret.on_change(self._secret_changed)
 
@@ -86,7 +84,7 @@ class World:
     def deployment(self, autoscaler: Object) -> Object | None:
         """Return the Deployment that a PodAutoscaler scales."""
         reference = autoscaler.get("spec", {}).get("scaleTargetRef") or {}
-        return self._deployment_cache.get(reference.get("name", ""), namespace_of(autoscaler))
+        return self.deployments.get(reference.get("name", ""), namespace_of(autoscaler))
 
     def _autoscaler_changed(self, _kind: str, old: Object | None, new: Object | None) -> None:
         if new is None:

@@ -16,7 +16,8 @@ from gateway.ports import Ports
 from gateway.wakes import Wakes
 from gateway.watch import Watch
 from gateway.workers import Workers
-from tidegate.kube import connect
+from tidegate.contracts.config.observability import Observability
+from tidegate.kube import connect, observability
 from tidegate.kube.api import Api
 from tidegate.kube.client import Client
 from tidegate.process import logs, run, settings, tasks
@@ -61,7 +62,7 @@ async def serve(config: Config, api: Api, stopping: asyncio.Event, own_seat: sea
     watch.on_endpoints = pipeline.endpoints_changed
     watch.on_observability = pipeline.log.configure
     pool = Pool()
-    export = _export_spans(config, metrics, pipeline)
+    export = _export_spans(config, await observability.read(api, config.system_namespace), metrics, pipeline)
     ports = Ports(config, pipeline, pool)
     _show(metrics, pipeline, watch, wakes)
     EngineMetrics("tidegate_gateway", metrics.registry, lambda: ports.counters, pool)
@@ -103,13 +104,16 @@ def _show(metrics: Metrics, pipeline: Pipeline, watch: Watch, wakes: Wakes) -> N
     metrics.show("wakes", "Requests that met a revision without a ready pod.", lambda: wakes.total)
 
 
-def _export_spans(config: Config, metrics: Metrics, pipeline: Pipeline) -> SpanExport | None:
-    if not config.tracing_endpoint:
+def _export_spans(config: Config, values: Observability, metrics: Metrics, pipeline: Pipeline) -> SpanExport | None:
+    endpoint, rate = values.tracing_endpoint, values.tracing_sampling_rate
+    if config.tracing_endpoint:
+        endpoint, rate = config.tracing_endpoint, config.tracing_sampling_rate
+    if not endpoint:
         return None
     resource = {"service.name": "tidegate-gateway", "k8s.pod.ip": config.pod_ip}
-    export = SpanExport(config.tracing_endpoint, resource, "tidegate_gateway", metrics.registry)
+    export = SpanExport(endpoint, resource, "tidegate_gateway", metrics.registry)
     export.start()
-    pipeline.tracing = Tracing(export.add, config.tracing_sampling_rate)
+    pipeline.tracing = Tracing(export.add, rate)
     return export
 
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autoscaler import state
 from autoscaler.decide import bounds, decide
-from tidegate.contracts.autoscaling import ScalingSpec
+from tidegate.contracts import autoscaling_annotations as annotation_keys
+from tidegate.contracts import autoscaling_extensions
+from tidegate.contracts.autoscaling import ScalingSpec, resolve_spec
 from tidegate.contracts.decision import Activity, Because, ServingMode
 
 values = st.one_of(st.none(), st.floats(0, 1e6), st.sampled_from([0.0, 0.000001, 1e300, math.inf, math.nan]))
@@ -73,6 +76,55 @@ def test_a_decision_is_total_and_within_bounds(spec, run):
             assert high == 0 or decision.desired <= high
         assert decision.because in Because
         assert decision.serving_mode in ServingMode
+
+
+anything = st.one_of(st.none(), st.floats(), st.integers(-(10**30), 10**30).map(float))
+any_count = st.one_of(st.integers(-5, 20), st.integers(-(10**30), 10**30))
+any_text = st.one_of(
+    st.sampled_from(
+        ["", "0", "-1", "1", "2", "3.5", "1e300", "100", "6s", "1h", "nonsense", "rps", "concurrency=1,rps"]
+    ),
+    st.text(max_size=8),
+)
+any_annotations = st.dictionaries(
+    st.sampled_from(
+        [key for spellings in vars(annotation_keys).values() if type(spellings) is tuple for key in spellings]
+        + sorted(autoscaling_extensions.KEYS)
+    ),
+    any_text,
+    max_size=8,
+)
+any_observations = st.builds(
+    state.Observation,
+    stable_value=anything,
+    panic_value=anything,
+    other_stable_value=anything,
+    other_panic_value=anything,
+    waiting=any_count,
+    ready_pods=any_count,
+    not_ready_pods=any_count,
+    starting_pods=any_count,
+    start_s=st.floats(),
+    current_scale=any_count,
+    prewarm_pods=any_count,
+)
+
+
+@given(any_annotations, any_count, st.lists(st.tuples(st.floats(), any_observations), min_size=1, max_size=5))
+def test_nothing_makes_a_decision_fail_or_leave_its_bounds(annotations, concurrency, run):
+    """Any annotations, any numbers seen, any clock."""
+    spec = resolve_spec(annotations, concurrency, unix_s=1_800_000_000.0)
+    memory = state.fresh(0.0)
+    for now, seen in run:
+        low, high = bounds(spec, memory)
+        decision, memory = decide(spec, seen, memory, now)
+        assert -1 <= decision.desired <= state.PODS_MAX
+        if decision.desired >= 0:
+            assert decision.desired >= low
+            assert high == 0 or decision.desired <= high
+        assert -1.0 <= decision.next_change_s < math.inf
+        assert decision.activators >= 2
+        msgspec.json.encode(decision)
 
 
 @given(specs, runs)

@@ -488,3 +488,16 @@ async def test_the_timer_ticks_in_the_middle_of_each_second():
     await tasks.cancel(task)
     assert len(ticks) in (9, 10, 11)
     assert set(ticks) == {0.5}
+
+
+async def test_a_schedule_is_followed_by_the_clock():
+    """The clock of people says 08:16:40 UTC at 1000.5 of ours."""
+    api = FakeApi()
+    put_revision(api)
+    schedule = '[{"start": "18 8 * * *", "end": "19 8 * * *", "min-scale": 2}]'
+    api.peek(resources.POD_AUTOSCALERS, KEY[1], KEY[0])["metadata"]["annotations"]["tidegate.dev/schedule"] = schedule
+    async with running(api) as system:
+        await system.seconds(70)
+        assert system.replicas == 0
+        await system.seconds(20)
+        assert (system.replicas, system.latest().because) == (2, Because.SCHEDULE)

@@ -274,6 +274,22 @@ async def test_why_follows_to_the_replica_that_decides() -> None:
     assert found.revision == "hello-00001"
 
 
+def test_following_tells_each_new_decision_once() -> None:
+    def at(unix_s: float, desired: int) -> Any:
+        return msgspec.structs.replace(decision(), unix_s=unix_s, desired=desired)
+
+    import msgspec
+
+    told: dict[tuple[str, str], Any] = {}
+    assert [one.desired for one in why.fresh([at(1, 1), at(2, 2)], told, None)] == [2]
+    assert why.fresh([at(1, 1), at(3, 2)], told, None) == []
+    assert [one.desired for one in why.fresh([at(1, 1), at(3, 2), at(4, 5), at(5, 3)], told, None)] == [5, 3]
+    assert why.fresh([at(5, 3)], told, None) == []
+    told.clear()
+    assert [one.desired for one in why.fresh([at(1, 1), at(2, 2), at(3, 3)], told, 1.5)] == [2, 3]
+    assert "default/" in why.line(at(1, 1))
+
+
 def deployment(name: str, *, available: int, generation: int = 1, observed: int = 1) -> dict[str, Any]:
     return {
         "metadata": {"name": name, "generation": generation},

@@ -69,3 +69,13 @@ async def test_a_trace_that_is_not_sampled_costs_the_collector_nothing_and_goes_
     context = trace_context.parse(head["traceparent"].encode())
     assert context is not None and not context.is_sampled
     assert not parent or context.trace_id == parent.split("-")[1]
+
+
+async def test_config_observability_says_where_spans_go() -> None:
+    async with collector() as (endpoint, got), App().running() as app, client() as fetch:
+        said = {"tracing-protocol": "http/protobuf", "tracing-endpoint": endpoint, "tracing-sampling-rate": "1"}
+        async with three_hops(app.port, observability=said) as row:
+            row.show_pod()
+            assert (await fetch(row.port, host=HOST)).status == 200
+        services = {span["service"] for document in got for span in spans_of(document)}
+    assert services == {"tidegate-gateway", "tidegate-activator"}  # queueproxy hears of it by the controller

@@ -61,7 +61,8 @@ def random_spec(rng: np.random.Generator) -> ScalingSpec:
         last_pod_delay_s=float(pick([-1.0, -1.0, -1.0, 0.0, 15.0, 120.0])),
         is_min_scheduled=bool(rng.random() < 0.2),
         is_max_scheduled=bool(rng.random() < 0.2),
-        is_prewarmed=bool(rng.random() < 0.2),
+        # Whoever is pre-warmed counts idle times itself; here the pods it asks for are drawn (`random_counts`).
+        is_prewarmed=False,
     )
 
 
@@ -165,7 +166,7 @@ def compare_decisions(seed: int, revisions: int, turns: int, kinds: int = 50) ->
             if turn == 0 or rng.random() < 0.4:
                 pair.counts = random_counts(rng, pair.scale)
                 fleet.see(pair.slot, **pair.counts)
-        made = fleet._decide(slots, loads, waiting, now)
+        made = fleet._decide(slots, list(loads), waiting, now)
         names = {"concurrency": (0, 1), "rps": (2, 3)}
         for pair in pairs:
             stable, panic = (loads[index, pair.slot] for index in names[pair.spec.metric])
@@ -261,6 +262,7 @@ def _reconfigure(fleet: Fleet, pair: Pair, rng: np.random.Generator) -> None:
     kept = {name: getattr(pair.spec, name) for name in ("metric", "other_metric", "scale_down_delay_s")}
     pair.spec = replace(fresh, **kept, other_target=pair.spec.other_target, other_total=pair.spec.other_total)
     fleet.configure(pair.slot, pair.spec)
+    pair.counts["prewarm_pods"] = 0
     for stable, panic in pair.windows.values():
         stable.resize(pair.spec.stable_window_s)
         panic.resize(pair.spec.panic_window_s)

@@ -17,6 +17,7 @@ from tests.support.fake_api import FakeApi
 from tests.support.hops import Hop, free_port, running
 from tests.support.serving import put_autoscaler, put_pods, put_revision, put_route, put_system
 from tidegate.contracts import names
+from tidegate.kube import resources
 
 HOST = "hello.default.localhost"
 REVISION = "hello-00001"
@@ -45,6 +46,7 @@ async def three_hops(
     pod: dict[str, Any] | None = None,
     held: dict[str, Any] | None = None,
     edge: dict[str, Any] | None = None,
+    observability: dict[str, str] | None = None,
     **everywhere: Any,
 ) -> AsyncIterator[Row]:
     """Run them; `pod`, `held`, `edge`: settings of queueproxy, activator, gateway; `everywhere`: of all three."""
@@ -52,6 +54,9 @@ async def three_hops(
     put_route(api, "hello", [{"revisionName": REVISION, "percent": 100}])
     put_revision(api, REVISION, containerConcurrency=concurrency)
     put_autoscaler(api, REVISION, mode, concurrency)
+    if observability is not None:
+        metadata = {"name": names.CONFIG_OBSERVABILITY, "namespace": names.SYSTEM_NAMESPACE}
+        api.put(resources.CONFIG_MAPS, {"metadata": metadata, "data": observability})
     front, middle, back = free_port(), free_port(), free_port()
     metrics = {hop: free_port() for hop in ("gateway", "activator", "queueproxy")}
 

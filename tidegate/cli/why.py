@@ -6,6 +6,8 @@ kubeconfig. NAME is a revision, or a service: then every revision of it that the
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import time
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,7 @@ from tidegate.kube.client import Client
 SYSTEM = f"/api/v1/namespaces/{names.SYSTEM_NAMESPACE}"
 SERVICE_PROXY = f"{SYSTEM}/services/{names.AUTOSCALER_SERVICE}:{names.ADMIN_PORT}/proxy"
 MISDIRECTED = 421
+FOLLOW_S = 1.0
 
 _decode = msgspec.json.Decoder(list[contract.Decision]).decode
 
@@ -40,13 +43,26 @@ class _Elsewhere(msgspec.Struct):
 @click.argument("name")
 @common.namespace_option
 @click.option("--since", default="", help="Also the decisions of the last so long, like 30s or 5m.")
+@click.option("--follow", "-f", is_flag=True, help="Go on with every new decision, until interrupted.")
 @common.state_option
 @common.kubeconfig_option
 @common.json_option
-def why(name: str, namespace: str, since: str, state: Path | None, kubeconfig: Path | None, as_json: bool) -> None:
+def why(
+    name: str,
+    namespace: str,
+    since: str,
+    follow: bool,
+    state: Path | None,
+    kubeconfig: Path | None,
+    as_json: bool,
+) -> None:
     """Explain the number of pods of NAME, a service or a revision."""
     oldest_unix_s = _oldest(since)
     where = common.connection(state, kubeconfig)
+    if follow:
+        with contextlib.suppress(KeyboardInterrupt):
+            common.call(where, lambda client: _follow(client, namespace, name, oldest_unix_s, as_json))
+        return
     rings = common.call(where, lambda client: read(client, namespace, name))
     rings = [_recent(ring, oldest_unix_s) for ring in rings]
     if as_json:
@@ -106,6 +122,63 @@ async def _exists(client: Client, namespace: str, name: str) -> bool:
             return False
         raise
     return True
+
+
+async def _follow(client: Client, namespace: str, name: str, oldest_unix_s: float | None, as_json: bool) -> None:
+    """Print every decision that says something new, one per line; revisions may come and go meanwhile."""
+    told: dict[tuple[str, str], contract.Decision] = {}
+    while True:
+        for ring in await _found(client, namespace, name, is_first=not told):
+            for decision in fresh(ring, told, oldest_unix_s):
+                click.echo(msgspec.json.encode(decision).decode() if as_json else line(decision))
+        await asyncio.sleep(FOLLOW_S)
+
+
+async def _found(client: Client, namespace: str, name: str, *, is_first: bool) -> list[Ring]:
+    try:
+        return await read(client, namespace, name)
+    except Failure:
+        if is_first:
+            raise
+        return []  # scaled away or replaced meanwhile: it may come back
+
+
+def fresh(
+    ring: Ring, told: dict[tuple[str, str], contract.Decision], oldest_unix_s: float | None
+) -> list[contract.Decision]:
+    """Return the decisions of a ring that were not told yet, and note them in `told`.
+
+    The last of a ring is what would be decided now: it is told when it says something else than the one before it.
+    """
+    key = (ring[-1].namespace, ring[-1].revision)
+    last = told.get(key)
+    found = _recent(ring, oldest_unix_s) if last is None else [one for one in ring if one.unix_s > last.unix_s]
+    news = []
+    for decision in found:
+        if last is None or _gist(decision) != _gist(last):
+            news.append(decision)
+        last = decision
+    if last is not None:
+        told[key] = last
+    return news
+
+
+def _gist(decision: contract.Decision) -> tuple[object, ...]:
+    return (
+        decision.desired,
+        decision.because,
+        decision.is_applied,
+        decision.ready_pods,
+        decision.current_scale,
+        decision.is_panicking,
+        decision.serving_mode,
+        decision.activity,
+    )
+
+
+def line(decision: contract.Decision) -> str:
+    """Return a decision as one line."""
+    return f"{_clock(decision.unix_s)}  {decision.namespace}/{decision.revision}  {decision.sentence}"
 
 
 async def _ring(client: Client, namespace: str, revision: str) -> Ring:

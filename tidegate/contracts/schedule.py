@@ -7,6 +7,7 @@ the annotation; of several in force the highest of each counts. Pure: times are 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from functools import lru_cache
 
@@ -60,7 +61,13 @@ def parse(text: str) -> tuple[Entry, ...]:
 
 
 def bounds_at(entries: Iterable[Entry], unix_s: float) -> Bounds:
-    """Return what the entries say at `unix_s`."""
+    """Return what the entries say at `unix_s`. Changes fall on whole minutes, so equal questions are answered once."""
+    return _bounds_in(tuple(entries), math.floor(unix_s / 60))
+
+
+@lru_cache(maxsize=4096)
+def _bounds_in(entries: tuple[Entry, ...], minute: int) -> Bounds:
+    unix_s = minute * 60.0
     lows, highs, changes = [], [], [float("inf")]
     for entry in entries:
         tz, start, end = cron.zone(entry.timezone), cron.parse(entry.start), cron.parse(entry.end)

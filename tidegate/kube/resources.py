@@ -42,6 +42,8 @@ VALIDATING_WEBHOOKS = Resource(
     namespaced=False,
 )
 
+HORIZONTAL_POD_AUTOSCALERS = Resource("autoscaling", "v2", "horizontalpodautoscalers", "HorizontalPodAutoscaler")
+
 KNATIVE_SERVICES = Resource("serving.knative.dev", "v1", "services", "Service")
 CONFIGURATIONS = Resource("serving.knative.dev", "v1", "configurations", "Configuration")
 REVISIONS = Resource("serving.knative.dev", "v1", "revisions", "Revision")

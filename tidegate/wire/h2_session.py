@@ -37,7 +37,7 @@ HEAD_KEPT_BYTES = 2048
 RESETS_KEPT = 1024
 
 
-class Session(asyncio.Protocol):
+class Session:
     """One connection with its streams."""
 
     __slots__ = (
@@ -94,9 +94,9 @@ class Session(asyncio.Protocol):
         self.window = frames.FIRST_WINDOW_BYTES
         self._out: list[bytes | memoryview] = []
         self._out_bytes = 0  # of payload
-        self._tail: Stream | None = None  # whose frame is the last in `_out`, and where its head is
+        self._tail: Stream[Any] | None = None  # whose frame is the last in `_out`, and where its head is
         self._tail_at = 0
-        self._ready: dict[Stream, None] = {}
+        self._ready: dict[Stream[Any], None] = {}
         self._is_flush_due = False
 
     def greet(self) -> None:
@@ -300,7 +300,7 @@ class Session(asyncio.Protocol):
 
     # --- sending ---
 
-    def wants(self, stream: Stream) -> None:
+    def wants(self, stream: Stream[Any]) -> None:
         """Note that a stream has something to send that has to wait."""
         self._ready[stream] = None
         if not self._is_flush_due:
@@ -312,7 +312,7 @@ class Session(asyncio.Protocol):
             self._is_flush_due = True
             self._loop.call_soon(self.flush)
 
-    def write_headers(self, stream: Stream, block: bytes, flags: int) -> None:
+    def write_headers(self, stream: Stream[Any], block: bytes, flags: int) -> None:
         """Send a header block; `flags`: END_STREAM or 0."""
         if self.peer.has_shrunk_table:
             self.peer.has_shrunk_table = False
@@ -322,7 +322,7 @@ class Session(asyncio.Protocol):
         if not self._is_flush_due:
             self.want_flush()
 
-    def write_data(self, stream: Stream, piece: bytes | memoryview) -> bool:
+    def write_data(self, stream: Stream[Any], piece: bytes | memoryview) -> bool:
         """Send a piece if it fits into the windows and one frame; False when it does not."""
         size = len(piece)
         if size > stream.window or size > self.window or size > self.peer.frame_limit or self.is_write_paused:
@@ -340,7 +340,7 @@ class Session(asyncio.Protocol):
             self.want_flush()
         return True
 
-    def write_part(self, stream: Stream, piece: bytes | memoryview) -> memoryview:
+    def write_part(self, stream: Stream[Any], piece: bytes | memoryview) -> memoryview:
         """Send of a piece what the windows allow, in as many frames as that takes; returns the rest."""
         rest, limit = memoryview(piece), self.peer.frame_limit
         while rest:
@@ -350,7 +350,7 @@ class Session(asyncio.Protocol):
             rest = rest[size:]
         return rest
 
-    def write_end(self, stream: Stream) -> None:
+    def write_end(self, stream: Stream[Any]) -> None:
         """End our side of a stream: by its last frame where that is not written yet, else by an empty one."""
         if self._tail is stream:
             frame = bytes(self._out[self._tail_at])
@@ -361,7 +361,7 @@ class Session(asyncio.Protocol):
         if not self._is_flush_due:
             self.want_flush()
 
-    def open_window(self, stream: Stream, count: int) -> None:
+    def open_window(self, stream: Stream[Any], count: int) -> None:
         """Let the peer send `count` bytes more on a stream."""
         if not self.is_lost and not stream.is_closed:
             self._out.append(frames.window_update(stream.id, count))
@@ -387,7 +387,7 @@ class Session(asyncio.Protocol):
             if stream.is_stuck and stream.window > 0:
                 self._ready[stream] = None  # it waits for the connection's window, or for the transport
 
-    def reset(self, stream: Stream, code: ErrorCode) -> None:
+    def reset(self, stream: Stream[Any], code: ErrorCode) -> None:
         """End a stream at once."""
         if stream.id and not stream.is_closed and not self.is_lost and not (stream.is_in_done and stream.is_out_done):
             if len(self._resets) >= RESETS_KEPT:
@@ -397,7 +397,7 @@ class Session(asyncio.Protocol):
             self.want_flush()
         self.forget(stream)
 
-    def forget(self, stream: Stream) -> None:
+    def forget(self, stream: Stream[Any]) -> None:
         """Drop a stream that has ended."""
         stream.close()
         streams = self.streams

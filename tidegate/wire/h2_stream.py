@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from tidegate.wire import hpack_encoder
 from tidegate.wire.director import HeaderLine
@@ -25,7 +25,10 @@ WINDOW_BYTES = 256 * 1024
 """What the peer may send ahead on a stream whose bytes are taken; until the first are, its first window."""
 
 
-class Stream:
+SessionT = TypeVar("SessionT", bound="Session")
+
+
+class Stream(Generic[SessionT]):
     """A stream of a session. Subclasses say what its events mean."""
 
     __slots__ = (
@@ -47,7 +50,7 @@ class Stream:
         "window",
     )
 
-    def __init__(self, session: Session, stream_id: int) -> None:
+    def __init__(self, session: SessionT, stream_id: int) -> None:
         self.session = session
         self.id = stream_id
         # sending

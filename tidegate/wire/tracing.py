@@ -54,6 +54,10 @@ class Tracing:
     def begin(self, request: Request) -> Trace:
         """Continue the request's trace, or start one."""
         parent = trace_context.parse(request.index.get(b"traceparent"))
+        if parent is not None and not parent.is_sampled:
+            # Nobody will hear of a span of ours, so the next hop is told what we were told.
+            said = request.index[b"traceparent"]
+            return Trace(parent, "", trace_context.passed_lines(said, request.index.get(b"tracestate")))
         if parent is not None:
             context = trace_context.child(parent, self._draw(trace_context.SPAN_BITS))
             state = request.index.get(b"tracestate")
