@@ -17,7 +17,6 @@ STATE_LIMIT_BYTES = 512
 
 _VALUE = re.compile(rb"(?!ff)([0-9a-f]{2})-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(-[^\r\n]*)?")
 _SAMPLED = 1
-_SPAN_MASK = (1 << SPAN_BITS) - 1
 
 
 class Context(NamedTuple):
@@ -56,7 +55,8 @@ def started(draw: int, *, is_sampled: bool = False) -> Context:
 
 def started_line(draw: int) -> bytes:
     """Return the line of a new trace that is not sampled: `started(draw).line`, at a third of its cost."""
-    return b"traceparent: 00-%032x-%016x-00\r\n" % (draw >> SPAN_BITS, draw & _SPAN_MASK)
+    digits = draw.to_bytes(DRAW_BITS // 8, "big").hex()
+    return f"traceparent: 00-{digits[:32]}-{digits[32:]}-00\r\n".encode()
 
 
 def is_valid(value: bytes) -> bool:
