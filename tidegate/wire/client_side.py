@@ -19,7 +19,7 @@ from tidegate.wire.client_timers import TimedClient
 from tidegate.wire.director import Failure
 from tidegate.wire.exchange import Exchange
 from tidegate.wire.h2_frames import PREFACE
-from tidegate.wire.head_reader import KEPT_LIMIT_BYTES, HeadRefused
+from tidegate.wire.head_reader import HeadRefused
 from tidegate.wire.header_rules import clean_trailers
 from tidegate.wire.tunnel import Tunnel
 
@@ -30,9 +30,6 @@ if TYPE_CHECKING:
 class ClientConnection(TimedClient):
     """One connection from a client."""
 
-    kept_bytes = KEPT_LIMIT_BYTES
-    """How long a head for the upstream may be to be kept for the next request."""
-
     __slots__ = (
         "_backlog",
         "_discarded_bytes",
@@ -42,8 +39,6 @@ class ClientConnection(TimedClient):
         "_tunnel",
         "keep_alive",
         "limits",
-        "sent_begin",
-        "sent_block",
     )
 
     def __init__(self, server: Server) -> None:
@@ -54,9 +49,6 @@ class ClientConnection(TimedClient):
         self._backlog = b""
         self._is_http1 = False
         self._is_told = False  # that there are too many
-        # how the head that went upstream last began, and from which block it was made
-        self.sent_block: bytes | None = None
-        self.sent_begin = b""
         # request
         self.keep_alive = True
         self._discarded_bytes = 0
@@ -88,13 +80,13 @@ class ClientConnection(TimedClient):
     def data_received(self, data: bytes) -> None:
         """Read request bytes."""
         self.server.counters.bytes_in += len(data)
-        if data == self._head.alone and self.state == 0 and not self._backlog and not self.is_write_paused:
+        if self.state == State.HEAD and self._head.is_alone(data) and not self._backlog and not self.is_write_paused:
             self._begin_again()
             return
         if self._backlog or self.is_write_paused:
             self._consume_later(data)
             return
-        position = self._read_head(data, 0) if self.state == 0 else 0  # State.HEAD, the common case
+        position = self._read_head(data, 0) if self.state == State.HEAD else 0
         if position < len(data):
             self._consume(data, position)
 
@@ -168,7 +160,7 @@ class ClientConnection(TimedClient):
             else:
                 self.state = State.CLOSED
                 session = self.server.becomes_h2(self, self._peer)
-                self.transport.set_protocol(session)
+                self.transport.set_protocol(cast(asyncio.Protocol, session))
                 session.greet()
                 session.data_received(data)
         else:
@@ -193,7 +185,7 @@ class ClientConnection(TimedClient):
         self.server.counters.requests += 1
         self.keep_alive = head.keep_alive and not self.server.is_draining
         self._is_head_timed = False
-        exchange = Exchange(self, request, head.block, head.length)
+        exchange = Exchange(self, request, head.begin, head.length)
         self.exchange = exchange
         if head.length == 0:
             self.state = State.HOLD
@@ -216,7 +208,7 @@ class ClientConnection(TimedClient):
         server.counters.requests += 1
         self.keep_alive = not server.is_draining
         self.state = State.HOLD
-        self.exchange = exchange = Exchange(self, head.again(self._peer, time.monotonic()), head.block, 0)
+        self.exchange = exchange = Exchange(self, head.again(self._peer, time.monotonic()), head.begin, 0)
         exchange.start()
 
     def _read_body(self, data: bytes, position: int) -> int:

@@ -14,12 +14,12 @@ import socket
 import struct
 import termios
 import time
-from typing import cast
+from typing import Final, cast
 
 from tidegate.wire.deadlines import NEVER, Deadlines
 from tidegate.wire.limits import ServerTimers
 
-PAUSED_CHECK_S = 0.05
+PAUSED_CHECK_S: Final = 0.05
 """A paused socket reports nothing, not even that its other end is gone: it is asked this often."""
 
 _LONG = struct.Struct("i")
@@ -31,20 +31,20 @@ _POLL_ENDED = getattr(select, "POLLRDHUP", 0)
 class State:
     """What the next byte from the client is: plain integers in order, for an enum costs more than what it decides."""
 
-    HEAD = 0
-    BODY = 1
-    HOLD = 2  # the request is complete, its answer is not: bytes wait
-    DISCARD = 3  # the answer is complete, the request's body is not: bytes are dropped
-    TUNNEL = 4
-    LINGER = 5  # we have said the last word and wait for the client to read it
-    CLOSED = 6
+    HEAD: Final = 0
+    BODY: Final = 1
+    HOLD: Final = 2  # the request is complete, its answer is not: bytes wait
+    DISCARD: Final = 3  # the answer is complete, the request's body is not: bytes are dropped
+    TUNNEL: Final = 4
+    LINGER: Final = 5  # we have said the last word and wait for the client to read it
+    CLOSED: Final = 6
 
 
 class Pause:
     """Why reading stands still; bits."""
 
-    BODY = 1
-    BACKLOG = 2
+    BODY: Final = 1
+    BACKLOG: Final = 2
 
 
 def unsent_bytes(transport: asyncio.Transport) -> int:
@@ -61,8 +61,11 @@ def unsent_bytes(transport: asyncio.Transport) -> int:
     return waiting + in_kernel
 
 
-class ClientSocket(asyncio.Protocol):
-    """Reading, pausing and closing of one client's socket."""
+class ClientSocket:
+    """Reading, pausing and closing of one client's socket.
+
+    An `asyncio.Protocol` in all but name: a class that can be compiled has no interpreted base.
+    """
 
     __slots__ = (
         "_deadlines",

@@ -22,16 +22,10 @@ if TYPE_CHECKING:
     from tidegate.wire.h2_client_side import ClientSession
 
 
-class ClientStream(Stream):
+class ClientStream(Stream["ClientSession"]):
     """One request of the client, as its exchange sees the client."""
 
-    kept_bytes = 0  # a stream has one request: nothing is kept for the next
-    sent_block: bytes | None = None
-    sent_begin = b""
-
     __slots__ = ("_body_moved_at", "_is_held", "exchange", "is_write_paused", "keep_alive", "server")
-
-    session: ClientSession
 
     def __init__(self, session: ClientSession, stream_id: int) -> None:
         super().__init__(session, stream_id)

@@ -6,7 +6,7 @@ Pieces are passed as they came, re-framed where they are chunks. Heads, retries 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Final, cast
 
 from tidegate.wire import chunked
 from tidegate.wire.client_socket import Pause
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tidegate.wire.h2_upstream import UpstreamStream
     from tidegate.wire.upstream_side import UpstreamConnection
 
-JOIN_LIMIT_BYTES = 16 * 1024
+JOIN_LIMIT_BYTES: Final = 16 * 1024
 """Up to here a kept body is sent in one write with its head."""
 
 

@@ -11,6 +11,7 @@ import ssl
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any, cast
 
 from tidegate.wire import header_rules
 from tidegate.wire.client_side import ClientConnection
@@ -88,7 +89,7 @@ class Server:
         self.deadlines = Deadlines(loop, self.timers.resolution_s)
         self.outbox = Outbox(loop)
         self._listener = await loop.create_server(
-            lambda: ClientConnection(self),
+            lambda: cast(asyncio.Protocol, ClientConnection(self)),
             host,
             port,
             backlog=BACKLOG,
@@ -97,7 +98,8 @@ class Server:
             ssl_handshake_timeout=(self.timers.head_timeout_s or None) if tls else None,
             ssl_shutdown_timeout=(self.timers.linger_s or None) if tls else None,
         )
-        self.port = self._listener.sockets[0].getsockname()[1]
+        listener: Any = self._listener  # uvloop's sockets are a list, asyncio's a tuple
+        self.port = listener.sockets[0].getsockname()[1]
 
     async def drain(self, deadline_s: float) -> bool:
         """Stop accepting, let requests in flight end for up to `deadline_s` seconds, close; True when all ended."""
