@@ -22,6 +22,7 @@ from tidegate.process.admin import AdminServer
 from tidegate.process.report_links import ReportLinks
 from tidegate.process.span_export import SpanExport
 from tidegate.wire.engine_metrics import EngineMetrics
+from tidegate.wire.limits import BETWEEN_HOPS, ServerTimers
 from tidegate.wire.pool import Pool
 from tidegate.wire.server import Server
 from tidegate.wire.tracing import Tracing
@@ -54,7 +55,7 @@ async def serve(config: Config, api: Api, stopping: asyncio.Event) -> None:
     watch.on_link_changed = links.refresh
     export = _export_spans(config, await observability.read(api, config.system_namespace), metrics, pipeline)
     pool = Pool()
-    server = Server(pipeline, pool)
+    server = Server(pipeline, pool, timers=ServerTimers(**BETWEEN_HOPS))
     _show(metrics, pipeline, links, server)
     EngineMetrics("tidegate_activator", metrics.registry, lambda: (server.counters,), pool)
     links.refresh()

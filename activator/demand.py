@@ -65,18 +65,17 @@ class Demand:
         seen = self._seen.get(key)
         return seen.level.value if seen else 0
 
-    def arrived(self, key: Key) -> None:
+    def arrived(self, key: Key, now: float) -> None:
         """Count a request that begins."""
-        now = self._clock()
         seen = self._seen.get(key)
         if seen is None:
             seen = self._seen[key] = _Seen(Level(now))
         seen.level.step(now, 1)
         seen.requests += 1
 
-    def ended(self, key: Key) -> None:
+    def ended(self, key: Key, now: float) -> None:
         """Count a request that ended, however it did."""
-        self._seen[key].level.step(self._clock(), -1)
+        self._seen[key].level.step(now, -1)
 
     def began_to_wait(self, key: Key) -> None:
         """Poke the autoscaler when this is the first waiter, or when the number in flight has doubled since the last

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from typing import Final
 
 from activator.backends import Backends
 from activator.config import Config
@@ -25,13 +25,17 @@ from tidegate.wire.balance import Address
 from tidegate.wire.director import Answer, Direction, Failure, Outcome, Relay, Request, same_protocol
 from tidegate.wire.tracing import Trace, Tracing
 
-STALE_ATTEMPTS = 3
-HOLD = "hold"
+STALE_ATTEMPTS: Final = 3
+HOLD: Final = "hold"
 """The span of the time in the waiting room."""
-KEYS_KEPT = 4096
-_keys: dict[tuple[bytes, bytes], Key] = {}  # the decoded names of revisions that were asked for
-PROXIED = b"K-Proxy-Request: " + headers.PROXIED_BY_ACTIVATOR + b"\r\n"
-UNCOUNTED = PROXIED + headers.UNCOUNTED.title() + b": 1\r\n"
+KEYS_KEPT: Final = 4096
+PROBE: Final = headers.NETWORK_PROBE
+NAMESPACE: Final = headers.NAMESPACE
+REVISION: Final = headers.REVISION
+UNCOUNTED: Final = headers.UNCOUNTED
+_keys: Final[dict[tuple[bytes, bytes], Key]] = {}  # the decoded names of revisions that were asked for
+PROXIED: Final = b"K-Proxy-Request: " + headers.PROXIED_BY_ACTIVATOR + b"\r\n"
+UNCOUNTED_LINES: Final = PROXIED + UNCOUNTED.title() + b": 1\r\n"
 
 UNKNOWN = answer_of(outcomes.UNKNOWN_REVISION)
 ASLEEP = answer_of(outcomes.ASLEEP)
@@ -44,29 +48,43 @@ SHUTTING_DOWN = answer_of(outcomes.DRAINING, text=b"shutting down")
 PROBED = Answer(200, body=headers.PROBE_ACTIVATOR)
 
 
-@dataclass(slots=True, eq=False)
 class Visit:
     """One request of a known revision: what `finished` has to give back."""
 
-    key: Key
-    revision: Revision
-    placement: Placement[Visit]
-    arrived: float
-    deadline: float
-    ticket: int  # its place in the order of arrival
-    protocol: str = ""
-    had_seat: bool = False
-    is_waiting: bool = False
-    pod: Address | None = None
-    turn: asyncio.Future[Direction] | None = None
-    trace: Trace | None = None
+    __slots__ = (
+        "deadline",
+        "entered",
+        "had_seat",
+        "is_waiting",
+        "key",
+        "placement",
+        "pod",
+        "protocol",
+        "revision",
+        "ticket",
+        "trace",
+        "turn",
+    )
+
+    def __init__(
+        self, key: Key, revision: Revision, placement: Placement[Visit], entered: float, deadline: float, protocol: str
+    ) -> None:
+        self.key = key
+        self.revision = revision
+        self.placement = placement
+        self.entered = entered
+        self.deadline = deadline
+        self.ticket = placement.room.ticket()  # its place in the order of arrival
+        self.protocol = protocol
+        self.had_seat = False
+        self.is_waiting = False
+        self.pod: Address | None = None
+        self.turn: asyncio.Future[Direction] | None = None
+        self.trace: Trace | None = None
 
 
 class Pipeline:
     """Directs every request that reaches this activator."""
-
-    strip_request: frozenset[bytes] = headers.INTERNAL
-    strip_request_prefixes: tuple[bytes, ...] = headers.INTERNAL_PREFIXES
 
     def __init__(
         self,
@@ -76,6 +94,8 @@ class Pipeline:
         is_draining: Callable[[], bool],
         clock: Callable[[], float],
     ) -> None:
+        self.strip_request: frozenset[bytes] = headers.INTERNAL
+        self.strip_request_prefixes: tuple[bytes, ...] = headers.INTERNAL_PREFIXES
         self._config = config
         self._watch = watch
         self._metrics = metrics
@@ -107,13 +127,12 @@ class Pipeline:
     def direct(self, request: Request) -> Direction | Awaitable[Direction]:
         """Answer a probe, or seat the request, or let it wait."""
         # The engine indexes every header that a director strips, and the user agent.
-        probe = request.index.get(headers.NETWORK_PROBE)
+        index = request.index
+        probe = index.get(PROBE)
         if probe is not None:
             return self._answer_probe(probe)
-        agent = request.index.get(b"user-agent")
         # Routed requests name their revision: a client that calls itself a kubelet wants its app's answer, not ours.
-        is_routed = headers.REVISION in request.index
-        if agent is not None and not is_routed and agent.startswith(headers.PROBE_USER_AGENTS):
+        if REVISION not in index and headers.is_health_check(index):
             return self._answer_health()
         key = _key(request)
         if key is None:
@@ -121,9 +140,9 @@ class Pipeline:
         revision = self._watch.revision(key)
         if revision is None:
             return self._enter_later(request, key)
-        if headers.UNCOUNTED in request.index:
+        if UNCOUNTED in index:
             return self._relay_uncounted(request, key, revision)
-        return self._enter(request, key, revision)
+        return self._enter(request, key, revision, request.arrived)
 
     def retry(self, request: Request, failed: Relay, failure: Failure) -> Direction | Awaitable[Direction]:
         """Look for another seat after a refusal; try the same pod again after a stale connection."""
@@ -138,7 +157,7 @@ class Pipeline:
         visit.placement.pods.eject(pod, self._clock())
         self._metrics.ejections.inc()
         self.backends.refused(visit.key, pod)
-        return self._place(visit)
+        return self._place(visit, self._clock())
 
     def finished(self, request: Request, outcome: Outcome) -> None:
         """Give back the seat or the place in the room, and seat who waits next."""
@@ -154,7 +173,7 @@ class Pipeline:
             visit.placement.leave(visit.pod)
             visit.pod = None
         key = visit.key
-        self.demand.ended(key)
+        self.demand.ended(key, request.arrived + outcome.duration_s)
         self._metrics.results.ended(outcome, request.method)
         if visit.trace is not None and self._tracing is not None:
             said = {"k8s.namespace.name": key[0], "kn.revision.name": key[1]}
@@ -187,9 +206,9 @@ class Pipeline:
         now = self._clock()
         for _, visit, pod in placement.admit(now):
             visit.is_waiting = False
-            self._metrics.waited.observe(now - visit.arrived)
+            self._metrics.waited.observe(now - visit.entered)
             if visit.trace is not None and self._tracing is not None:
-                self._tracing.waited(visit.trace, HOLD, visit.arrived, now)
+                self._tracing.waited(visit.trace, HOLD, visit.entered, now)
             relay = self._relay(visit, pod)
             # A client that left in this turn of the loop holds the seat until its own `finished`.
             if visit.turn is not None and not visit.turn.done():
@@ -200,12 +219,12 @@ class Pipeline:
         revision = await self._watch.wait_for_revision(key, self._config.revision_wait_s)
         if revision is None:
             return UNKNOWN
-        if headers.UNCOUNTED in request.index:
+        if UNCOUNTED in request.index:
             return self._relay_uncounted(request, key, revision)
-        direction = self._enter(request, key, revision)
+        direction = self._enter(request, key, revision, self._clock())
         return direction if isinstance(direction, Relay | Answer) else await direction
 
-    def _enter(self, request: Request, key: Key, revision: Revision) -> Direction | Awaitable[Direction]:
+    def _enter(self, request: Request, key: Key, revision: Revision, now: float) -> Direction | Awaitable[Direction]:
         placement = self._placements.get(key)
         if placement is None:
             placement = Placement(revision.container_concurrency, self._config.waiting_capacity)
@@ -213,13 +232,11 @@ class Pipeline:
             self._placements[key] = placement
         placement.pods.limit = revision.container_concurrency  # a deleted name may come back with another value
         deadline = request.arrived + revision.timeouts.total_s
-        ticket = placement.room.ticket()
-        protocol = same_protocol(request)
-        visit = request.state = Visit(key, revision, placement, request.arrived, deadline, ticket, protocol)
+        visit = request.state = Visit(key, revision, placement, now, deadline, same_protocol(request))
         if self._tracing is not None:
             visit.trace = self._tracing.begin(request)
-        self.demand.arrived(key)
-        return self._place(visit)
+        self.demand.arrived(key, now)
+        return self._place(visit, now)
 
     def _relay_uncounted(self, request: Request, key: Key, revision: Revision) -> Direction:
         """Pass a probe on beside room and seats: it must neither wait for pods nor be seen by the autoscaler.
@@ -231,10 +248,10 @@ class Pipeline:
             return ASLEEP
         pod = min(pods, key=placement.pods.in_flight_on) if placement else min(pods)
         protocol = same_protocol(request)
-        return Relay(*pod, add_head=UNCOUNTED, timeouts=revision.timeouts, protocol=protocol)
+        return Relay(*pod, add_head=UNCOUNTED_LINES, timeouts=revision.timeouts, protocol=protocol)
 
-    def _place(self, visit: Visit) -> Direction | Awaitable[Direction]:
-        pod = visit.placement.seat(self._clock())
+    def _place(self, visit: Visit, now: float) -> Direction | Awaitable[Direction]:
+        pod = visit.placement.seat(now)
         return self._wait(visit) if pod is None else self._relay(visit, pod)
 
     def _wait(self, visit: Visit) -> Direction | Awaitable[Direction]:
@@ -292,8 +309,8 @@ def _turn_away(visit: Visit, answer: Answer) -> None:
 
 def _key(request: Request) -> Key | None:
     """Return the revision asked for: by the gateway's headers, or by a host `<revision>.<namespace>.svc...`."""
-    namespace = request.index.get(headers.NAMESPACE)
-    revision = request.index.get(headers.REVISION)
+    namespace = request.index.get(NAMESPACE)
+    revision = request.index.get(REVISION)
     if namespace and revision:
         said = (namespace, revision)
         key = _keys.get(said)

@@ -65,6 +65,7 @@ class Fleet:
         self.windows.grow(self.state.slots)
         self.delays.grow(self.state.slots)
         assert self.state.spec_row[slot] < 0, slot
+        self.state.clear(slot)
         self.state.spec_row[slot] = self.specs.take(spec)
         self.state.put(slot, memory)
         self.delays.put(slot, memory.delayed, spec.scale_down_delay_s)
@@ -138,15 +139,17 @@ class Fleet:
 
         Asleep is who is at zero and inactive, has been told so, and of whom nobody reports (`is_silent`, by slot).
         """
-        columns, watched = self.state.columns, self.state.spec_row >= 0
-        silent = np.ones(self.state.slots, np.bool_)
-        known = min(len(is_silent), self.state.slots)
+        slots = self.state.slots
+        columns = {name: self.state.columns[name][:slots] for name in (*MEMORY, *SEEN, *OUTCOME)}
+        watched = self.state.spec_row[:slots] >= 0
+        silent = np.ones(slots, np.bool_)
+        known = min(len(is_silent), slots)
         silent[:known] = is_silent[:known]
         asleep = watched & silent & (columns["because"] >= 0) & (columns["activity"] == INACTIVE)
         asleep &= (columns["desired"] <= 0) & ((columns["flags"] & SEEN_ANEW) == 0)
         for name in ("current_scale", "ready_pods", "not_ready_pods", "prewarm_pods"):
             asleep &= columns[name] == 0
-        for slot in np.flatnonzero(asleep & self.windows.open_slots[: len(asleep)]).tolist():
+        for slot in np.flatnonzero(asleep & self.windows.open_slots).tolist():
             self.windows.release(slot)
         return np.flatnonzero(watched & ~asleep)
 
@@ -165,7 +168,7 @@ class Fleet:
             # The caller did other things since the last chunk: who was removed meanwhile is left out.
             chunk = chunk[self.state.spec_row[chunk] >= 0]
             if len(chunk):
-                yield self._decide(chunk, averages, waiting[chunk], now)
+                yield self._decide(chunk, [kind[chunk] for kind in averages], waiting[chunk], now)
 
     def decide_one(
         self,
@@ -216,19 +219,19 @@ class Fleet:
             **more,
         )
 
-    def _prewarm(self, averages: Floats, waiting: npt.NDArray[np.int64], now: float) -> None:
+    def _prewarm(self, averages: list[Floats], waiting: npt.NDArray[np.int64], now: float) -> None:
         """Count the idle times of those that are pre-warmed, and note whether they should have a pod by now."""
         for slot, times in self.idle_times.items():
-            times.see(now, is_loaded=bool(waiting[slot] > 0 or np.nanmax(averages[1::2, slot], initial=0.0) > 0))
+            times.see(now, is_loaded=bool(waiting[slot] > 0 or averages[1][slot] > 0 or averages[3][slot] > 0))
             pods = int(times.wants_pod(now))
             if pods != self.state.columns["prewarm_pods"][slot]:
                 self.see(slot, prewarm_pods=pods)
 
-    def _decide(self, slots: Slots, averages: Floats, waiting: npt.NDArray[np.int64], now: float) -> Turn:
+    def _decide(self, slots: Slots, averages: list[Floats], waiting: npt.NDArray[np.int64], now: float) -> Turn:
         now = sane_now(now)
         columns = {name: self.state.columns[name][slots] for name in MEMORY + SEEN}
         rows = Rows(self.specs.view(self.state.spec_row[slots]), slots, columns, now)
-        fleet_decide.decide(rows, self._loads(rows, averages[:, slots]), waiting, self.delays)
+        fleet_decide.decide(rows, self._loads(rows, averages), waiting, self.delays)
         flags = (
             rows.is_applied * APPLIED
             | ~np.isnan(rows.panic_at) * PANICKING
@@ -244,7 +247,7 @@ class Fleet:
             self.state.columns[name][slots] = columns[name]
         return Turn(self.specs, self.state.spec_row[slots], rows, waiting, is_new)
 
-    def _loads(self, rows: Rows, averages: Floats) -> tuple[Floats, Floats, Floats, Floats]:
+    def _loads(self, rows: Rows, averages: list[Floats]) -> tuple[Floats, Floats, Floats, Floats]:
         is_rps = np.broadcast_to(rows.spec.is_rps, rows.slots.shape)
         has_rps = bool(is_rps.any())
         stable, panic = averages[0], averages[1]

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from autoscaler.delays import DELAY_BUCKET_S
+from autoscaler.fleet_state import FIRST_SLOTS
 
 Pods = npt.NDArray[np.int64]
 Slots = npt.NDArray[np.intp]
@@ -93,13 +94,20 @@ class FleetDelays:
 
     def __init__(self) -> None:
         self._rings: dict[int, DelayRing] = {}
+        self._slots = 0
+        # Empty until somebody has a delay.
         self._size = np.zeros(0, np.int32)
         self._column = np.zeros(0, np.int32)
 
     def grow(self, slots: int) -> None:
         """Make room for `slots` slots."""
-        more = slots - len(self._size)
-        if more > 0:
+        self._slots = max(self._slots, slots)
+        if len(self._size):
+            self._allocate()
+
+    def _allocate(self) -> None:
+        if self._slots > len(self._size):
+            more = max(FIRST_SLOTS, self._slots)
             self._size = np.concatenate([self._size, np.zeros(more, np.int32)])
             self._column = np.concatenate([self._column, np.zeros(more, np.int32)])
 
@@ -109,7 +117,7 @@ class FleetDelays:
 
     def pairs(self, slot: int) -> tuple[tuple[int, int], ...]:
         """Return a slot's history in the form of `state.Memory.delayed`."""
-        size = int(self._size[slot])
+        size = int(self._size[slot]) if self._rings else 0
         return self._rings[size].pairs(int(self._column[slot])) if size else ()
 
     def put(self, slot: int, pairs: tuple[tuple[int, int], ...], delay_s: float) -> None:
@@ -121,7 +129,7 @@ class FleetDelays:
 
     def drop(self, slot: int) -> None:
         """Forget a slot's history."""
-        size = int(self._size[slot])
+        size = int(self._size[slot]) if self._rings else 0
         if not size:
             return
         ring = self._rings[size]
@@ -134,6 +142,7 @@ class FleetDelays:
 
     def push(self, slots: Slots, pods: Pods, delay_s: npt.NDArray[np.float64], now: float) -> Pods:
         """Add a number for each slot at `now`, and return the highest that its delay still knows."""
+        self._allocate()
         bucket = math.floor(now / DELAY_BUCKET_S)
         highest = pods.copy()
         sizes = np.ceil(delay_s / DELAY_BUCKET_S).astype(np.int64)
@@ -149,6 +158,7 @@ class FleetDelays:
         return highest
 
     def _open(self, slot: int, size: int, head: int, pairs: tuple[tuple[int, int], ...]) -> None:
+        self._allocate()
         ring = self._rings.get(size)
         if ring is None:
             ring = self._rings[size] = DelayRing(size, head)

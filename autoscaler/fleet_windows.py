@@ -12,6 +12,7 @@ from collections.abc import Iterable
 import numpy as np
 import numpy.typing as npt
 
+from autoscaler.fleet_state import FIRST_SLOTS
 from autoscaler.rings import Flags, Floats, Ring
 from tidegate.contracts.autoscaling import ScalingSpec
 from tidegate.contracts.autoscaling_annotations import CONCURRENCY, RPS, WEIGHTED_EXPONENTIAL
@@ -19,7 +20,6 @@ from tidegate.contracts.autoscaling_annotations import CONCURRENCY, RPS, WEIGHTE
 METRICS = (CONCURRENCY, RPS)
 KINDS = 4
 """Stable and panic window of each metric, in this order."""
-FIRST_SLOTS = 64
 
 
 class FleetWindows:
@@ -28,25 +28,30 @@ class FleetWindows:
     def __init__(self) -> None:
         self._rings: dict[tuple[int, int], Ring] = {}
         self._head = 0
-        self._size: npt.NDArray[np.int16] = np.zeros((KINDS, FIRST_SLOTS), np.int16)
-        self._column: npt.NDArray[np.int32] = np.full((KINDS, FIRST_SLOTS), -1, np.int32)
+        self._slots = 0
+        # By kind, and only for kinds that somebody has: seconds (0: no window) and column by slot.
+        self._size: dict[int, npt.NDArray[np.int16]] = {}
+        self._column: dict[int, npt.NDArray[np.int32]] = {}
 
     def grow(self, slots: int) -> None:
         """Make room for `slots` slots."""
-        old = self._size.shape[1]
-        if slots > old:
-            self._size = np.concatenate([self._size, np.zeros((KINDS, slots - old), np.int16)], axis=1)
-            self._column = np.concatenate([self._column, np.full((KINDS, slots - old), -1, np.int32)], axis=1)
+        self._slots = max(self._slots, slots)
+        for kind, sizes in self._size.items():
+            if self._slots > len(sizes):
+                self._size[kind] = np.concatenate([sizes, np.zeros(self._slots, np.int16)])
+                self._column[kind] = np.concatenate([self._column[kind], np.zeros(self._slots, np.int32)])
 
     @property
     def open_slots(self) -> Flags:
         """Which slots have windows."""
-        flags: Flags = np.any(self._size > 0, axis=0)
+        flags: Flags = np.zeros(self._slots, np.bool_)
+        for sizes in self._size.values():
+            flags |= sizes[: self._slots] > 0
         return flags
 
     def is_open(self, slot: int) -> bool:
         """Whether a slot has windows."""
-        return bool(self._size[:, slot].any())
+        return any(sizes[slot] for sizes in self._size.values())
 
     def configure(self, slot: int, spec: ScalingSpec) -> None:
         """Give a slot the windows of its spec; what a window holds and the new length has room for stays."""
@@ -73,12 +78,15 @@ class FleetWindows:
         for kind, ring, column in self._of(slot):
             ring.record_one(column, second, rps if kind // 2 else concurrency)
 
-    def averages(self, second: int) -> npt.NDArray[np.float64]:
-        """Return the averages as of `second`, by kind and slot; not a number where there is no data."""
+    def averages(self, second: int) -> list[Floats]:
+        """Return the averages as of `second`, by kind and then by slot; not a number where there is no data."""
         self._head = max(self._head, second)
-        means = np.full(self._size.shape, np.nan)
+        nothing: Floats = np.broadcast_to(np.array(np.nan), self._slots)
+        means = [nothing] * KINDS
         for (kind, _size), ring in self._rings.items():
-            means[kind, ring.slot[: ring.used]] = ring.averages(second)
+            if means[kind] is nothing:
+                means[kind] = np.full(self._slots, np.nan)
+            means[kind][ring.slot[: ring.used]] = ring.averages(second)
         return means
 
     def averages_of(self, slot: int, metric: str, second: int) -> tuple[float, float] | None:
@@ -95,16 +103,21 @@ class FleetWindows:
         return next((ring.seconds(column) for kind, ring, column in self._of(slot) if kind == wanted), [])
 
     def _of(self, slot: int) -> Iterable[tuple[int, Ring, int]]:
-        for kind in range(KINDS):
-            size = int(self._size[kind, slot])
+        for kind, sizes in self._size.items():
+            size = int(sizes[slot])
             if size:
-                yield kind, self._rings[kind, size], int(self._column[kind, slot])
+                yield kind, self._rings[kind, size], int(self._column[kind][slot])
 
     def _refit(self, kind: int, slot: int, size: int, *, is_weighted: bool) -> None:
-        before = int(self._size[kind, slot])
+        if kind not in self._size:
+            if not size:
+                return
+            self._size[kind] = np.zeros(max(FIRST_SLOTS, self._slots), np.int16)
+            self._column[kind] = np.zeros(max(FIRST_SLOTS, self._slots), np.int32)
+        before = int(self._size[kind][slot])
         if before == size:
             if size:
-                self._rings[kind, size].is_weighted[self._column[kind, slot]] = is_weighted
+                self._rings[kind, size].is_weighted[self._column[kind][slot]] = is_weighted
             return
         kept = self._close(kind, slot, before) if before else []
         if size:
@@ -112,18 +125,17 @@ class FleetWindows:
             if ring is None:
                 ring = self._rings[kind, size] = Ring(size, self._head)
             column = ring.open(slot, is_weighted=is_weighted)
-            self._column[kind, slot] = column
+            self._column[kind][slot] = column
             for second, value in kept[-size:]:
                 ring.record_one(column, second, value)
-        self._size[kind, slot] = size
+        self._size[kind][slot] = size
 
     def _close(self, kind: int, slot: int, size: int) -> list[tuple[int, float]]:
-        ring, column = self._rings[kind, size], int(self._column[kind, slot])
+        ring, column = self._rings[kind, size], int(self._column[kind][slot])
         kept = ring.seconds(column)
         moved = ring.close(column)
         if moved >= 0:
-            self._column[kind, moved] = column
-        self._column[kind, slot] = -1
+            self._column[kind][moved] = column
         if not ring.used:
             del self._rings[kind, size]
         return kept

@@ -51,6 +51,35 @@ def memory_command(connections: int, gigabytes: float, as_json: bool, save: Path
     _end(figures, figures.as_text(), as_json, save)
 
 
+@main.command("modelserver")
+@click.option("--rounds", default=5, show_default=True, type=click.IntRange(1, 100))
+@click.option("--seconds", default=4, show_default=True, type=click.IntRange(1, 30))
+@click.option("--json", "as_json", is_flag=True, help="print one JSON object instead of lines")
+@click.option("--save", type=click.Path(path_type=Path), help="also write the JSON object to this file")
+def modelserver_command(rounds: int, seconds: int, as_json: bool, save: Path | None) -> None:
+    """The model server frame beside MLServer and KServe's server, by an echo model (about two minutes).
+
+    The peers are installed from PyPI into virtual environments below ~/.cache/tidegate on the first run.
+    """
+    from bench import modelserver
+
+    figures = modelserver.measure(rounds, seconds, lambda line: click.echo(line, err=True))
+    _end(figures, figures.as_text(), as_json, save)
+
+
+@main.command("batching")
+@click.option("--rounds", default=5, show_default=True, type=click.IntRange(1, 100))
+@click.option("--seconds", default=4, show_default=True, type=click.IntRange(1, 30))
+@click.option("--json", "as_json", is_flag=True, help="print one JSON object instead of lines")
+@click.option("--save", type=click.Path(path_type=Path), help="also write the JSON object to this file")
+def batching_command(rounds: int, seconds: int, as_json: bool, save: Path | None) -> None:
+    """Batched against unbatched inference of the digits network at 64 in flight (about two minutes; needs torch)."""
+    from bench import batching
+
+    figures = batching.measure(rounds, seconds, lambda line: click.echo(line, err=True))
+    _end(figures, figures.as_text(), as_json, save)
+
+
 @main.command("observability")
 @click.option("--rounds", default=6, show_default=True, type=click.IntRange(1, 100))
 @click.option("--seconds", default=2, show_default=True, type=click.IntRange(1, 30))
@@ -59,6 +88,19 @@ def memory_command(connections: int, gigabytes: float, as_json: bool, save: Path
 def observability_command(rounds: int, seconds: int, as_json: bool, save: Path | None) -> None:
     """What metrics, request log and spans cost queueproxy, as ratios to itself without (about two minutes)."""
     figures = observability.measure(rounds, seconds, lambda line: click.echo(line, err=True))
+    _end(figures, figures.as_text(), as_json, save)
+
+
+@main.command("autoscaler")
+@click.option("--revisions", default=100_000, show_default=True, type=click.IntRange(100, 1_000_000))
+@click.option("--rounds", default=3, show_default=True, type=click.IntRange(1, 20))
+@click.option("--json", "as_json", is_flag=True, help="print one JSON object instead of lines")
+@click.option("--save", type=click.Path(path_type=Path), help="also write the JSON object to this file")
+def autoscaler_command(revisions: int, rounds: int, as_json: bool, save: Path | None) -> None:
+    """Decisions, reports, memory, wakes and cold starts of the autoscaler (about two minutes per round)."""
+    from bench import autoscaler
+
+    figures = autoscaler.measure(revisions, rounds, lambda line: click.echo(line, err=True))
     _end(figures, figures.as_text(), as_json, save)
 
 

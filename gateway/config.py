@@ -30,6 +30,17 @@ class Config:
     connect_timeout_s: float = setting("one connect to a pod or activator", default=1.0)
     activator_wait_s: float = setting("how long a request waits for an activator to come back", default=10.0)
     activator_wait_limit: int = setting("requests that may wait for an activator", default=5000)
+    connections_limit: int = setting(
+        "connections of clients that are open at once; 0 is nine tenths of the descriptors the process may have",
+        default=0,
+    )
+    connections_per_peer_limit: int = setting("of these from one address; 0 is no limit", default=0)
+    body_stalled_s: float = setting(
+        "how long a client may send nothing of a request body before the answer begins; 0 is no limit", default=60.0
+    )
+    client_stalled_s: float = setting(
+        "how long a client may take nothing of what waits to be sent to it; 0 is no limit", default=60.0
+    )
     drain_quiet_s: float = setting("seconds from SIGTERM until listening ends", default=0.5)
     drain_timeout_s: float = setting("seconds until requests in flight are cut off at the end", default=55.0)
     tracing_endpoint: str = setting(

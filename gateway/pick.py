@@ -7,13 +7,13 @@ in mode Proxy, through an activator, which holds it. With no activator left, a r
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from gateway.affinity import Sessions, share_limit
 from tidegate.contracts.decision import ServingMode
 from tidegate.wire.balance import Address, Balancer
 
-SERVE = ServingMode.SERVE  # looked up once: on the class each look-up costs as much as a call
+SERVE: Final = ServingMode.SERVE  # looked up once: on the class each look-up costs as much as a call
 
 
 @dataclass(slots=True)

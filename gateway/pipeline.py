@@ -11,7 +11,7 @@ import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from typing import Final
 
 from gateway.config import Config
 from gateway.metrics import Metrics
@@ -29,38 +29,37 @@ from tidegate.wire.forwarded import existing_of, forwarding_lines
 from tidegate.wire.request_log import RequestLog, entry_of
 from tidegate.wire.tracing import Trace, Tracing
 
-STALE_ATTEMPTS = 3
-LOOK_AGAIN_S = 0.1
-HEADS_KEPT = 4096
+STALE_ATTEMPTS: Final = 3
+LOOK_AGAIN_S: Final = 0.1
+HEADS_KEPT: Final = 4096
 
 NO_ROUTE = answer_of(outcomes.NO_ROUTE)
 ASLEEP = answer_of(outcomes.ASLEEP)
 NO_ACTIVATOR = answer_of(outcomes.NO_ACTIVATOR)
 BACKEND_BROKE = answer_of(outcomes.UPSTREAM_FAILED)
-UNCOUNTED = headers.UNCOUNTED.title() + b": 1\r\n"
+UNCOUNTED: Final = headers.UNCOUNTED.title() + b": 1\r\n"
 HEALTHY = Answer(200)
 NOT_SYNCED = answer_of(outcomes.NOT_READY, text=b"routes and endpoints are not listed yet")
 SHUTTING_DOWN = answer_of(outcomes.DRAINING, text=b"shutting down")
 
 
-@dataclass(slots=True, eq=False)
 class Visit:
     """One counted request. `pick`: where it is counted now. `wish`: the pod of its session."""
 
-    target: Target | None = None
-    head: bytes = b""
-    scheme: str = "http"
-    pick: Pick | None = None
-    wish: Address | None = None
-    protocol: str = ""
-    trace: Trace | None = None
+    __slots__ = ("head", "pick", "protocol", "scheme", "target", "trace", "wish")
+
+    def __init__(self, scheme: str, target: Target | None = None, head: bytes = b"", protocol: str = "") -> None:
+        self.target = target
+        self.head = head
+        self.scheme = scheme
+        self.pick: Pick | None = None
+        self.wish: Address | None = None
+        self.protocol = protocol
+        self.trace: Trace | None = None
 
 
 class Pipeline:
     """Directs every request that reaches this gateway."""
-
-    strip_request = headers.INTERNAL | headers.FORWARDING | tracing.HEADERS
-    strip_request_prefixes: tuple[bytes, ...] = headers.INTERNAL_PREFIXES
 
     def __init__(
         self,
@@ -71,12 +70,16 @@ class Pipeline:
         is_draining: Callable[[], bool],
         clock: Callable[[], float],
     ) -> None:
+        self.strip_request: frozenset[bytes] = headers.INTERNAL | headers.FORWARDING | tracing.HEADERS
+        self.strip_request_prefixes: tuple[bytes, ...] = headers.INTERNAL_PREFIXES
         self._config = config
         self._watch = watch
         self._metrics = metrics
         self._wakes = wakes
         self._is_draining = is_draining
         self._clock = clock
+        self._trusts_forwarded = config.trust_forwarded
+        self._starts_traces = config.start_traces
         self._probes = Probes(config.probe_paths, config.probe_user_agents)
         self._timeouts = Timeouts(connect_s=config.connect_timeout_s)
         self._news = asyncio.Event()
@@ -95,7 +98,7 @@ class Pipeline:
         tagged = wheel.tags.get(request.header(headers.TAG) or b"") if wheel.tags else None
         target = (tagged or wheel).turn()
         head = self._head(request, target, scheme)
-        visit = request.state = Visit(target, head, scheme, protocol=same_protocol(request))
+        visit = request.state = Visit(scheme, target, head, same_protocol(request))
         if self.tracing is not None:
             visit.trace = self.tracing.begin(request)
             visit.head += visit.trace.lines
@@ -212,7 +215,7 @@ class Pipeline:
 
     def _head(self, request: Request, target: Target, scheme: str) -> bytes:
         raw_host = request.index.get(b"host") or b""
-        if self._config.trust_forwarded:
+        if self._trusts_forwarded:
             existing = existing_of(request.headers)
             host = raw_host.decode("latin-1")
             head = target.head + forwarding_lines(request.peer, scheme, host, existing, trust=True)
@@ -222,10 +225,10 @@ class Pipeline:
 
     def _trace_lines(self, request: Request) -> bytes:
         parent = request.index.get(b"traceparent")
-        if parent is not None and trace_context.parse(parent) is not None:
+        if parent is not None and trace_context.is_valid(parent):
             return trace_context.passed_lines(parent, request.index.get(b"tracestate"))
-        if self._config.start_traces:
-            return trace_context.started(random.getrandbits(trace_context.DRAW_BITS)).line
+        if self._starts_traces:
+            return trace_context.started_line(random.getrandbits(trace_context.DRAW_BITS))
         return b""
 
     def _fresh_head(self, peer: str, target_head: bytes, scheme: str, raw_host: bytes) -> bytes:
@@ -239,23 +242,21 @@ class Pipeline:
         return head
 
     def _answer_unrouted(self, request: Request, scheme: str) -> Answer:
-        agent = request.index.get(b"user-agent")
-        if agent is not None and agent.startswith(headers.PROBE_USER_AGENTS):
+        if headers.is_health_check(request.index):
             if self._is_draining():
                 return SHUTTING_DOWN
             return HEALTHY if self._watch.is_synced else NOT_SYNCED
-        request.state = Visit(scheme=scheme)
+        request.state = Visit(scheme)
         return NO_ROUTE
 
 
 class TlsDirector:
     """The same pipeline for clients that speak TLS."""
 
-    strip_request = Pipeline.strip_request
-    strip_request_prefixes = Pipeline.strip_request_prefixes
-
     def __init__(self, pipeline: Pipeline) -> None:
         self._pipeline = pipeline
+        self.strip_request = pipeline.strip_request
+        self.strip_request_prefixes = pipeline.strip_request_prefixes
         self.retry = pipeline.retry
         self.finished = pipeline.finished
 

@@ -13,6 +13,7 @@ from gateway.certificate import Certificate
 from gateway.config import Config
 from gateway.pipeline import Pipeline, TlsDirector
 from tidegate.process import settings, tasks
+from tidegate.wire.limits import Limits, ServerTimers
 from tidegate.wire.pool import Pool
 from tidegate.wire.server import Counters, Server
 
@@ -24,9 +25,13 @@ class Ports:
 
     def __init__(self, config: Config, pipeline: Pipeline, pool: Pool) -> None:
         self._config = config
-        self._plain = Server(pipeline, pool)
+        limits = Limits(connections=config.connections_limit, connections_per_peer=config.connections_per_peer_limit)
+        timers = ServerTimers(body_stalled_s=config.body_stalled_s, stalled_s=config.client_stalled_s)
+        self._plain = Server(pipeline, pool, limits, timers)
         self._certificate = _certificate_of(config)
-        self._tls = Server(TlsDirector(pipeline), pool) if self._certificate else None
+        self._tls = Server(TlsDirector(pipeline), pool, limits, timers) if self._certificate else None
+        if self._tls is not None:
+            self._tls.crowd = self._plain.crowd
         self._servers = [self._plain, *([self._tls] if self._tls else [])]
         self._watching: asyncio.Task[None] | None = None
         self.are_open = False

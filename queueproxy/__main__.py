@@ -24,6 +24,7 @@ from tidegate.process.admin import AdminServer, Page
 from tidegate.process.report_link import ReportLink
 from tidegate.process.span_export import SpanExport
 from tidegate.wire.engine_metrics import EngineMetrics
+from tidegate.wire.limits import BETWEEN_HOPS, ServerTimers
 from tidegate.wire.pool import Pool
 from tidegate.wire.server import Server
 from tidegate.wire.tracing import Tracing
@@ -50,7 +51,7 @@ async def serve(config: Config, stopping: asyncio.Event) -> None:
     pipeline = Pipeline(config, limiter, meter, readiness, metrics, lambda: drain.is_draining, time.monotonic)
     export = _export_spans(config, metrics, pipeline)
     pool = Pool()
-    server = Server(pipeline, pool)
+    server = Server(pipeline, pool, timers=ServerTimers(**BETWEEN_HOPS))
     _show(metrics, limiter, meter)
     EngineMetrics("tidegate_queueproxy", metrics.registry, lambda: (server.counters,), pool)
     await server.start(config.pod_ip, config.serving_port)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import enum
 from collections import OrderedDict
 from collections.abc import Hashable
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 W = TypeVar("W", bound=Hashable)
 
@@ -22,7 +22,10 @@ class Offer(enum.Enum):
     FULL = "full"
 
 
-RUN, WAIT, FULL = Offer.RUN, Offer.WAIT, Offer.FULL  # looked up once: on the class each look-up is a call
+# Looked up once: on the class each look-up is a call.
+RUN: Final = Offer.RUN
+WAIT: Final = Offer.WAIT
+FULL: Final = Offer.FULL
 
 
 class Limiter(Generic[W]):

@@ -10,10 +10,11 @@ from __future__ import annotations
 import asyncio
 import enum
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from typing import Final
 
 from queueproxy.config import Config
-from queueproxy.limiter import Limiter, Offer
+from queueproxy.limiter import FULL as TURNED_AWAY
+from queueproxy.limiter import RUN, Limiter
 from queueproxy.meter import Meter
 from queueproxy.metrics import Metrics
 from queueproxy.probe import Readiness
@@ -38,22 +39,31 @@ class Stage(enum.Enum):
     RUNNING = "running"
 
 
-@dataclass(slots=True, eq=False)
+# Looked up once: on the class each look-up costs as much as a call.
+OUTSIDE: Final = Stage.OUTSIDE
+WAITING: Final = Stage.WAITING
+RUNNING: Final = Stage.RUNNING
+PROBE: Final = headers.NETWORK_PROBE
+PROXY: Final = headers.PROXY_REQUEST
+PROXIED: Final = headers.PROXIED_BY_ACTIVATOR
+REVISION: Final = headers.REVISION
+UNCOUNTED: Final = headers.UNCOUNTED
+
+
 class Visit:
     """One counted request: what `finished` has to give back."""
 
-    is_proxied: bool
-    arrived: float
-    relay: Relay
-    is_counted: bool = True
-    stage: Stage = Stage.OUTSIDE
-    turn: asyncio.Future[Direction] | None = None
-    trace: Trace | None = None
+    __slots__ = ("arrived", "is_counted", "is_proxied", "relay", "stage", "trace", "turn")
 
+    def __init__(self, is_proxied: bool, arrived: float, relay: Relay, is_counted: bool) -> None:
+        self.is_proxied = is_proxied
+        self.arrived = arrived
+        self.relay = relay
+        self.is_counted = is_counted
+        self.stage = OUTSIDE
+        self.turn: asyncio.Future[Direction] | None = None
+        self.trace: Trace | None = None
 
-# Enum members looked up once: on the class each look-up costs as much as a call.
-OUTSIDE, WAITING, RUNNING = Stage.OUTSIDE, Stage.WAITING, Stage.RUNNING
-RUN, TURNED_AWAY = Offer.RUN, Offer.FULL
 
 FULL = answer_of(outcomes.QUEUE_FULL)
 LATE = answer_of(outcomes.REQUEST_TIMEOUT)
@@ -67,9 +77,6 @@ SHUTTING_DOWN = answer_of(outcomes.DRAINING, text=b"shutting down")
 class Pipeline:
     """Directs every request that reaches this pod."""
 
-    strip_request: frozenset[bytes] = headers.INTERNAL
-    strip_request_prefixes: tuple[bytes, ...] = headers.INTERNAL_PREFIXES
-
     def __init__(
         self,
         config: Config,
@@ -80,6 +87,8 @@ class Pipeline:
         is_draining: Callable[[], bool],
         clock: Callable[[], float],
     ) -> None:
+        self.strip_request: frozenset[bytes] = headers.INTERNAL
+        self.strip_request_prefixes: tuple[bytes, ...] = headers.INTERNAL_PREFIXES
         self._config = config
         self._limiter = limiter
         self._tracing: Tracing | None = None
@@ -113,14 +122,13 @@ class Pipeline:
     def direct(self, request: Request) -> Direction | Awaitable[Direction]:
         """Answer a probe, or count the request and give it a slot, a place in the queue, or 503."""
         # The engine indexes every header that a director strips, and the user agent: no search through all headers.
-        probe = request.index.get(headers.NETWORK_PROBE)
+        index = request.index
+        probe = index.get(PROBE)
         if probe is not None:
             return self._answer_probe(probe)
-        agent = request.index.get(b"user-agent")
         # Routed requests come with the gateway's or the activator's header: a client that calls itself a kubelet must
         # not get past the limit.
-        is_routed = headers.REVISION in request.index or headers.PROXY_REQUEST in request.index
-        if agent is not None and not is_routed and agent.startswith(headers.PROBE_USER_AGENTS):
+        if REVISION not in index and PROXY not in index and headers.is_health_check(index):
             return SHUTTING_DOWN if self._is_draining() else self._relay(request)
         return self._limit(request)
 
@@ -146,7 +154,7 @@ class Pipeline:
             self._limiter.abandon(visit)
         visit.stage = OUTSIDE
         if visit.is_counted:
-            self._meter.ended(self._clock(), visit.is_proxied)
+            self._meter.ended(request.arrived + outcome.duration_s, visit.is_proxied)
             self._metrics.results.ended(outcome, request.method)
         if visit.trace is not None and self._tracing is not None:
             self._tracing.ended(visit.trace, request, outcome, {})
@@ -156,18 +164,17 @@ class Pipeline:
         return self._h2c if self._protocol.current == serving.H2C and not request.is_upgrade else self._http1
 
     def _limit(self, request: Request) -> Direction | Awaitable[Direction]:
-        is_proxied = request.index.get(headers.PROXY_REQUEST) == headers.PROXIED_BY_ACTIVATOR
-        now = self._clock()
-        visit = request.state = Visit(is_proxied, now, self._relay(request))
-        if headers.UNCOUNTED in request.index:
-            visit.is_counted = False
-        else:
+        index, now = request.index, request.arrived
+        is_proxied = index.get(PROXY) == PROXIED
+        is_counted = UNCOUNTED not in index
+        visit = request.state = Visit(is_proxied, now, self._relay(request), is_counted)
+        if is_counted:
             self._meter.arrived(now, is_proxied)
             if self._tracing is not None:
                 visit.trace = self._tracing.begin(request)
-                relay = visit.relay  # a copy, for `dataclasses.replace` costs four times as much
+                relay = visit.relay
                 visit.relay = Relay(relay.host, relay.port, visit.trace.lines, relay.timeouts, protocol=relay.protocol)
-        deadline = request.arrived + self._wait_limit_s if self._wait_limit_s else 0.0
+        deadline = now + self._wait_limit_s if self._wait_limit_s else 0.0
         offer = self._limiter.offer(visit, deadline)
         if offer is RUN:
             visit.stage = RUNNING

@@ -15,11 +15,11 @@ import pytest
 import activator.__main__ as activator_main
 import gateway.__main__ as gateway_main
 import queueproxy.__main__ as queueproxy_main
+from gateway import ports as gateway_ports
 from tests.support.hop_worlds import HOPS, ROUTED, SHORT_S, World, close, hang, never_there, world
 from tests.support.hops import client
 from tests.support.wire import Peer, WireAnswer
 from tidegate.contracts import outcomes
-from tidegate.wire import server
 from tidegate.wire.limits import ServerTimers
 
 # --- how each reason is provoked ---
@@ -47,6 +47,16 @@ async def connect(w: World) -> WireAnswer:
 
 async def half_a_head(w: World) -> WireAnswer:
     return await (await w.send("GET / HTTP/1.1\r\nHo")).answer()
+
+
+async def half_a_body(w: World) -> WireAnswer:
+    return await w.ask("Content-Length: 10\r\n", method="POST")
+
+
+async def one_more(w: World) -> WireAnswer:
+    for _ in range(3):
+        peer = await w.send("")
+    return await peer.answer()
 
 
 async def a_request(w: World) -> WireAnswer:
@@ -126,6 +136,8 @@ ROWS = [
     *(Row(reason, hop, provoke, has_request=False) for reason, provoke in ENGINE for hop in HOPS),
     *(Row(outcomes.UPSTREAM_FAILED, hop, a_request, close) for hop in HOPS),
     *(Row(outcomes.INTERNAL_ERROR, hop, a_request, settings={"is_broken": True}) for hop in HOPS),
+    *(Row(outcomes.BODY_TIMEOUT, hop, half_a_body) for hop in HOPS),
+    Row(outcomes.TOO_MANY_CONNECTIONS, "gateway", one_more, settings={"connections_limit": 2}, has_request=False),
     Row(outcomes.NO_ROUTE, "gateway", other_host),
     Row(outcomes.ASLEEP, "gateway", probe_of_a_cold_one, never_there),
     Row(outcomes.NO_ACTIVATOR, "gateway", a_request, never_there),
@@ -162,8 +174,9 @@ async def test_the_answer_says_why_and_is_counted_and_logged(
     row: Row, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     caplog.set_level(logging.DEBUG, "tidegate.answers")
-    quick = ServerTimers(head_timeout_s=SHORT_S, linger_s=SHORT_S, resolution_s=0.01)
-    monkeypatch.setattr(server, "ServerTimers", lambda: quick)
+    quick = ServerTimers(body_stalled_s=SHORT_S, head_timeout_s=SHORT_S, linger_s=SHORT_S, resolution_s=0.01)
+    for module in (gateway_ports, activator_main, queueproxy_main):
+        monkeypatch.setattr(module, "ServerTimers", lambda **_: quick)
     settings = dict(row.settings)
     if settings.pop("is_broken", False):
         module = {"gateway": gateway_main, "activator": activator_main, "queueproxy": queueproxy_main}[row.hop]

@@ -64,6 +64,7 @@ class FleetRun:
         if not 1 <= revisions <= REVISIONS_MAX:
             raise ValueError(f"--fleet {revisions}: at least 1 and at most {REVISIONS_MAX} revisions")
         self.counts = FleetCounts()
+        self.rounds: list[dict[str, int]] = []
         self._spec = parse(OURS).spec_of(app)
         self._load = FleetLoad(revisions, seed)
         self._starts = generator(seed, "fleet", "starts")
@@ -177,8 +178,9 @@ class FleetRun:
         self.counts.requests += float(load.arrivals.sum())
         self.counts.pods_peak = max(self.counts.pods_peak, int(self._scale.sum()))
         if second % TOLD_EVERY_S == 0:
-            pods = int(self._ready.sum())
-            print(f"fleet: second {second}, {pods} pods ready, {self.counts.awake[-1]} awake", file=sys.stderr)
+            pods, awake = int(self._ready.sum()), self.counts.awake[-1]
+            self.rounds.append({"second": second, "ready_pods": pods, "awake": awake})
+            print(f"fleet: second {second}, {pods} pods ready, {awake} awake", file=sys.stderr)
 
 
 def measure(revisions: int, seconds: int, app: App, start: Distribution, seed: int) -> Figures:
@@ -210,7 +212,7 @@ def measure(revisions: int, seconds: int, app: App, start: Distribution, seed: i
         "poke_us_p99": round(1e6 * _percentile(counts.poke_s, 0.99), 1),
         "peak_rss_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
     }
-    return Figures(bars=bars, notes=notes)
+    return Figures(rounds=run.rounds, bars=bars, notes=notes)
 
 
 def _percentile(values: Sequence[float], share: float) -> float:

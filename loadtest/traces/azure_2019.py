@@ -3,7 +3,7 @@ with durations in milliseconds by percentile.
 
 Within its minute an invocation falls anywhere with the same chance; its duration is drawn from the function's
 percentiles with straight lines between them. Only the functions called most are kept (`functions_max`), so that memory
-stays bounded whatever the file's size.
+stays bounded whatever the file's size; functions without durations, of which the dataset has some, are left out.
 """
 
 from __future__ import annotations
@@ -47,16 +47,15 @@ def trace(path: Path, seed: int, durations: Path | None = None, functions_max: i
     if not durations_path.exists():
         raise TraceError(path, f"its durations are not at {durations_path}: name the file with --durations")
 
-    def read() -> Iterator[Arrival]:
-        kept, _ = _most_called(path, functions_max)
-        known = _durations(durations_path, {one.key for one in kept})
-        missing = next((one for one in kept if one.key not in known), None)
-        if missing:
-            raise TraceError(durations_path, f"it has no durations of function {missing.key[2]}")
-        return _arrivals(kept, known, seed)
-
-    note = f"arrivals fall anywhere in their minute; at most the {functions_max} functions called most"
-    return Trace(path.name, "azure-functions-2019", read, MINUTES * 60.0, (note,))
+    known = _durations(durations_path)
+    kept, left_out = _most_called(path, functions_max, known)
+    if not kept and left_out:
+        raise TraceError(path, f"none of its {left_out} functions has durations in {durations_path}")
+    points = {one.key: known[one.key] for one in kept}
+    note = f"arrivals fall anywhere in their minute; {len(kept)} functions, {left_out} less called or without durations"
+    return Trace(
+        path.name, "azure-functions-2019", lambda: _arrivals(kept, points, seed), MINUTES * 60.0, (f"{note} left out",)
+    )
 
 
 def _beside(path: Path) -> Path:
@@ -64,27 +63,38 @@ def _beside(path: Path) -> Path:
     return path.with_name(name if name != path.name else path.name.replace("invocations", "durations"))
 
 
-def _most_called(path: Path, functions_max: int) -> tuple[list[_Function], int]:
-    """Return the functions called most, in the order of the file, and how many functions there are."""
+def _most_called(path: Path, functions_max: int, known: dict[tuple[str, ...], Points]) -> tuple[list[_Function], int]:
+    """Return the functions with durations that are called most, in the order of the file, and how many are left out."""
     kept: list[tuple[int, int, _Function]] = []
     number = 0
     for number, row in enumerate(rows(path, (*KEY, *MINUTE_COLUMNS)), 1):
-        counts = array("L", (int(row.number(minute, 0, COUNT_MAX)) for minute in MINUTE_COLUMNS))
-        entry = (sum(counts), -number, _Function(_key(row), counts))
+        key = _key(row)
+        counts = _counts(row)
+        if key not in known:
+            continue
+        entry = (sum(counts), -number, _Function(key, counts))
         if len(kept) < functions_max:
             heapq.heappush(kept, entry)
         else:
             heapq.heappushpop(kept, entry)
-    return [function for _, _, function in sorted(kept, key=lambda entry: -entry[1])], number
+    found = [function for _, _, function in sorted(kept, key=lambda entry: -entry[1])]
+    return found, number - len(found)
 
 
-def _durations(path: Path, wanted: set[tuple[str, ...]]) -> dict[tuple[str, ...], Points]:
-    known: dict[tuple[str, ...], Points] = {}
-    for row in rows(path, (*KEY, *PERCENTILES)):
-        key = _key(row)
-        if key in wanted:
-            known[key] = _points(row)
-    return known
+def _counts(row: Row) -> array[int]:
+    """Return the invocations of each minute; raises TraceError that names the field."""
+    texts = row.span("1", MINUTE_COLUMNS[-1])
+    try:
+        counts = array("L", map(int, texts))
+        if len(counts) == MINUTES and max(counts) <= COUNT_MAX:
+            return counts
+    except (ValueError, OverflowError):
+        pass  # field by field, to say which it is
+    return array("L", (int(row.number(minute, 0, COUNT_MAX)) for minute in MINUTE_COLUMNS))
+
+
+def _durations(path: Path) -> dict[tuple[str, ...], Points]:
+    return {_key(row): _points(row) for row in rows(path, (*KEY, *PERCENTILES))}
 
 
 def _points(row: Row) -> Points:

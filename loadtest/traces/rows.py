@@ -38,6 +38,10 @@ class Row:
             raise self.wrong(field, f"the line has only {len(self._values)} of {len(self._columns)} fields")
         return self._values[position]
 
+    def span(self, first: str, last: str) -> list[str]:
+        """Return the fields from `first` to `last` as they stand in the file; fewer where the line is too short."""
+        return self._values[self._columns[first] : self._columns[last] + 1]
+
     def number(self, field: str, low: float = 0.0, high: float = VALUE_LIMIT) -> float:
         """Return the field as a finite number within bounds; raises TraceError."""
         text = self.text(field)

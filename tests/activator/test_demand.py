@@ -40,7 +40,7 @@ class World:
 
     def arrive(self, count: int = 1) -> None:
         for _ in range(count):
-            self.demand.arrived(KEY)
+            self.demand.arrived(KEY, asyncio.get_running_loop().time())
             self.waiting += 1
             self.demand.began_to_wait(KEY)
 
@@ -83,7 +83,7 @@ async def test_a_new_first_waiter_within_the_pause_is_told_after_it():
     world = World()
     world.arrive()
     world.waiting = 0
-    world.demand.ended(KEY)
+    world.demand.ended(KEY, asyncio.get_running_loop().time())
     await asyncio.sleep(0.01)
     world.arrive()
     assert world.pokes == [1]
@@ -94,11 +94,11 @@ async def test_a_new_first_waiter_within_the_pause_is_told_after_it():
 async def test_averages_each_second_then_one_zero_then_silence():
     world = World()
     running = tasks.spawn(world.demand.run(), "demand")
-    world.demand.arrived(KEY)
-    world.demand.arrived(KEY)
+    world.demand.arrived(KEY, asyncio.get_running_loop().time())
+    world.demand.arrived(KEY, asyncio.get_running_loop().time())
     await asyncio.sleep(1.5)
-    world.demand.ended(KEY)
-    world.demand.ended(KEY)
+    world.demand.ended(KEY, asyncio.get_running_loop().time())
+    world.demand.ended(KEY, asyncio.get_running_loop().time())
     await asyncio.sleep(10)
     assert [(round(item.concurrency, 3), item.requests) for item in world.sent] == [(2.0, 2), (1.0, 0), (0.0, 0)]
     assert [item.interval_s for item in world.sent] == pytest.approx([1.0] * 3)
@@ -123,7 +123,7 @@ async def test_a_fresh_connection_hears_who_waits():
 async def test_a_fresh_connection_hears_what_was():
     world = World()
     running = tasks.spawn(world.demand.run(), "demand")
-    world.demand.arrived(KEY)
+    world.demand.arrived(KEY, asyncio.get_running_loop().time())
     await asyncio.sleep(3.5)
     world.on_connected(world)
     assert world.histories == [report.History(*KEY, [1.0, 1.0, 1.0], [1.0, 0.0, 0.0])]

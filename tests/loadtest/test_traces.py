@@ -102,6 +102,14 @@ def test_only_the_functions_called_most_are_kept(tmp_path: Path) -> None:
     assert len(found) == 7
 
 
+def test_functions_without_durations_are_left_out_and_counted(tmp_path: Path) -> None:
+    rows = [f"o,a,f{number},http,{number + 1}" + ",0" * 1439 for number in range(3)]
+    written(tmp_path, "d_durations.csv", HEAD_DURATIONS + "o,a,f1,1,1,1,1,1,1,1\n")
+    trace = open_trace(written(tmp_path, "d_invocations.csv", HEAD_2019 + "\n".join(rows) + "\n"), Reading())
+    assert [arrival.function for arrival in trace] == ["a/f1", "a/f1"]
+    assert "1 functions, 2 less called or without durations left out" in trace.notes[0]
+
+
 @pytest.mark.parametrize(
     ("tail", "service_s"),
     [
@@ -171,7 +179,7 @@ def test_durations_that_are_missing_or_fall(tmp_path: Path) -> None:
     with pytest.raises(TraceError, match="percentile_Average_1: it is below the percentile before it"):
         list(open_trace(path, Reading()))
     (tmp_path / "day_durations.csv").write_text(HEAD_DURATIONS)
-    with pytest.raises(TraceError, match="no durations of function f"):
+    with pytest.raises(TraceError, match="none of its 1 functions has durations"):
         list(open_trace(path, Reading()))
     (tmp_path / "day_durations.csv").unlink()
     with pytest.raises(TraceError, match="--durations"):

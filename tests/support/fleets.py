@@ -166,7 +166,7 @@ def compare_decisions(seed: int, revisions: int, turns: int, kinds: int = 50) ->
             if turn == 0 or rng.random() < 0.4:
                 pair.counts = random_counts(rng, pair.scale)
                 fleet.see(pair.slot, **pair.counts)
-        made = fleet._decide(slots, loads, waiting, now)
+        made = fleet._decide(slots, list(loads), waiting, now)
         names = {"concurrency": (0, 1), "rps": (2, 3)}
         for pair in pairs:
             stable, panic = (loads[index, pair.slot] for index in names[pair.spec.metric])

@@ -45,6 +45,8 @@ RESPONSE_START_TIMEOUT = Reason("response_start_timeout", 504, "request timeout"
 IDLE_TIMEOUT = Reason("idle_timeout", 504, "request timeout")
 ACTIVATION_TIMEOUT = Reason("activation_timeout", 504, "activator request timeout", 1)
 HEAD_TIMEOUT = Reason("head_timeout", 408, "the request head took too long")
+BODY_TIMEOUT = Reason("body_timeout", 408, "the request body took too long")
+TOO_MANY_CONNECTIONS = Reason("too_many_connections", 503, "too many connections", 1)
 INTERNAL_ERROR = Reason("internal_error", 500, "an internal error; the log has it")
 
 ALL: dict[str, Reason] = {value.code: value for value in list(globals().values()) if isinstance(value, Reason)}

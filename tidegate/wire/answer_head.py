@@ -72,6 +72,7 @@ class AnswerHeadReader(HeadReader):
         self.headers = []
         self._phrase = b""
         self.keep_alive = True
+        self.upgrade: bytes | None = None
 
     def _new_parser(self) -> Any:
         return httptools.HttpResponseParser(self)
@@ -102,7 +103,6 @@ class AnswerHeadReader(HeadReader):
         self._has_date = plan.date >= 0
         self.length = length_of(headers[plan.length][1]) if plan.length >= 0 else chunked.UNTIL_CLOSE
         may_have_length = plan.length < 0 or (status >= 200 and status != 204)
-        self.upgrade: bytes | None = None
         self._made_until, self._whole_bytes = 0.0, -1
         if plan.is_verbatim and raw[:9] == b"HTTP/1.1 " and may_have_length:
             self._head = raw[:-2]

@@ -15,7 +15,7 @@ from tidegate.wire.director import UNKNOWN_BYTES, Answer, Direction, HeaderLine,
 
 if TYPE_CHECKING:
     from tidegate.wire.client_side import ClientConnection
-    from tidegate.wire.h2_client_side import ClientStream
+    from tidegate.wire.h2_client_stream import ClientStream
     from tidegate.wire.h2_heads import StreamAnswer
     from tidegate.wire.server import Server
 
@@ -52,6 +52,11 @@ class AnswerWriter:
     _first_byte_at: float
     _last_byte_at: float
     answer_bytes: int  # of the upstream's body: as announced, else as counted so far
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether a byte of the answer was sent."""
+        return self._status != 0
 
     def interim_answer(self, answer: AnswerHead) -> None:
         """Pass a 1xx on, except to HTTP/1.0, which knows none."""

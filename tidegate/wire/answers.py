@@ -18,6 +18,7 @@ _FINAL_REASONS: dict[Failure, outcomes.Reason] = {
     Failure.TIMEOUT_START: outcomes.RESPONSE_START_TIMEOUT,
     Failure.TIMEOUT_IDLE: outcomes.IDLE_TIMEOUT,
     Failure.TIMEOUT_TOTAL: outcomes.REQUEST_TIMEOUT,
+    Failure.TIMEOUT_BODY: outcomes.BODY_TIMEOUT,
     Failure.BAD_REQUEST: outcomes.BAD_REQUEST,
     Failure.DRAINED: outcomes.DRAINING,
 }

@@ -8,12 +8,13 @@ smuggled; chunk extensions are dropped, as RFC 9112 section 7.1.1 allows. No I/O
 from __future__ import annotations
 
 import re
+from typing import Final
 
-CHUNKED = -1
-UNTIL_CLOSE = -2
-LINE_LIMIT_BYTES = 4 * 1024
-TRAILER_LIMIT_BYTES = 16 * 1024
-LAST_CHUNK = b"0\r\n\r\n"
+CHUNKED: Final = -1
+UNTIL_CLOSE: Final = -2
+LINE_LIMIT_BYTES: Final = 4 * 1024
+TRAILER_LIMIT_BYTES: Final = 16 * 1024
+LAST_CHUNK: Final = b"0\r\n\r\n"
 
 _SIZE_LINE = re.compile(rb"([0-9A-Fa-f]{1,15})(?:;[\t\x20-\x7e\x80-\xff]*)?")
 _TRAILER_LINE = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[\t ]*([\t\x20-\x7e\x80-\xff]*)")

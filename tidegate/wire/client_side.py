@@ -14,64 +14,43 @@ from typing import TYPE_CHECKING, cast
 from tidegate.contracts import outcomes
 from tidegate.wire import answers, chunked
 from tidegate.wire.chunked import BodyError
-from tidegate.wire.client_socket import ClientSocket, Pause, State
-from tidegate.wire.deadlines import NEVER
+from tidegate.wire.client_socket import Pause, State
+from tidegate.wire.client_timers import TimedClient
 from tidegate.wire.director import Failure
 from tidegate.wire.exchange import Exchange
 from tidegate.wire.h2_frames import PREFACE
-from tidegate.wire.head_reader import KEPT_LIMIT_BYTES, HeadRefused
+from tidegate.wire.head_reader import HeadRefused
 from tidegate.wire.header_rules import clean_trailers
-from tidegate.wire.request_head import RequestHeadReader
 from tidegate.wire.tunnel import Tunnel
 
 if TYPE_CHECKING:
     from tidegate.wire.server import Server
 
 
-class ClientConnection(ClientSocket):
+class ClientConnection(TimedClient):
     """One connection from a client."""
-
-    kept_bytes = KEPT_LIMIT_BYTES
-    """How long a head for the upstream may be to be kept for the next request."""
 
     __slots__ = (
         "_backlog",
-        "_body",
         "_discarded_bytes",
-        "_head",
-        "_is_head_timed",
         "_is_http1",
-        "_keep_alive_s",
+        "_is_told",
         "_peer",
-        "_sniffed",
         "_tunnel",
-        "exchange",
         "keep_alive",
         "limits",
-        "sent_begin",
-        "sent_block",
-        "server",
     )
 
     def __init__(self, server: Server) -> None:
-        super().__init__(server.deadlines, server.timers)
+        super().__init__(server)
         # connection
-        self.server = server
         self.limits = server.limits
-        self._head = RequestHeadReader(server.limits, server.request_kinds)
         self._peer = ""
-        self._keep_alive_s = server.timers.keep_alive_s or NEVER
         self._backlog = b""
         self._is_http1 = False
-        self._sniffed = b""  # the beginning of what may be the preface of HTTP/2
-        # how the head that went upstream last began, and from which block it was made
-        self.sent_block: bytes | None = None
-        self.sent_begin = b""
+        self._is_told = False  # that there are too many
         # request
-        self.exchange: Exchange | None = None
-        self._is_head_timed = False
         self.keep_alive = True
-        self._body: chunked.Body | None = None
         self._discarded_bytes = 0
         self._tunnel: Tunnel | None = None
 
@@ -83,19 +62,31 @@ class ClientConnection(ClientSocket):
         self.transport.set_write_buffer_limits(high=self.limits.body_high_bytes, low=self.limits.body_low_bytes)
         peer = transport.get_extra_info("peername")
         self._peer = peer[0] if peer else ""
-        self.server.connection_opened(self)
-        self._enter_head(time.monotonic())
+        crowd = self.server.crowd
+        if crowd.enter(self._peer):
+            self.server.connection_opened(self)
+            self._enter_head(time.monotonic())
+            return
+        self.server.counters.connections_refused += 1
+        self.state = State.CLOSED
+        if crowd.refuse():
+            self._is_told = True
+            self.server.connection_opened(self)
+            self.state = State.HEAD
+            self._refuse(outcomes.TOO_MANY_CONNECTIONS)
+        else:
+            self.transport.abort()
 
     def data_received(self, data: bytes) -> None:
         """Read request bytes."""
         self.server.counters.bytes_in += len(data)
-        if data == self._head.alone and self.state == 0 and not self._backlog:
+        if self.state == State.HEAD and self._head.is_alone(data) and not self._backlog and not self.is_write_paused:
             self._begin_again()
             return
-        if self._backlog:
-            self._hold(data, 0)
+        if self._backlog or self.is_write_paused:
+            self._consume_later(data)
             return
-        position = self._read_head(data, 0) if self.state == 0 else 0  # State.HEAD, the common case
+        position = self._read_head(data, 0) if self.state == State.HEAD else 0
         if position < len(data):
             self._consume(data, position)
 
@@ -109,27 +100,44 @@ class ClientConnection(ClientSocket):
     def connection_lost(self, exc: Exception | None) -> None:
         """Take the connection's loss."""
         self._left()
-        self.server.connection_lost(self)
+        if self.server.connection_lost(self):
+            if self._is_told:
+                self.server.crowd.told_left()
+            else:
+                self.server.crowd.leave(self._peer)
 
     def pause_writing(self) -> None:
         """Make the upstream wait: this client reads slowly."""
-        self.is_write_paused = True
+        self._begin_write_pause()
         if self.exchange is not None:
             self.exchange.client_paused()
 
     def resume_writing(self) -> None:
-        """Let the upstream go on."""
-        self.is_write_paused = False
+        """Let the upstream go on, or the next request."""
+        self._end_write_pause()
         if self.exchange is not None:
             self.exchange.client_resumed()
+        elif self.state == State.HEAD:
+            self._enter_head(time.monotonic())
+            if self._backlog:
+                self._release_backlog()
 
     # --- reading ---
+
+    def _consume_later(self, data: bytes) -> None:
+        if self._backlog:
+            self._hold(data, 0)
+        else:
+            self._consume(data, 0)
 
     def _consume(self, data: bytes, position: int) -> None:
         size = len(data)
         while position < size:
             state = self.state
             if state == State.HEAD:
+                if self.is_write_paused:  # answers wait already: a client that reads none gets no more
+                    self._hold(data, position)
+                    return
                 position = self._read_head(data, position)
             elif state == State.BODY or state == State.DISCARD:
                 position = self._read_body(data, position)
@@ -152,7 +160,7 @@ class ClientConnection(ClientSocket):
             else:
                 self.state = State.CLOSED
                 session = self.server.becomes_h2(self, self._peer)
-                self.transport.set_protocol(session)
+                self.transport.set_protocol(cast(asyncio.Protocol, session))
                 session.greet()
                 session.data_received(data)
         else:
@@ -160,10 +168,6 @@ class ClientConnection(ClientSocket):
             self._sniffed = b""
             self._consume(data, 0)
         return len(data)
-
-    @property
-    def _has_begun(self) -> bool:
-        return self._head.has_begun or bool(self._sniffed)
 
     def _read_head(self, data: bytes, position: int) -> int:
         if not self._is_http1:
@@ -181,7 +185,7 @@ class ClientConnection(ClientSocket):
         self.server.counters.requests += 1
         self.keep_alive = head.keep_alive and not self.server.is_draining
         self._is_head_timed = False
-        exchange = Exchange(self, request, head.block, head.length)
+        exchange = Exchange(self, request, head.begin, head.length)
         self.exchange = exchange
         if head.length == 0:
             self.state = State.HOLD
@@ -192,6 +196,8 @@ class ClientConnection(ClientSocket):
                 position = self._read_body(data, position)
                 if self._has_refused():
                     return position  # malformed: refused before the director was asked
+            if self._body is not None:
+                self._wait_for_body(request.arrived)
         head.reset()
         exchange.start()
         return position
@@ -202,15 +208,8 @@ class ClientConnection(ClientSocket):
         server.counters.requests += 1
         self.keep_alive = not server.is_draining
         self.state = State.HOLD
-        self.exchange = exchange = Exchange(self, head.again(self._peer, time.monotonic()), head.block, 0)
+        self.exchange = exchange = Exchange(self, head.again(self._peer, time.monotonic()), head.begin, 0)
         exchange.start()
-
-    def _wait_for_head(self) -> None:
-        """Start the head's timer at its first byte."""
-        if not self._is_head_timed:
-            self._is_head_timed = True
-            self.since = time.monotonic()
-            self.arm(self.next_deadline())
 
     def _read_body(self, data: bytes, position: int) -> int:
         body, exchange = self._body, self.exchange
@@ -229,6 +228,8 @@ class ClientConnection(ClientSocket):
             return position
         if body.done:
             self.state = State.HOLD
+        elif pieces:
+            self._body_moved_at = time.monotonic()
         trailers = clean_trailers(body.trailers, self.server.request_kinds) if body.trailers else ()
         if exchange.body is not None:
             exchange.body.take(pieces, trailers, is_last=body.done)
@@ -307,38 +308,6 @@ class ClientConnection(ClientSocket):
         if self.exchange is not None and self.exchange.is_close_delimited:
             self.reset()  # only this shows that a body ended by the connection's end is cut short
 
-    # --- timers ---
-
-    def next_deadline(self) -> float:
-        """Return when the earliest timer of the present state fires."""
-        deadline = super().next_deadline()
-        if self.exchange is not None:
-            return min(deadline, self.exchange.next_deadline())
-        return min(deadline, self._own_deadline())
-
-    def _own_deadline(self) -> float:
-        timers = self.timers
-        if self.state == State.HEAD:
-            limit_s = timers.head_timeout_s if self._has_begun else timers.keep_alive_s
-        elif self.state == State.DISCARD:
-            limit_s = timers.linger_s
-        else:
-            return NEVER
-        return self.since + limit_s if limit_s else NEVER
-
-    def expire(self, now: float) -> None:
-        """Act on the timer that fired."""
-        super().expire(now)
-        if self.exchange is not None:
-            self.exchange.expire(now)
-        elif self._own_deadline() <= now:
-            if self.state == State.DISCARD:
-                self.linger()
-            elif self._has_begun:
-                self._refuse(outcomes.HEAD_TIMEOUT)
-            else:
-                self.close()
-
     # --- end ---
 
     def drain(self) -> None:
@@ -363,11 +332,6 @@ class ClientConnection(ClientSocket):
         if self.exchange is not None:
             self.exchange.fail(Failure.DRAINED)
         self.close()
-
-    def _enter_head(self, now: float) -> None:
-        self.state = State.HEAD
-        self.since = now
-        self.arm(now + self._keep_alive_s)
 
     def _refuse(self, reason: outcomes.Reason) -> None:
         """Answer a head that never became a request, and close."""

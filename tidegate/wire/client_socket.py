@@ -8,18 +8,21 @@ shows a cut body (`reset`).
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import select
 import socket
 import struct
+import termios
 import time
-from typing import cast
+from typing import Final, cast
 
 from tidegate.wire.deadlines import NEVER, Deadlines
 from tidegate.wire.limits import ServerTimers
 
-PAUSED_CHECK_S = 0.05
+PAUSED_CHECK_S: Final = 0.05
 """A paused socket reports nothing, not even that its other end is gone: it is asked this often."""
 
+_LONG = struct.Struct("i")
 _RESET_AT_CLOSE = struct.pack("ii", 1, 0)
 _POLL_GONE = select.POLLERR | select.POLLHUP
 _POLL_ENDED = getattr(select, "POLLRDHUP", 0)
@@ -28,29 +31,47 @@ _POLL_ENDED = getattr(select, "POLLRDHUP", 0)
 class State:
     """What the next byte from the client is: plain integers in order, for an enum costs more than what it decides."""
 
-    HEAD = 0
-    BODY = 1
-    HOLD = 2  # the request is complete, its answer is not: bytes wait
-    DISCARD = 3  # the answer is complete, the request's body is not: bytes are dropped
-    TUNNEL = 4
-    LINGER = 5  # we have said the last word and wait for the client to read it
-    CLOSED = 6
+    HEAD: Final = 0
+    BODY: Final = 1
+    HOLD: Final = 2  # the request is complete, its answer is not: bytes wait
+    DISCARD: Final = 3  # the answer is complete, the request's body is not: bytes are dropped
+    TUNNEL: Final = 4
+    LINGER: Final = 5  # we have said the last word and wait for the client to read it
+    CLOSED: Final = 6
 
 
 class Pause:
     """Why reading stands still; bits."""
 
-    BODY = 1
-    BACKLOG = 2
+    BODY: Final = 1
+    BACKLOG: Final = 2
 
 
-class ClientSocket(asyncio.Protocol):
-    """Reading, pausing and closing of one client's socket."""
+def unsent_bytes(transport: asyncio.Transport) -> int:
+    """Return how many bytes the peer has not taken yet: ours, and the kernel's.
+
+    The kernel's buffer counts because it may hold megabytes: a slow reader makes room in it for a long time before
+    ours gets shorter.
+    """
+    waiting = transport.get_write_buffer_size()
+    if transport.is_closing():
+        return waiting
+    descriptor = transport.get_extra_info("socket").fileno()
+    in_kernel: int = _LONG.unpack(fcntl.ioctl(descriptor, termios.TIOCOUTQ, b"\0" * 4))[0]
+    return waiting + in_kernel
+
+
+class ClientSocket:
+    """Reading, pausing and closing of one client's socket.
+
+    An `asyncio.Protocol` in all but name: a class that can be compiled has no interpreted base.
+    """
 
     __slots__ = (
         "_deadlines",
         "_paused",
         "_paused_check_at",
+        "_stalled_at",
         "_unsent_bytes",
         "filed_until",
         "is_write_paused",
@@ -70,6 +91,7 @@ class ClientSocket(asyncio.Protocol):
         self.is_write_paused = False
         self._paused = 0
         self._paused_check_at = NEVER
+        self._stalled_at = NEVER
         self._unsent_bytes = 0
 
     def arm(self, deadline: float) -> None:
@@ -80,7 +102,7 @@ class ClientSocket(asyncio.Protocol):
     def next_deadline(self) -> float:
         """Return when to be asked again for the sake of the socket."""
         if self.state != State.LINGER:
-            return self._paused_check_at
+            return min(self._paused_check_at, self._stalled_at)
         limit_s = self.timers.stalled_s if self._unsent_bytes else self.timers.linger_s
         return self.since + limit_s
 
@@ -88,8 +110,11 @@ class ClientSocket(asyncio.Protocol):
         """Act on what `next_deadline` asked for."""
         if self.state == State.LINGER:
             self._check_linger(now)
-        elif self._paused_check_at <= now:
+            return
+        if self._paused_check_at <= now:
             self._check_paused(now)
+        if self._stalled_at <= now:
+            self._check_stalled(now)
 
     # --- pauses ---
 
@@ -120,6 +145,34 @@ class ClientSocket(asyncio.Protocol):
         else:
             self._paused_check_at = now + PAUSED_CHECK_S
             self.arm(self._paused_check_at)
+
+    # --- a client that does not read ---
+
+    def stalled(self) -> None:
+        """Take the news that the client took nothing for too long; the connection is reset behind this."""
+
+    def _begin_write_pause(self) -> None:
+        """Give the client its time to read."""
+        self.is_write_paused = True
+        self._note_unsent(time.monotonic())
+
+    def _end_write_pause(self) -> None:
+        self.is_write_paused = False
+        self._stalled_at = NEVER
+
+    def _note_unsent(self, now: float) -> None:
+        self._unsent_bytes = unsent_bytes(self.transport)
+        if self.timers.stalled_s:
+            self._stalled_at = now + self.timers.stalled_s
+            self.arm(self._stalled_at)
+
+    def _check_stalled(self, now: float) -> None:
+        if unsent_bytes(self.transport) < self._unsent_bytes:
+            self._note_unsent(now)  # it reads, slowly
+        else:
+            self._stalled_at = NEVER
+            self.stalled()
+            self.reset()
 
     # --- closing ---
 

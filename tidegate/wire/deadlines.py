@@ -12,10 +12,10 @@ import asyncio
 import heapq
 import math
 import time
-from typing import Protocol
+from typing import Final, Protocol
 
-NEVER = math.inf
-NO_SLOT = 1 << 62
+NEVER: Final = math.inf
+NO_SLOT: Final = 1 << 62
 
 
 class Owner(Protocol):

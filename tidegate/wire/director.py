@@ -14,10 +14,10 @@ import enum
 import math
 from collections.abc import Awaitable
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Final, Protocol
 
 HeaderLine = tuple[bytes, bytes]
-UNKNOWN_BYTES = -1
+UNKNOWN_BYTES: Final = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +40,10 @@ class Timeouts:
         object.__setattr__(self, "soonest_s", min((limit for limit in limits if limit > 0), default=math.inf))
 
 
-NO_TIMEOUTS = Timeouts()
-H2C = "h2c"
+NO_TIMEOUTS: Final = Timeouts()
+H2C: Final = "h2c"
 
 
-@dataclass(slots=True)
 class Relay:
     """Send the request to this upstream.
 
@@ -54,13 +53,25 @@ class Relay:
     `protocol`: what the upstream is spoken to in: empty for HTTP/1.1, `H2C` for HTTP/2 in clear text.
     """
 
-    host: str
-    port: int
-    add_head: bytes = b""
-    timeouts: Timeouts = NO_TIMEOUTS
-    context: object = None
-    answer_head: bytes = b""
-    protocol: str = ""
+    __slots__ = ("add_head", "answer_head", "context", "host", "port", "protocol", "timeouts")
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        add_head: bytes = b"",
+        timeouts: Timeouts = NO_TIMEOUTS,
+        context: object = None,
+        answer_head: bytes = b"",
+        protocol: str = "",
+    ) -> None:
+        self.host = host
+        self.port = port
+        self.add_head = add_head
+        self.timeouts = timeouts
+        self.context = context
+        self.answer_head = answer_head
+        self.protocol = protocol
 
 
 @dataclass(slots=True)
@@ -76,7 +87,7 @@ class Answer:
     reason: str = ""
     body: bytes = b""
     headers: tuple[HeaderLine, ...] = ()
-    context: object = None
+    context: Any = None
 
 
 Direction = Relay | Answer
@@ -92,12 +103,12 @@ class Failure(enum.StrEnum):
     TIMEOUT_START = "timeout_start"
     TIMEOUT_IDLE = "timeout_idle"
     TIMEOUT_TOTAL = "timeout_total"
+    TIMEOUT_BODY = "timeout_body"  # the client did not go on sending its body
     CLIENT_GONE = "client_gone"
     BAD_REQUEST = "bad_request"  # the request's body turned out malformed
     DRAINED = "drained"  # the server's drain deadline passed
 
 
-@dataclass(slots=True)
 class Outcome:
     """How one request ended: given to `finished`.
 
@@ -107,15 +118,25 @@ class Outcome:
     the upstream's body, `UNKNOWN_BYTES` when it did not end well or was a tunnel.
     """
 
-    status: int
-    failure: Failure | None
-    duration_s: float
-    first_byte_s: float | None
-    direction: Direction | None
-    answer_bytes: int = UNKNOWN_BYTES
+    __slots__ = ("answer_bytes", "direction", "duration_s", "failure", "first_byte_s", "status")
+
+    def __init__(
+        self,
+        status: int,
+        failure: Failure | None,
+        duration_s: float,
+        first_byte_s: float | None,
+        direction: Direction | None,
+        answer_bytes: int = UNKNOWN_BYTES,
+    ) -> None:
+        self.status = status
+        self.failure = failure
+        self.duration_s = duration_s
+        self.first_byte_s = first_byte_s
+        self.direction = direction
+        self.answer_bytes = answer_bytes
 
 
-@dataclass(slots=True)
 class Request:
     """One request head, as parsed and cleaned of hop-by-hop headers.
 
@@ -126,17 +147,45 @@ class Request:
     `state` belongs to the director (its own per-request value); the engine never reads it.
     """
 
-    method: bytes
-    target: bytes
-    host: str
-    headers: list[HeaderLine]
-    peer: str
-    arrived: float
-    http_version: str = "1.1"
-    is_upgrade: bool = False
-    attempts: int = 0
-    state: object = None
-    index: dict[bytes, bytes] = field(default_factory=dict)  # special headers by lower-case name, see `header`
+    __slots__ = (
+        "arrived",
+        "attempts",
+        "headers",
+        "host",
+        "http_version",
+        "index",
+        "is_upgrade",
+        "method",
+        "peer",
+        "state",
+        "target",
+    )
+
+    def __init__(
+        self,
+        method: bytes,
+        target: bytes,
+        host: str,
+        headers: list[HeaderLine],
+        peer: str,
+        arrived: float,
+        http_version: str = "1.1",
+        is_upgrade: bool = False,
+        attempts: int = 0,
+        state: object = None,
+        index: dict[bytes, bytes] | None = None,
+    ) -> None:
+        self.method = method
+        self.target = target
+        self.host = host
+        self.headers = headers
+        self.peer = peer
+        self.arrived = arrived
+        self.http_version = http_version
+        self.is_upgrade = is_upgrade
+        self.attempts = attempts
+        self.state = state
+        self.index: dict[bytes, bytes] = {} if index is None else index
 
     def header(self, name: bytes) -> bytes | None:
         """Return the first value of the header with this lower-case name, or None."""

@@ -9,13 +9,15 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterator
 from itertools import accumulate
+from typing import Final, cast
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
-BOUNDS_S = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
+SHORTEST_S: Final = 0.005
+BOUNDS_S: Final = (SHORTEST_S, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
 METHODS = frozenset({b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"CONNECT", b"OPTIONS", b"TRACE", b"PATCH", b"QUERY"})
 SERIES_LIMIT = 200
 OTHER = "_OTHER"
@@ -34,18 +36,18 @@ class _Series:
         self.seconds = 0.0
 
 
-class Durations(Collector):
+class Durations:
     """The histogram, in a registry."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._series: dict[_Labels, _Series] = {}
         self._known: dict[tuple[bytes, int, str], _Series] = {}
-        registry.register(self)
+        registry.register(cast(Collector, self))  # no subclass: a class that can be compiled has no interpreted base
 
     def ended(self, method: bytes, status: int, scheme: str, duration_s: float) -> None:
         """Count one request; `status` 0: nothing was sent."""
         series = self._known.get((method, status, scheme)) or self._find(method, status, scheme)
-        series.counts[bisect_left(BOUNDS_S, duration_s)] += 1
+        series.counts[0 if duration_s <= SHORTEST_S else bisect_left(BOUNDS_S, duration_s)] += 1
         series.seconds += duration_s
 
     def collect(self) -> Iterator[Metric]:

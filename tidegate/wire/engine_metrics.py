@@ -27,10 +27,12 @@ OTHER_LABEL = "kind"
 MEANINGS = {
     "requests": "Request heads that were read.",
     "connections": "Connections that were accepted.",
+    "connections_refused": "Connections that found too many open already.",
     "connections_open": "Connections of clients.",
     "bytes_in": "Bytes received from clients.",
     "bytes_out": "Bytes sent to clients.",
     "retries": "Attempts that were made again, because not one byte of the request was taken.",
+    "clients_stalled": "Connections that were reset because their client took nothing of its answer.",
     "tunnels": "Upgraded connections that were opened.",
     "h2_connections": "Connections that turned out to speak HTTP/2.",
     "answers": "Answers that Tidegate made itself, by reason (empty: to probes).",

@@ -15,7 +15,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Final, cast
 
 from tidegate.contracts import outcomes
 from tidegate.wire import answers, repeats, request_timers
@@ -30,20 +30,20 @@ from tidegate.wire.tunnel import Tunnel
 if TYPE_CHECKING:
     from tidegate.wire.answer_head import AnswerHeadReader
     from tidegate.wire.client_side import ClientConnection
-    from tidegate.wire.h2_client_side import ClientStream
+    from tidegate.wire.h2_client_stream import ClientStream
     from tidegate.wire.h2_upstream import UpstreamStream
     from tidegate.wire.upstream_side import UpstreamConnection
 
 logger = logging.getLogger(__name__)
 
-ATTEMPTS_LIMIT = 10
+ATTEMPTS_LIMIT: Final = 10
 
 
 class Exchange(AnswerWriter):
     """The life of one request."""
 
     __slots__ = (
-        "_block",
+        "_begin",
         "_connect_until",
         "_director",
         "_leaving",
@@ -55,7 +55,7 @@ class Exchange(AnswerWriter):
         "upstream",
     )
 
-    def __init__(self, client: ClientConnection | ClientStream, request: Request, block: bytes, length: int) -> None:
+    def __init__(self, client: ClientConnection | ClientStream, request: Request, begin: bytes, length: int) -> None:
         # the answer (see AnswerWriter)
         self._client = client
         self._server = server = client.server
@@ -70,8 +70,8 @@ class Exchange(AnswerWriter):
         self.answer_bytes = 0
         # request
         self._director = server.director
-        self.body = RequestBody(client, length) if length else None
-        self._block = block
+        self.body = RequestBody(client, length, expects=b"expect" in request.index) if length else None
+        self._begin = begin  # request line and header lines for an HTTP/1.1 upstream
         # attempt
         self.upstream: UpstreamConnection | UpstreamStream | None = None
         self._task: asyncio.Future[Direction] | asyncio.Task[None] | None = None
@@ -179,16 +179,8 @@ class Exchange(AnswerWriter):
             self._send_by_stream(relay, cast("UpstreamStream", upstream))
             return
         upstream = cast("UpstreamConnection", upstream)
-        client = self._client
-        # A request head that came again has the very same block (see `HeadReader`), so it begins the same upstream.
-        if self._block is client.sent_block:
-            begin = client.sent_begin
-        else:
-            begin = b"%b %b HTTP/1.1\r\n%b" % (request.method, request.target, self._block)
-            if len(begin) <= client.kept_bytes:
-                client.sent_block, client.sent_begin = self._block, begin
-        head = b"%b%b\r\n" % (begin, relay.add_head)
-        if client.is_write_paused:
+        head = self._begin + relay.add_head + b"\r\n"
+        if self._client.is_write_paused:
             upstream.pause_answer()
         upstream.begin(self, request.method == b"HEAD")
         if self.body is not None:
@@ -202,7 +194,7 @@ class Exchange(AnswerWriter):
     def _send_by_stream(self, relay: Relay, upstream: UpstreamStream) -> None:
         if self._client.is_write_paused:
             upstream.pause_answer()
-        block = self._block + relay.add_head
+        block = self._begin.partition(b"\r\n")[2] + relay.add_head
         is_open = upstream.send_request(self, self.request, block, has_body=self.body is not None)
         if is_open and self.body is not None:
             self.body.send(upstream, b"")
@@ -357,7 +349,7 @@ class Exchange(AnswerWriter):
             return
         if self._status == 0:
             answer = answers.answer_of_failure(failure)
-            if failure is Failure.BAD_REQUEST:
+            if failure is Failure.BAD_REQUEST or failure is Failure.TIMEOUT_BODY:
                 self._client.keep_alive = False
             self.write_own(answer)
         else:

@@ -1,6 +1,6 @@
-"""The client's side of an HTTP/2 connection: each stream is a request with an exchange of its own.
+"""The client's side of an HTTP/2 connection: each stream is a request with an exchange of its own (`h2_client_stream`).
 
-`ClientStream` is to its exchange what `ClientConnection` is to an HTTP/1.1 one. The session refuses what is malformed
+The session refuses what is malformed
 or too much; where a request goes is not its matter. One filing in the deadlines serves all streams.
 """
 
@@ -14,16 +14,15 @@ from tidegate.contracts import outcomes
 from tidegate.wire import answers, h2_floods
 from tidegate.wire import h2_frames as frames
 from tidegate.wire.chunked import CHUNKED
-from tidegate.wire.client_socket import Pause
+from tidegate.wire.client_socket import unsent_bytes
 from tidegate.wire.deadlines import NEVER
-from tidegate.wire.director import Failure, HeaderLine
+from tidegate.wire.director import Failure
+from tidegate.wire.h2_client_stream import ClientStream
 from tidegate.wire.h2_exchange import StreamExchange
 from tidegate.wire.h2_frames import ConnectionFailed, ErrorCode
 from tidegate.wire.h2_heads import HeadMalformed, RequestHead, encoded_answer, trailers_of
 from tidegate.wire.h2_session import HEADS_KEPT, STREAMS_LIMIT, Session
-from tidegate.wire.h2_stream import Stream
 from tidegate.wire.head_reader import HeadRefused
-from tidegate.wire.limits import Limits
 
 if TYPE_CHECKING:
     from tidegate.wire.server import Server
@@ -35,132 +34,19 @@ DRAIN_PING_S = 1.0
 """A client that does not answer our PING by then has seen the first GOAWAY, or will see the second."""
 
 
-class ClientStream(Stream):
-    """One request of the client, as its exchange sees the client."""
-
-    kept_bytes = 0  # a stream has one request: nothing is kept for the next
-    sent_block: bytes | None = None
-    sent_begin = b""
-
-    __slots__ = ("_is_held", "exchange", "is_write_paused", "keep_alive", "server")
-
-    session: ClientSession
-
-    def __init__(self, session: ClientSession, stream_id: int) -> None:
-        super().__init__(session, stream_id)
-        self.server = session.server
-        self.keep_alive = True  # of no meaning here; exchanges write it
-        self.is_write_paused = False
-        self._is_held = False
-        self.exchange: StreamExchange | None = None
-
-    @property
-    def limits(self) -> Limits:
-        """The server's."""
-        return self.server.limits
-
-    @property
-    def transport(self) -> asyncio.Transport:
-        """The connection's."""
-        return self.session.transport
-
-    # --- the request ---
-
-    def take_body(self, pieces: list[bytes], trailers: tuple[HeaderLine, ...] = (), *, is_last: bool = False) -> None:
-        """Pass body pieces on; their window opens when an upstream has taken them."""
-        exchange = self.exchange
-        if exchange is None or exchange.body is None:
-            self.consumed()
-            return
-        body = exchange.body
-        body.take(pieces, trailers, is_last=is_last)
-        if not is_last and body.is_attached and not self._is_held:
-            self.consumed()
-
-    def pause(self, why: int) -> None:
-        """Keep the window shut: the upstream is slow or not there yet."""
-        if why == Pause.BODY:
-            self._is_held = True
-
-    def resume(self, why: int) -> None:
-        """Open the window."""
-        if why == Pause.BODY:
-            self._is_held = False
-            self.consumed()
-
-    # --- the answer ---
-
-    def out_full(self) -> None:
-        """Make the upstream wait."""
-        self.is_write_paused = True
-        if self.exchange is not None:
-            self.exchange.client_paused()
-
-    def out_free(self) -> None:
-        """Let the upstream go on."""
-        self.is_write_paused = False
-        if self.exchange is not None:
-            self.exchange.client_resumed()
-
-    def out_done(self) -> None:
-        """End the stream: the answer was sent, whatever is left of the request is not wanted."""
-        if self.exchange is not None:
-            return  # it is about to end
-        if self.is_in_done:
-            self.session.forget(self)
-        else:
-            self.session.reset(self, ErrorCode.NO_ERROR)
-
-    def exchange_ended(self, now: float) -> None:
-        """Take the end of the exchange; what is left of the answer may still wait for windows."""
-        self.exchange = None
-        if self.is_out_done:
-            self.out_done()
-        elif self.is_stuck:
-            self.arm(self.next_deadline())
-
-    def break_off(self) -> None:
-        """End the stream in a way that the client sees its answer incomplete."""
-        self.session.reset(self, ErrorCode.INTERNAL_ERROR)
-
-    def lost(self) -> None:
-        """Take the client's loss of interest."""
-        self.is_closed = True
-        if self.exchange is not None:
-            self.exchange.client_lost()
-        self.session.forget(self)
-
-    # --- timers ---
-
-    @property
-    def filed_until(self) -> float:
-        """When its session will be asked at the latest."""
-        return self.session.filed_until
-
-    def arm(self, deadline: float) -> None:
-        """See to it that `expire` is called by `deadline`."""
-        self.session.arm(deadline)
-
-    def next_deadline(self) -> float:
-        """Return when the earliest timer fires: the exchange's, or that of an answer the client does not take."""
-        if self.exchange is not None:
-            return self.exchange.next_deadline()
-        limit_s = self.server.timers.stalled_s
-        return self.moved_at + limit_s if limit_s and self.is_stuck else NEVER
-
-    def expire(self, now: float) -> None:
-        """Act on the timer that fired."""
-        if self.exchange is not None:
-            self.exchange.expire(now)
-        elif not self.is_closed:
-            self.server.counters.flooded("stalled")
-            self.session.reset(self, ErrorCode.ENHANCE_YOUR_CALM)
-
-
 class ClientSession(Session):
     """One HTTP/2 connection from a client."""
 
-    __slots__ = ("_drain_since", "_floods", "_is_closing", "_is_last_call", "_peer", "server")
+    __slots__ = (
+        "_drain_since",
+        "_floods",
+        "_is_closing",
+        "_is_last_call",
+        "_peer",
+        "_stalled_at",
+        "_unsent_bytes",
+        "server",
+    )
 
     streams: dict[int, ClientStream]
 
@@ -172,6 +58,8 @@ class ClientSession(Session):
         self._floods = h2_floods.FloodGuard()
         self._is_closing = False
         self._drain_since = 0.0  # when a drain was announced
+        self._stalled_at = NEVER
+        self._unsent_bytes = 0
         self._is_last_call = False  # the final GOAWAY is out: streams that come now are refused
         server.connection_opened(self)
         self.arm(self.next_deadline())
@@ -210,9 +98,11 @@ class ClientSession(Session):
         if head.length != CHUNKED:
             stream.expected = head.length
         self.server.counters.requests += 1
-        request = head.request(self._peer, time.monotonic())
-        stream.exchange = exchange = StreamExchange(stream, head, request)
+        now = time.monotonic()
+        stream.exchange = exchange = StreamExchange(stream, head, head.request(self._peer, now))
         exchange.start()
+        if not is_end:
+            stream.wait_for_body(now)
 
     def _read_head(self, block: bytes, *, is_end: bool) -> RequestHead:
         headers, is_lasting = self.decode(block)
@@ -311,6 +201,8 @@ class ClientSession(Session):
         timers = self.server.timers
         if self._is_closing:
             return self.since + timers.linger_s
+        if self._stalled_at != NEVER:
+            return self._stalled_at
         if self._drain_since and not self._is_last_call:
             return self._drain_since + DRAIN_PING_S
         if self.streams or not timers.keep_alive_s:
@@ -331,11 +223,37 @@ class ClientSession(Session):
         """Close an idle connection; cut one off whose peer does not read its end."""
         if self._is_closing:
             self.transport.abort()
+        elif self._stalled_at != NEVER:
+            self._check_stalled()
         elif self._drain_since and not self._is_last_call:
             self._call_last()
         else:
             self.go_away()
             self._cut()
+
+    def pause_writing(self) -> None:
+        """Let streams wait, for a while: the peer does not read."""
+        super().pause_writing()
+        self._note_unsent()
+
+    def resume_writing(self) -> None:
+        """Send on."""
+        self._stalled_at = NEVER
+        super().resume_writing()
+
+    def _note_unsent(self) -> None:
+        limit_s = self.server.timers.stalled_s
+        if limit_s:
+            self._unsent_bytes = unsent_bytes(self.transport)
+            self._stalled_at = time.monotonic() + limit_s
+            self.arm(self._stalled_at)
+
+    def _check_stalled(self) -> None:
+        if unsent_bytes(self.transport) < self._unsent_bytes:
+            self._note_unsent()  # it reads, slowly
+        else:
+            self.server.counters.clients_stalled += 1
+            self.transport.abort()
 
     def emptied(self) -> None:
         """Close after the last stream of a drain; else begin to be idle."""
@@ -383,7 +301,8 @@ class ClientSession(Session):
         self.is_lost = True
         for stream in list(self.streams.values()):
             stream.lost()
-        self.server.connection_lost(self)
+        if self.server.connection_lost(self):
+            self.server.crowd.leave(self._peer)
 
     def _close_if_idle(self) -> None:
         self.flush()

@@ -15,11 +15,12 @@ from tidegate.wire.answer_head import date_line
 from tidegate.wire.director import Answer, HeaderLine, Relay, Request
 from tidegate.wire.exchange import Exchange
 from tidegate.wire.h2_heads import RequestHead, StreamAnswer, encoded_answer
+from tidegate.wire.request_head import request_line
 
 if TYPE_CHECKING:
     from tidegate.wire.answer_head import AnswerHeadReader
     from tidegate.wire.answer_writer import AnswerHead
-    from tidegate.wire.h2_client_side import ClientStream
+    from tidegate.wire.h2_client_stream import ClientStream
     from tidegate.wire.h2_upstream import UpstreamStream
     from tidegate.wire.upstream_side import UpstreamConnection
 
@@ -39,7 +40,8 @@ class StreamExchange(Exchange):
 
     def _send(self, relay: Relay, upstream: UpstreamConnection | UpstreamStream) -> None:
         if not upstream.is_stream:
-            self._block = self._head.block
+            request = self.request
+            self._begin = request_line(request.method, request.target) + self._head.block
         super()._send(relay, upstream)
 
     def _send_by_stream(self, relay: Relay, upstream: UpstreamStream) -> None:

@@ -7,6 +7,7 @@ What is sent over a stream is `h2_upstream`'s.
 from __future__ import annotations
 
 import asyncio
+from typing import cast
 
 from tidegate.wire.deadlines import NEVER, Deadlines
 from tidegate.wire.h2_upstream import UpstreamSession, UpstreamStream
@@ -63,7 +64,7 @@ class StreamPool:
         session = UpstreamSession(self, key)
         try:
             async with asyncio.timeout(self.connect_timeout_s):
-                await loop.create_connection(lambda: session, *key)
+                await loop.create_connection(lambda: cast(asyncio.Protocol, session), *key)
                 await session.settled
         except BaseException:
             session.abandon()

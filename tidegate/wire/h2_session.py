@@ -28,6 +28,8 @@ FRAME_BYTES = 64 * 1024
 HEADER_LIST_BYTES = 64 * 1024
 CONNECTION_WINDOW_BYTES = 32 * 1024 * 1024
 """More than the windows of all streams: one that nobody takes from does not hold up the others."""
+TURN_BYTES = 128 * 1024
+"""Payload of one turn of the loop that is written before its end, so that the transport can say when it is enough."""
 UNREAD_BYTES = 4 * 1024 * 1024
 """How much may wait in our buffer for a peer that goes on asking and does not read."""
 HEADS_KEPT = 256
@@ -35,7 +37,7 @@ HEAD_KEPT_BYTES = 2048
 RESETS_KEPT = 1024
 
 
-class Session(asyncio.Protocol):
+class Session:
     """One connection with its streams."""
 
     __slots__ = (
@@ -44,6 +46,7 @@ class Session(asyncio.Protocol):
         "_is_flush_due",
         "_loop",
         "_out",
+        "_out_bytes",
         "_reader",
         "_ready",
         "_resets",
@@ -90,9 +93,10 @@ class Session(asyncio.Protocol):
         self.peer = PeerSettings()
         self.window = frames.FIRST_WINDOW_BYTES
         self._out: list[bytes | memoryview] = []
-        self._tail: Stream | None = None  # whose frame is the last in `_out`, and where its head is
+        self._out_bytes = 0  # of payload
+        self._tail: Stream[Any] | None = None  # whose frame is the last in `_out`, and where its head is
         self._tail_at = 0
-        self._ready: dict[Stream, None] = {}
+        self._ready: dict[Stream[Any], None] = {}
         self._is_flush_due = False
 
     def greet(self) -> None:
@@ -296,7 +300,7 @@ class Session(asyncio.Protocol):
 
     # --- sending ---
 
-    def wants(self, stream: Stream) -> None:
+    def wants(self, stream: Stream[Any]) -> None:
         """Note that a stream has something to send that has to wait."""
         self._ready[stream] = None
         if not self._is_flush_due:
@@ -308,7 +312,7 @@ class Session(asyncio.Protocol):
             self._is_flush_due = True
             self._loop.call_soon(self.flush)
 
-    def write_headers(self, stream: Stream, block: bytes, flags: int) -> None:
+    def write_headers(self, stream: Stream[Any], block: bytes, flags: int) -> None:
         """Send a header block; `flags`: END_STREAM or 0."""
         if self.peer.has_shrunk_table:
             self.peer.has_shrunk_table = False
@@ -318,7 +322,7 @@ class Session(asyncio.Protocol):
         if not self._is_flush_due:
             self.want_flush()
 
-    def write_data(self, stream: Stream, piece: bytes | memoryview) -> bool:
+    def write_data(self, stream: Stream[Any], piece: bytes | memoryview) -> bool:
         """Send a piece if it fits into the windows and one frame; False when it does not."""
         size = len(piece)
         if size > stream.window or size > self.window or size > self.peer.frame_limit or self.is_write_paused:
@@ -329,15 +333,24 @@ class Session(asyncio.Protocol):
         self._tail, self._tail_at = stream, len(out)
         out.append(HEAD.pack(size >> 8, size & 0xFF, 0, 0, stream.id))
         out.append(piece)
-        if not self._is_flush_due:
+        self._out_bytes += size
+        if self._out_bytes > TURN_BYTES:
+            self.flush_now()
+        elif not self._is_flush_due:
             self.want_flush()
         return True
 
-    def room_for(self, stream: Stream) -> int:
-        """Return how many bytes this stream may send in one frame now."""
-        return 0 if self.is_write_paused else min(stream.window, self.window, self.peer.frame_limit)
+    def write_part(self, stream: Stream[Any], piece: bytes | memoryview) -> memoryview:
+        """Send of a piece what the windows allow, in as many frames as that takes; returns the rest."""
+        rest, limit = memoryview(piece), self.peer.frame_limit
+        while rest:
+            size = min(len(rest), stream.window, self.window, limit)
+            if size <= 0 or not self.write_data(stream, rest[:size]):
+                break
+            rest = rest[size:]
+        return rest
 
-    def write_end(self, stream: Stream) -> None:
+    def write_end(self, stream: Stream[Any]) -> None:
         """End our side of a stream: by its last frame where that is not written yet, else by an empty one."""
         if self._tail is stream:
             frame = bytes(self._out[self._tail_at])
@@ -348,7 +361,7 @@ class Session(asyncio.Protocol):
         if not self._is_flush_due:
             self.want_flush()
 
-    def open_window(self, stream: Stream, count: int) -> None:
+    def open_window(self, stream: Stream[Any], count: int) -> None:
         """Let the peer send `count` bytes more on a stream."""
         if not self.is_lost and not stream.is_closed:
             self._out.append(frames.window_update(stream.id, count))
@@ -361,13 +374,9 @@ class Session(asyncio.Protocol):
             return
         if self._ready and not self.is_write_paused and self.window > 0:
             self._pump()
-        out = self._out
-        if not out or self.transport.is_closing():
+        if not self._out:
             return
-        self._out, self._tail = [], None
-        data = b"".join(out)
-        self.sent(len(data))
-        self.transport.write(data)
+        self.flush_now()
         if self.is_write_paused and self.transport.get_write_buffer_size() > UNREAD_BYTES:
             self.fail(ConnectionFailed(ErrorCode.ENHANCE_YOUR_CALM, "the peer does not read", flood="unread"))
 
@@ -378,7 +387,7 @@ class Session(asyncio.Protocol):
             if stream.is_stuck and stream.window > 0:
                 self._ready[stream] = None  # it waits for the connection's window, or for the transport
 
-    def reset(self, stream: Stream, code: ErrorCode) -> None:
+    def reset(self, stream: Stream[Any], code: ErrorCode) -> None:
         """End a stream at once."""
         if stream.id and not stream.is_closed and not self.is_lost and not (stream.is_in_done and stream.is_out_done):
             if len(self._resets) >= RESETS_KEPT:
@@ -388,7 +397,7 @@ class Session(asyncio.Protocol):
             self.want_flush()
         self.forget(stream)
 
-    def forget(self, stream: Stream) -> None:
+    def forget(self, stream: Stream[Any]) -> None:
         """Drop a stream that has ended."""
         stream.close()
         streams = self.streams
@@ -408,7 +417,7 @@ class Session(asyncio.Protocol):
 
     def flush_now(self) -> None:
         """Write what is there, whatever waits for windows."""
-        out, self._out, self._tail = self._out, [], None
+        out, self._out, self._tail, self._out_bytes = self._out, [], None, 0
         if out and not self.transport.is_closing():
             data = b"".join(out)
             self.sent(len(data))

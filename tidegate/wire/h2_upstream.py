@@ -27,7 +27,7 @@ TRAILER_KINDS = header_rules.answer_kinds()
 LAST_STREAM_ID = 1 << 30
 
 
-class UpstreamStream(Stream):
+class UpstreamStream(Stream["UpstreamSession"]):
     """One request to an upstream. It opens its stream when it is sent."""
 
     __slots__ = (
@@ -44,7 +44,6 @@ class UpstreamStream(Stream):
     )
 
     is_stream = True
-    session: UpstreamSession
 
     def __init__(self, session: UpstreamSession, *, is_reused: bool) -> None:
         super().__init__(session, 0)

@@ -7,7 +7,7 @@ replaced, which costs a fifth of a microsecond. This base knows boundaries and l
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import httptools
 
@@ -15,9 +15,9 @@ from tidegate.contracts import outcomes
 from tidegate.wire.director import HeaderLine
 from tidegate.wire.limits import Limits
 
-END_OF_HEAD = b"\r\n\r\n"
-LENGTH_DIGITS = 18
-KEPT_LIMIT_BYTES = 2048
+END_OF_HEAD: Final = b"\r\n\r\n"
+LENGTH_DIGITS: Final = 18
+KEPT_LIMIT_BYTES: Final = 2048
 """Heads up to this size are kept for comparison: one for each connection."""
 
 
@@ -57,7 +57,6 @@ class HeadReader:
         "_raw",
         "_refusal",
         "_tail",
-        "alone",
         "done",
         "headers",
     )
@@ -73,9 +72,6 @@ class HeadReader:
         self._parts: list[bytes] = []
         """Those of a head that is not complete yet."""
         self._kept = b""
-        self.alone: bytes | None = None
-        """The last head's bytes, when it is known that nothing but a head like it has to follow; None while one is
-        under way."""
         self._is_repeat = False
         self._names: list[bytes] = []
         self.headers: list[HeaderLine] = []
@@ -92,7 +88,6 @@ class HeadReader:
         if kept and not self._head_bytes and data.startswith(kept, start):
             self._is_repeat = self.done = True
             return start + len(kept)
-        self.alone = None
         parser = self._parser
         if parser is None:
             parser = self._parser = self._new_parser()

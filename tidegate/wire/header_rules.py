@@ -6,21 +6,23 @@ out once for each sequence of names and kept as a `HeadPlan`. Names and rules on
 
 from __future__ import annotations
 
-PASS = 0
+from typing import Final
+
+PASS: Final = 0
 """Forwarded as it came."""
-NOTED = 1
+NOTED: Final = 1
 """Forwarded, and found quickly by `Request.header`."""
-HOST = 2
-LENGTH = 3
-DATE = 4
-STRIPPED = 5
+HOST: Final = 2
+LENGTH: Final = 3
+DATE: Final = 4
+STRIPPED: Final = 5
 """Seen by the director, not forwarded."""
-EXPECT = 6
-CODING = 7
-CONNECTION = 8
-UPGRADE = 9
-TE = 10
-DROPPED = 11
+EXPECT: Final = 6
+CODING: Final = 7
+CONNECTION: Final = 8
+UPGRADE: Final = 9
+TE: Final = 10
+DROPPED: Final = 11
 """Hop-by-hop: neither forwarded nor seen, as are the four before it."""
 
 SPELLINGS_KEPT = 4096
@@ -40,7 +42,6 @@ _REQUEST: dict[bytes, int] = _HOP_BY_HOP | {
     b"te": TE,
     b"expect": EXPECT,
     b"proxy-authorization": DROPPED,
-    b"http2-settings": DROPPED,
     b"accept": NOTED,
     b"content-type": NOTED,
     b"user-agent": NOTED,

@@ -6,6 +6,7 @@ Values only. A request's own timers (response start, idle, total) come with its 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +19,8 @@ class Limits:
     side is slow or not there yet. `backlog_bytes`: pipelined bytes read ahead of the answer in progress before reading
     stops.
     `discard_bytes`: rest of a request body that is read and dropped to keep a connection whose answer came early.
+    `connections`: of clients that are open at once; 0 is nine tenths of the descriptors that the process may have.
+    `connections_per_peer`: of these from one address; 0 is no limit (beyond either: 503).
     `interim_answers`: 1xx answers that an upstream may send before the final one (beyond: 502).
     """
 
@@ -28,6 +31,8 @@ class Limits:
     body_low_bytes: int = 64 * 1024
     backlog_bytes: int = 64 * 1024
     discard_bytes: int = 256 * 1024
+    connections: int = 0
+    connections_per_peer: int = 0
     interim_answers: int = 1000
 
     def __post_init__(self) -> None:
@@ -41,16 +46,22 @@ class Limits:
 class ServerTimers:
     """Timers of client connections, in seconds; 0 means no limit.
 
-    `head_timeout_s`: from the first byte of a head to its end (a slow head is answered 408). `keep_alive_s`: an idle
-    connection. `tunnel_idle_s`: an upgraded connection without a byte either way. `linger_s`: how long a connection
-    that we closed may go on sending. `stalled_s`: how long a client may read nothing of what is left to send it when
-    we close.
+    `body_stalled_s`: how long a client may send nothing of a request body that an upstream waits for, before the answer
+    begins (408; chunk framing without payload is nothing). `head_timeout_s`: from the first byte of a head to its end
+    (a slow head is answered 408). `keep_alive_s`: an idle connection. `tunnel_idle_s`: an upgraded connection without a
+    byte either way. `linger_s`: how long a connection that we closed may go on sending. `stalled_s`: how long a client
+    may take nothing of what waits to be sent to it.
     `resolution_s`: all timers fire up to this much late, never early.
     """
 
+    body_stalled_s: float = 60.0
     head_timeout_s: float = 15.0
     keep_alive_s: float = 75.0
     tunnel_idle_s: float = 3600.0
     linger_s: float = 2.0
-    stalled_s: float = 30.0
+    stalled_s: float = 60.0
     resolution_s: float = 0.05
+
+
+BETWEEN_HOPS: Final = {"body_stalled_s": 0.0, "stalled_s": 300.0}
+"""Where the client is a hop of ours: the edge, whose timers are settings, cuts slow clients off for all of them."""

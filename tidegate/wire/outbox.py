@@ -8,8 +8,9 @@ Whatever is written to a client or closes it otherwise calls `flush` first, so t
 from __future__ import annotations
 
 import asyncio
+from typing import Final
 
-WORTH_IT = 4
+WORTH_IT: Final = 4
 """From so many requests in flight on there is likely another write to wait for."""
 
 

@@ -7,6 +7,7 @@ while it waits leaves the pool at once, so that few requests meet a stale one. H
 from __future__ import annotations
 
 import asyncio
+from typing import cast
 
 from tidegate.wire.deadlines import NEVER, Deadlines
 from tidegate.wire.h2_pool import StreamPool
@@ -75,7 +76,7 @@ class Pool:
         self.connects += 1
         connection = UpstreamConnection(self, (host, port))
         try:
-            await loop.create_connection(lambda: connection, host, port)
+            await loop.create_connection(lambda: cast(asyncio.Protocol, connection), host, port)
         except BaseException:
             connection.abandon()
             raise

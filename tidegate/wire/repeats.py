@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from tidegate.wire.director import Request
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from tidegate.wire.request_body import RequestBody
     from tidegate.wire.upstream_side import UpstreamConnection
 
-IDEMPOTENT = frozenset({b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE", b"TRACE"})
+IDEMPOTENT: Final = frozenset({b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE", b"TRACE"})
 
 
 def may_repeat(request: Request, body: RequestBody | None, upstream: UpstreamConnection | UpstreamStream) -> bool:

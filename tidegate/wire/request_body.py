@@ -6,7 +6,7 @@ Pieces are passed as they came, re-framed where they are chunks. Heads, retries 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Final, cast
 
 from tidegate.wire import chunked
 from tidegate.wire.client_socket import Pause
@@ -14,27 +14,41 @@ from tidegate.wire.director import HeaderLine
 
 if TYPE_CHECKING:
     from tidegate.wire.client_side import ClientConnection
-    from tidegate.wire.h2_client_side import ClientStream
+    from tidegate.wire.h2_client_stream import ClientStream
     from tidegate.wire.h2_upstream import UpstreamStream
     from tidegate.wire.upstream_side import UpstreamConnection
 
-JOIN_LIMIT_BYTES = 16 * 1024
+JOIN_LIMIT_BYTES: Final = 16 * 1024
 """Up to here a kept body is sent in one write with its head."""
 
 
 class RequestBody:
     """The body of one request."""
 
-    __slots__ = ("_client", "_is_chunked", "_kept", "_kept_bytes", "_trailers", "_upstream", "is_done", "is_sent")
+    __slots__ = (
+        "_client",
+        "_expects",
+        "_is_chunked",
+        "_kept",
+        "_kept_bytes",
+        "_trailers",
+        "_upstream",
+        "is_asked_for",
+        "is_done",
+        "is_sent",
+    )
 
-    def __init__(self, client: ClientConnection | ClientStream, length: int) -> None:
+    def __init__(self, client: ClientConnection | ClientStream, length: int, *, expects: bool = False) -> None:
         self._client = client
+        self._expects = expects  # 100-continue
         self._is_chunked = length == chunked.CHUNKED
         self._kept: list[bytes] = []
         self._kept_bytes = 0
         self._trailers: tuple[HeaderLine, ...] = ()
         self._upstream: UpstreamConnection | UpstreamStream | None = None
         self.is_done = False
+        self.is_asked_for = False
+        """Whether an upstream said 100."""
         self.is_sent = False
         """Whether any of it was written to an upstream: then no other may get this request."""
 
@@ -42,6 +56,11 @@ class RequestBody:
     def is_attached(self) -> bool:
         """Whether an upstream takes what comes."""
         return self._upstream is not None
+
+    @property
+    def is_awaited(self) -> bool:
+        """Whether an upstream waits for more, and the client has no reason to wait itself (for a 100)."""
+        return self._upstream is not None and (self.is_sent or self.is_asked_for or not self._expects)
 
     def take(self, pieces: list[bytes], trailers: tuple[HeaderLine, ...], *, is_last: bool) -> None:
         """Take payload pieces from the client."""

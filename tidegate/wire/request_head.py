@@ -7,7 +7,7 @@ RFC 9112 leaves to the recipient: one Host, known versions, absolute-form target
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, Final
 
 import httptools
 
@@ -23,26 +23,49 @@ HOSTS_KEPT = 4096
 _HOST = re.compile(rb"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]*)(?::\d*)?")
 _ABSOLUTE = re.compile(rb"https?://([^/?#@]+)(/[^#]*|\?[^#]*)?", re.IGNORECASE)
 _PROTOCOL = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+(?:/[!#$%&'*+\-.^_`|~0-9A-Za-z]+)?")
-_LINE_BYTES = len("  HTTP/1.1")
-Said = tuple[bytes, bytes, str, list[HeaderLine], str, bool, dict[bytes, bytes]]
 _NEVER_HOP_BY_HOP = frozenset({header_rules.HOST, header_rules.LENGTH})
-_hosts: dict[bytes, str] = {}
+Said = tuple[bytes, str, list[HeaderLine], str, bool, dict[bytes, bytes]]
+"""What a head said beside its target: method, host, headers, version, whether it upgrades, index."""
+_HTTP_1_1: Final = b" HTTP/1.1\r\n"
+_LINE_BYTES: Final = len(b"  HTTP/1.1")
+_PLAIN_TARGET: Final = re.compile(rb"/[0-9A-Za-z._~!$&'()*+,;=:@%/?-]*")
+_hosts: Final[dict[bytes, str]] = {}
 
 
 class RequestHeadReader(HeadReader):
     """Reads request heads of one client connection. After `done`, `take` hands out the request; then `reset`.
 
-    `block`: the header lines that go upstream. `length`: of the body, or `CHUNKED`. `alone`: a request
-    without body that keeps the connection, when it was the last one.
+    `begin`: request line and header lines that go upstream, without the blank line. `length`: of the body, or
+    `CHUNKED`.
     """
 
-    __slots__ = ("_index", "_kinds", "_last", "_target", "_upgrade", "block", "keep_alive", "length")
+    __slots__ = (
+        "_alone",
+        "_block",
+        "_index",
+        "_is_plain",
+        "_kinds",
+        "_last",
+        "_last_target",
+        "_target",
+        "_upgrade",
+        "begin",
+        "keep_alive",
+        "length",
+    )
 
     def __init__(self, limits: Limits, kinds: HeaderKinds) -> None:
         super().__init__(limits)
         self._kinds = kinds
         self._last: Said
-        """What the last head said; `block`, `length` and `keep_alive` are still as it left them."""
+        self._last_target = b""
+        """What the last head said; `begin`, `length` and `keep_alive` are still as it left them."""
+        self._alone: bytes | None = None
+        """The last head, when nothing but a head like it has to follow; None while one is under way."""
+        self._is_plain = False
+        """Whether its request line is as everybody writes it, with a path."""
+        self._block = b""
+        """The header lines for the upstream where they are not those that came."""
         self.reset()
 
     def reset(self) -> None:
@@ -57,6 +80,7 @@ class RequestHeadReader(HeadReader):
         self._names = []
         self.headers = []
         self._target = b""
+        self._upgrade: bytes | None = None
 
     def _new_parser(self) -> Any:
         return httptools.HttpRequestParser(self)
@@ -76,7 +100,7 @@ class RequestHeadReader(HeadReader):
     def take(self, peer: str, arrived: float) -> Request:
         """Check the complete head and return its request. Raises `HeadRefused`."""
         if self._is_repeat:
-            return _request_of(self._last, peer, arrived)
+            return self.again(peer, arrived)
         headers, parser = self.headers, self._parser
         if len(headers) > self._limits.head_lines:
             raise HeadRefused(outcomes.HEAD_TOO_LARGE)
@@ -88,38 +112,97 @@ class RequestHeadReader(HeadReader):
             index[lower] = headers[position][1].rstrip()
         self.length = length_of(headers[plan.length][1]) if plan.length >= 0 else 0
         self.keep_alive = True
-        self._upgrade: bytes | None = None
         method, raw = parser.get_method(), self._raw
         line_end = raw.find(b"\r\n")
         # A target has no space, so this cannot be its end; asking the parser costs more.
-        version = "1.1" if raw[line_end - 9 : line_end] == b" HTTP/1.1" else parser.get_http_version()
+        version = "1.1" if raw.startswith(_HTTP_1_1, line_end - 9) else parser.get_http_version()
         if version != "1.1" or method == b"CONNECT":
             self._check_version(version, method)
-        if version != "1.1" or line_end != len(method) + len(self._target) + _LINE_BYTES or b"#" in self._target:
+        target = self._target
+        # With one space before the target, and none of the targets that need a closer look.
+        is_usual = line_end == len(method) + len(target) + _LINE_BYTES and b"#" not in target
+        if version != "1.1" or not is_usual:
             self._check_line(method, version)
-        if plan.is_verbatim and line_end > 0:
-            self.block = raw[line_end + 2 : -2]
-        elif plan.has_care:
-            self._take_care(plan, version)
+        is_plain = is_usual and version == "1.1" and plan.has_one_host and target[:1] == b"/"
+        if is_plain and plan.is_verbatim:
+            self._block = b""
+            self.begin = raw[:-2]
         else:
-            self.block = _lines_of([headers[position] for position in plan.kept])
-        if self._target[:1] != b"/":
-            self._reduce_target(method)
-        if not plan.has_one_host:
-            self._miss_host(plan, version)
+            self._rebuild(plan, method, version, line_end)
         raw_host = index.get(b"host", b"")
         host = _hosts.get(raw_host) or host_of(raw_host)
         is_upgrade = self._upgrade is not None
         if self.length != 0 or not self.keep_alive or plan.has_care:
             self._parser = None  # it expects the body, or refuses bytes after the close; a new one is cheap
+        self._last = (method, host, self.headers, version, is_upgrade, index)
+        self._last_target = self._target
+        self._is_plain = is_plain
         self._kept = raw if len(raw) <= KEPT_LIMIT_BYTES else b""
-        self.alone = self._kept if self._kept and self.length == 0 and self.keep_alive else None
-        self._last = (method, self._target, host, self.headers, version, is_upgrade, index)
-        return _request_of(self._last, peer, arrived)
+        self._alone = self._kept if self._kept and self.length == 0 and self.keep_alive else None
+        return self.again(peer, arrived)
 
     def again(self, peer: str, arrived: float) -> Request:
-        """Return the request that `alone` is."""
-        return _request_of(self._last, peer, arrived)
+        """Return the last request once more, in an object of its own."""
+        method, host, headers, version, is_upgrade, index = self._last
+        target = self._last_target
+        return Request(method, target, host, headers.copy(), peer, arrived, version, is_upgrade, 0, None, index.copy())
+
+    def is_alone(self, data: bytes) -> bool:
+        """Tell whether `data` is one whole request without body, known from the last one, and nothing else.
+
+        It is when it equals the last head, or when the last one differs in the target alone and both targets are made
+        of characters that mean nothing to a parser: then it would read all the rest as it did. `again` is the request.
+        """
+        alone = self._alone
+        if alone is None:
+            return False
+        if data == alone:
+            return True
+        return self._is_plain and self._has_other_target(alone, data)
+
+    def _has_other_target(self, alone: bytes, data: bytes) -> bool:
+        """Take over another target, if that is all in which `data` differs from the last head, `alone`."""
+        method, old = self._last[0], self._last_target
+        target_at = len(method) + 1
+        rest = alone[target_at + len(old) :]
+        target_end = len(data) - len(rest)
+        if target_end <= target_at or not data.endswith(rest) or not data.startswith(alone[:target_at]):
+            return False
+        target = data[target_at:target_end]
+        if _PLAIN_TARGET.fullmatch(target) is None or _PLAIN_TARGET.fullmatch(old) is None:
+            return False
+        if len(data) > self._kept_limit():
+            return False
+        self._last_target = target
+        self._alone = self._kept = data
+        self.begin = request_line(method, target) + self._block if self._block else data[:-2]
+        return True
+
+    def feed(self, data: bytes, start: int = 0) -> int:
+        """Read head bytes from `start`; return the position behind them. Raises `HeadRefused`."""
+        position = super().feed(data, start)
+        if not self._is_repeat:
+            self._alone = None
+        return position
+
+    def _kept_limit(self) -> int:
+        """How long a head may be that takes the short way with a target of its own."""
+        limits = self._limits
+        return min(KEPT_LIMIT_BYTES, limits.head_bytes, limits.target_bytes)
+
+    def _rebuild(self, plan: HeadPlan, method: bytes, version: str, line_end: int) -> None:
+        """Write the head anew, without the lines that were for us."""
+        if plan.is_verbatim and line_end > 0:
+            self._block = self._raw[line_end + 2 : -2]
+        elif plan.has_care:
+            self._take_care(plan, version)
+        else:
+            self._block = _lines_of([self.headers[position] for position in plan.kept])
+        if self._target[:1] != b"/":
+            self._reduce_target(method)
+        if not plan.has_one_host:
+            self._miss_host(plan, version)
+        self.begin = request_line(method, self._target) + self._block
 
     def _check_version(self, version: str, method: bytes) -> None:
         if version == "1.0":
@@ -162,7 +245,7 @@ class RequestHeadReader(HeadReader):
         ]
         for token in tokens - {b"host", b"content-length"}:
             self._index.pop(token, None)
-        self.block = _lines_of([line for line in self.headers if kinds[line[0]] != header_rules.STRIPPED]) + ours
+        self._block = _lines_of([line for line in self.headers if kinds[line[0]] != header_rules.STRIPPED]) + ours
 
     def _framing_lines(self, of_kind: dict[int, bytes], tokens: set[bytes], version: str) -> bytes:
         """Work out framing and upgrade; return the lines that say them to the upstream."""
@@ -208,8 +291,8 @@ class RequestHeadReader(HeadReader):
         self._index[b"host"] = match[1]
         if not has_host:
             return
-        lines, kinds = self.block.split(b"\r\n"), self._kinds
-        self.block = b"\r\n".join(
+        lines, kinds = self._block.split(b"\r\n"), self._kinds
+        self._block = b"\r\n".join(
             b"Host: " + match[1] if kinds[line.partition(b":")[0]] == header_rules.HOST else line for line in lines
         )
         self.headers = [(name, match[1] if kinds[name] == header_rules.HOST else value) for name, value in self.headers]
@@ -219,7 +302,7 @@ class RequestHeadReader(HeadReader):
             raise HeadRefused(outcomes.BAD_REQUEST, "more than one Host")
         if version == "1.1":
             raise HeadRefused(outcomes.BAD_REQUEST, "HTTP/1.1 requires Host")
-        self.block += b"Host: %b\r\n" % self._index.get(b"host", b"")
+        self._block += b"Host: %b\r\n" % self._index.get(b"host", b"")
 
 
 def tokens_of(value: bytes) -> set[bytes]:
@@ -246,10 +329,9 @@ def _lines_of(headers: list[HeaderLine]) -> bytes:
     return b"".join([b"%b: %b\r\n" % header for header in headers])
 
 
-def _request_of(said: Said, peer: str, arrived: float) -> Request:
-    """Make a request of its own out of what a head said."""
-    method, target, host, headers, version, is_upgrade, index = said
-    return Request(method, target, host, headers.copy(), peer, arrived, version, is_upgrade, 0, None, index.copy())
+def request_line(method: bytes, target: bytes) -> bytes:
+    """Write the request line for an HTTP/1.1 upstream."""
+    return b"%b %b HTTP/1.1\r\n" % (method, target)
 
 
 def host_of(raw: bytes) -> str:

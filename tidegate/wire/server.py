@@ -6,13 +6,16 @@ One server serves one event loop and one director; several may share a `Pool` of
 from __future__ import annotations
 
 import asyncio
+import resource
 import ssl
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any, cast
 
 from tidegate.wire import header_rules
 from tidegate.wire.client_side import ClientConnection
+from tidegate.wire.crowd import Crowd
 from tidegate.wire.deadlines import Deadlines
 from tidegate.wire.director import Director, Request
 from tidegate.wire.h2_client_side import ClientSession
@@ -38,6 +41,8 @@ class Counters:
     bytes_out: int = 0
     retries: int = 0
     tunnels: int = 0
+    clients_stalled: int = 0
+    connections_refused: int = 0
     h2_connections: int = 0
     answers: dict[str, int] = field(default_factory=dict)
     floods: dict[str, int] = field(default_factory=dict)
@@ -66,6 +71,8 @@ class Server:
         self.is_draining = False
         self.port = 0
         self.in_flight = 0
+        self.crowd = Crowd(self.limits.connections or _descriptor_share(), self.limits.connections_per_peer)
+        """Whose room is whose process's: servers of one process share one."""
         self.deadlines: Deadlines
         self.outbox: Outbox
         self._connections: set[ClientConnection | ClientSession] = set()
@@ -82,7 +89,7 @@ class Server:
         self.deadlines = Deadlines(loop, self.timers.resolution_s)
         self.outbox = Outbox(loop)
         self._listener = await loop.create_server(
-            lambda: ClientConnection(self),
+            lambda: cast(asyncio.Protocol, ClientConnection(self)),
             host,
             port,
             backlog=BACKLOG,
@@ -91,7 +98,8 @@ class Server:
             ssl_handshake_timeout=(self.timers.head_timeout_s or None) if tls else None,
             ssl_shutdown_timeout=(self.timers.linger_s or None) if tls else None,
         )
-        self.port = self._listener.sockets[0].getsockname()[1]
+        listener: Any = self._listener  # uvloop's sockets are a list, asyncio's a tuple
+        self.port = listener.sockets[0].getsockname()[1]
 
     async def drain(self, deadline_s: float) -> bool:
         """Stop accepting, let requests in flight end for up to `deadline_s` seconds, close; True when all ended."""
@@ -159,11 +167,19 @@ class Server:
         self.deadlines.forget(connection)
         return ClientSession(self, connection.transport, peer)
 
-    def connection_lost(self, connection: ClientConnection | ClientSession) -> None:
-        """Forget a connection that is gone."""
-        if connection in self._connections:
+    def connection_lost(self, connection: ClientConnection | ClientSession) -> bool:
+        """Forget a connection that is gone; whether it was known."""
+        is_known = connection in self._connections
+        if is_known:
             self._connections.discard(connection)
             self.counters.connections_open -= 1
             self.deadlines.forget(connection)
             if self.changed is not None:
                 self.changed.set()
+        return is_known
+
+
+def _descriptor_share() -> int:
+    """Return how many connections of clients leave descriptors enough for upstreams and files."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return soft * 9 // 10

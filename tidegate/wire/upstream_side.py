@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import select
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Final, cast
 
 from tidegate.wire import chunked, header_rules
 from tidegate.wire.answer_head import AnswerHeadReader
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
     from tidegate.wire.pool import Pool
     from tidegate.wire.tunnel import Tunnel
 
-SMALL_BYTES = 64 * 1024
+SMALL_BYTES: Final = 64 * 1024
 """Up to here copying a body behind its head is cheaper than a second write."""
 
-TRAILER_KINDS = header_rules.answer_kinds()
+TRAILER_KINDS: Final = header_rules.answer_kinds()
 
 
-class UpstreamConnection(asyncio.Protocol):
-    """A connection to one upstream."""
+class UpstreamConnection:
+    """A connection to one upstream: an `asyncio.Protocol` in all but name (see `ClientSocket`)."""
 
     __slots__ = (
         "_body",
@@ -232,6 +232,8 @@ class UpstreamConnection(asyncio.Protocol):
                 exchange.switched(self, data[position:])
                 return
             exchange.interim_answer(answer)
+            if answer.status == 100 and exchange.body is not None:
+                exchange.body.is_asked_for = True
             answer.reset()
             self._interim_answers += 1
             if self._interim_answers > self._pool.limits.interim_answers:

@@ -1,0 +1,395 @@
+"""Slow clients: in the head, in the body, in chunk framing, in reading the answer. Each has its time, and then no slot.
+
+The timers of each director's server are made short here; their values are ServerTimers' matter.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+
+from tests.support import h2_raw as h2
+from tests.support.h2_raw import PREFACE, RawClient
+from tests.support.hostile_rows import CHUNKED, Line, get, post
+from tests.support.hostile_upstream import Connection
+from tests.support.hostile_world import World
+from tests.support.strict_http import Message
+from tidegate.wire.limits import ServerTimers
+
+SHORT = ServerTimers(
+    head_timeout_s=0.06, body_stalled_s=0.06, keep_alive_s=0.12, linger_s=0.05, stalled_s=0.15, resolution_s=0.01
+)
+STEP_S = 0.015
+
+
+@pytest.fixture
+def slow(world: World) -> Iterator[World]:
+    """The world with short timers."""
+    kept, world.server.timers = world.server.timers, SHORT
+    world.recorder.begin()
+    yield world
+    world.server.timers = kept
+
+
+@pytest.fixture
+def slow_queueproxy(slow: World) -> World:
+    """Where the upstream speaks HTTP/1.1 to a client of HTTP/2; the bounds of the others are the same code."""
+    if slow.director != "queueproxy":
+        pytest.skip("the upstream of this director speaks HTTP/2")
+    return slow
+
+
+async def drip(line: Line, data: bytes) -> None:
+    """Send a byte now and then, until the other side has had enough."""
+    for index in range(len(data)):
+        if line.is_over or line.raw:
+            return
+        line.send(data[index : index + 1])
+        await asyncio.sleep(STEP_S)
+
+
+async def refused(line: Line, status: int, reason: str) -> None:
+    answer = await line.answer()
+    assert (answer.status, answer.reason) == (status, reason)
+    assert answer.header(b"connection") == b"close"
+    assert await line.over() == b""
+    line.close()
+
+
+HEADS: dict[str, bytes] = {
+    "a request line": b"GET /" + b"x" * 100,
+    "a header": get()[:-2] + b"X: " + b"y" * 100,
+    "blank lines": b"\r\n" * 100,
+    "nothing but a letter": b"G",
+    "the preface of HTTP/2": PREFACE[:20],
+}
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_a_slow_head(slow: World, name: str) -> None:
+    async def main() -> None:
+        line = await Line.connect(slow.port)
+        await drip(line, HEADS[name])
+        await refused(line, 408, "head_timeout")
+        await slow.settled()
+        assert slow.recorder.seen == []
+
+    slow.run(main())
+
+
+def test_a_slow_head_behind_a_request(slow: World) -> None:
+    async def main() -> None:
+        line = await Line.connect(slow.port)
+        line.send(get() + b"GET /x HT")
+        assert (await line.answer()).status == 200
+        await refused(line, 408, "head_timeout")
+        await slow.settled()
+
+    slow.run(main())
+
+
+def test_a_connection_that_says_nothing(slow: World) -> None:
+    async def main() -> None:
+        fresh, used = await Line.connect(slow.port), await Line.connect(slow.port)
+        used.send(get())
+        assert (await used.answer()).status == 200
+        assert (await fresh.over(), await used.over()) == (b"", b"")
+        fresh.close()
+        used.close()
+        await slow.settled()
+
+    slow.run(main())
+
+
+BODIES: dict[str, tuple[bytes, bytes]] = {
+    "nothing of a length": (post(b"Content-Length: 10\r\n"), b""),
+    "half of a length": (post(b"Content-Length: 10\r\n", b"hello"), b""),
+    "nothing of chunks": (post(CHUNKED), b""),
+    "half a chunk": (post(CHUNKED, b"5\r\nhel"), b""),
+    "a chunk and no other": (post(CHUNKED, b"5\r\nhello\r\n"), b""),
+    "the size of a chunk, slowly": (post(CHUNKED), b"0" * 15 + b"5\r\n"),
+    "the extension of a chunk, slowly": (post(CHUNKED, b"5;"), b"x" * 50),
+    "the end of a chunk, never": (post(CHUNKED, b"5\r\nhello\r"), b""),
+    "trailers, slowly": (post(CHUNKED, b"5\r\nhello\r\n0\r\nX: "), b"y" * 50),
+    "the last line, never": (post(CHUNKED, b"5\r\nhello\r\n0\r\n\r"), b""),
+    "after 100": (post(b"Expect: 100-continue\r\nContent-Length: 10\r\n"), b""),
+}
+
+
+@pytest.mark.parametrize("name", BODIES)
+def test_a_slow_body(slow: World, name: str) -> None:
+    """408, and the upstream's connection is closed: it never sees a whole request."""
+
+    async def main() -> None:
+        first, rest = BODIES[name]
+        line = await Line.connect(slow.port)
+        line.send(first)
+        await drip(line, rest)
+        await refused(line, 408, "body_timeout")
+        await slow.settled()
+        slow.recorder.check(is_cut=True)
+        assert slow.recorder.seen == []
+
+    slow.run(main())
+
+
+def test_a_body_that_comes_steadily_has_all_the_time_it_needs(slow: World) -> None:
+    async def main() -> None:
+        line = await Line.connect(slow.port)
+        line.send(post(b"Content-Length: 20\r\n"))
+        for _ in range(20):
+            await asyncio.sleep(STEP_S)
+            line.send(b"x")
+        assert (await line.answer()).status == 200
+        line.close()
+        await slow.settled()
+
+    slow.run(main())
+
+
+def test_a_body_that_stands_still_while_the_answer_comes_is_left_in_peace(slow: World) -> None:
+    """Full duplex: who has begun to answer knows what it waits for."""
+
+    def answer_early(connection: Connection, message: Message) -> None:
+        connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello")
+
+    async def main() -> None:
+        slow.recorder.on_head = answer_early
+        line = await Line.connect(slow.port)
+        line.send(post(b"Content-Length: 10\r\n", b"hello"))
+        await asyncio.sleep(3 * SHORT.body_stalled_s)
+        assert line.raw.endswith(b"hello") and not line.is_over
+        slow.recorder.connections[-1].send(b"world")
+        assert (await line.answer()).body == b"helloworld"
+        line.close()
+        await slow.settled()
+
+    slow.run(main())
+
+
+def test_a_client_that_waits_for_100_is_not_slow(slow: World) -> None:
+    async def main() -> None:
+        slow.recorder.on_head = lambda connection, message: None
+        line = await Line.connect(slow.port)
+        line.send(post(b"Expect: 100-continue\r\nContent-Length: 2\r\n"))
+        await asyncio.sleep(3 * SHORT.body_stalled_s)
+        assert line.raw == b""
+        line.send(b"ab")
+        assert (await line.answer()).status == 200
+        line.close()
+        await slow.settled()
+
+    slow.run(main())
+
+
+BLOCK = b"x" * 65536
+
+
+async def endless(connection: Connection) -> AsyncIterator[int]:
+    """Send as fast as the connection takes it; gives how much that was."""
+    sent = 0
+    while connection.is_open:
+        if connection.transport.get_write_buffer_size() < 4 * len(BLOCK):
+            connection.send(BLOCK)
+            sent += len(BLOCK)
+        else:
+            await asyncio.sleep(0.01)
+        yield sent
+
+
+FRAMINGS = {"a length": b"Content-Length: 10000000000\r\n\r\n", "until the end": b"\r\n"}
+
+
+@pytest.mark.parametrize("framing", FRAMINGS)
+def test_a_client_that_never_reads_its_answer(slow: World, framing: str) -> None:
+    """The upstream is slowed down, our memory is bounded, and after its time the client is cut off."""
+
+    async def main() -> None:
+        line = await Line.connect(slow.port)
+        line.transport.pause_reading()  # type: ignore[attr-defined]
+        slow.recorder.on_request = lambda connection, message: connection.send(
+            b"HTTP/1.1 200 OK\r\n" + FRAMINGS[framing]
+        )
+        line.send(get())
+        while not slow.recorder.seen:
+            await asyncio.sleep(0.001)
+        sent = 0
+        async for sent in endless(next(found for found in slow.recorder.connections if found.seen)):
+            assert sent < 50_000_000
+            for connection in slow.server._connections:
+                assert connection.transport.get_write_buffer_size() < 2 * slow.server.limits.body_high_bytes
+        assert sent > 0
+        line.close()
+        await slow.settled()
+
+    before = slow.server.counters.clients_stalled
+    slow.run(main())
+    assert slow.server.counters.clients_stalled == before + 1
+
+
+def test_a_client_that_reads_slowly_gets_all(slow: World) -> None:
+    size = 8_000_000
+
+    async def main() -> None:
+        line = await Line.connect(slow.port)
+        transport = line.transport
+        slow.recorder.on_request = lambda connection, message: connection.send(
+            b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size + b"x" * size
+        )
+        line.send(get())
+        while len(line.raw) < size:
+            transport.pause_reading()  # type: ignore[attr-defined]
+            await asyncio.sleep(STEP_S)
+            transport.resume_reading()  # type: ignore[attr-defined]
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            assert not line.is_over
+        assert len((await line.answer()).body) == size
+        line.close()
+        await slow.settled()
+
+    slow.run(main())
+
+
+def test_a_pipeline_whose_answers_nobody_reads(slow: World) -> None:
+    """The next request is taken only while the earlier answers are."""
+    large = b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n" + b"x" * 100_000
+
+    async def main() -> None:
+        slow.recorder.on_request = lambda connection, message: connection.send(large)
+        line = await Line.connect(slow.port)
+        line.transport.pause_reading()  # type: ignore[attr-defined]
+        sent = 0
+        while sent < 100_000_000 and not line.transport.is_closing() and slow.server.counters.connections_open:
+            if line.transport.get_write_buffer_size() < 1 << 20:
+                line.send(get() * 1000)
+                sent += 1000 * len(get())
+            await asyncio.sleep(0.001)
+            for connection in slow.server._connections:
+                assert connection.transport.get_write_buffer_size() < 1 << 20
+                assert len(connection._backlog) < 1 << 20  # type: ignore[union-attr]
+        assert sent < 100_000_000
+        assert len(slow.recorder.seen) < 1000
+        line.reset()
+        await slow.settled()
+
+    slow.run(main())
+
+
+def test_a_pipeline_of_own_answers_that_nobody_reads(slow: World) -> None:
+    """Answers that need no upstream are made at once, so that nothing else slows their maker down."""
+    probe = b"GET / HTTP/1.1\r\nHost: nowhere\r\nUser-Agent: kube-probe/1\r\nK-Network-Probe: x\r\n\r\n"
+
+    async def main() -> None:
+        line = await Line.connect(slow.port)
+        line.transport.pause_reading()  # type: ignore[attr-defined]
+        sent, largest = 0, 0
+        while sent < 200_000_000 and not line.transport.is_closing() and slow.server.counters.connections_open:
+            if line.transport.get_write_buffer_size() < 1 << 20:
+                line.send(probe * 1000)
+                sent += 1000 * len(probe)
+            await asyncio.sleep(0)
+            for connection in slow.server._connections:
+                largest = max(largest, connection.transport.get_write_buffer_size())
+        assert sent < 200_000_000
+        assert 0 < largest < 3_000_000
+        line.reset()
+        await slow.settled()
+
+    slow.run(main())
+
+
+# --- HTTP/2 ---
+
+
+def post_h2(*fields: tuple[bytes, bytes]) -> bytes:
+    return h2.headers(1, [*h2.POST, *fields], end=False)
+
+
+@pytest.mark.parametrize("sent", [b"", h2.data(1, b"half", end=False)])
+def test_a_slow_body_of_a_stream(slow: World, sent: bytes) -> None:
+    async def main() -> None:
+        client = await RawClient.connect(slow.port)
+        client.send(post_h2() + sent)
+        answer = await client.answer(1)
+        assert (answer.status, answer.reason) == (408, "body_timeout")
+        client.send(h2.headers(3, h2.GET))
+        assert (await client.answer(3)).status == 200
+        client.close()
+        await slow.settled()
+
+    slow.run(main())
+
+
+def test_a_stream_of_grpc_may_stand_still(slow: World) -> None:
+    async def main() -> None:
+        client = await RawClient.connect(slow.port)
+        client.send(post_h2((b"content-type", b"application/grpc")) + h2.data(1, b"half", end=False))
+        await asyncio.sleep(3 * SHORT.body_stalled_s)
+        await client.pong()
+        assert client.streams.get(1, h2.StreamAnswer()) == h2.StreamAnswer()
+        client.send(h2.data(1, b"whole"))
+        assert (await client.answer(1)).status == 200
+        client.close()
+        await slow.settled()
+
+    slow.run(main())
+
+
+def test_an_idle_http2_connection_is_closed(slow: World) -> None:
+    async def main() -> None:
+        client = await RawClient.connect(slow.port)
+        client.send(h2.headers(1, h2.GET))
+        assert (await client.answer(1)).status == 200
+        assert await client.closed() == h2.NO_ERROR
+        client.close()
+        await slow.settled()
+
+    slow.run(main())
+
+
+@pytest.mark.parametrize("name", ["zero from the start", "zero later"])
+def test_windows_that_never_open(slow_queueproxy: World, name: str) -> None:
+    """An answer that its stream's window holds back is kept within bounds, and dropped after its time."""
+
+    def answer(connection: Connection, message: Message) -> None:
+        connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: 10000000\r\n\r\n" + b"x" * 1_000_000)
+
+    async def main() -> None:
+        slow_queueproxy.recorder.on_request = answer
+        client = await RawClient.connect(
+            slow_queueproxy.port, PREFACE + (h2.settings((4, 0)) if "start" in name else h2.settings())
+        )
+        client.send(h2.headers(1, h2.GET))
+        assert (await client.answer(1)).reset == h2.ENHANCE_YOUR_CALM
+        assert len(client.stream(1).body) == (0 if "start" in name else 65535)
+        await client.pong()
+        client.close()
+        await slow_queueproxy.settled()
+
+    slow_queueproxy.run(main())
+
+
+def test_a_client_of_http2_that_never_reads(slow_queueproxy: World) -> None:
+    def answer(connection: Connection, message: Message) -> None:
+        connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: 100000000\r\n\r\n" + b"x" * 20_000_000)
+
+    async def main() -> None:
+        slow_queueproxy.recorder.on_request = answer
+        client = await RawClient.connect(
+            slow_queueproxy.port, PREFACE + h2.settings((4, 0x7FFFFFFF)) + h2.window(0, 0x7FFF0000 - 1)
+        )
+        await client.pong()
+        client.line.transport.pause_reading()  # type: ignore[attr-defined]
+        client.send(h2.headers(1, h2.GET))
+        async with asyncio.timeout(5):
+            while slow_queueproxy.server.counters.connections_open:
+                await asyncio.sleep(0.01)
+                for connection in slow_queueproxy.server._connections:
+                    assert connection.transport.get_write_buffer_size() < 2_000_000
+        client.close()
+        await slow_queueproxy.settled()
+
+    slow_queueproxy.run(main())
