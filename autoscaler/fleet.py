@@ -106,6 +106,11 @@ class Fleet:
         """Return what is remembered of a revision."""
         return self.state.memory(slot, self.delays.pairs(slot))
 
+    def remember(self, slot: int, memory: Memory) -> None:
+        """Replace what is remembered of a revision."""
+        self.state.put(slot, memory)
+        self.delays.put(slot, memory.delayed, self.spec(slot).scale_down_delay_s)
+
     # What is seen
 
     def see(self, slot: int, **counts: float) -> None:

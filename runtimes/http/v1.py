@@ -81,7 +81,7 @@ class V1:
     async def _later(self, request: Request, servable: Servable, document: v1_rest.Document, verb: str) -> Reply:
         asked = v1_rest.to_request(document, servable.name, servable.version, servable.spec)
         if verb == "explain":
-            outputs = await servable.counted(servable.call(servable.model.explain, asked.inputs), asked)
+            outputs = await servable.beside(servable.model.explain, asked.inputs)
             response = InferResponse(servable.name, servable.version, outputs)
         else:
             response = await servable.infer(asked)
