@@ -13,7 +13,8 @@ from runtimes.http.exchange import body_of, must_be, reply_with
 from runtimes.http.messages import Reply, Request
 from runtimes.messages import InferResponse
 from runtimes.protocol import v1_rest
-from runtimes.repository.store import NotResident, Repository, State
+from runtimes.repository.slots import NotResident, State
+from runtimes.repository.store import Repository
 from runtimes.servable import Servable
 
 Answer = Reply | Awaitable[Reply]
