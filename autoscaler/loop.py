@@ -24,6 +24,7 @@ from autoscaler.fleet_state import BECAUSE, INACTIVE
 from autoscaler.fleet_turn import Turn
 from autoscaler.history import History
 from autoscaler.publish import COMPONENT, Publisher
+from autoscaler.spec_memo import SpecMemo
 from autoscaler.state import Memory
 from autoscaler.watch import World
 from tidegate.contracts import autoscaling, autoscaling_extensions
@@ -38,6 +39,9 @@ log = logging.getLogger(__name__)
 DECIDE_S = 2.0
 BREATH = 100
 """News between two chances for a poke to be heard."""
+REVIEW_BREATH = 200
+DIRTY_LIMIT = 500
+"""With more to do than this at once, all wait for the turn of the whole fleet, which is at most two seconds away."""
 
 Clock = Callable[[], float]
 
@@ -66,6 +70,8 @@ class Loop:
         self._unix_clock = unix_clock
         self._decided_at = -DECIDE_S
         self._dirty: set[Key] = set()
+        self._specs = SpecMemo()
+        self._review: asyncio.Task[None] | None = None
         self._starting: set[Key] = set()
         self._schedules: dict[Key, float] = {}
         """When the schedule of a revision says something else, in seconds since 1970."""
@@ -113,7 +119,7 @@ class Loop:
             self._count(turn)
             for number, row in enumerate(turn.news.tolist(), 1):
                 key = demand.keys[int(turn.slots[row])]
-                if key is not None and key in self.slots:
+                if key is not None and key in self.slots and self.is_ours(key):
                     self._take_over(key, turn.decision(row, *key, unix_s=self._unix_clock()))
                 if number % BREATH == 0:
                     await asyncio.sleep(0)
@@ -135,6 +141,8 @@ class Loop:
         slot, autoscaler = self.slots.get(key), self.world.autoscaler(key)
         if slot is None or autoscaler is None or autoscaler["metadata"].get("deletionTimestamp"):
             return
+        if not self.is_ours(key):
+            return  # given away a moment ago
         now = self._clock()
         waiting = max(self.demand.waiting(key, now), 1 if is_poked else 0)
         try:
@@ -192,9 +200,22 @@ class Loop:
 
     def shares_changed(self) -> None:
         """Begin with revisions that are ours now, leave those that are another's."""
-        for key in self.world.autoscaler_keys():
-            if self.is_ours(key) != (key in self.slots):
-                self._autoscaler_changed(key)
+        self._review_all(lambda key: self.is_ours(key) != (key in self.slots))
+
+    def _review_all(self, is_due: Callable[[Key], bool]) -> None:
+        """Look at all PodAutoscalers anew where `is_due`, a few at a time, so that others are heard meanwhile."""
+        before = self._review
+
+        async def review() -> None:
+            if before is not None:
+                await asyncio.wait([before])  # one after the other: the last one asked for sees the newest
+            for number, key in enumerate(self.world.autoscaler_keys(), 1):
+                if is_due(key):
+                    self._autoscaler_changed(key)
+                if number % REVIEW_BREATH == 0:
+                    await asyncio.sleep(0)
+
+        self._review = tasks.spawn(review(), "review of all revisions")
 
     def _autoscaler_changed(self, key: Key) -> None:
         autoscaler = self.world.autoscaler(key) if self.is_ours(key) else None
@@ -234,7 +255,7 @@ class Loop:
 
     def _spec_of(self, autoscaler: Object) -> ScalingSpec:
         wishes = autoscaler.get("spec") or {}
-        return autoscaling.resolve_spec(
+        return self._specs.resolve(
             annotations_of(autoscaler),
             int(wishes.get("containerConcurrency") or 0),
             self.world.config,
@@ -279,8 +300,7 @@ class Loop:
 
     def _config_changed(self) -> None:
         log.info("config-autoscaler changed: %s", self.world.config)
-        for key in self.world.autoscaler_keys():
-            self._autoscaler_changed(key)
+        self._review_all(lambda _key: True)
 
     def _deployment_changed(self, key: Key) -> None:
         self.publisher.deployment_changed(key)
@@ -316,6 +336,8 @@ class Loop:
         if not self.may_decide() or not self.world.is_synced:
             return  # they stay marked, and a tick comes back to them
         keys, self._dirty = self._dirty, set()
+        if len(keys) > DIRTY_LIMIT:
+            return
         for key in keys:
             self.turn(key)
 

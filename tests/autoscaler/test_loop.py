@@ -386,13 +386,31 @@ async def test_what_another_replica_decides_is_left_and_taken_over_without_scali
         system.pods(3)
         system.loop.is_ours = lambda _key: False
         system.loop.shares_changed()
+        await system.settle()
         assert not system.loop.slots
         system.loop.is_ours = lambda _key: True
         system.loop.shares_changed()
+        await system.settle()
         system.connect()
         await system.seconds(20, 0.0)
         assert system.replicas == 3
         assert system.latest().because is Because.WINDOW_NOT_FULL
+
+
+async def test_a_change_of_settings_for_very_many_waits_for_the_turn_of_all(monkeypatch):
+    monkeypatch.setattr("autoscaler.loop.DIRTY_LIMIT", 0)
+    api = FakeApi()
+    put_revision(api, replicas=1)
+    async with running(api) as system:
+        system.pods(1)
+        system.connect()
+        await system.seconds(2, 0.0)
+        metadata = {"name": names.CONFIG_AUTOSCALER, "namespace": names.SYSTEM_NAMESPACE}
+        api.put(resources.CONFIG_MAPS, {"metadata": metadata, "data": {"min-scale": "2"}})
+        await system.settle()
+        assert system.replicas == 1
+        await system.seconds(2, 0.0)
+        assert system.replicas == 2
 
 
 async def test_while_its_lease_may_be_lost_it_decides_nothing():
