@@ -80,6 +80,7 @@ class V1:
         return self._later(request, servable, document, verb)
 
     async def _later(self, request: Request, servable: Servable, document: v1_rest.Document, verb: str) -> Reply:
+        servable = await self._staying(servable)
         asked = v1_rest.to_request(document, servable.name, servable.version, servable.spec)
         if verb == "explain":
             outputs = await servable.beside(servable.model.explain, asked.inputs)
@@ -89,10 +90,17 @@ class V1:
         return self._reply(request, servable, v1_rest.encode(response, document, verb))
 
     async def _json(self, request: Request, servable: Servable, document: v1_rest.Document) -> Reply:
+        servable = await self._staying(servable)
         rows = document.content if document.is_row else [document.content]
         answers = await servable.infer_json(rows, document.extra)
         answer = answers if document.is_row else answers[0]
         return self._reply(request, servable, v1_rest.encode_json(answer, document))
+
+    async def _staying(self, servable: Servable) -> Servable:
+        # It may have been evicted between the turn that found it and this one.
+        if not servable.is_leaving:
+            return servable
+        return await self._repository.acquire(servable.name, servable.version)
 
     def _reply(self, request: Request, servable: Servable, body: bytes) -> Reply:
         version = servable.version.encode("latin-1", "replace")
