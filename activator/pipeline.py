@@ -30,7 +30,6 @@ HOLD: Final = "hold"
 """The span of the time in the waiting room."""
 KEYS_KEPT: Final = 4096
 PROBE: Final = headers.NETWORK_PROBE
-PROBERS: Final = headers.PROBE_USER_AGENTS
 NAMESPACE: Final = headers.NAMESPACE
 REVISION: Final = headers.REVISION
 UNCOUNTED: Final = headers.UNCOUNTED
@@ -132,9 +131,8 @@ class Pipeline:
         probe = index.get(PROBE)
         if probe is not None:
             return self._answer_probe(probe)
-        agent = index.get(b"user-agent")
         # Routed requests name their revision: a client that calls itself a kubelet wants its app's answer, not ours.
-        if agent is not None and REVISION not in index and agent.startswith(PROBERS):
+        if REVISION not in index and headers.is_health_check(index):
             return self._answer_health()
         key = _key(request)
         if key is None:

@@ -17,6 +17,7 @@ from autoscaler.config import Config
 from autoscaler.demand import Demand
 from autoscaler.handover import Handover
 from autoscaler.ingest import Ingest
+from autoscaler.keeper import Keeper
 from autoscaler.leases import Leases
 from autoscaler.loop import Loop
 from autoscaler.metrics import Metrics
@@ -69,7 +70,11 @@ async def serve(config: Config, api: Api, stopping: asyncio.Event) -> None:
     loop.is_ours, loop.may_decide = leases.is_ours, leases.may_decide
     handover = Handover(api, world, time.time)
     loop.hand_over = handover.changed
-    metrics = _metrics(config, loop, ingest, leases)
+    keeper = Keeper(
+        api, config.system_namespace, world, demand.fleet, loop.slots, config.buckets, time.monotonic, time.time
+    )
+    keeper.held = leases.held_buckets
+    metrics = _metrics(config, loop, ingest, leases, keeper)
     admin = AdminServer(
         is_ready=lambda: True if world.is_synced and not stopping.is_set() else "the caches are not filled yet",
         config=settings.describe(config),
@@ -85,7 +90,7 @@ async def serve(config: Config, api: Api, stopping: asyncio.Event) -> None:
     try:
         await _first_of(stopped, synced, *running)
         if synced.done():
-            leases.on_change = _sharer(loop, ingest)
+            leases.on_change = _sharer(loop, ingest, keeper)
             running.append(tasks.spawn(leases.run(), "leases"))
             await _some_share(leases)
             port = await ingest.start(config.pod_ip, config.report_port)
@@ -93,11 +98,13 @@ async def serve(config: Config, api: Api, stopping: asyncio.Event) -> None:
             running += [
                 tasks.spawn(loop.run(), "turns"),
                 tasks.spawn(_sweep(ingest), "sweep"),
+                tasks.spawn(keeper.run(), "keep memories"),
             ]
             run.freeze_start_up()
             await _first_of(stopped, *running)
     finally:
         await tasks.cancel(stopped, synced, *running)
+        await keeper.close()
         await leases.resign()
         await ingest.close()
         await handover.close()
@@ -105,9 +112,9 @@ async def serve(config: Config, api: Api, stopping: asyncio.Event) -> None:
         await admin.close()
 
 
-def _metrics(config: Config, loop: Loop, ingest: Ingest, leases: Leases) -> Metrics:
+def _metrics(config: Config, loop: Loop, ingest: Ingest, leases: Leases, keeper: Keeper) -> Metrics:
     def failures() -> dict[str, int]:
-        return {"decision": loop.publisher.failures, "lease": leases.failures}
+        return {"decision": loop.publisher.failures, "lease": leases.failures, "memory": keeper.failures}
 
     metrics = Metrics(loop.demand, loop.slots, loop.counts, time.monotonic, config.metrics_revisions)
     metrics.count("reports", "Reports by what became of them", "outcome", lambda: ingest.counts)
@@ -117,14 +124,16 @@ def _metrics(config: Config, loop: Loop, ingest: Ingest, leases: Leases) -> Metr
     metrics.show("buckets", "Parts of the revisions that this replica decides for", lambda: leases.held)
     metrics.show("turn_seconds", "What the last turn of all revisions took", lambda: loop.turn_s)
     metrics.show("remembered_decisions", "Decisions that `tidegate why` can show", lambda: len(loop.history))
+    metrics.show("memories_left_out", "Revisions whose memory had no room in its ConfigMap", lambda: keeper.left_out)
     return metrics
 
 
-def _sharer(loop: Loop, ingest: Ingest) -> Callable[[], None]:
+def _sharer(loop: Loop, ingest: Ingest, keeper: Keeper) -> Callable[[], None]:
     """Return what follows a change of shares: first our revisions, then what senders are told."""
 
     def share() -> None:
         loop.shares_changed()
+        keeper.shares_changed()
         tasks.spawn(ingest.owners_changed(), "tell owners")
 
     return share

@@ -106,6 +106,11 @@ class Fleet:
         """Return what is remembered of a revision."""
         return self.state.memory(slot, self.delays.pairs(slot))
 
+    def remember(self, slot: int, memory: Memory) -> None:
+        """Replace what is remembered of a revision."""
+        self.state.put(slot, memory)
+        self.delays.put(slot, memory.delayed, self.spec(slot).scale_down_delay_s)
+
     # What is seen
 
     def see(self, slot: int, **counts: float) -> None:
@@ -139,15 +144,17 @@ class Fleet:
 
         Asleep is who is at zero and inactive, has been told so, and of whom nobody reports (`is_silent`, by slot).
         """
-        columns, watched = self.state.columns, self.state.spec_row >= 0
-        silent = np.ones(self.state.slots, np.bool_)
-        known = min(len(is_silent), self.state.slots)
+        slots = self.state.slots
+        columns = {name: self.state.columns[name][:slots] for name in (*MEMORY, *SEEN, *OUTCOME)}
+        watched = self.state.spec_row[:slots] >= 0
+        silent = np.ones(slots, np.bool_)
+        known = min(len(is_silent), slots)
         silent[:known] = is_silent[:known]
         asleep = watched & silent & (columns["because"] >= 0) & (columns["activity"] == INACTIVE)
         asleep &= (columns["desired"] <= 0) & ((columns["flags"] & SEEN_ANEW) == 0)
         for name in ("current_scale", "ready_pods", "not_ready_pods", "prewarm_pods"):
             asleep &= columns[name] == 0
-        for slot in np.flatnonzero(asleep & self.windows.open_slots[: len(asleep)]).tolist():
+        for slot in np.flatnonzero(asleep & self.windows.open_slots).tolist():
             self.windows.release(slot)
         return np.flatnonzero(watched & ~asleep)
 

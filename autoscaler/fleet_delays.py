@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from autoscaler.delays import DELAY_BUCKET_S
+from autoscaler.fleet_state import FIRST_SLOTS
 
 Pods = npt.NDArray[np.int64]
 Slots = npt.NDArray[np.intp]
@@ -105,8 +106,8 @@ class FleetDelays:
             self._allocate()
 
     def _allocate(self) -> None:
-        more = self._slots - len(self._size)
-        if more > 0:
+        if self._slots > len(self._size):
+            more = max(FIRST_SLOTS, self._slots)
             self._size = np.concatenate([self._size, np.zeros(more, np.int32)])
             self._column = np.concatenate([self._column, np.zeros(more, np.int32)])
 

@@ -60,32 +60,29 @@ _OUTCOME: dict[str, tuple[type, float]] = {
     "flags": (np.int8, 0),
 }
 MEMORY, SEEN, OUTCOME = tuple(_MEMORY), tuple(_SEEN), tuple(_OUTCOME)
-GROWTH = 1.5
+FIRST_SLOTS = 1 << 17
+"""Zeros that nobody has touched cost no memory, and columns that need not grow leave no holes."""
 
 
 class FleetState:
     """The columns. `spec_row` -1 marks a slot that nobody has added."""
 
     def __init__(self) -> None:
+        self.slots = 0
+        """Slots in use or once used; columns may be longer."""
         self.columns: dict[str, Column] = {
-            name: np.full(0, default, dtype) for name, (dtype, default) in (_MEMORY | _SEEN | _OUTCOME).items()
+            name: np.zeros(FIRST_SLOTS, dtype) for name, (dtype, _default) in (_MEMORY | _SEEN | _OUTCOME).items()
         }
-        self.spec_row: npt.NDArray[np.int32] = np.full(0, -1, np.int32)
-
-    @property
-    def slots(self) -> int:
-        """Slots that there is room for."""
-        return len(self.spec_row)
+        self.spec_row: npt.NDArray[np.int32] = np.full(FIRST_SLOTS, -1, np.int32)
 
     def grow(self, slots: int) -> None:
-        """Make room for `slots` slots at least."""
-        if slots <= self.slots:
-            return
-        wanted = max(slots, int(self.slots * GROWTH), 64)
-        for name, column in self.columns.items():
-            # Zeros that nobody has touched cost no memory yet; `clear` and `put` write what a slot begins with.
-            self.columns[name] = _grown(column, wanted, 0)
-        self.spec_row = _grown(self.spec_row, wanted, -1)
+        """Make room for `slots` slots at least; what a slot begins with is written by `clear` and `put`."""
+        self.slots = max(self.slots, slots)
+        more = max(slots, 2 * len(self.spec_row)) - len(self.spec_row)
+        if slots > len(self.spec_row):
+            for name, column in self.columns.items():
+                self.columns[name] = np.concatenate([column, np.zeros(more, column.dtype)])
+            self.spec_row = np.concatenate([self.spec_row, np.full(more, -1, np.int32)])
 
     def clear(self, slot: int) -> None:
         """Make a slot as if nobody had ever used it."""
@@ -154,9 +151,3 @@ class FleetState:
             start_s=float(value["start_s"]),
             **more,
         )
-
-
-def _grown(column: Column, slots: int, filler: int) -> Column:
-    new = np.zeros(slots, column.dtype) if filler == 0 else np.full(slots, filler, column.dtype)
-    new[: len(column)] = column
-    return new

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 import numpy as np
 import numpy.typing as npt
 
+from autoscaler.fleet_state import FIRST_SLOTS
 from autoscaler.rings import Flags, Floats, Ring
 from tidegate.contracts.autoscaling import ScalingSpec
 from tidegate.contracts.autoscaling_annotations import CONCURRENCY, RPS, WEIGHTED_EXPONENTIAL
@@ -34,20 +35,18 @@ class FleetWindows:
 
     def grow(self, slots: int) -> None:
         """Make room for `slots` slots."""
-        more = slots - self._slots
-        if more <= 0:
-            return
-        self._slots = slots
-        for kind in self._size:
-            self._size[kind] = np.concatenate([self._size[kind], np.zeros(more, np.int16)])
-            self._column[kind] = np.concatenate([self._column[kind], np.zeros(more, np.int32)])
+        self._slots = max(self._slots, slots)
+        for kind, sizes in self._size.items():
+            if self._slots > len(sizes):
+                self._size[kind] = np.concatenate([sizes, np.zeros(self._slots, np.int16)])
+                self._column[kind] = np.concatenate([self._column[kind], np.zeros(self._slots, np.int32)])
 
     @property
     def open_slots(self) -> Flags:
         """Which slots have windows."""
         flags: Flags = np.zeros(self._slots, np.bool_)
         for sizes in self._size.values():
-            flags |= sizes > 0
+            flags |= sizes[: self._slots] > 0
         return flags
 
     def is_open(self, slot: int) -> bool:
@@ -113,8 +112,8 @@ class FleetWindows:
         if kind not in self._size:
             if not size:
                 return
-            self._size[kind] = np.zeros(self._slots, np.int16)
-            self._column[kind] = np.zeros(self._slots, np.int32)
+            self._size[kind] = np.zeros(max(FIRST_SLOTS, self._slots), np.int16)
+            self._column[kind] = np.zeros(max(FIRST_SLOTS, self._slots), np.int32)
         before = int(self._size[kind][slot])
         if before == size:
             if size:

@@ -60,6 +60,10 @@ class Leases:
         """How many buckets are ours."""
         return len(self._held)
 
+    def held_buckets(self) -> frozenset[int]:
+        """Return the parts of the revisions that are ours."""
+        return self._held
+
     def is_ours(self, key: tuple[str, str]) -> bool:
         """Whether a revision is in a bucket of ours."""
         return buckets.bucket_of(*key, self._board.count) in self._held

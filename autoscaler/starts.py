@@ -7,9 +7,11 @@ than the progress deadline); one that takes longer, or that was ready before, is
 
 from __future__ import annotations
 
+import math
 from statistics import median
 
 SAMPLES = 9
+STARTED = -math.inf
 PATIENCE = 3.0
 PATIENCE_MIN_S = 5.0
 PODS_LIMIT = 10_000
@@ -19,17 +21,17 @@ PODS_LIMIT = 10_000
 class Starts:
     """The starts of one revision."""
 
-    __slots__ = ("_born_at", "_samples", "_started")
+    __slots__ = ("_born_at", "_samples")
 
     def __init__(self, samples: tuple[float, ...] = ()) -> None:
-        self._samples = list(samples[-SAMPLES:])
+        self._samples = samples[-SAMPLES:]
         self._born_at: dict[str, float] = {}
-        self._started: set[str] = set()
+        """When pods were first seen; `STARTED` for those that have been ready since."""
 
     @property
     def samples(self) -> tuple[float, ...]:
         """The last start times in seconds, the newest last: what is worth keeping over a restart."""
-        return tuple(self._samples)
+        return self._samples
 
     @property
     def start_s(self) -> float:
@@ -38,21 +40,21 @@ class Starts:
 
     def see(self, pod: str, now: float, *, is_ready: bool, is_new: bool = True) -> None:
         """Note how a pod is. `is_new`: it began to exist now, rather than before we looked."""
-        if pod in self._started:
-            return
         born_at = self._born_at.get(pod)
-        if is_ready:
-            self._started.add(pod)
-            self._born_at.pop(pod, None)
+        if is_ready and born_at != STARTED:
+            self._born_at[pod] = STARTED
             if born_at is not None and now > born_at:
-                self._samples = [*self._samples, now - born_at][-SAMPLES:]
-        elif born_at is None and is_new and len(self._born_at) < PODS_LIMIT:
+                self._samples = (*self._samples, now - born_at)[-SAMPLES:]
+        elif not is_ready and born_at is None and is_new and len(self._born_at) < PODS_LIMIT:
             self._born_at[pod] = now
 
     def forget(self, pod: str) -> None:
         """A pod is gone."""
         self._born_at.pop(pod, None)
-        self._started.discard(pod)
+
+    def recall(self, samples: tuple[float, ...]) -> None:
+        """Take over start times that another process measured; what was measured here counts more."""
+        self._samples = (*samples, *self._samples)[-SAMPLES:]
 
     def starting(self, now: float, deadline_s: float) -> int:
         """Return how many pods are on their way; `deadline_s` is the progress deadline."""

@@ -81,6 +81,16 @@ class World:
         pods = self._pods.get(key)
         return pods.counts(self._clock(), deadline_s) if pods is not None else NO_PODS
 
+    def starts_s(self, key: Key) -> tuple[float, ...]:
+        """Return the last start times of a revision, in seconds."""
+        pods = self._pods.get(key)
+        return pods.starts.samples if pods is not None else ()
+
+    def recall_starts(self, key: Key, starts_s: tuple[float, ...]) -> None:
+        """Take over start times of a revision that another process measured."""
+        self._pods.setdefault(key, RevisionPods()).starts.recall(starts_s)
+        self.on_pods(key)
+
     def deployment(self, autoscaler: Object) -> Object | None:
         """Return the Deployment that a PodAutoscaler scales."""
         reference = autoscaler.get("spec", {}).get("scaleTargetRef") or {}

@@ -38,6 +38,7 @@ class Echo(MLModel):
 """
 
 _KSERVE_MODEL = """
+import logging
 import sys
 
 from kserve import InferOutput, InferResponse, Model, ModelServer

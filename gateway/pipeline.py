@@ -225,10 +225,10 @@ class Pipeline:
 
     def _trace_lines(self, request: Request) -> bytes:
         parent = request.index.get(b"traceparent")
-        if parent is not None and trace_context.parse(parent) is not None:
+        if parent is not None and trace_context.is_valid(parent):
             return trace_context.passed_lines(parent, request.index.get(b"tracestate"))
         if self._starts_traces:
-            return trace_context.started(random.getrandbits(trace_context.DRAW_BITS)).line
+            return trace_context.started_line(random.getrandbits(trace_context.DRAW_BITS))
         return b""
 
     def _fresh_head(self, peer: str, target_head: bytes, scheme: str, raw_host: bytes) -> bytes:
@@ -242,8 +242,7 @@ class Pipeline:
         return head
 
     def _answer_unrouted(self, request: Request, scheme: str) -> Answer:
-        agent = request.index.get(b"user-agent")
-        if agent is not None and agent.startswith(headers.PROBE_USER_AGENTS):
+        if headers.is_health_check(request.index):
             if self._is_draining():
                 return SHUTTING_DOWN
             return HEALTHY if self._watch.is_synced else NOT_SYNCED

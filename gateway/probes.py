@@ -1,7 +1,7 @@
 """Which requests are probes or scrapes: they neither wake a service nor keep it awake.
 
-Pure. The kubelet's and Knative's own user agents are always among them; paths and further user agents come from the
-settings. It decides nothing about where such a request goes.
+Pure. The kubelet's and Knative's own user agents and probe headers are always among them; paths and further user agents
+come from the settings. It decides nothing about where such a request goes.
 """
 
 from __future__ import annotations
@@ -9,9 +9,11 @@ from __future__ import annotations
 from tidegate.contracts import headers
 from tidegate.wire.director import Request
 
+NETWORK_PROBE, KUBELET_PROBE = headers.NETWORK_PROBE, headers.KUBELET_PROBE
+
 
 class Probes:
-    """Recognises probes by path or user agent."""
+    """Recognises probes by path, user agent or Knative's probe headers."""
 
     __slots__ = ("_agents", "_paths")
 
@@ -22,8 +24,11 @@ class Probes:
 
     def has(self, request: Request) -> bool:
         """Whether the request is a probe or a scrape."""
-        agent = request.index.get(b"user-agent")
+        index = request.index
+        agent = index.get(b"user-agent")
         if agent is not None and agent.startswith(self._agents):
+            return True
+        if NETWORK_PROBE in index or KUBELET_PROBE in index:
             return True
         return bool(self._paths) and request.target.partition(b"?")[0] in self._paths
 

@@ -48,7 +48,6 @@ PROXY: Final = headers.PROXY_REQUEST
 PROXIED: Final = headers.PROXIED_BY_ACTIVATOR
 REVISION: Final = headers.REVISION
 UNCOUNTED: Final = headers.UNCOUNTED
-PROBERS: Final = headers.PROBE_USER_AGENTS
 
 
 class Visit:
@@ -127,10 +126,9 @@ class Pipeline:
         probe = index.get(PROBE)
         if probe is not None:
             return self._answer_probe(probe)
-        agent = index.get(b"user-agent")
         # Routed requests come with the gateway's or the activator's header: a client that calls itself a kubelet must
         # not get past the limit.
-        if agent is not None and REVISION not in index and PROXY not in index and agent.startswith(PROBERS):
+        if REVISION not in index and PROXY not in index and headers.is_health_check(index):
             return SHUTTING_DOWN if self._is_draining() else self._relay(request)
         return self._limit(request)
 

@@ -17,6 +17,8 @@ Fetch = Callable[..., Awaitable[Reply]]
 PROBES = {
     "the kubelet": ("/", {"user_agent": "kube-probe/1.31"}),
     "Knative's activator": ("/", {"user_agent": "Knative-Activator-Probe"}),
+    "Knative's probe header": ("/", {"k_network_probe": "probe", "k_network_hash": "override"}),
+    "the kubelet behind a mesh": ("/", {"k_kubelet_probe": "queue"}),
     "a configured agent": ("/", {"user_agent": "Prometheus/2.5"}),
     "a configured path": ("/metrics?full=1", {}),
 }
@@ -71,3 +73,16 @@ async def test_who_pretends_to_be_a_probe_gets_past_no_limit(mode: str) -> None:
         assert {reply.reason for reply in replies if reply.status == 503} == {"queue_full"}
         assert {reply.body for reply in replies if reply.status == 200} == {b"app"}
         assert app.peak == 1
+
+
+@pytest.mark.parametrize("named", [{"user_agent": "kube-probe/1.31"}, {"k_kubelet_probe": "queue"}])
+async def test_a_probe_of_the_pod_itself_passes_beside_the_limit_and_counts_nowhere(named: dict[str, str]) -> None:
+    async with App().running() as app, client() as fetch, three_hops(app.port, mode="Serve", concurrency=1) as row:
+        row.show_pod()
+        running = asyncio.ensure_future(fetch(row.port, "/?ms=300", host=HOST))
+        while not app.in_flight:
+            await asyncio.sleep(0.001)
+        assert (await fetch(row.pod_port, **named)).body == b"app"
+        assert not running.done()
+        assert (await running).status == 200
+        assert await counted(row, fetch, "queueproxy", "tidegate_queueproxy_requests_total") == 1

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from cluster.node import lifecycle, probe_plan, probes, process
+from cluster.node import lifecycle, logs, probe_plan, probes, process
 from cluster.node.context import HOST_IP, Context
 from cluster.node.lifecycle import Container, Termination
 from cluster.node.logs import ContainerLog
@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 
 POST_START_TIMEOUT_S = 60.0
 START_ERROR_CODE = 128
+FALLBACK_POLICY = "FallbackToLogsOnError"
 
 Note = Callable[[str, str, str], None]
 """Called with reason, message and kind (Normal, Warning) for the pod's Events."""
@@ -121,6 +122,8 @@ class ContainerRun:
             task.cancel()
         if self._log is not None:
             self._log.close()
+            if code and not message and self._record.spec.get("terminationMessagePolicy") == FALLBACK_POLICY:
+                message = logs.last_words(self._log.path)
         now = time.time()
         end = Termination(code, number, reason, message, self._record.started_unix_s, now)
         lifecycle.ended(self._record, end, time.monotonic())

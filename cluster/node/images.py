@@ -48,7 +48,7 @@ EXAMPLE_IMPORTS = ("asyncio", "json", "logging", "urllib.parse")
 RUNTIME_IMPORTS = {
     "storage": ("runtimes.storage.__main__",),
     "torch": ("runtimes.frame", "torch", "runtimes.torch.opener"),
-    "sklearn": ("runtimes.frame", "sklearn.base", "runtimes.sklearn.opener"),
+    "sklearn": ("runtimes.frame", "joblib", "skops.io", "runtimes.sklearn.opener"),
     "onnx": ("runtimes.frame", "onnxruntime", "runtimes.onnx.opener"),
     "xgboost": ("runtimes.frame", "xgboost", "runtimes.xgboost.opener"),
     "lightgbm": ("runtimes.frame", "lightgbm", "runtimes.lightgbm.opener"),

@@ -21,6 +21,8 @@ READ_BYTES = 64 << 10
 LINE_LIMIT_BYTES = 16 << 10
 """Longer lines are cut into parts marked P (the container runtime's limit)."""
 KEPT_ROTATIONS = 1
+MESSAGE_LINES = 80
+MESSAGE_BYTES = 2048
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +152,15 @@ def stored_lines(path: Path, end: int | None = None) -> Iterator[bytes]:
                 if end is not None and number == 0 and position > end:
                     return
                 yield line
+
+
+def last_words(path: Path) -> str:
+    """Return the end of a log as a termination message: 80 lines and 2048 bytes at most, as in Kubernetes."""
+    try:
+        text = select(path, Selection(tail_lines=MESSAGE_LINES))
+    except OSError:
+        return ""
+    return text[-MESSAGE_BYTES:].decode("utf-8", "replace").strip()
 
 
 def remove(path: Path) -> None:

@@ -12,7 +12,7 @@ run         one trace, one app, one policy; compare: several policies side by si
 pricing     what pods cost
 svg, plots  pictures
 predict     pods over time for a timeline of connections
-sweep       annotations tried out on a trace
+sweep       annotations tried out on a trace; tune searches them by itself
 fleet       many revisions at once through the fleet form, on fluid load (fleet_load)
 report      Azure's LLM hours under four policies
 options     the command line's options as a scenario; command: the command line

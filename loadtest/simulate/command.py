@@ -13,7 +13,7 @@ import click
 
 from loadtest import distributions
 from loadtest.figures import Figures
-from loadtest.simulate import compare, fleet, plots, policies, report, sweep
+from loadtest.simulate import compare, fleet, plots, policies, report, sweep, tune
 from loadtest.simulate.app import AppError
 from loadtest.simulate.ledger import TooMany
 from loadtest.simulate.options import Options
@@ -26,6 +26,7 @@ from tidegate.contracts.durations import parse_duration
 
 EXPECTED = (TraceError, AppError, PriceError, PlotError, TooMany, TooManyRevisions, ValueError)
 FLEET_FOR = "2m"
+TUNE_SHOWN = 10
 FILE = click.Path(path_type=Path, dir_okay=False)
 
 HELP = """Simulate a Knative Service on a trace: production's decisions under a virtual clock, several policies side by
@@ -63,7 +64,8 @@ flash:base=1,peak=50,at=5m,rise=5s,fall=60s,for=20m. docs/simulator.md tells the
 @click.option("--price", default="", help="cpu, gpu, or a YAML file; by default as the app's resources say")
 @click.option("--pod-hour", type=float, help="price of a pod-hour, instead of a table's")
 @click.option("--sweep", "axes", multiple=True, help="annotation=value,value,...: try them all; may repeat")
-@click.option("--wait-limit", default="1s", show_default=True, help="with --sweep: the p99 wait to keep at least cost")
+@click.option("--tune", "is_tuned", is_flag=True, help="search good annotations, one after another")
+@click.option("--wait-limit", default="1s", show_default=True, help="with --sweep, --tune: the p99 wait to keep")
 @click.option("--fleet", "revisions", type=int, help="so many revisions at once, for --until (2m); no trace is needed")
 @click.option("--plot", type=FILE, help="write a picture, .svg or .png")
 @click.option("--report", "is_report", is_flag=True, help="Azure's LLM hours under four policies, into --report-to")
@@ -82,7 +84,7 @@ def simulate(**given: Any) -> None:
             _fleet(given["revisions"], Options.of(given | {"trace": ""}), output)
         elif not given["trace"]:
             raise click.UsageError("name a trace: --trace FILE, or --trace poisson:rate=10")
-        elif given["axes"]:
+        elif given["axes"] or given["is_tuned"]:
             _sweep(Options.of(given), given["axes"], given["wait_limit"], output)
         else:
             _compare(Options.of(given), output)
@@ -127,10 +129,15 @@ def _fleet(revisions: int, options: Options, output: Output) -> None:
 
 
 def _sweep(options: Options, axes: Sequence[str], wait_limit: str, output: Output) -> None:
+    """Try all combinations of the axes, or search by oneself where there are none."""
     scenario = options.scenario()
     prices = options.prices(scenario.app)
-    found = sweep.run(scenario, [sweep.parse(text) for text in axes], prices, parse_duration(wait_limit))
-    output.show(found.figures(), found.text())
+    limit_s = parse_duration(wait_limit)
+    if axes:
+        found = sweep.run(scenario, [sweep.parse(text) for text in axes], prices, limit_s)
+    else:
+        found = tune.run(scenario, prices, limit_s)
+    output.show(found.figures(), found.text(None if axes else TUNE_SHOWN))
     dots = [(one.policy, one.cost, one.wait_s.p99) for _, one in found.tries]
     title = f"{scenario.trace.name} on {scenario.app.name}: wait against cost"
     output.draw(plots.scatter(title, dots, found.best[1].policy, f"cost, {prices.currency}", "p99 wait, s"))

@@ -53,19 +53,25 @@ class Sweep:
     limit_s: float
     tries: list[tuple[dict[str, str], Outcome]]
 
+    def keeps(self, one: Outcome) -> bool:
+        """Whether a try keeps the limit, and refuses nobody."""
+        return one.wait_s.p99 <= self.limit_s and not one.refused
+
+    def rank(self, one: Outcome) -> tuple[float, ...]:
+        """Return the order of preference, the best lowest: cheap among those that keep the limit, then little wait."""
+        if self.keeps(one):
+            return (0, one.cost, one.wait_s.p99)
+        return (1, sum(one.refused.values()), one.wait_s.p99, one.cost)
+
     @property
     def best(self) -> tuple[dict[str, str], Outcome]:
         """The cheapest try within the limit, or else the one that waits least."""
-        good = [entry for entry in self.tries if entry[1].wait_s.p99 <= self.limit_s and not entry[1].refused]
-        if good:
-            return min(good, key=lambda entry: (entry[1].cost, entry[1].wait_s.p99))
-        return min(self.tries, key=lambda entry: (sum(entry[1].refused.values()), entry[1].wait_s.p99, entry[1].cost))
+        return min(self.tries, key=lambda entry: self.rank(entry[1]))
 
     @property
     def is_kept(self) -> bool:
         """Whether the best try keeps the limit."""
-        best = self.best[1]
-        return best.wait_s.p99 <= self.limit_s and not best.refused
+        return self.keeps(self.best[1])
 
     def figures(self) -> Figures:
         """Return the tries as JSON has them; the notes have the recommendation."""
@@ -73,13 +79,16 @@ class Sweep:
         notes |= {"recommended": self.best[0], "wait_p99_limit_s": self.limit_s, "is_limit_kept": self.is_kept}
         return Figures(rounds=[{"annotations": tried, **one.as_data()} for tried, one in self.tries], notes=notes)
 
-    def text(self) -> str:
-        """Return the table and the recommendation as YAML."""
+    def text(self, shown: int | None = None) -> str:
+        """Return the table and the recommendation as YAML; `shown`: only the first try and so many of the best."""
+        rows = [one for _, one in self.tries]
+        if shown is not None:
+            rows = rows[:1] + sorted(rows[1:], key=self.rank)[:shown]
         cost = (f"cost {self.prices.currency}", lambda one: f"{one.cost:.4g}")
         tried, best = self.best
         verdict = "the cheapest" if self.is_kept else "none keeps the limit; the least wait"
         lines = [
-            compare.table((*COLUMNS, cost), [one for _, one in self.tries]),
+            compare.table((*COLUMNS, cost), rows),
             "",
             f"{verdict} with a p99 wait of at most {self.limit_s:g} s: {best.policy}",
             *(f"  {_key(name)}: {value!r}".replace("'", '"') for name, value in tried.items()),
@@ -103,20 +112,30 @@ def run(scenario: Scenario, axes: Sequence[Axis], prices: Prices, limit_s: float
     combinations = list(itertools.product(*(axis.values for axis in axes)))
     if len(combinations) > TRIES_MAX:
         raise ValueError(f"{len(combinations)} combinations: at most {TRIES_MAX}")
-    apps = [_app(scenario.app, axes, values) for values in combinations]
-    tries = []
-    for number, (values, app) in enumerate(zip(combinations, apps, strict=True), 1):
-        tried = {axis.name: value for axis, value in zip(axes, values, strict=True)}
-        label = " ".join(f"{name.removeprefix(OWN)}={value}" for name, value in tried.items())
-        chosen = replace(policies.parse(policies.OURS), label=label)
-        tries.append((tried, outcome.measure(replace(scenario, app=app), chosen, prices)))
-        print(f"[{number}/{len(combinations)}] {label}", file=sys.stderr, flush=True)
-    return Sweep(scenario, prices, limit_s, tries)
+    found = Sweep(scenario, prices, limit_s, [])
+    tries = [dict(zip((axis.name for axis in axes), values, strict=True)) for values in combinations]
+    for tried in tries:
+        _app(scenario.app, tried)  # a value that the API would refuse is told before the first hour is simulated
+    for tried in tries:
+        try_out(found, tried, len(combinations))
+    return found
 
 
-def _app(app: App, axes: Sequence[Axis], values: Sequence[str]) -> App:
-    for axis, value in zip(axes, values, strict=True):
-        app = axis.apply(app, value)
+def try_out(found: Sweep, tried: dict[str, str], of: int = 0) -> Outcome:
+    """Simulate the scenario with some annotations and add the outcome to the tries."""
+    label = " ".join(f"{name.removeprefix(OWN)}={value}" for name, value in tried.items()) or "as it is"
+    chosen = replace(policies.parse(policies.OURS), label=label)
+    app = _app(found.scenario.app, tried)
+    one = outcome.measure(replace(found.scenario, app=app), chosen, found.prices)
+    found.tries.append((tried, one))
+    number = f"{len(found.tries)}/{of}" if of else f"{len(found.tries)}"
+    print(f"[{number}] {label}: p99 wait {one.wait_s.p99:.3f} s, cost {one.cost:.4g}", file=sys.stderr, flush=True)
+    return one
+
+
+def _app(app: App, tried: dict[str, str]) -> App:
+    for name, value in tried.items():
+        app = Axis(name, (value,)).apply(app, value)
     return app
 
 

@@ -20,6 +20,7 @@ from tidegate.contracts.autoscaling import ScalingSpec
 from tidegate.contracts.decision import Decision
 
 DECIDE_EVERY = 2
+PREWARM_LEAD_S = DECIDE_EVERY
 FEW = 8
 """Up to so many revisions are decided one by one, which is quicker than a turn of the fleet and decides the same."""
 
@@ -84,6 +85,9 @@ class Turns:
     def wake(self, key: Key) -> None:
         """Something is said of this revision: it is awake from now on, and so are the ticks."""
         self._awake[key] = self._minded[key]
+        self._resume()
+
+    def _resume(self) -> None:
         if not self._is_ticking:
             self._is_ticking = True
             now = self._clock.now
@@ -129,10 +133,14 @@ class Turns:
                 for minded in awake:
                     self._turn(minded)
             self._let_sleep(awake)
-        # Pre-warming looks at the time alone, so it needs every tick.
-        self._is_ticking = bool(self._awake or self.fleet.idle_times)
+        self._is_ticking = bool(self._awake)
         if self._is_ticking:
             self._clock.at(math.floor(now + 0.5) + 0.5, self._tick)
+        elif self.fleet.idle_times:
+            # Everybody sleeps, but a histogram will want a pod: from then on the ticks look at it again.
+            wanted_at = min(times.changes_at(now) for times in self.fleet.idle_times.values())
+            if wanted_at < math.inf:
+                self._clock.at(wanted_at - PREWARM_LEAD_S, self._resume)
 
     def _turn_all(self, now: float) -> None:
         demand = self.demand

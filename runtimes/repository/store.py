@@ -23,7 +23,7 @@ from runtimes import contract
 from runtimes.failures import InferenceError, Kind, not_found
 from runtimes.repository import layout
 from runtimes.repository.layout import LayoutError, ModelFolder
-from runtimes.repository.swap_plan import Drain, Load, Refuse, Resident, SwapLimits, SwapPlan, Wait
+from runtimes.repository.swap_plan import Drain, Evict, Load, Refuse, Resident, SwapLimits, SwapPlan, Wait
 from runtimes.repository.versions import Labels
 from runtimes.servable import Servable
 from tidegate.process import tasks
@@ -280,14 +280,15 @@ class Repository:
                 return self.find(name, version, label)
             except NotResident:
                 slot = self.slot(name, version, label)
-            if not self._plan.want(slot.key, slot.size_bytes, self._clock()):
+            ticket = self._plan.want(slot.key, slot.size_bytes, self._clock())
+            if ticket is None:
                 raise InferenceError(Kind.QUEUE_FULL, "too many requests wait for models to be loaded")
             changed = self._changed  # before the turn: it may announce at once
             try:
                 self._turn()
                 await changed.wait()
             finally:
-                self._plan.leave(slot.key)
+                self._plan.leave(ticket)
 
     async def close(self) -> None:
         """Unload everything."""
@@ -311,13 +312,16 @@ class Repository:
                 return
             if isinstance(step, Load):
                 self._begin(self.slot(*_key(step.key)), [self.slot(*_key(each)) for each in step.evict])
+            elif isinstance(step, Evict):
+                for victim in [self.slot(*_key(key)) for key in step.keys]:
+                    victim.state = State.UNLOADING
+                    tasks.spawn(self._make_room(victim), f"unload {victim.model}/{victim.version}")
             elif isinstance(step, Drain):
                 self.slot(*_key(step.key)).is_draining = True
                 self._arm(math.inf)
                 return
             elif isinstance(step, Refuse):
                 self._refuse(step)
-                return
 
     def _arm(self, delay_s: float) -> None:
         if self._timer is not None:
@@ -330,6 +334,7 @@ class Repository:
         slot = self.slot(*_key(step.key))
         slot.reason = f"needs {step.needed_bytes:.0f} bytes, the memory budget leaves {step.possible_bytes:.0f}"
         slot.failed_at = self._clock()
+        self._plan.settle(slot.key)
         self._announce()
 
     def _residents(self) -> list[Resident]:
@@ -339,8 +344,9 @@ class Repository:
                 slot.size_bytes,
                 -math.inf if slot.is_draining else slot.loaded_at,
                 slot.last_used,
-                is_in_use=slot.servable.pending > 0 or slot.state is State.UNLOADING,
+                is_in_use=slot.servable.pending > 0,
                 is_pinned=slot.is_pinned,
+                is_leaving=slot.state is State.UNLOADING,
             )
             for slot in self.slots()
             if slot.servable is not None
@@ -363,6 +369,15 @@ class Repository:
             await self._load(slot)
         finally:
             del self._loading[slot.key]
+            self._plan.settle(slot.key)
+            self._announce()
+            self._turn()
+
+    async def _make_room(self, victim: Slot) -> None:
+        self.evictions += 1
+        try:
+            await self._evict(victim)
+        finally:
             self._announce()
             self._turn()
 
@@ -410,8 +425,12 @@ class Repository:
         return Servable(folder.name, version, model, settings), max(_resident_bytes() - before, declared, 1.0)
 
     def _has_fallen_idle(self) -> None:
-        if self._plan.waiting:
+        if self._plan.waiting or self._is_over_budget():
             self._turn()
+
+    def _is_over_budget(self) -> bool:
+        budget = self._plan.limits.budget_bytes
+        return budget < math.inf and sum(slot.size_bytes for slot in self.slots() if slot.servable) > budget
 
     async def _evict(self, slot: Slot) -> None:
         servable = slot.servable

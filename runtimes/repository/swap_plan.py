@@ -28,7 +28,10 @@ class SwapLimits:
 
 @dataclass(frozen=True, slots=True)
 class Resident:
-    """A model in memory; `last_used` and `loaded_at` are seconds of the caller's clock."""
+    """A model in memory; `last_used` and `loaded_at` are seconds of the caller's clock.
+
+    `is_leaving`: it is being unloaded, and its memory is not free yet.
+    """
 
     key: Key
     size_bytes: float
@@ -36,6 +39,7 @@ class Resident:
     last_used: float
     is_in_use: bool = False
     is_pinned: bool = False
+    is_leaving: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +48,13 @@ class Load:
 
     key: Key
     evict: tuple[Key, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Evict:
+    """Unload these: what was loaded last turned out larger than expected."""
+
+    keys: tuple[Key, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,14 +80,14 @@ class Wait:
     until: float = math.inf
 
 
-Step = Load | Drain | Refuse | Wait
+Step = Load | Evict | Drain | Refuse | Wait
 
 
 @dataclass(slots=True)
 class _Waiting:
     since: float
     needed_bytes: float
-    count: int = 1
+    tickets: set[int]
 
 
 class SwapPlan:
@@ -85,47 +96,60 @@ class SwapPlan:
     def __init__(self, limits: SwapLimits) -> None:
         self.limits = limits
         self._waiting: dict[Key, _Waiting] = {}
+        self._key_of: dict[int, Key] = {}
+        self._last_ticket = 0
 
     @property
     def waiting(self) -> int:
         """How many requests wait."""
-        return sum(each.count for each in self._waiting.values())
+        return len(self._key_of)
 
-    def want(self, key: Key, needed_bytes: float, now: float) -> bool:
-        """Take in a request for a model that is not in memory; False when too many wait."""
+    def want(self, key: Key, needed_bytes: float, now: float) -> int | None:
+        """Take in a request for a model that is not in memory; returns its ticket, None when too many wait."""
         if self.waiting >= self.limits.max_waiting:
-            return False
-        found = self._waiting.get(key)
-        if found is None:
-            self._waiting[key] = _Waiting(now, needed_bytes)
-        else:
-            found.count += 1
-        return True
+            return None
+        self._last_ticket += 1
+        ticket = self._last_ticket
+        self._waiting.setdefault(key, _Waiting(now, needed_bytes, set())).tickets.add(ticket)
+        self._key_of[ticket] = key
+        return ticket
 
-    def leave(self, key: Key) -> None:
-        """A request for this model left, or was answered. The others of its model keep their place."""
-        found = self._waiting.get(key)
-        if found is None:
+    def leave(self, ticket: int) -> None:
+        """A request left. The others of its model keep their place. A ticket that is settled already is no error."""
+        key = self._key_of.pop(ticket, None)
+        if key is None:
             return
-        found.count -= 1
-        if found.count <= 0:
+        found = self._waiting[key]
+        found.tickets.discard(ticket)
+        if not found.tickets:
             del self._waiting[key]
+
+    def settle(self, key: Key) -> None:
+        """The load of a model ended, well or not: nobody waits for it any more until somebody asks anew."""
+        found = self._waiting.pop(key, None)
+        for ticket in found.tickets if found is not None else ():
+            del self._key_of[ticket]
 
     def next(self, residents: Iterable[Resident], loading: Collection[Key], loading_bytes: float, now: float) -> Step:
         """Return the next step. `loading` are models whose load has begun, and `loading_bytes` what they will need."""
+        known = list(residents)
+        used = sum(each.size_bytes for each in known)
+        staying = [each for each in known if not each.is_leaving]
+        excess = sum(each.size_bytes for each in staying) - self.limits.budget_bytes
+        if excess > 0 and (victims := _superfluous(staying, excess)):
+            return Evict(victims)
         wanted = [(each.since, key) for key, each in self._waiting.items() if key not in loading]
         if not wanted:
             return Wait()
         since, key = min(wanted, key=lambda pair: pair[0])
         needed = self._waiting[key].needed_bytes
-        known = list(residents)
-        missing = sum(each.size_bytes for each in known) + loading_bytes + needed - self.limits.budget_bytes
+        missing = used + loading_bytes + needed - self.limits.budget_bytes
         if missing <= 0:
             return Load(key)
         possible = self.limits.budget_bytes - sum(each.size_bytes for each in known if each.is_pinned)
         if needed > possible:
             return Refuse(key, needed, possible)
-        return self._make_room(key, missing, known, now, since + self.limits.max_wait_s)
+        return self._make_room(key, missing, staying, now, since + self.limits.max_wait_s)
 
     def _make_room(self, key: Key, missing: float, known: list[Resident], now: float, late_at: float) -> Step:
         movable = sorted((each for each in known if not each.is_pinned), key=lambda each: each.last_used)
@@ -140,6 +164,19 @@ class SwapPlan:
             return Drain(busy.key) if busy is not None else Wait()
         ripens = [each.loaded_at + self.limits.min_residency_s for each in idle if each not in ripe]
         return Wait(min([late_at, *ripens]))
+
+
+def _superfluous(staying: list[Resident], excess: float) -> tuple[Key, ...]:
+    """Return the idle ones to unload for `excess` bytes, as far as there are; never the one that was loaded last."""
+    last = max(each.loaded_at for each in staying)
+    idle = [each for each in staying if not (each.is_in_use or each.is_pinned) and each.loaded_at < last]
+    chosen: list[Key] = []
+    for each in sorted(idle, key=lambda each: each.last_used):
+        if excess <= 0:
+            break
+        chosen.append(each.key)
+        excess -= each.size_bytes
+    return tuple(chosen)
 
 
 def _enough(candidates: list[Resident], missing: float) -> tuple[Key, ...]:

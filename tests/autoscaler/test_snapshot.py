@@ -111,10 +111,39 @@ def test_a_busy_one_costs_a_few_hundred_bytes():
     assert len(snapshot.take(fleet, {0: KEY}, {}, float(second), UNIX_S)) < 400
 
 
-@pytest.mark.parametrize("later_s", [3601.0, -1.0])
-def test_what_is_too_old_or_from_the_future_tells_nothing(later_s):
+def test_times_go_on_while_nobody_looks():
+    spec = ScalingSpec(target=10.0, total=10.0, stable_window_s=6.0, scale_down_delay_s=600.0)
+    fleet, second = loaded(spec, [10] * 50 + [200] * 6)
+    data = snapshot.take(fleet, {0: KEY}, {0: (1.0,)}, float(second), UNIX_S)
+    soon, late = (snapshot.read(data, UNIX_S + age_s)[KEY] for age_s in (0, 400))
+    assert late.panic_age_s == soon.panic_age_s + 400
+    assert [ago for ago, _pods in late.delayed] == [ago + 200 for ago, _pods in soon.delayed]
+    assert (bool(soon.windows), bool(late.windows), late.starts_s) == (True, False, [1.0])
+
+
+def test_what_is_from_the_future_tells_nothing():
     fleet, second = loaded(SPEC, [40] * 60)
-    assert snapshot.read(snapshot.take(fleet, {0: KEY}, {}, float(second), UNIX_S), UNIX_S + later_s) == {}
+    assert snapshot.read(snapshot.take(fleet, {0: KEY}, {}, float(second), UNIX_S), UNIX_S - 1) == {}
+
+
+def test_what_sources_tell_themselves_is_left_to_them():
+    spec = ScalingSpec(target=10.0, total=10.0, stable_window_s=300.0)
+    fleet, second = loaded(spec, [40] * 300)
+    record = snapshot.read(snapshot.take(fleet, {0: KEY}, {}, float(second), UNIX_S), UNIX_S)[KEY]
+    again = Fleet()
+    again.add(0, spec, state.fresh(0.0))
+    snapshot.fill(again, 0, record, 5000, 5000.0, told_s=120)
+    kept = [at for at, _value in again.windows.seconds(0, "concurrency")]
+    assert (kept[0], kept[-1], len(kept)) == (4700, 4879, 180)
+    assert snapshot.record_of(fleet, 0, KEY, (), float(second), told_s=300).windows == {}
+
+
+def test_what_was_decided_since_the_restart_is_kept():
+    record = snapshot.Record(*KEY, panic_age_s=5.0, panic_pods=20, delayed=[(9, 8), (4, 6)])
+    since = state.Memory(began_at=990.0, panic_at=1000.0, panic_pods=3, delayed=((499, 7), (500, 2)))
+    memory = snapshot.memory_of(record, since, 1000.0)
+    assert (memory.panic_at, memory.panic_pods) == (1000.0, 3)
+    assert memory.delayed == ((491, 8), (499, 7), (500, 2))
 
 
 @pytest.mark.parametrize("data", [b"", b"nonsense", b"\x93\x01\x02"])

@@ -37,12 +37,14 @@ NOT_VALID = [
 @pytest.mark.parametrize("value", READ)
 def test_a_valid_parent_is_read(value: str) -> None:
     assert trace_context.parse(value.encode()) == (TRACE, SPAN, READ[value])
+    assert trace_context.is_valid(value.encode())
 
 
 @pytest.mark.parametrize("value", NOT_VALID)
 def test_anything_else_is_none(value: str) -> None:
     assert trace_context.parse(value.encode()) is None
     assert trace_context.parse(None) is None
+    assert not trace_context.is_valid(value.encode())
 
 
 @given(st.integers(1, (1 << 128) - 1), st.integers(1, (1 << 64) - 1), st.booleans())
@@ -51,6 +53,7 @@ def test_a_started_trace_reads_back(trace: int, span: int, is_sampled: bool) -> 
     name, _, value = context.line.partition(b": ")
     assert name == b"traceparent"
     assert trace_context.parse(value.rstrip(b"\r\n")) == context
+    assert is_sampled or trace_context.started_line(trace << 64 | span) == context.line
 
 
 @given(st.integers(0, (1 << 64) - 1))

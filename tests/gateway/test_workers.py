@@ -38,11 +38,17 @@ async def test_workers_share_the_port_and_are_replaced(monkeypatch):
                     await asyncio.sleep(0.02)
                 assert (await fetch(port, "/", host=HOST)).status == 200
 
-            async def counted() -> tuple[float, float]:
+            async def values() -> dict[str, str]:
                 lines = (await fetch(admin, "/metrics")).body.decode().splitlines()
-                values = dict(line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
-                done = values['tidegate_gateway_requests_total{code_class="2xx",reason=""}']
-                return float(done), float(values["tidegate_gateway_workers"])
+                return dict(line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
+
+            async def refused() -> float:
+                return float((await values()).get('tidegate_gateway_own_answers_total{reason="no_route"}', 0))
+
+            async def counted() -> tuple[float, float]:
+                values_now = await values()
+                done = values_now['tidegate_gateway_requests_total{code_class="2xx",reason=""}']
+                return float(done), float(values_now["tidegate_gateway_workers"])
 
             await all_ready()
             before, living = await counted()
@@ -50,6 +56,9 @@ async def test_workers_share_the_port_and_are_replaced(monkeypatch):
             replies = [await fetch(port, host=HOST, connection="close") for _ in range(40)]
             assert {reply.status for reply in replies} == {200}
             assert (await counted())[0] == before + 40
+            for _ in range(10):
+                assert (await fetch(port, host="nobody", connection="close")).reason == "no_route"
+            assert await refused() == 10
             shares = [page.count(b"tidegate_gateway_picks_total") for page in await workers.pages("/metrics")]
             assert len(shares) == 2
 
@@ -61,6 +70,7 @@ async def test_workers_share_the_port_and_are_replaced(monkeypatch):
             await all_ready()
             after, living = await counted()
             assert (after >= before + 40, living) == (True, 2)
+            assert await refused() == 10, "what a worker that died had counted stays"
             assert msgspec.json.decode((await fetch(admin, "/wakes")).body) == []
             assert HOST in msgspec.json.decode((await fetch(admin, "/routes")).body)
             assert (await fetch(admin, "/readyz")).status == 200

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loadtest import distributions
-from loadtest.simulate import plots, sweep
+from loadtest.simulate import plots, sweep, tune
 from loadtest.simulate.compare import Comparison, compare
 from loadtest.simulate.plots import PlotError
 from loadtest.simulate.policies import parse
@@ -156,3 +156,18 @@ def test_a_sweep_that_cannot_keep_the_limit_recommends_the_least_wait_and_says_s
 def test_a_wrong_axis_is_told(text: str) -> None:
     with pytest.raises(ValueError, match=r"sweep|whole numbers"):
         sweep.parse(text)
+
+
+def test_tuning_ends_where_no_annotation_alone_does_better() -> None:
+    scenario = Scenario(synthetic("mmpp:low=0,high=10,for=5m"), app(4), Machinery(distributions.parse("5s")))
+    found = tune.run(scenario, Prices(per_cpu_hour=1.0), limit_s=2.0)
+    tried = [tuple(sorted(one.items())) for one, _ in found.tries]
+    assert len(set(tried)) == len(tried), "nothing is tried twice"
+    chosen, best = found.best
+    assert found.keeps(best)
+    assert best.cost <= found.tries[0][1].cost or not found.keeps(found.tries[0][1])
+    for axis in tune.axes_for(scenario.app):
+        for value in axis.values:
+            other = next((one for one in found.tries if one[0] == {**chosen, axis.name: value}), None)
+            assert other is None or found.rank(other[1]) >= found.rank(best)
+    assert len(found.text(3).splitlines()) < len(found.text().splitlines())

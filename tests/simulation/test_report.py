@@ -30,3 +30,9 @@ def test_the_tables_are_those_of_the_newest_result(entry: dict[str, Any]) -> Non
 def test_the_pictures_are_those_of_the_newest_result() -> None:
     for kind in report.TRACES:
         assert f"{NEWEST.name.removesuffix('.json')}-{kind}.svg" in PAGE
+
+
+def test_the_recommendation_is_that_of_the_newest_sweep() -> None:
+    notes = json.loads(max(report.RESULTS.glob("*-simulate-sweep.json")).read_text())["notes"]
+    chosen = " ".join(f"{name}={value}" for name, value in notes["recommended"].items())
+    assert f"the cheapest with a p99 wait of at most {notes['wait_p99_limit_s']:g} s: {chosen}" in PAGE

@@ -376,6 +376,33 @@ async def test_a_client_that_reads_nothing_slows_the_upstream():
         client.close()
 
 
+async def test_a_client_with_wide_windows_that_does_not_read_is_waited_for():
+    sent = 0
+
+    async def handler(peer: Peer) -> None:
+        nonlocal sent
+        await peer.head()
+        peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 50000000\r\n\r\n")
+        for _ in range(50):
+            peer.send(bytes(1_000_000))
+            await peer.writer.drain()
+            sent += 1_000_000
+
+    async with rig(handler) as engine:
+        client = await client_of(engine)
+        client.h2.update_settings({SettingCodes.INITIAL_WINDOW_SIZE: (1 << 31) - 1})
+        client.h2.increment_flow_control_window((1 << 31) - 1 - 65_535)
+        stream_id = client.ask()
+        await client.event(h2.events.ResponseReceived)
+        client.peer.writer.transport.pause_reading()
+        await asyncio.sleep(0.2)
+        assert sent < 30_000_000  # what the kernel's buffers hold
+        client.peer.writer.transport.resume_reading()
+        assert len((await client.answer(stream_id))[1]) == 50_000_000
+        assert engine.server.counters.floods == {}
+        client.close()
+
+
 async def test_a_request_that_waits_opens_no_window():
     turn: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
     async with rig(direct=lambda request, port: turn) as engine:

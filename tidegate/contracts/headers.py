@@ -5,6 +5,7 @@ Names are lower-case bytes, as the engine compares them. Meaning and direction: 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 NAMESPACE = b"knative-serving-namespace"
@@ -52,7 +53,7 @@ RULES = (
     Rule(PROXY_REQUEST, "activator", STRIPPED, False, "`activator`: this request was counted by the activator"),
     Rule(NETWORK_PROBE, "activator, node", STRIPPED, False, "a probe: answered by the hop itself, never by the app"),
     Rule(NETWORK_HASH, "nobody", STRIPPED, False, "Knative's mark of an ingress configuration"),
-    Rule(KUBELET_PROBE, "nobody", STRIPPED, False, "Knative's mark of kubelet probes behind a mesh"),
+    Rule(KUBELET_PROBE, "a mesh", STRIPPED, False, "Knative's mark of kubelet probes behind a mesh: a probe"),
     Rule(ORIGINAL_HOST, "nobody", STRIPPED, False, "Knative's note of a rewritten Host; no hop of ours rewrites it"),
     Rule(PASSTHROUGH_LB, "nobody", STRIPPED, False, "Knative's mark for meshes"),
     Rule(DIRECT_LB, "nobody", STRIPPED, False, "Knative's mark for meshes"),
@@ -77,4 +78,19 @@ FORWARDING = frozenset(rule.name for rule in RULES if rule.at_edge == REPLACED a
 USER_AGENT_KUBELET = b"kube-probe/"
 USER_AGENT_ACTIVATOR_PROBE = b"Knative-Activator-Probe"
 USER_AGENT_AUTOSCALER_PROBE = b"Knative-Autoscaling-Probe"
-PROBE_USER_AGENTS = (USER_AGENT_KUBELET, USER_AGENT_ACTIVATOR_PROBE, USER_AGENT_AUTOSCALER_PROBE)
+USER_AGENT_INGRESS_PROBE = b"Knative-Ingress-Probe"
+PROBE_USER_AGENTS = (
+    USER_AGENT_KUBELET,
+    USER_AGENT_ACTIVATOR_PROBE,
+    USER_AGENT_AUTOSCALER_PROBE,
+    USER_AGENT_INGRESS_PROBE,
+)
+
+
+def is_health_check(index: Mapping[bytes, bytes]) -> bool:
+    """Tell whether the headers (by lower-case name) are those of the kubelet or of one of Knative's own probes.
+
+    Anybody can write them: they excuse from being counted, never from a limit.
+    """
+    agent = index.get(b"user-agent")
+    return KUBELET_PROBE in index or (agent is not None and agent.startswith(PROBE_USER_AGENTS))

@@ -53,6 +53,18 @@ def started(draw: int, *, is_sampled: bool = False) -> Context:
     return Context(digits[:32], digits[32:], is_sampled)
 
 
+def started_line(draw: int) -> bytes:
+    """Return the line of a new trace that is not sampled: `started(draw).line`, at a third of its cost."""
+    digits = draw.to_bytes(DRAW_BITS // 8, "big").hex()
+    return f"traceparent: 00-{digits[:32]}-{digits[32:]}-00\r\n".encode()
+
+
+def is_valid(value: bytes) -> bool:
+    """Tell whether `parse` would return something."""
+    match = _VALUE.fullmatch(value)
+    return match is not None and not (match[5] and match[1] == b"00")
+
+
 def child(parent: Context, draw: int) -> Context:
     """Return the next span of a trace from `SPAN_BITS` random bits; who was sampled stays so."""
     return Context(parent.trace_id, f"{draw or 1:016x}", parent.is_sampled)

@@ -28,6 +28,8 @@ FRAME_BYTES = 64 * 1024
 HEADER_LIST_BYTES = 64 * 1024
 CONNECTION_WINDOW_BYTES = 32 * 1024 * 1024
 """More than the windows of all streams: one that nobody takes from does not hold up the others."""
+TURN_BYTES = 128 * 1024
+"""Payload of one turn of the loop that is written before its end, so that the transport can say when it is enough."""
 UNREAD_BYTES = 4 * 1024 * 1024
 """How much may wait in our buffer for a peer that goes on asking and does not read."""
 HEADS_KEPT = 256
@@ -44,6 +46,7 @@ class Session:
         "_is_flush_due",
         "_loop",
         "_out",
+        "_out_bytes",
         "_reader",
         "_ready",
         "_resets",
@@ -90,6 +93,7 @@ class Session:
         self.peer = PeerSettings()
         self.window = frames.FIRST_WINDOW_BYTES
         self._out: list[bytes | memoryview] = []
+        self._out_bytes = 0  # of payload
         self._tail: Stream[Any] | None = None  # whose frame is the last in `_out`, and where its head is
         self._tail_at = 0
         self._ready: dict[Stream[Any], None] = {}
@@ -329,13 +333,22 @@ class Session:
         self._tail, self._tail_at = stream, len(out)
         out.append(HEAD.pack(size >> 8, size & 0xFF, 0, 0, stream.id))
         out.append(piece)
-        if not self._is_flush_due:
+        self._out_bytes += size
+        if self._out_bytes > TURN_BYTES:
+            self.flush_now()
+        elif not self._is_flush_due:
             self.want_flush()
         return True
 
-    def room_for(self, stream: Stream[Any]) -> int:
-        """Return how many bytes this stream may send in one frame now."""
-        return 0 if self.is_write_paused else min(stream.window, self.window, self.peer.frame_limit)
+    def write_part(self, stream: Stream[Any], piece: bytes | memoryview) -> memoryview:
+        """Send of a piece what the windows allow, in as many frames as that takes; returns the rest."""
+        rest, limit = memoryview(piece), self.peer.frame_limit
+        while rest:
+            size = min(len(rest), stream.window, self.window, limit)
+            if size <= 0 or not self.write_data(stream, rest[:size]):
+                break
+            rest = rest[size:]
+        return rest
 
     def write_end(self, stream: Stream[Any]) -> None:
         """End our side of a stream: by its last frame where that is not written yet, else by an empty one."""
@@ -361,13 +374,9 @@ class Session:
             return
         if self._ready and not self.is_write_paused and self.window > 0:
             self._pump()
-        out = self._out
-        if not out or self.transport.is_closing():
+        if not self._out:
             return
-        self._out, self._tail = [], None
-        data = b"".join(out)
-        self.sent(len(data))
-        self.transport.write(data)
+        self.flush_now()
         if self.is_write_paused and self.transport.get_write_buffer_size() > UNREAD_BYTES:
             self.fail(ConnectionFailed(ErrorCode.ENHANCE_YOUR_CALM, "the peer does not read", flood="unread"))
 
@@ -408,7 +417,7 @@ class Session:
 
     def flush_now(self) -> None:
         """Write what is there, whatever waits for windows."""
-        out, self._out, self._tail = self._out, [], None
+        out, self._out, self._tail, self._out_bytes = self._out, [], None, 0
         if out and not self.transport.is_closing():
             data = b"".join(out)
             self.sent(len(data))

@@ -19,8 +19,8 @@ from tidegate.wire.h2_heads import ANY_LENGTH
 if TYPE_CHECKING:
     from tidegate.wire.h2_session import Session
 
-OUT_HIGH_BYTES = 64 * 1024
-OUT_LOW_BYTES = 16 * 1024
+OUT_HIGH_BYTES = 256 * 1024
+OUT_LOW_BYTES = 64 * 1024
 WINDOW_BYTES = 256 * 1024
 """What the peer may send ahead on a stream whose bytes are taken; until the first are, its first window."""
 
@@ -97,9 +97,16 @@ class Stream(Generic[SessionT]):
         if self.is_closed:
             return
         session = self.session
+        piece: bytes | memoryview
         for piece in pieces:
-            if not piece or (not self._out and session.write_data(self, piece)):
+            if not piece:
                 continue
+            if not self._out:
+                if session.write_data(self, piece):
+                    continue
+                piece = session.write_part(self, piece)
+                if not piece:
+                    continue
             if self._out is None:
                 self._out = deque()
                 self.moved_at = time.monotonic()
@@ -137,18 +144,15 @@ class Stream(Generic[SessionT]):
         session = self.session
         before = self._out_bytes
         while out:
-            piece = out[0]
+            piece = out.popleft()
+            self._out_bytes -= len(piece)
             if session.write_data(self, piece):
-                out.popleft()
-                self._out_bytes -= len(piece)
                 continue
-            size = session.room_for(self)
-            if size <= 0:
+            rest = session.write_part(self, piece)
+            if rest:
+                out.appendleft(rest)
+                self._out_bytes += len(rest)
                 break
-            view = memoryview(piece)
-            session.write_data(self, view[:size])
-            out[0] = view[size:]
-            self._out_bytes -= size
         if self._out_bytes != before:
             self.moved_at = time.monotonic()
         if self._is_ending and not out:

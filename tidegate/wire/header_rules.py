@@ -42,7 +42,6 @@ _REQUEST: dict[bytes, int] = _HOP_BY_HOP | {
     b"te": TE,
     b"expect": EXPECT,
     b"proxy-authorization": DROPPED,
-    b"http2-settings": DROPPED,
     b"accept": NOTED,
     b"content-type": NOTED,
     b"user-agent": NOTED,

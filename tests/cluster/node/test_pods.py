@@ -381,3 +381,14 @@ async def test_a_bad_preload_annotation_is_shown_on_the_pod(world: World) -> Non
     await world.run(one)
     await world.until(lambda: "CreateContainerConfigError" in str(world.container()))
     assert "tidegate.dev/preload: '../torch' is not the name" in world.container()["state"]["waiting"]["message"]
+
+
+@pytest.mark.parametrize(("policy", "message"), [("FallbackToLogsOnError", "no such model"), ("File", None)])
+async def test_the_last_words_of_a_failed_container_are_its_message_where_it_asks_for_that(
+    world: World, policy: str, message: str | None
+) -> None:
+    text = "import sys; print('no such model', file=sys.stderr); sys.exit(3)"
+    await world.run(pod(PY, "-c", text, container={"terminationMessagePolicy": policy}, restartPolicy="Never"))
+    await world.until(lambda: "terminated" in (world.container().get("state") or {}))
+    ended = world.container()["state"]["terminated"]
+    assert (ended["exitCode"], ended.get("message")) == (3, message)
