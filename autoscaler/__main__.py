@@ -9,14 +9,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import resource
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any
 
 from autoscaler.config import Config
 from autoscaler.demand import Demand
 from autoscaler.handover import Handover
-from autoscaler.ingest import Ingest
+from autoscaler.ingest import Bounds, Ingest
 from autoscaler.keeper import Keeper
 from autoscaler.leases import Leases
 from autoscaler.loop import Loop
@@ -35,6 +37,7 @@ log = logging.getLogger("autoscaler")
 
 SYNC_TIMEOUT_S = 60.0
 SHARE_TIMEOUT_S = 3.0
+SPARE_FILES = 100
 
 
 def main() -> None:
@@ -59,6 +62,7 @@ async def serve(config: Config, api: Api, stopping: asyncio.Event) -> None:
     loop = Loop(api, world, demand, time.monotonic, time.time)
     me = buckets.identity(config.pod, config.pod_ip, config.report_port)
     leases = Leases(api, config.system_namespace, me, config.buckets, time.monotonic)
+    bounds = Bounds()
     ingest = Ingest(
         demand,
         key=lambda: world.report_key,
@@ -66,6 +70,7 @@ async def serve(config: Config, api: Api, stopping: asyncio.Event) -> None:
         on_poke=loop.poke,
         is_ours=leases.is_ours,
         owners=leases.owners,
+        bounds=replace(bounds, connections=_allowed(bounds.connections)),
     )
     loop.is_ours, loop.may_decide = leases.is_ours, leases.may_decide
     handover = Handover(api, world, time.time)
@@ -110,6 +115,16 @@ async def serve(config: Config, api: Api, stopping: asyncio.Event) -> None:
         await handover.close()
         await loop.publisher.close()
         await admin.close()
+
+
+def _allowed(connections: int) -> int:
+    """Raise the limit of open files for so many connections; returns how many that makes room for."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = connections + SPARE_FILES
+    if soft < wanted:
+        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    return max(SPARE_FILES, min(connections, soft - SPARE_FILES))
 
 
 def _metrics(config: Config, loop: Loop, ingest: Ingest, leases: Leases, keeper: Keeper) -> Metrics:

@@ -7,6 +7,7 @@ that is watched or reported its slot in both. Pure: `now` is handed in.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -35,6 +36,26 @@ FIRST_SLOTS = 64
 NEVER = -1
 
 
+class Watched(Mapping[Key, int]):
+    """The slots of the revisions that are watched."""
+
+    def __init__(self, slots: dict[Key, int], fleet: Fleet) -> None:
+        self._slots = slots
+        self._fleet = fleet
+
+    def __getitem__(self, key: Key) -> int:
+        slot = self._slots[key]
+        if not self._fleet.is_watched(slot):
+            raise KeyError(key)
+        return slot
+
+    def __iter__(self) -> Iterator[Key]:
+        return (key for key, slot in self._slots.items() if self._fleet.is_watched(slot))
+
+    def __len__(self) -> int:
+        return int(np.count_nonzero(self._fleet.state.spec_row >= 0))
+
+
 class Demand:
     """The load of all revisions. A revision has a slot while it is watched or somebody reports it."""
 
@@ -44,6 +65,7 @@ class Demand:
         self.keys: list[Key | None] = []
         """The revision in each slot."""
         self._slots: dict[Key, int] = {}
+        self.watched = Watched(self._slots, self.fleet)
         self._free: list[int] = []
         self._freed: list[int] = []
         self._reporting: npt.NDArray[np.int32] = np.zeros(FIRST_SLOTS, np.int32)

@@ -18,14 +18,25 @@ RING_LENGTH = 100
 TOTAL_LIMIT = 50_000
 
 
+class _Ring:
+    """The decisions of one revision. `surplus`: those that have left it already and still stand in the common order."""
+
+    __slots__ = ("decisions", "surplus")
+
+    def __init__(self) -> None:
+        # A list, as most are short: an empty deque alone takes half a kilobyte.
+        self.decisions: list[Decision] = []
+        self.surplus = 0
+
+
 class History:
     """Rings of decisions by revision; the oldest of all leaves first when there are too many."""
 
     def __init__(self, ring_length: int = RING_LENGTH, total_limit: int = TOTAL_LIMIT) -> None:
         self._ring_length = ring_length
         self._total_limit = total_limit
-        self._rings: dict[Key, deque[Decision]] = {}
-        self._order: deque[Key] = deque()
+        self._rings: dict[Key, _Ring] = {}
+        self._order: deque[tuple[Key, _Ring]] = deque()
         self._total = 0
 
     def __len__(self) -> int:
@@ -33,52 +44,60 @@ class History:
 
     def of(self, key: Key) -> list[Decision]:
         """Return what is remembered of a revision, newest last."""
-        return list(self._rings.get(key, ()))
+        ring = self._rings.get(key)
+        return list(ring.decisions) if ring is not None else []
 
     def last(self, key: Key) -> Decision | None:
         """Return the newest one."""
         ring = self._rings.get(key)
-        return ring[-1] if ring else None
+        return ring.decisions[-1] if ring is not None else None
 
     def keep(self, key: Key, decision: Decision) -> None:
         """Remember a decision; one that says the same as the last to a reader takes its place."""
         ring = self._rings.get(key)
         if ring is None:
-            ring = self._rings[key] = deque()
-        elif is_alike(ring[-1], decision):
-            before = ring[-1]
-            ring[-1] = msgspec.structs.replace(decision, patched_unix_s=before.patched_unix_s, is_poked=before.is_poked)
+            ring = self._rings[key] = _Ring()
+        elif is_alike(ring.decisions[-1], decision):
+            before = ring.decisions[-1]
+            ring.decisions[-1] = msgspec.structs.replace(
+                decision, patched_unix_s=before.patched_unix_s, is_poked=before.is_poked
+            )
             return
-        ring.append(decision)
-        self._order.append(key)
+        ring.decisions.append(decision)
+        self._order.append((key, ring))
         self._total += 1
-        if len(ring) > self._ring_length:
-            ring.popleft()
+        if len(ring.decisions) > self._ring_length:
+            del ring.decisions[0]
+            ring.surplus += 1
             self._total -= 1
         while self._total > self._total_limit or len(self._order) > 2 * self._total_limit:
             self._drop_oldest()
 
     def patched(self, decision: Decision, unix_s: float) -> None:
         """Note when a decision's scale was written, in the newest entry that asked for it."""
-        ring = self._rings.get((decision.namespace, decision.revision), deque())
-        for index in range(len(ring) - 1, -1, -1):
-            entry = ring[index]
-            if entry.desired == decision.desired and not entry.patched_unix_s:
-                ring[index] = msgspec.structs.replace(entry, patched_unix_s=unix_s)
+        ring = self._rings.get((decision.namespace, decision.revision))
+        entries = ring.decisions if ring is not None else []
+        for index in range(len(entries) - 1, -1, -1):
+            if entries[index].desired == decision.desired and not entries[index].patched_unix_s:
+                entries[index] = msgspec.structs.replace(entries[index], patched_unix_s=unix_s)
                 return
 
     def forget(self, key: Key) -> None:
         """Drop a revision."""
-        self._total -= len(self._rings.pop(key, ()))
+        ring = self._rings.pop(key, None)
+        if ring is not None:
+            self._total -= len(ring.decisions)
 
     def _drop_oldest(self) -> None:
-        key = self._order.popleft()
-        ring = self._rings.get(key)
-        if ring is None:
+        key, ring = self._order.popleft()
+        if self._rings.get(key) is not ring:
             return  # forgotten meanwhile
-        ring.popleft()
+        if ring.surplus:
+            ring.surplus -= 1
+            return
+        del ring.decisions[0]
         self._total -= 1
-        if not ring:
+        if not ring.decisions:
             del self._rings[key]
 
 

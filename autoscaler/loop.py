@@ -28,7 +28,7 @@ from autoscaler.state import Memory
 from autoscaler.watch import World
 from tidegate.contracts import autoscaling, autoscaling_extensions
 from tidegate.contracts.autoscaling import KPA_CLASS, ScalingSpec
-from tidegate.contracts.decision import Because, Decision
+from tidegate.contracts.decision import Activity, Because, Decision
 from tidegate.kube.api import Api, Object, annotations_of
 from tidegate.kube.event_recorder import Recorder
 from tidegate.process import tasks
@@ -49,7 +49,7 @@ class Loop:
         self.world = world
         self.demand = demand
         self.fleet = demand.fleet
-        self.slots: dict[Key, int] = {}
+        self.slots = demand.watched
         """The revisions under our care."""
         self.history = History()
         self.counts: Counter[Because] = Counter()
@@ -67,10 +67,10 @@ class Loop:
         self._decided_at = -DECIDE_S
         self._dirty: set[Key] = set()
         self._starting: set[Key] = set()
-        self._uids: dict[Key, str] = {}
         self._schedules: dict[Key, float] = {}
         """When the schedule of a revision says something else, in seconds since 1970."""
         world.on_autoscaler = self._autoscaler_changed
+        world.on_recreated = self._drop
         world.on_status = self.publisher.status_seen
         world.on_pods = self._pods_changed
         world.on_deployment = self._deployment_changed
@@ -113,7 +113,7 @@ class Loop:
             self._count(turn)
             for number, row in enumerate(turn.news.tolist(), 1):
                 key = demand.keys[int(turn.slots[row])]
-                if key in self.slots:
+                if key is not None and key in self.slots:
                     self._take_over(key, turn.decision(row, *key, unix_s=self._unix_clock()))
                 if number % BREATH == 0:
                     await asyncio.sleep(0)
@@ -172,6 +172,8 @@ class Loop:
     def _take_over(self, key: Key, decision: Decision) -> None:
         """Remember a decision that says something new, and see to it that it is told and done."""
         before = self.history.last(key)
+        if before is None and _is_at_rest(decision):
+            return  # it sleeps, as it did before we looked
         if before is not None and before.is_panicking != decision.is_panicking:
             self.publisher.tell_panic(key, decision)
         self.history.keep(key, decision)
@@ -203,21 +205,17 @@ class Loop:
                 self.hand_over(key)
             return
         self.hand_over(key)
-        uid = autoscaler["metadata"].get("uid", "")
-        if self._uids.get(key, uid) != uid:
-            self._drop(key)
         spec = self._spec_of(autoscaler)
         if key in self.slots:
             self.demand.configure(key, spec)
         else:
             memory = status.memory_of(autoscaler, self._clock(), self._unix_clock())
-            self._adopt(key, uid, spec, memory)
+            self._adopt(key, spec, memory)
         self._note_schedule(key, annotations_of(autoscaler))
         self._mark(key)
 
-    def _adopt(self, key: Key, uid: str, spec: ScalingSpec, memory: Memory) -> None:
-        self.slots[key] = self.demand.configure(key, spec, memory)
-        self._uids[key] = uid
+    def _adopt(self, key: Key, spec: ScalingSpec, memory: Memory) -> None:
+        self.demand.configure(key, spec, memory)
         self._see_pods(key)
         self._see_scale(key)
 
@@ -299,8 +297,7 @@ class Loop:
         self._mark(key)
 
     def _drop(self, key: Key) -> None:
-        if self.slots.pop(key, None) is not None:
-            del self._uids[key]
+        if key in self.slots:
             self._schedules.pop(key, None)
             self._starting.discard(key)
             self.demand.forget(key)
@@ -321,3 +318,12 @@ class Loop:
         keys, self._dirty = self._dirty, set()
         for key in keys:
             self.turn(key)
+
+
+def _is_at_rest(decision: Decision) -> bool:
+    """Whether there is nothing to do and nothing to tell: at zero, and its status says so."""
+    return (
+        decision.desired <= 0
+        and decision.current_scale == decision.ready_pods == decision.not_ready_pods == decision.waiting == 0
+        and decision.activity is Activity.INACTIVE
+    )

@@ -23,10 +23,13 @@ from tidegate.contracts.autoscaling import (
 from tidegate.kube import resources
 from tidegate.kube.api import Api, Object, Resource, annotations_of, labels_of, name_of, namespace_of
 from tidegate.kube.cache import Cache
+from tidegate.kube.packed import PackedObjects
 
 log = logging.getLogger(__name__)
 
 NO_PODS = PodCounts()
+_UNREAD = frozenset({"managedFields", "ownerReferences", "creationTimestamp", "finalizers"})
+_KUBECTL = "kubectl.kubernetes.io/"
 
 
 class World:
@@ -38,6 +41,7 @@ class World:
         self.config: AutoscalerConfig = DEFAULTS
         self.report_key: bytes | None = None
         self.on_autoscaler: Callable[[Key], None] = lambda _key: None
+        self.on_recreated: Callable[[Key], None] = lambda _key: None
         self.on_status: Callable[[Key], None] = lambda _key: None
         self.on_pods: Callable[[Key], None] = lambda _key: None
         self.on_deployment: Callable[[Key], None] = lambda _key: None
@@ -45,9 +49,13 @@ class World:
         self.on_bad_config: Callable[[Object, str], None] = lambda _config_map, _why: None
         self._clock = clock
         self._pods: dict[Key, RevisionPods] = {}
-        self._autoscalers = Cache(api, resources.POD_AUTOSCALERS, shrink=_without_managers)
-        self._pod_cache = Cache(api, resources.PODS, labels=names.REVISION_LABEL, shrink=_small_pod)
-        self.deployments = Cache(api, resources.DEPLOYMENTS, labels=names.REVISION_LABEL, shrink=_small_deployment)
+        self._autoscalers = Cache(api, resources.POD_AUTOSCALERS, shrink=_small_autoscaler, objects=PackedObjects())
+        self._pod_cache = Cache(
+            api, resources.PODS, labels=names.REVISION_LABEL, shrink=_small_pod, objects=PackedObjects()
+        )
+        self.deployments = Cache(
+            api, resources.DEPLOYMENTS, labels=names.REVISION_LABEL, shrink=_small_deployment, objects=PackedObjects()
+        )
         self._config_map = _one(api, resources.CONFIG_MAPS, system_namespace, names.CONFIG_AUTOSCALER)
         self._secret = _one(api, resources.SECRETS, system_namespace, names.REPORT_KEY_SECRET)
         self.caches = (
@@ -99,6 +107,8 @@ class World:
     def _autoscaler_changed(self, _kind: str, old: Object | None, new: Object | None) -> None:
         if new is None:
             self._pods.pop(_key_of(old), None)
+        if old is not None and new is not None and old["metadata"].get("uid") != new["metadata"].get("uid"):
+            self.on_recreated(_key_of(new))
         if old is not None and new is not None and _has_same_wishes(old, new):
             self.on_status(_key_of(new))
             return
@@ -147,8 +157,14 @@ class World:
             log.error("%s", error)
 
 
-def _without_managers(obj: Object) -> Object:
-    return obj | {"metadata": {name: value for name, value in obj["metadata"].items() if name != "managedFields"}}
+def _small_autoscaler(obj: Object) -> Object:
+    """Leave out who owns and manages it, and what kubectl noted for itself."""
+    metadata = {name: value for name, value in obj["metadata"].items() if name not in _UNREAD}
+    if "annotations" in metadata:
+        metadata["annotations"] = {
+            name: value for name, value in metadata["annotations"].items() if not name.startswith(_KUBECTL)
+        }
+    return obj | {"metadata": metadata}
 
 
 def _small_pod(pod: Object) -> Object:

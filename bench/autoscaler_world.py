@@ -7,9 +7,13 @@ change. Nothing is stored or checked: what is measured is the autoscaler.
 from __future__ import annotations
 
 import asyncio
+import random
 import time
+import uuid
 from collections.abc import AsyncIterator, Callable
 from typing import Any
+
+import msgspec
 
 from autoscaler.connection import Connection
 from autoscaler.demand import Demand
@@ -48,8 +52,9 @@ class SimulatedApi:
         self._queues: dict[Resource, asyncio.Queue[WatchEvent]] = {}
 
     async def list(self, resource: Resource, namespace: str = "", labels: str = "", fields: str = "") -> Page:
-        """Return what there is."""
-        return Page(list(self.objects.get(resource, {}).values()), str(self.version))
+        """Return what there is, as objects of their own: so they come from a server's bytes."""
+        found = self.objects.get(resource, {}).values()
+        return Page(msgspec.json.decode(msgspec.json.encode(list(found))), str(self.version))
 
     async def watch(
         self, resource: Resource, namespace: str = "", labels: str = "", fields: str = "", since: str = ""
@@ -175,12 +180,16 @@ class Wire(asyncio.Transport):
         return 0
 
 
+def _uid(number: int) -> str:
+    return str(uuid.UUID(int=random.Random(number).getrandbits(128), version=4))
+
+
 def _metadata(name: str, number: int, version: int = 1) -> Object:
     service = f"service-{number:06d}"
     return {
         "name": name,
         "namespace": NAMESPACE,
-        "uid": f"00000000-0000-4000-8000-{number:012d}",
+        "uid": _uid(number),
         "resourceVersion": str(version),
         "generation": 1,
         "creationTimestamp": STAMP,
@@ -189,7 +198,7 @@ def _metadata(name: str, number: int, version: int = 1) -> Object:
             names.SERVICE_LABEL: service,
             names.CONFIGURATION_LABEL: service,
             names.REVISION_LABEL: revision(number),
-            names.REVISION_UID_LABEL: f"11111111-0000-4000-8000-{number:012d}",
+            names.REVISION_UID_LABEL: _uid(-number - 1),
         },
         "ownerReferences": [
             {"apiVersion": "serving.knative.dev/v1", "kind": "Revision", "name": revision(number), "controller": True}

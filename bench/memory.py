@@ -1,13 +1,16 @@
 """Memory of one worker (a queueproxy process): idle keep-alive connections, large bodies both ways, a slow reader.
 
 Growth is resident memory at its highest against that before, sampled while it happens. Every idle connection has made
-one request, so what the engine keeps per connection is there.
+one request, so what the engine keeps per connection is there. Where curl has HTTP/2, the bodies pass by that as well.
 """
 
 from __future__ import annotations
 
 import contextlib
+import os
+import shutil
 import socket
+import subprocess
 import sys
 import tempfile
 import threading
@@ -28,6 +31,8 @@ PIECE_BYTES = 1 << 18
 SLOW_S = 3.0
 SAMPLE_S = 0.02
 PATIENCE_S = 60.0
+SLOWLY = ("--limit-rate", "100k", "--max-time", f"{SLOW_S:.0f}")
+CURL_TIMED_OUT = 28
 REQUEST = b"GET / HTTP/1.1\r\nHost: hello.default.localhost\r\n\r\n"
 
 
@@ -48,6 +53,12 @@ def measure(connections: int, body_bytes: int) -> Figures:
             "upload": lambda: _upload(peer.port, body_bytes),
             "slow_reader": lambda: _read_slowly(peer.port, body_bytes),
         }
+        if _curl_has_http2():
+            bodies |= {
+                "h2_download": lambda: _curl(peer.port, f"/stream/{body_bytes}"),
+                "h2_upload": lambda: _curl(peer.port, "/", "-X", "POST", "-T", str(_sparse(folder, body_bytes))),
+                "h2_slow_reader": lambda: _curl(peer.port, f"/stream/{body_bytes}", *SLOWLY, may_end=CURL_TIMED_OUT),
+            }
         found = {name: _growth_mb(peer.pid, act) for name, act in bodies.items()}
         found["idle"] = _idle_mb(peer, opened) * connections / opened
     bars = [Bar(f"{name}_growth_mb", found[name], "MB", BODY_LIMIT_MB) for name in bodies]
@@ -150,6 +161,26 @@ def _upload(port: int, size: int) -> None:
             left -= sent
         if not connection.recv(4096).startswith(b"HTTP/1.1 200 "):
             raise RuntimeError("the upload was not answered with 200")
+
+
+def _curl_has_http2() -> bool:
+    program = shutil.which("curl")
+    return program is not None and b"HTTP2" in subprocess.run([program, "-V"], capture_output=True, check=True).stdout
+
+
+def _curl(port: int, path: str, *options: str, may_end: int = 0) -> None:
+    """Ask by HTTP/2; raises RuntimeError when curl fails."""
+    command = ["curl", "-sSf", "--http2-prior-knowledge", "-o", "/dev/null", *options]
+    done = subprocess.run([*command, f"http://127.0.0.1:{port}{path}"], capture_output=True, text=True, check=False)
+    if done.returncode not in (0, may_end):
+        raise RuntimeError(f"curl ended with {done.returncode}: {done.stderr}")
+
+
+def _sparse(folder: Path, size: int) -> Path:
+    path = folder / "body"
+    path.touch()
+    os.truncate(path, size)
+    return path
 
 
 def _read_slowly(port: int, size: int) -> None:

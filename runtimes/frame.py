@@ -19,7 +19,8 @@ from runtimes.http.messages import HttpLimits
 from runtimes.http.routes import Routes
 from runtimes.http.server import HttpServer
 from runtimes.repository.layout import LayoutError, ModelConfig
-from runtimes.repository.store import Control, Repository
+from runtimes.repository.slots import Control
+from runtimes.repository.store import Repository
 from runtimes.repository.swap_plan import SwapLimits
 from runtimes.servable import Servable
 from tidegate.process import logs, run, settings, tasks

@@ -14,7 +14,7 @@ import math
 import time
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from runtimes import messages, tensors
 from runtimes.batching import Batcher, BatchSettings
@@ -43,6 +43,7 @@ class Servable:
         self._threads = (
             ThreadPoolExecutor(settings.limits.max_in_flight, f"{name}-{version}") if self._needs() else None
         )
+        self._beside = 0
         self._idle = asyncio.Event()
         self._idle.set()
         self.on_idle: Callable[[], None] | None = None
@@ -112,6 +113,22 @@ class Servable:
             return work()
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
+    async def beside(self, function: Callable[..., T], *arguments: Any, deadline: float = math.inf) -> T:
+        """Run another method of the model as a request of its own, beside the batch queue; raises QUEUE_FULL when as
+        many of these wait as the queue holds."""
+        limit = self.settings.limits.max_queue
+        if self._beside >= limit:
+            self.statistics.rejected += 1
+            text = f"{limit} requests wait for this model's {function.__name__} already; try again later"
+            raise InferenceError(Kind.QUEUE_FULL, text)
+        self._beside += 1
+        try:
+            asked = InferRequest(self.name, [], self.version, deadline=deadline)
+            made: T = await self.counted(self.call(function, *arguments), asked)
+            return made
+        finally:
+            self._beside -= 1
+
     async def infer_json(self, rows: list[Any], parameters: Parameters) -> list[Any]:
         """Serve V1 rows to a model that takes them as they came; returns its answers, one per row."""
         asked = InferRequest(self.name, [tensors.of_objects("rows", tensors.JSON, rows)], self.version)
@@ -121,15 +138,14 @@ class Servable:
 
     async def generated(self, text: str, parameters: Parameters, deadline: float) -> AsyncGenerator[Any, None]:
         """Yield what the model generates, piece by piece; closing this closes the model's generator."""
-        asked = InferRequest(self.name, [], self.version, deadline=deadline)
-        made = await self.counted(self.call(self.model.generate, text, parameters), asked)
+        made = await self.beside(self.model.generate, text, parameters, deadline=deadline)
         if isinstance(made, str | Mapping):
             yield made
             return
         self.statistics.pending += 1
         self._idle.clear()
         try:
-            pieces = made if hasattr(made, "__anext__") else self._in_thread(made)
+            pieces: Any = made if hasattr(made, "__anext__") else self._in_thread(cast(Iterator[Any], made))
             async with contextlib.aclosing(pieces):
                 while True:
                     async with asyncio.timeout(None if math.isinf(deadline) else max(deadline - time.monotonic(), 0)):

@@ -83,7 +83,7 @@ class Production(Policy):
 
     def entered(self, revision: Revision) -> None:
         """Count it, and see to it that the activator reports each second."""
-        self._activator.arrived(revision.key)
+        self._activator.arrived(revision.key, self._clock.now)
         if not self._is_activator_ticking:
             self._is_activator_ticking = True
             now = self._clock.now
@@ -95,7 +95,7 @@ class Production(Policy):
 
     def left(self, revision: Revision) -> None:
         """Count it out."""
-        self._activator.ended(revision.key)
+        self._activator.ended(revision.key, self._clock.now)
 
     def _waiting(self, key: Key) -> int:
         return self._turns.revision(key).waiting

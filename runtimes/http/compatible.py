@@ -77,7 +77,7 @@ class Compatible:
                 raise bad_input("seldonMessages is empty")
             question = listed[0]
             inputs = [[message.tensor] for message in listed]
-            outputs = await self._counted(servable, servable.call(servable.model.aggregate, inputs))
+            outputs = await servable.beside(servable.model.aggregate, inputs)
             return self._seldon_reply(request, servable, outputs, question)
         question = seldon.decode(body)
         tensor = question.tensor
@@ -87,14 +87,8 @@ class Compatible:
             parameters = {"names": question.names} if question.names else {}
             response = await servable.infer(InferRequest(servable.name, [tensor], parameters=parameters))
             return self._seldon_reply(request, servable, response.outputs, question)
-        outputs = await self._counted(
-            servable, servable.call(servable.model.seldon_verb, verb, tensor, question.document)
-        )
+        outputs = await servable.beside(servable.model.seldon_verb, verb, tensor, question.document)
         return self._seldon_reply(request, servable, outputs, question)
-
-    async def _counted(self, servable: Servable, work: Awaitable[list[Tensor]]) -> list[Tensor]:
-        outputs: list[Tensor] = await servable.counted(work, InferRequest(servable.name, []))
-        return outputs
 
     async def _only(self) -> Servable:
         names = list(self._repository.entries)

@@ -20,7 +20,8 @@ from runtimes.messages import InferRequest, InferResponse
 from runtimes.metadata import SERVER, model_metadata, statistics
 from runtimes.protocol import v2_rest
 from runtimes.protocol.openapi import document as openapi
-from runtimes.repository.store import NotResident, Repository
+from runtimes.repository.slots import NotResident
+from runtimes.repository.store import Repository
 from runtimes.servable import Servable
 
 Answer = Reply | Awaitable[Reply]

@@ -13,7 +13,8 @@ from runtimes.http.exchange import body_of, must_be, reply_with
 from runtimes.http.messages import Reply, Request
 from runtimes.messages import InferResponse
 from runtimes.protocol import v1_rest
-from runtimes.repository.store import NotResident, Repository, State
+from runtimes.repository.slots import NotResident, State
+from runtimes.repository.store import Repository
 from runtimes.servable import Servable
 
 Answer = Reply | Awaitable[Reply]
@@ -81,7 +82,7 @@ class V1:
     async def _later(self, request: Request, servable: Servable, document: v1_rest.Document, verb: str) -> Reply:
         asked = v1_rest.to_request(document, servable.name, servable.version, servable.spec)
         if verb == "explain":
-            outputs = await servable.counted(servable.call(servable.model.explain, asked.inputs), asked)
+            outputs = await servable.beside(servable.model.explain, asked.inputs)
             response = InferResponse(servable.name, servable.version, outputs)
         else:
             response = await servable.infer(asked)

@@ -8,23 +8,22 @@ load leaves those that serve alone. Loads run in a thread, one at a time, so tha
 from __future__ import annotations
 
 import asyncio
-import enum
 import logging
 import math
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from runtimes import contract
 from runtimes.failures import InferenceError, Kind, not_found
 from runtimes.repository import layout
+from runtimes.repository.catalog import Catalog
 from runtimes.repository.layout import LayoutError, ModelFolder
+from runtimes.repository.slots import Control, Entry, NotResident, Slot, State
 from runtimes.repository.swap_plan import Drain, Evict, Load, Refuse, Resident, SwapLimits, SwapPlan, Wait
-from runtimes.repository.versions import Labels
 from runtimes.servable import Servable
 from tidegate.process import tasks
 
@@ -35,65 +34,10 @@ Open = Callable[[Path, layout.ModelConfig], Any]
 
 _UNLIMITED = SwapLimits()
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
-_SECONDS_TO_RETRY = 30.0
 
 
-class State(enum.StrEnum):
-    """Where a version is between disk and memory."""
-
-    UNAVAILABLE = "UNAVAILABLE"
-    LOADING = "LOADING"
-    READY = "READY"
-    UNLOADING = "UNLOADING"
-
-
-class Control(enum.StrEnum):
-    """Who decides what is in memory: everything at start, the repository API, or the requests."""
-
-    ALL = "all"
-    EXPLICIT = "explicit"
-    ON_DEMAND = "on-demand"
-
-
-class NotResident(InferenceError):
-    """The version is known and not in memory: `Repository.acquire` would load it."""
-
-
-@dataclass(slots=True)
-class Slot:
-    """One version of one model, in memory or not. `size_bytes` is measured by its first load, estimated before."""
-
-    model: str
-    version: str
-    state: State = State.UNAVAILABLE
-    reason: str = ""
-    servable: Servable | None = None
-    size_bytes: float = 0.0
-    loaded_at: float = 0.0
-    last_used: float = 0.0
-    failed_at: float = -math.inf
-    is_draining: bool = False
-    is_pinned: bool = False
-
-    @property
-    def key(self) -> tuple[str, str]:
-        """What the swap plan knows it by."""
-        return self.model, self.version
-
-
-@dataclass(slots=True)
-class Entry:
-    """One model name. `folder` is None for a model that was given as an object."""
-
-    name: str
-    slots: dict[str, Slot] = field(default_factory=dict)
-    labels: Labels = field(default_factory=Labels)
-    folder: ModelFolder | None = None
-    is_wanted: bool = True
-
-
-class Repository:
-    """All models of the server by name."""
+class Repository(Catalog):
+    """A catalog whose models are loaded, labelled and evicted."""
 
     def __init__(
         self,
@@ -104,100 +48,23 @@ class Repository:
         limits: SwapLimits = _UNLIMITED,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.entries: dict[str, Entry] = {}
-        self.broken: dict[str, str] = {}
+        super().__init__(control, clock)
         self.loads = 0
         self.evictions = 0
-        self.control = control
         self._open = open_model
         self._root = root
-        self._clock = clock
         self._plan = SwapPlan(limits)
         self._loading: dict[tuple[str, str], asyncio.Task[None]] = {}
         self._changed = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
         self._thread = ThreadPoolExecutor(1, "load")
 
-    # What is there
-
-    def add(self, servable: Servable) -> None:
-        """Serve a model that is in memory already; it is never evicted."""
-        entry = self.entries.setdefault(servable.name, Entry(servable.name))
-        now = self._clock()
-        slot = Slot(servable.name, servable.version, State.READY, servable=servable, loaded_at=now, is_pinned=True)
-        entry.slots[servable.version] = slot
-
-    def slots(self) -> Iterator[Slot]:
-        """All versions of all models."""
-        for entry in self.entries.values():
-            yield from entry.slots.values()
-
-    def servables(self) -> list[Servable]:
-        """Everything in memory."""
-        return [slot.servable for slot in self.slots() if slot.servable is not None]
+    # What changes
 
     @property
     def waiting(self) -> int:
         """How many requests wait for a load."""
         return self._plan.waiting
-
-    def entry(self, name: str) -> Entry:
-        """Return the entry of a name; raises a 404 that lists what there is (the first twenty)."""
-        found = self.entries.get(name)
-        if found is None:
-            if name in self.broken:
-                raise InferenceError(Kind.LOAD_FAILED, f"model {name!r} cannot be used: {self.broken[name]}")
-            known = ", ".join(sorted(self.entries)[:20]) or "none"
-            raise not_found(f"model {name!r} is unknown; models here: {known}")
-        return found
-
-    def slot(self, name: str, version: str = "", label: str = "") -> Slot:
-        """Return the version that an address means; raises a 404."""
-        entry = self.entry(name)
-        chosen = entry.labels.resolve(entry.slots, version, label)
-        if chosen is None:
-            what = f"label {label!r}" if label else f"version {version!r}" if version else "a version"
-            have = ", ".join(sorted(entry.labels.of)) if label else ", ".join(entry.slots)
-            raise not_found(f"model {name!r} has not {what}; it has {have or 'none'}")
-        return entry.slots[chosen]
-
-    def find(self, name: str, version: str = "", label: str = "") -> Servable:
-        """Return a version in memory; raises a 404, or NotResident or a 503 with the reason where it is not ready."""
-        slot = self.slot(name, version, label)
-        servable = slot.servable
-        if servable is not None and slot.state is State.READY and not slot.is_draining:
-            slot.last_used = self._clock()
-            return servable
-        text = f"model {name!r} version {slot.version} is {slot.state.value}"
-        if slot.reason:
-            text += f": {slot.reason}"
-        has_failed = slot.reason and self._clock() < slot.failed_at + _SECONDS_TO_RETRY
-        if self.control is Control.ON_DEMAND and not has_failed:
-            raise NotResident(Kind.NOT_READY, text)
-        raise InferenceError(Kind.LOAD_FAILED if slot.reason else Kind.NOT_READY, text)
-
-    def is_ready(self, name: str = "", version: str = "") -> bool:
-        """Whether a model (or with no name: every wanted one) answers; one that is loaded on demand counts as ready."""
-        if name:
-            return self._can_answer(self.slot(name, version))
-        wanted = [slot for entry in self.entries.values() if entry.is_wanted for slot in entry.slots.values()]
-        return not self.broken and all(self._can_answer(slot) for slot in wanted)
-
-    def _can_answer(self, slot: Slot) -> bool:
-        if slot.servable is None:
-            return self.control is Control.ON_DEMAND and not slot.reason
-        return slot.state is State.READY and slot.servable.model.is_healthy()
-
-    def index(self, *, only_ready: bool = False) -> list[dict[str, str]]:
-        """Return the repository extension's index."""
-        lines = [{"name": name, "state": State.UNAVAILABLE.value, "reason": why} for name, why in self.broken.items()]
-        for slot in self.slots():
-            lines.append(
-                {"name": slot.model, "version": slot.version, "state": slot.state.value, "reason": slot.reason}
-            )
-        return [line for line in lines if not only_ready or line["state"] == State.READY.value]
-
-    # What changes
 
     def rescan(self) -> None:
         """Read the repository folder again: new models and versions appear, vanished ones are unloaded by `settle`."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from loadtest.simulate import report
+from loadtest.simulate import ledger, report, run
 from loadtest.simulate.command import simulate
 from loadtest.traces.command import traces as traces_command
 from tests.support import traces
@@ -94,6 +94,7 @@ def test_the_report_has_both_hours_and_keeps_its_limit(tmp_path: Path, monkeypat
         ([*SHORT, "--plot", "a.pdf"], "written as .svg or .png"),
         ([*SHORT, "--sweep", "target=-1"], "autoscaling.knative.dev/target"),
         ([*SHORT, "--from", "soon"], "invalid duration"),
+        ([*SHORT, "--began", "soon"], "write a time like 2026-01-05"),
     ],
 )
 def test_a_complaint_is_one_line_and_not_a_traceback(arguments: list[str], problem: str) -> None:
@@ -133,3 +134,43 @@ def test_a_trace_that_cannot_be_described_is_told() -> None:
     result = CliRunner().invoke(traces_command, ["describe", "nowhere.csv"])
     assert result.exit_code == 1
     assert "no such file" in result.output
+
+
+def test_tuning_recommends_annotations() -> None:
+    result = invoke("--trace", "poisson:rate=1,for=20s", "--tune", "--wait-limit", "10s")
+    assert result.exit_code == 0, result.output
+    assert "as it is" in result.output
+    assert "the cheapest with a p99 wait of at most 10 s" in result.output
+
+
+SCHEDULED = """
+apiVersion: serving.knative.dev/v1
+kind: Service
+metadata: {name: web}
+spec:
+  template:
+    metadata:
+      annotations:
+        tidegate.dev/schedule: '[{"start": "0 9 * * *", "end": "0 10 * * *", "min-scale": 4}]'
+    spec: {containers: [{image: x}]}
+"""
+
+
+@pytest.mark.parametrize(("began", "peak"), [("2026-01-05T08:59:30", 4), ("2026-01-05T11:00:00+00:00", 1)])
+def test_a_schedule_needs_to_know_when_the_trace_began(tmp_path: Path, began: str, peak: int) -> None:
+    (tmp_path / "app.yaml").write_text(SCHEDULED)
+    result = invoke(
+        *("--trace", "poisson:rate=1,for=60s", "--app", str(tmp_path / "app.yaml")),
+        *("--policy", "ours", "--began", began, "--json"),
+    )
+    assert json.loads(result.stdout)["rounds"][0]["peak_pods"] == peak
+
+
+def test_what_is_too_much_for_memory_is_told_before_it_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ledger, "REQUESTS_MAX", 10)
+    result = invoke("--trace", "poisson:rate=10,for=60s", "--policy", "fixed=1")
+    assert (result.exit_code, "more than 10 requests" in result.output) == (1, True)
+    monkeypatch.undo()
+    monkeypatch.setattr(run, "REVISIONS_MAX", 2)
+    result = invoke("--trace", str(traces.EXCERPTS / traces.FUNCTIONS_2019), "--policy", "fixed=1")
+    assert (result.exit_code, "more than 2 functions" in result.output) == (1, True)

@@ -14,7 +14,8 @@ from runtimes.failures import InferenceError, Kind
 from runtimes.messages import InferRequest
 from runtimes.repository import config_text, layout, versions
 from runtimes.repository.layout import LayoutError, ModelConfig
-from runtimes.repository.store import Control, Repository, State
+from runtimes.repository.slots import Control, State
+from runtimes.repository.store import Repository
 from runtimes.repository.swap_plan import SwapLimits
 from runtimes.repository.versions import Labels, VersionPolicy
 from runtimes.tensors import of_array

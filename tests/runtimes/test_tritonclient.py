@@ -7,6 +7,7 @@ import contextlib
 import functools
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import ml_dtypes
@@ -215,6 +216,66 @@ async def test_a_stream_goes_on_after_an_error(kind: str) -> None:
                 seen = [await replies.get() for _ in range(3)]
             await client("stop_stream")
         assert seen == ["one", "error", "two"]
+
+
+@pytest.mark.parametrize("kind", ("grpc.aio",))
+async def test_generated_text_comes_piece_by_piece_over_grpc(kind: str) -> None:
+    async with connected(kind, Echo()) as client:
+        text = client.input("text_input", "BYTES", np.array([b"to be or"], dtype=object))
+
+        async def asked() -> AsyncIterator[dict[str, Any]]:
+            yield {"model_name": "m", "inputs": [text], "request_id": "one"}
+
+        pieces = [result.as_numpy("text_output")[0] async for result, _ in client._client.stream_infer(asked())]
+        assert pieces == [b"to", b" be", b" or"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_the_repository_extension(kind: str, tmp_path: Path) -> None:
+    (tmp_path / "m" / "1").mkdir(parents=True)
+    (tmp_path / "m" / "config.pbtxt").write_text('backend: "identity"')
+    settings = {"model_repository": str(tmp_path), "model_control": "explicit"}
+    async with connected(kind, None, **settings) as client:
+        assert not await client("is_model_ready", "m")
+        await client("load_model", "m")
+        assert await client("is_model_ready", "m")
+        named = {"as_json": True} if client.is_grpc else {}
+        index = await client("get_model_repository_index", **named)
+        models = index["models"] if client.is_grpc else index
+        assert [(each["name"], each["state"]) for each in models] == [("m", "READY")]
+        await client("unload_model", "m")
+        assert not await client("is_model_ready", "m")
+        with pytest.raises(InferenceServerException, match="unknown"):
+            await client("load_model", "none")
+
+
+async def test_typed_contents_are_answered_typed() -> None:
+    import grpc.aio
+
+    made = grpc_types.message
+    async with (
+        serving(Echo(), grpc_port=-1, model_name="m") as frame,
+        grpc.aio.insecure_channel(f"127.0.0.1:{frame.grpc_port}") as channel,
+    ):
+        call = channel.unary_unary(
+            f"/{grpc_types.SERVICE}/ModelInfer",
+            request_serializer=made("ModelInferRequest").SerializeToString,
+            response_deserializer=made("ModelInferResponse").FromString,
+        )
+        tensor = {"name": "x", "datatype": "INT8", "shape": [2], "contents": {"int_contents": [1, -1]}}
+        answer = await call(made("ModelInferRequest")(model_name="m", inputs=[tensor]))
+        assert list(answer.outputs[0].contents.int_contents) == [1, -1]
+        for changes, text in (
+            ({"contents": {"fp32_contents": [1.0, 2.0]}}, "int_contents"),
+            ({"contents": {"int_contents": [1]}}, "needs 2 values"),
+            ({"contents": {"int_contents": [1, 300]}}, "not INT8"),
+            ({"datatype": "FP16"}, "raw"),
+        ):
+            with pytest.raises(grpc.aio.AioRpcError, match=text) as caught:
+                await call(made("ModelInferRequest")(model_name="m", inputs=[tensor | changes]))
+            assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+        with pytest.raises(grpc.aio.AioRpcError, match="blobs"):
+            await call(made("ModelInferRequest")(model_name="m", inputs=[tensor], raw_input_contents=[b"", b""]))
 
 
 def test_our_messages_have_the_public_field_numbers() -> None:

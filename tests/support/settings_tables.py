@@ -20,6 +20,7 @@ MODULES = {
     "queueproxy.config": "queueproxy",
     "autoscaler.config": "autoscaler",
     "controller.config": "controller",
+    "runtimes.config": "model servers",
     "cluster.config": "the local cluster",
     "cluster.node.config": "the process node",
 }

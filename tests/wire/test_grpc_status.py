@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
 pytest.importorskip("grpc")
@@ -50,6 +53,15 @@ async def test_every_reason_reaches_grpcs_own_client(reason):
 def test_what_a_grpc_call_is(kind, version, is_grpc):
     request = Request(b"POST", b"/", "", [], "", 0.0, version, index={b"content-type": kind})
     assert grpc_status.is_grpc(request) == is_grpc
+
+
+def test_the_engines_page_has_the_table():
+    page = (Path(__file__).resolve().parents[2] / "docs" / "engine.md").read_text()
+    rows = re.findall(r"^\| (\d+) ([A-Z_]+) \| (.*) \|$", page, re.MULTILINE)
+    said = {reason: int(number) for number, _, text in rows for reason in re.findall("`([a-z_]+)`", text)}
+    assert {CODES[int(number)].name for number, _, _ in rows} == {name for _, name, _ in rows}
+    for reason in REASONS:
+        assert said.get(reason.code, grpc_status.UNAVAILABLE) == grpc_status.code_of(reason.code, reason.status)
 
 
 def test_an_unheard_of_status_is_unknown():

@@ -13,7 +13,7 @@ from hyperframe.frame import ContinuationFrame, HeadersFrame, PingFrame, Setting
 
 from tests.support.h2_peers import GET, POST, H2Peer, echo, upstream
 from tests.support.wire import OK, Peer, Rig, answering, rig, turns_until
-from tidegate.wire import h2_floods
+from tidegate.wire import h2_floods, h2_frames
 from tidegate.wire.director import H2C, Answer, Failure, Relay, Timeouts
 from tidegate.wire.limits import ServerTimers
 
@@ -234,6 +234,19 @@ async def test_a_peers_own_limit_of_streams_is_kept():
         asked = [client.ask(POST, b"%d" % number) for number in range(20)]
         assert [(await client.answer(stream_id))[1] for stream_id in asked] == [b"%d" % n for n in range(20)]
         assert len(engine.upstream.peers) > 1
+        client.close()
+
+
+async def test_an_upstream_that_takes_no_streams_is_a_refused_connection():
+    async def handler(peer: Peer) -> None:
+        peer.send(h2_frames.settings({h2_frames.MAX_CONCURRENT_STREAMS: 0}))
+        await peer.rest()
+
+    async with rig(handler, relay=BY_H2C) as engine:
+        client = await client_of(engine)
+        assert (await client.answer(client.ask()))[0][":status"] == "503"
+        assert engine.director.retries == [Failure.CONNECT]
+        assert len(engine.upstream.peers) == 1
         client.close()
 
 

@@ -166,6 +166,18 @@ async def test_more_than_the_window():
         assert (await ends(client, lambda sink: sink.resets)).resets == {1: FLOW}
 
 
+async def test_remembered_heads_have_a_bound():
+    async with rig(direct=lambda request, port: Answer(204)) as engine:
+        client = await engine.client()
+        client.send(HELLO)
+        for number in range(500):
+            client.send(ask(2 * number + 1, (b"x-number", b"%d" % number)))
+        await ends(client, lambda sink: len(sink.statuses) == 500)
+        [session] = engine.server._connections
+        assert 10 < len(session.heads_ended) < 250
+        assert {head.request("", 0.0).method for head in session.heads_ended.values()} == {b"GET"}
+
+
 async def test_what_was_on_its_way_to_a_stream_that_we_reset_is_no_offence():
     async with rig() as engine:
         client = await engine.client()

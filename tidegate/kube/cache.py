@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, MutableMapping
 
 from tidegate.kube.api import Api, ApiError, Object, Resource
 
@@ -30,7 +30,8 @@ class Cache:
     """All objects of `resource` that match the selectors, by `(namespace, name)`.
 
     `indexers` maps an index name to a function that gives an object's keys in it; `by_index` reads them. `shrink` makes
-    of an object what is to be kept of it; `metadata` must keep name, namespace and resourceVersion.
+    of an object what is to be kept of it; `metadata` must keep name, namespace and resourceVersion. `objects` is where
+    they are kept, a dictionary unless something smaller is wanted (`packed.PackedObjects`).
     """
 
     def __init__(
@@ -43,9 +44,10 @@ class Cache:
         fields: str = "",
         indexers: Mapping[str, Indexer] | None = None,
         shrink: Shrink = lambda obj: obj,
+        objects: MutableMapping[Key, Object] | None = None,
     ) -> None:
         self.resource = resource
-        self.objects: dict[Key, Object] = {}
+        self.objects: MutableMapping[Key, Object] = {} if objects is None else objects
         self._api = api
         self._namespace = namespace
         self._labels = labels

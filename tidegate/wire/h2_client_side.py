@@ -21,7 +21,7 @@ from tidegate.wire.h2_client_stream import ClientStream
 from tidegate.wire.h2_exchange import StreamExchange
 from tidegate.wire.h2_frames import ConnectionFailed, ErrorCode
 from tidegate.wire.h2_heads import HeadMalformed, RequestHead, encoded_answer, trailers_of
-from tidegate.wire.h2_session import HEADS_KEPT, STREAMS_LIMIT, Session
+from tidegate.wire.h2_session import STREAMS_LIMIT, Session
 from tidegate.wire.head_reader import HeadRefused
 
 if TYPE_CHECKING:
@@ -110,10 +110,7 @@ class ClientSession(Session):
             raise HeadRefused(outcomes.HEAD_TOO_LARGE)
         head = RequestHead(headers, ended=is_end, kinds=self.server.request_kinds, limits=self.server.limits)
         if is_lasting:
-            heads = self.heads_ended if is_end else self.heads
-            if len(heads) >= HEADS_KEPT:
-                heads.clear()
-            heads[block] = head
+            self.remember(self.heads_ended if is_end else self.heads, block, head)
         return head
 
     def _take_trailers(self, stream: ClientStream, block: bytes, *, is_end: bool) -> None:

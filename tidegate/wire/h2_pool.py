@@ -72,6 +72,9 @@ class StreamPool:
         if self.closed:
             session.abandon()
             raise ConnectionAbortedError("the pool is closed")
+        if not session.has_room:  # who waits would open one connection after the other
+            session.abandon()
+            raise ConnectionRefusedError("the upstream takes no streams")
         self._usable.setdefault(key, []).append(session)
         self._file(session)
 

@@ -32,7 +32,9 @@ TURN_BYTES = 128 * 1024
 """Payload of one turn of the loop that is written before its end, so that the transport can say when it is enough."""
 UNREAD_BYTES = 4 * 1024 * 1024
 """How much may wait in our buffer for a peer that goes on asking and does not read."""
-HEADS_KEPT = 256
+HEADS_KEPT_BYTES = 256 * 1024
+HEAD_OVERHEAD_BYTES = 1024
+"""What heads that are remembered may take of one connection's memory, and what one takes beside its bytes."""
 HEAD_KEPT_BYTES = 2048
 RESETS_KEPT = 1024
 
@@ -44,6 +46,7 @@ class Session:
         "_decoder",
         "_in_taken",
         "_is_flush_due",
+        "_kept_bytes",
         "_loop",
         "_out",
         "_out_bytes",
@@ -89,6 +92,7 @@ class Session:
         self.heads: dict[bytes, Any] = {}
         self.heads_ended: dict[bytes, Any] = {}
         self.trailers: dict[bytes, tuple[HeaderLine, ...]] = {}
+        self._kept_bytes = 0
         # sending
         self.peer = PeerSettings()
         self.window = frames.FIRST_WINDOW_BYTES
@@ -199,10 +203,23 @@ class Session:
         headers = self._decoder.decode(block)
         if self._decoder.changes == before:
             return headers, len(block) <= HEAD_KEPT_BYTES and not self._decoder.is_too_large
+        self._forget_heads()
+        return headers, False
+
+    def remember(self, heads: dict[bytes, Any], block: bytes, meaning: object) -> None:
+        """Keep what a block means; when too much is kept all of it is dropped, for what is common is soon back."""
+        size = len(block) * 4 + HEAD_OVERHEAD_BYTES
+        self._kept_bytes += size
+        if self._kept_bytes > HEADS_KEPT_BYTES:
+            self._forget_heads()
+            self._kept_bytes = size
+        heads[block] = meaning
+
+    def _forget_heads(self) -> None:
         self.heads.clear()
         self.heads_ended.clear()
         self.trailers.clear()
-        return headers, False
+        self._kept_bytes = 0
 
     @property
     def is_list_too_large(self) -> bool:

@@ -14,7 +14,7 @@ from tidegate.wire.deadlines import NEVER
 from tidegate.wire.director import HeaderLine, Request
 from tidegate.wire.h2_frames import END_STREAM, ConnectionFailed, ErrorCode
 from tidegate.wire.h2_heads import StreamAnswer, encoded_request, trailers_of
-from tidegate.wire.h2_session import HEADS_KEPT, STREAMS_LIMIT, Session
+from tidegate.wire.h2_session import STREAMS_LIMIT, Session
 from tidegate.wire.h2_stream import WINDOW_BYTES, Stream
 from tidegate.wire.head_reader import HeadRefused
 
@@ -279,19 +279,14 @@ class UpstreamSession(Session):
         headers, is_lasting = self.decode(block)
         answer = StreamAnswer(headers, ended=is_end, to_head_request=stream.is_head_request)
         if is_lasting and not stream.is_head_request:
-            heads = self.heads_ended if is_end else self.heads
-            if len(heads) >= HEADS_KEPT:
-                heads.clear()
-            heads[block] = answer
+            self.remember(self.heads_ended if is_end else self.heads, block, answer)
         return answer
 
     def _read_trailers(self, block: bytes) -> tuple[HeaderLine, ...]:
         headers, is_lasting = self.decode(block)
         trailers = trailers_of(headers, TRAILER_KINDS)
         if is_lasting:
-            if len(self.trailers) >= HEADS_KEPT:
-                self.trailers.clear()
-            self.trailers[block] = trailers
+            self.remember(self.trailers, block, trailers)
         return trailers
 
     def take_data(self, stream: UpstreamStream, data: bytes, is_end: bool) -> None:

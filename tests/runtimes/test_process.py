@@ -1,0 +1,61 @@
+"""The server as a process: started by an import path, answers, drains on SIGTERM; says in one line what is wrong."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+MODEL = """
+class Plus:
+    def predict(self, inputs, parameters=None):
+        return inputs["instances"] + 1
+"""
+
+
+def run(module: str, *arguments: str, cwd: Path, **environ: str) -> subprocess.Popen[str]:
+    """Start a runtime with this repository on its path."""
+    root = str(Path(__file__).parents[2])
+    command = [sys.executable, "-m", module, *arguments]
+    variables = {**os.environ, "PYTHONPATH": root, **environ}
+    return subprocess.Popen(command, cwd=cwd, env=variables, stderr=subprocess.PIPE, text=True)
+
+
+@pytest.mark.slow
+def test_a_class_by_its_import_path_until_sigterm(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(MODEL)
+    process = run("runtimes.python", "mine:Plus", "--model-name", "plus", cwd=tmp_path, PORT="0")
+    assert process.stderr is not None
+    try:
+        line = process.stderr.readline()
+        assert "serving plus on" in line, line + process.stderr.read()
+        port = int(line.partition("127.0.0.1:")[2].split('"')[0])
+        url = f"http://127.0.0.1:{port}/v1/models/plus:predict"
+        with urllib.request.urlopen(url, b'{"instances": [1, 2]}', timeout=10) as answer:
+            assert answer.read() == b'{"predictions":[2,3]}'
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 0
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (("runtimes.python", "no.such:Thing"), "importing 'no.such'"),
+        (("runtimes.onnx",), "no model: set model_dir"),
+        (("runtimes.onnx", "--model-dir", "nowhere"), "there is no folder nowhere"),
+    ],
+)
+def test_what_is_wrong_is_one_line(tmp_path: Path, arguments: tuple[str, ...], text: str) -> None:
+    process = run(*arguments, cwd=tmp_path, PORT="0")
+    _, errors = process.communicate(timeout=20)
+    assert process.returncode == 1
+    assert errors.startswith("error: ") and text in errors and errors.count("\n") == 1
