@@ -71,7 +71,7 @@ def compile_into(folder: Path) -> list[Path]:
     try:
         with tempfile.TemporaryDirectory() as scratch:
             options = ["--follow-imports=silent", "--ignore-missing-imports", *MODULES]
-            extensions = mypycify(options, opt_level="3", target_dir=scratch, group_name="tidegate")
+            extensions = mypycify(options, opt_level="2", target_dir=scratch, group_name="tidegate")
             command = build_ext(Distribution({"name": "tidegate", "ext_modules": extensions}))
             command.build_lib, command.build_temp = str(folder), scratch
             command.parallel = os.cpu_count() or 1
