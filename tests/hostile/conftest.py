@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -15,3 +16,8 @@ def world(request: pytest.FixtureRequest) -> Iterator[World]:
     opened = World(*request.param).open()
     yield opened
     opened.close()
+
+
+def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """Run the async tests of this folder, those of the engine alone, on each loop too."""
+    return LOOPS

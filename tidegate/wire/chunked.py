@@ -14,6 +14,7 @@ CHUNKED: Final = -1
 UNTIL_CLOSE: Final = -2
 LINE_LIMIT_BYTES: Final = 4 * 1024
 TRAILER_LIMIT_BYTES: Final = 16 * 1024
+TRAILER_LINES: Final = 128
 LAST_CHUNK: Final = b"0\r\n\r\n"
 
 _SIZE_LINE = re.compile(rb"([0-9A-Fa-f]{1,15})(?:;[\t\x20-\x7e\x80-\xff]*)?")
@@ -129,7 +130,7 @@ class ChunkedBody:
             return
         self._trailer_bytes += len(line)
         match = _TRAILER_LINE.fullmatch(line)
-        if match is None or self._trailer_bytes > TRAILER_LIMIT_BYTES:
+        if match is None or self._trailer_bytes > TRAILER_LIMIT_BYTES or len(self.trailers) >= TRAILER_LINES:
             raise BodyError("a trailer is not valid")
         self.trailers += ((match[1], match[2].rstrip()),)
 
