@@ -53,6 +53,21 @@ def demo(as_json: bool) -> None:
     sys.exit(asyncio.run(story_module.tell(as_json=as_json)))
 
 
+@main.command()
+@click.option("--json", "as_json", is_flag=True, help="print one JSON object instead of lines")
+@click.option("--save", type=click.Path(path_type=Path), help="also write the JSON object to this file")
+def models(as_json: bool, save: Path | None) -> None:
+    """200 models in one model server with memory for 20 (about a minute)."""
+    from loadtest import models as models_module
+
+    figures = models_module.measure()
+    print(figures.as_json() if as_json else figures.as_text())
+    if save:
+        save.parent.mkdir(parents=True, exist_ok=True)
+        save.write_text(figures.as_json() + "\n")
+    sys.exit(0 if all(bar.holds for bar in figures.bars) else 1)
+
+
 main.add_command(simulate)
 main.add_command(traces)
 

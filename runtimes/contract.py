@@ -78,6 +78,10 @@ class Model:
         if self.has("unload"):
             self.target.unload()
 
+    def release(self) -> None:
+        """Forget the model: nothing may be called afterwards. Its memory is free now, not when cycles are collected."""
+        self.target = self._predict = self._predict_tensors = self._preprocess = self._postprocess = None
+
     def is_healthy(self) -> bool:
         """Whether the model says it can serve; a `health` that raises means no."""
         if not self.has("health"):

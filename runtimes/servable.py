@@ -26,7 +26,7 @@ from runtimes.tensors import Parameters, Tensor
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
-_DRAIN_POLL_LIMIT_S = 30.0
+_DRAIN_LIMIT_S = 30.0
 
 
 class Servable:
@@ -43,6 +43,7 @@ class Servable:
         self._threads = (
             ThreadPoolExecutor(settings.limits.max_in_flight, f"{name}-{version}") if self._needs() else None
         )
+        self.is_leaving = False
         self._beside = 0
         self._idle = asyncio.Event()
         self._idle.set()
@@ -197,14 +198,19 @@ class Servable:
         await self._idle.wait()
 
     async def close(self) -> None:
-        """Unload: what waits fails, what runs ends (30 s at the most), then the model gives back what it holds."""
-        self.batcher.close()
+        """Unload: what is inside ends (30 s at the most, then what still waits fails), then the model lets go.
+
+        `is_leaving` tells a handler that took this servable and has not begun with it to ask for another.
+        """
+        self.is_leaving = True
         try:
-            async with asyncio.timeout(_DRAIN_POLL_LIMIT_S):
+            async with asyncio.timeout(_DRAIN_LIMIT_S):
                 await self.idle()
         except TimeoutError:
             log.warning("model %s/%s is unloaded with %d requests inside", self.name, self.version, self.pending)
+        self.batcher.close()
         await self.call(self.model.unload)
+        self.model.release()
         if self._threads is not None:
             self._threads.shutdown(wait=False)
 

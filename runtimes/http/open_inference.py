@@ -135,6 +135,8 @@ class OpenInference:
         return self._infer_later(request, asked, servable)
 
     async def _infer_later(self, request: Request, asked: InferRequest, servable: Servable) -> Reply:
+        if servable.is_leaving:  # it was evicted between the turn that found it and this one
+            servable = await self._repository.acquire(servable.name, servable.version)
         return _reply(request, asked, await servable.infer(asked))
 
     async def _infer_after_load(self, request: Request, name: str, version: str) -> Reply:

@@ -46,6 +46,7 @@ class Slot:
     loaded_at: float = 0.0
     last_used: float = 0.0
     failed_at: float = -math.inf
+    is_measured: bool = False
     is_draining: bool = False
     is_pinned: bool = False
 
@@ -53,6 +54,12 @@ class Slot:
     def key(self) -> tuple[str, str]:
         """What the swap plan knows it by."""
         return self.model, self.version
+
+    def begin_unloading(self) -> None:
+        """Take the version out of `find`; a handler that has its servable and has not begun asks anew."""
+        self.state = State.UNLOADING
+        if self.servable is not None:
+            self.servable.is_leaving = True
 
 
 @dataclass(slots=True)

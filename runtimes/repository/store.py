@@ -8,6 +8,8 @@ load leaves those that serve alone. Loads run in a thread, one at a time, so tha
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import ctypes
 import logging
 import math
 import os
@@ -147,7 +149,7 @@ class Repository(Catalog):
                 return self.find(name, version, label)
             except NotResident:
                 slot = self.slot(name, version, label)
-            ticket = self._plan.want(slot.key, slot.size_bytes, self._clock())
+            ticket = self._plan.want(slot.key, self._expected_bytes(slot), self._clock())
             if ticket is None:
                 raise InferenceError(Kind.QUEUE_FULL, "too many requests wait for models to be loaded")
             changed = self._changed  # before the turn: it may announce at once
@@ -172,7 +174,7 @@ class Repository(Catalog):
         """Do what the plan says until it says to wait."""
         while True:
             now = self._clock()
-            loading_bytes = sum(self.slot(*key).size_bytes for key in self._loading)
+            loading_bytes = sum(self._expected_bytes(self.slot(*key)) for key in self._loading)
             step = self._plan.next(self._residents(), self._loading.keys(), loading_bytes, now)
             if isinstance(step, Wait):
                 self._arm(step.until - now)
@@ -181,7 +183,7 @@ class Repository(Catalog):
                 self._begin(self.slot(*_key(step.key)), [self.slot(*_key(each)) for each in step.evict])
             elif isinstance(step, Evict):
                 for victim in [self.slot(*_key(key)) for key in step.keys]:
-                    victim.state = State.UNLOADING
+                    victim.begin_unloading()
                     tasks.spawn(self._make_room(victim), f"unload {victim.model}/{victim.version}")
             elif isinstance(step, Drain):
                 self.slot(*_key(step.key)).is_draining = True
@@ -204,6 +206,13 @@ class Repository(Catalog):
         self._plan.settle(slot.key)
         self._announce()
 
+    def _expected_bytes(self, slot: Slot) -> float:
+        """What a load will take: what it took before; for a new one its files, or what others took on average."""
+        if slot.is_measured:
+            return slot.size_bytes
+        known = [each.size_bytes for each in self.slots() if each.is_measured]
+        return max(slot.size_bytes, sum(known) / len(known) if known else 0.0)
+
     def _residents(self) -> list[Resident]:
         return [
             Resident(
@@ -222,7 +231,7 @@ class Repository(Catalog):
     def _begin(self, slot: Slot, evicted: list[Slot]) -> asyncio.Task[None]:
         # The victims leave `find` in this very step: nobody can enter between the plan and its doing.
         for victim in evicted:
-            victim.state = State.UNLOADING
+            victim.begin_unloading()
         slot.state = State.LOADING
         task = tasks.spawn(self._swap(slot, evicted), f"load {slot.model}/{slot.version}")
         self._loading[slot.key] = task
@@ -276,6 +285,7 @@ class Repository(Catalog):
         self.loads += 1
         slot.servable = servable
         slot.size_bytes = max(size_bytes, slot.size_bytes if old is not None else 0)
+        slot.is_measured = True
         slot.loaded_at = slot.last_used = self._clock()
         slot.state, slot.reason, slot.is_draining = State.READY, "", False
         servable.on_idle = self._has_fallen_idle
@@ -303,11 +313,12 @@ class Repository(Catalog):
         servable = slot.servable
         if servable is None:
             return
-        slot.state = State.UNLOADING
+        slot.begin_unloading()
         try:
             await servable.close()
         finally:
             slot.servable = None
+            _give_memory_back()
             slot.state, slot.is_draining = State.UNAVAILABLE, False
 
     async def _retire(self, entry: Entry, version: str) -> None:
@@ -322,6 +333,12 @@ def _key(key: Any) -> tuple[str, str]:
 
 def _resident_bytes() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * _PAGE_BYTES
+
+
+def _give_memory_back() -> None:
+    """Let the C library return what it keeps of freed memory: the next measurement would count too little."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _files_bytes(folder: Path) -> int:

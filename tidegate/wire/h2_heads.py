@@ -38,6 +38,7 @@ _ANSWER_PSEUDO = frozenset({b":status"})
 _LENGTH = header_rules.LENGTH
 _ANSWER_KINDS: HeaderKinds = header_rules.answer_kinds()
 _METHODS = frozenset({b"GET", b"POST", b"PUT", b"DELETE", b"HEAD", b"OPTIONS", b"PATCH"})
+_SCHEMES = frozenset({b"http", b"https"})
 _good: set[HeaderLine] = set()
 _hosts: dict[bytes, str] = {}
 
@@ -85,17 +86,18 @@ class RequestHead:
         self._encoded: bytes | None = None
 
     def _take_care(self, lines: list[HeaderLine], plan: HeadPlan) -> None:
-        self._seen = [line for line, kind in zip(lines, plan.kinds, strict=True) if kind < header_rules.EXPECT]
-        for line, kind in zip(lines, plan.kinds, strict=True):
-            if kind == header_rules.TE:
-                if line[1].lower() != b"trailers":
-                    raise HeadMalformed("TE says more than trailers")
-                self._kept.append((b"TE", b"trailers"))
-            elif kind == header_rules.EXPECT:
-                if line[1].lower() != b"100-continue":
-                    raise HeadRefused(outcomes.EXPECTATION_FAILED)
-                if not self.length:
-                    self._kept.remove(line)  # without a body there is nothing to wait for
+        care = _cares.get(plan) or _care_of(plan)
+        self._seen = [lines[position] for position in care.seen]
+        for position in care.te:
+            if lines[position][1].lower() != b"trailers":
+                raise HeadMalformed("TE says more than trailers")
+        if care.te:
+            self._kept.append((b"TE", b"trailers"))
+        for position in care.expect:
+            if lines[position][1].lower() != b"100-continue":
+                raise HeadRefused(outcomes.EXPECTATION_FAILED)
+            if not self.length:
+                self._kept.remove(lines[position])  # without a body there is nothing to wait for
 
     @property
     def block(self) -> bytes:
@@ -111,8 +113,7 @@ class RequestHead:
         if self._encoded is None:
             lines = [(b":method", self._method), (b":scheme", b"http"), (b":authority", self._kept[0][1])]
             lines += [(name.lower(), value) for name, value in self._kept[1:]]
-            # Targets differ more than anything else: they are not worth a place in the encoder's memory.
-            target = hpack_encoder.encode_header(b":path", self._target)
+            target = hpack_encoder.encode_path(self._target)
             self._encoded = target + hpack_encoder.encode(lines)
         return self._encoded
 
@@ -170,6 +171,28 @@ class StreamAnswer:
         return self._encoded + hpack_encoder.encode_lines(more) if more else self._encoded
 
 
+class _Care:
+    """Positions of the lines that need more than to be passed on: found out once for each plan."""
+
+    __slots__ = ("expect", "seen", "te")
+
+    def __init__(self, plan: HeadPlan) -> None:
+        kinds = list(enumerate(plan.kinds))
+        self.seen = tuple([position for position, kind in kinds if kind < header_rules.EXPECT])
+        self.te = tuple([position for position, kind in kinds if kind == header_rules.TE])
+        self.expect = tuple([position for position, kind in kinds if kind == header_rules.EXPECT])
+
+
+_cares: dict[HeadPlan, _Care] = {}
+
+
+def _care_of(plan: HeadPlan) -> _Care:
+    if len(_cares) >= header_rules.PLANS_KEPT:
+        _cares.clear()
+    care = _cares[plan] = _Care(plan)
+    return care
+
+
 def block_of(lines: Headers) -> bytes:
     """Write header lines."""
     return b"".join([b"%b: %b\r\n" % line for line in lines])
@@ -179,7 +202,7 @@ def encoded_request(request: Request, lines: bytes) -> bytes:
     """Return the header block of a request that came by HTTP/1.1 with these lines."""
     authority = request.index.get(b"host", b"")
     pseudo = [(b":method", request.method), (b":scheme", b"http"), (b":authority", authority)]
-    target = hpack_encoder.encode_header(b":path", request.target)
+    target = hpack_encoder.encode_path(request.target)
     return target + hpack_encoder.encode(pseudo) + hpack_encoder.encode_lines(lines)
 
 
@@ -229,7 +252,8 @@ def _request_line(pseudo: dict[bytes, bytes], limits: Limits) -> tuple[bytes, by
     method, target = pseudo.get(b":method"), pseudo.get(b":path")
     if method == b"CONNECT":
         raise HeadRefused(outcomes.UPGRADE_REFUSED, "CONNECT is not served")
-    if not method or not target or not _SCHEME.fullmatch(pseudo.get(b":scheme", b"")):
+    scheme = pseudo.get(b":scheme", b"")
+    if not method or not target or not (scheme in _SCHEMES or _SCHEME.fullmatch(scheme)):
         raise HeadMalformed("a pseudo header is missing, or no scheme")
     if len(target) > limits.target_bytes:
         raise HeadRefused(outcomes.URI_TOO_LONG)
@@ -268,9 +292,8 @@ def _length_of(lines: Headers, plan: HeadPlan, *, ended: bool, is_allowed: bool 
     """Return the body's length. `is_allowed`: a head that ends its stream may name a length (answers to HEAD)."""
     if plan.length < 0:
         return 0 if ended else chunked.CHUNKED
-    values = [line[1] for line, kind in zip(lines, plan.kinds, strict=True) if kind == _LENGTH]
-    value = values[0]
-    if len(values) > 1 or not value.isdigit() or len(value) > 18:
+    value = lines[plan.length][1]
+    if plan.kinds.count(_LENGTH) > 1 or not value.isdigit() or len(value) > 18:
         raise HeadMalformed("Content-Length is not valid")
     if ended and int(value) and not is_allowed:
         raise HeadMalformed("a body is announced and not sent")

@@ -35,6 +35,11 @@ def encode_header(name: bytes, value: bytes) -> bytes:
     return named + _string(value)
 
 
+def encode_path(target: bytes) -> bytes:
+    """Return the representation of `:path`. Targets differ more than anything else: none is remembered."""
+    return b"\x04" + _integer(len(target), 0x7F, 0x00) + target  # the name is entry 4 of the static table
+
+
 def _string(text: bytes) -> bytes:
     return _integer(len(text), 0x7F, 0x00) + text
 
