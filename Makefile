@@ -32,6 +32,15 @@ unit: $(VENV)/.ready ## run the tests that start no local cluster
 deep: $(VENV)/.ready ## look longer for counter-examples to every property (many minutes)
 	HYPOTHESIS_PROFILE=deep $(BIN)/python -m pytest -m "not e2e" --timeout 3600 $(PYTEST_ARGS)
 
+.PHONY: compiled
+compiled: $(VENV)/.ready ## write the engine as C extensions to build/compiled (needs a C compiler; docs/compiled.md)
+	$(BIN)/python hatch_build.py build/compiled
+
+.PHONY: compiled-test
+compiled-test: compiled ## run the tests of engine and directors on the compiled build
+	PYTHONSAFEPATH=1 PYTHONPATH=build/compiled:. TIDEGATE_EXPECT_COMPILED=1 $(BIN)/pytest -q \
+		tests/wire tests/gateway tests/queueproxy tests/activator tests/build $(PYTEST_ARGS)
+
 .PHONY: check
 check: lint unit ## format, lint, types, import directions, changelog, and the tests that start no local cluster
 	@echo "check: all good"

@@ -23,11 +23,40 @@ MODULES = (
     ),
     "tidegate/process/level.py",
     *(f"queueproxy/{name}.py" for name in ("limiter", "meter", "pipeline")),
-    *(f"gateway/{name}.py" for name in ("affinity", "pick", "pipeline", "probes")),
+    *(f"gateway/{name}.py" for name in ("affinity", "pick", "pipeline", "probes", "routes")),
     *(f"activator/{name}.py" for name in ("demand", "pipeline", "placement", "waiting_room")),
 )
-NEEDED = ["mypy[mypyc]>=1.13", "setuptools"]
+NEEDED = ["mypy>=2.0", "setuptools>=75"]
+"""What the compiling itself needs: mypyc, and a driver for the C compiler."""
 VARIABLE = "TIDEGATE_COMPILE"
+
+try:
+    from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+except ImportError:  # run as a command, or read by a test
+    BuildHookInterface = object
+
+
+class CompiledBuildHook(BuildHookInterface):  # type: ignore[misc, valid-type]
+    """Adds the extensions to a wheel when the environment asks for them."""
+
+    PLUGIN_NAME = "custom"
+
+    def _is_wanted(self) -> bool:
+        return os.environ.get(VARIABLE, "0") not in ("", "0", "false")
+
+    def dependencies(self) -> list[str]:
+        """Ask for the tools only where they are used."""
+        return NEEDED if self._is_wanted() else []
+
+    def initialize(self, version: str, build_data: dict[str, object]) -> None:
+        """Compile into a scratch folder and name what the wheel takes from it."""
+        if version == "editable" or not self._is_wanted():
+            return
+        self._scratch = tempfile.TemporaryDirectory()
+        folder = Path(self._scratch.name)
+        build_data["force_include"] = {str(folder / name): name.as_posix() for name in compile_into(folder)}
+        build_data["pure_python"] = False
+        build_data["infer_tag"] = True
 
 
 def compile_into(folder: Path) -> list[Path]:
@@ -42,7 +71,7 @@ def compile_into(folder: Path) -> list[Path]:
     try:
         with tempfile.TemporaryDirectory() as scratch:
             options = ["--follow-imports=silent", "--ignore-missing-imports", *MODULES]
-            extensions = mypycify(options, opt_level="3", target_dir=scratch, group_name="tidegate")
+            extensions = mypycify(options, opt_level="2", target_dir=scratch, group_name="tidegate")
             command = build_ext(Distribution({"name": "tidegate", "ext_modules": extensions}))
             command.build_lib, command.build_temp = str(folder), scratch
             command.parallel = os.cpu_count() or 1

@@ -9,15 +9,19 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import json
+import os
 import shutil
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from bench import processes, shapes
 from bench.scripted_api import HOST, NAMESPACE, REVISION
 
+COMPILED = "_compiled"
+COMPILED_AT = Path("build/compiled").resolve()
+"""Where `make compiled` writes to."""
 ROUTED = {"Host": HOST, "Knative-Serving-Namespace": NAMESPACE, "Knative-Serving-Revision": REVISION}
 """What the gateway sends to the hops behind it."""
 
@@ -56,6 +60,7 @@ class Place:
     near: set[int]  # cores of client and backend
     cores: set[int]  # cores of the proxy
     protocol: str = shapes.HTTP1
+    packages: Path | None = None  # where ours are imported from; None: as installed
 
 
 @dataclass
@@ -72,6 +77,8 @@ def _start(
 ) -> int:
     pinned = cores or place.cores
     log = place.folder / f"{port}.log"
+    if place.packages is not None:
+        environ = (environ or {}) | {"PYTHONPATH": f"{place.packages}{os.pathsep}{Path.cwd()}", "PYTHONSAFEPATH": "1"}
     return place.stack.enter_context(processes.running(command, port, environ=environ, pinned=pinned, log=log))
 
 
@@ -221,6 +228,15 @@ def _envoy_config(port: int, backend: int, protocol: str) -> dict[str, object]:
     return {"static_resources": {"listeners": [listener], "clusters": [cluster]}}
 
 
+def _compiled(start: Callable[[Place], Peer | None]) -> Callable[[Place], Peer | None]:
+    """Start a peer of ours from the compiled packages; None where `make compiled` has not written them."""
+
+    def start_compiled(place: Place) -> Peer | None:
+        return start(replace(place, packages=COMPILED_AT)) if any(COMPILED_AT.glob("*.so")) else None
+
+    return start_compiled
+
+
 PEERS: dict[str, Callable[[Place], Peer | None]] = {
     "nginx": _nginx,
     "queueproxy": _queueproxy(0),
@@ -229,6 +245,10 @@ PEERS: dict[str, Callable[[Place], Peer | None]] = {
     "gateway_1000_routes": _gateway(1000),
     "activator_warm": _activator,
     "engine": _engine,
+    f"queueproxy_limit_100{COMPILED}": _compiled(_queueproxy(100)),
+    f"gateway_1000_routes{COMPILED}": _compiled(_gateway(1000)),
+    f"activator_warm{COMPILED}": _compiled(_activator),
+    f"engine{COMPILED}": _compiled(_engine),
     "envoy": _envoy,
     "aiohttp": _aiohttp,
 }

@@ -112,38 +112,43 @@ def _line(results: Sequence[Round], neutral: dict[int, float]) -> dict[str, Any]
 
 
 def bars(found: dict[str, Any]) -> list[Bar]:
-    """Return the promises that these figures can answer."""
+    """Return the promises that these figures can answer, of the plain build and of the compiled one if it was there."""
+    return _bars_of(found, "") + _bars_of(found, peers.COMPILED)
+
+
+def _bars_of(found: dict[str, Any], build: str) -> list[Bar]:
     made: list[Bar] = []
+    hops = [hop + build for hop in HOPS]
     small, wide = found.get("small_32", {}), found.get("small_512", {})
-    for peer, limit in zip(HOPS, (1.0, 1.2, 1.3), strict=True):
+    for peer, limit in zip(hops, (1.0, 1.2, 1.3), strict=True):
         if "ratio" in small.get(peer, {}):
             made.append(Bar(f"{peer}_cpu_ratio", small[peer]["ratio"], "x nginx", limit))
-    flat = [wide[peer]["p50_ms"] / (16 * small[peer]["p50_ms"]) for peer in HOPS if peer in wide and peer in small]
+    flat = [wide[peer]["p50_ms"] / (16 * small[peer]["p50_ms"]) for peer in hops if peer in wide and peer in small]
     if flat:
-        made.append(Bar("p50_flatness_512_over_32", max(flat), "x", 1.5))
-    shares = [line["least_share"] for peer, line in found.get("fair_512", {}).items() if peer in HOPS]
+        made.append(Bar(f"p50_flatness_512_over_32{build}", max(flat), "x", 1.5))
+    shares = [line["least_share"] for peer, line in found.get("fair_512", {}).items() if peer in hops]
     if shares:
-        made.append(Bar("least_fair_share_at_512", min(shares), "x", 0.5, at_least=True))
-    large = [line["ratio"] for peer, line in found.get("download_32", {}).items() if peer in HOPS and "ratio" in line]
+        made.append(Bar(f"least_fair_share_at_512{build}", min(shares), "x", 0.5, at_least=True))
+    large = [line["ratio"] for peer, line in found.get("download_32", {}).items() if peer in hops and "ratio" in line]
     if large:
-        made.append(Bar("download_100kb_cpu_ratio", max(large), "x nginx", 1.5))
+        made.append(Bar(f"download_100kb_cpu_ratio{build}", max(large), "x nginx", 1.5))
     for shape, name in (("grpc_8x8", "grpc_unary"), ("grpc_varied_8x8", "grpc_unary_varied")):
-        calls = [line["ratio"] for peer, line in found.get(shape, {}).items() if peer in HOPS and "ratio" in line]
+        calls = [line["ratio"] for peer, line in found.get(shape, {}).items() if peer in hops and "ratio" in line]
         if calls:
             # Requests per second of CPU, ours over Envoy's: the slowest of our hops.
-            made.append(Bar(f"{name}_rps_per_core", 1 / max(calls), "x Envoy", 0.5, at_least=True))
+            made.append(Bar(f"{name}_rps_per_core{build}", 1 / max(calls), "x Envoy", 0.5, at_least=True))
     return made
 
 
 def table(figures: Figures) -> str:
     """Return the figures as a compact table for a person."""
-    lines = [f"{'':15} {'':22} {'CPU us':>8} {'ratio':>8} {'spread':>13} {'rps':>8} {'p50 ms':>8} {'p99 ms':>8}"]
+    lines = [f"{'':15} {'':30} {'CPU us':>8} {'ratio':>8} {'spread':>13} {'rps':>8} {'p50 ms':>8} {'p99 ms':>8}"]
     for shape, of_shape in figures.notes.items():
         if not isinstance(of_shape, dict):
             continue
         for peer, line in of_shape.items():
             low, high = line.get("ratio_spread", (0, 0))
-            text = f"{shape:15} {peer:22} {line['cpu_us']:8.1f} {line.get('ratio', 0):8.2f} {low:6.2f}-{high:<6.2f}"
+            text = f"{shape:15} {peer:30} {line['cpu_us']:8.1f} {line.get('ratio', 0):8.2f} {low:6.2f}-{high:<6.2f}"
             text += f" {line['rps']:8.0f} {line['p50_ms']:8.3f} {line['p99_ms']:8.3f}"
             text += f"  share {line['least_share']}-{line['most_share']}" if "least_share" in line else ""
             lines.append(text + (f"  {line['errors']} errors" if line["errors"] else ""))

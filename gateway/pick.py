@@ -7,7 +7,7 @@ in mode Proxy, through an activator, which holds it. With no activator left, a r
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from typing import Final
 
 from gateway.affinity import Sessions, share_limit
 from tidegate.contracts.decision import ServingMode
@@ -31,11 +31,14 @@ class Backend:
         return not self.pods.addresses
 
 
-class Pick(NamedTuple):
+class Pick:
     """Where a request goes; `group` is where it is counted."""
 
-    address: Address
-    group: Balancer
+    __slots__ = ("address", "group")
+
+    def __init__(self, address: Address, group: Balancer) -> None:
+        self.address = address
+        self.group = group
 
 
 def pick(backend: Backend, activators: Balancer, now: float, wish: Address | None = None) -> Pick | None:

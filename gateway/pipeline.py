@@ -140,7 +140,7 @@ class Pipeline:
             return
         self.in_flight -= 1
         if visit.pick is not None:
-            address, group = visit.pick
+            address, group = visit.pick.address, visit.pick.group
             if outcome.failure is None:
                 group.answered(address)
             group.give_back(address)
@@ -180,7 +180,7 @@ class Pipeline:
         visit.pick = picked = pick(backend, activators, now, visit.wish)
         if picked is None:
             return None
-        (host, port), group = picked
+        (host, port), group = picked.address, picked.group
         if group is activators:
             self._metrics.to_activator += 1
         else:

@@ -12,7 +12,7 @@ from runtimes.http import messages
 from runtimes.http.exchange import body_of, must_be, reply_with
 from runtimes.http.messages import Reply, Request
 from runtimes.messages import InferResponse
-from runtimes.protocol import v1_rest
+from runtimes.protocol import cloudevents, v1_rest
 from runtimes.repository.slots import NotResident, State
 from runtimes.repository.store import Repository
 from runtimes.servable import Servable
@@ -59,12 +59,22 @@ class V1:
         return self._status(name, version, label)
 
     def call(self, request: Request, name: str, version: str = "", label: str = "", verb: str = "predict") -> Answer:
-        """Answer a predict or explain request."""
+        """Answer a predict or explain request, plain or as a CloudEvent."""
+        if cloudevents.is_event(request.headers):
+            return self._event(request, name, version, label, verb)
         try:
             servable = self._repository.find(name, version, label)
         except NotResident:
             return self._after_load(request, name, version, label, verb)
         return self._on(request, servable, verb)
+
+    async def _event(self, request: Request, name: str, version: str, label: str, verb: str) -> Reply:
+        event = cloudevents.decode(request.headers, body_of(request, self._limit_bytes))
+        inside = Request(request.method, request.path, request.query, {}, event.data)
+        answer = self.call(inside, name, version, label, verb)
+        reply = answer if isinstance(answer, Reply) else await answer
+        body, content_type, lines = cloudevents.answer(event, name, reply.body)
+        return Reply(reply.status, body, content_type, reply.headers + lines)
 
     async def _after_load(self, request: Request, name: str, version: str, label: str, verb: str) -> Reply:
         answer = self._on(request, await self._repository.acquire(name, version, label), verb)

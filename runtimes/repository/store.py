@@ -336,7 +336,7 @@ def _resident_bytes() -> int:
 
 
 def _give_memory_back() -> None:
-    """Let the C library return what it keeps of freed memory, so that the next measurement does not count too little."""
+    """Let the C library return what it keeps of freed memory: the next measurement would count too little."""
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from bench import proxy, shapes
+from typing import Any
+
+from bench import peers, proxy, shapes
 
 WRK = """Running 1s test
   Latency Distribution
@@ -77,3 +79,19 @@ def test_wrks_words() -> None:
     assert shapes._latency_ms("50", WRK) == 0.512
     assert shapes._latency_ms("99", WRK) == 1200.0
     assert shapes._number(r"(\d+) requests in", WRK) == 1000
+
+
+def test_the_compiled_build_has_bars_of_its_own() -> None:
+    hop = proxy.HOPS[0]
+    rounds = [one("nginx", 0, 20.0), one(hop, 0, 25.0), one(f"{hop}_compiled", 0, 19.0)]
+    bars = proxy.bars(proxy.summary(rounds))
+    assert [(bar.name, bar.value, bar.holds) for bar in bars] == [
+        (f"{hop}_cpu_ratio", 1.25, False),
+        (f"{hop}_compiled_cpu_ratio", 0.95, True),
+    ]
+
+
+def test_without_a_compiled_build_its_peers_are_left_out(monkeypatch, tmp_path) -> None:
+    monkeypatch.setattr(peers, "COMPILED_AT", tmp_path)
+    place: Any = None  # nothing is started
+    assert [peers.PEERS[name](place) for name in peers.PEERS if name.endswith(peers.COMPILED)] == [None] * 4

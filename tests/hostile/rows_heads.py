@@ -261,8 +261,8 @@ INTERNAL: dict[str, Row] = {
         Seen(b"POST", lacks=(b"x-tidegate-anything",)),
     ),
     "internal headers": passed(
-        get(b"K-Original-Host: x\r\nK-Kubelet-Probe: x\r\nK-Network-Hash: x\r\n"),
-        Seen(lacks=(b"k-original-host", b"k-kubelet-probe", b"k-network-hash")),
+        get(b"K-Original-Host: x\r\nK-Passthrough-Lb: x\r\nK-Network-Hash: x\r\n"),
+        Seen(lacks=(b"k-original-host", b"k-passthrough-lb", b"k-network-hash")),
     ),
     "headers named by Connection": passed(
         get(b"Connection: X-A, X-B\r\nX-A: 1\r\nX-B: 2\r\nX-C: 3\r\n"),

@@ -16,11 +16,15 @@ ROWS: dict[str, Row] = {
 }
 
 
+BY_BYTES = [("queueproxy", "uvloop"), ("activator", "uvloop"), ("gateway", "uvloop"), ("gateway", "asyncio")]
+
+
 @pytest.mark.parametrize("name", ROWS)
 def test_whole(world: World, name: str) -> None:
     world.run(play(world, ROWS[name]))
 
 
+@pytest.mark.parametrize("world", BY_BYTES, indirect=True, ids="-".join)
 @pytest.mark.parametrize("name", ROWS)
 def test_byte_by_byte(world: World, name: str) -> None:
     row = ROWS[name]

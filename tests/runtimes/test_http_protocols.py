@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import gzip
 import json
 import zlib
@@ -156,6 +157,34 @@ async def test_v1_explain_status_metadata_and_binary_values() -> None:
         assert await http.post("/v1/models/m:predict", asked) == (200, {"predictions": [{"b64": "/w=="}, "hi"]})
         two = {"instances": [{"a": 1, "b": "x"}, {"a": 2, "b": "y"}]}
         assert await http.post("/v1/models/m:predict", two) == (200, {"predictions": two["instances"]})
+
+
+async def test_v1_cloudevents_both_ways() -> None:
+    async with serving(Doubler(), model_name="m") as frame, client_of(frame) as http:
+        named = {"ce_specversion": "1.0", "ce_id": "7", "ce_source": "me", "ce_type": "ask"}
+        status, answer, headers = await http.call("POST", "/v1/models/m:predict", {"instances": [ROW]}, **named)
+        assert (status, answer) == (200, {"predictions": [TWICE]})
+        got = {name: headers[name] for name in ("ce-id", "ce-source", "ce-type", "ce-specversion")}
+        assert got == {
+            "ce-id": "7",
+            "ce-source": "io.kserve.inference.m",
+            "ce-type": "io.kserve.inference.response",
+            "ce-specversion": "1.0",
+        }
+        event = {"specversion": "1.0", "id": "8", "source": "me", "type": "ask", "data": {"instances": [ROW]}}
+        media = {"Content_Type": "application/cloudevents+json; charset=utf-8"}
+        status, body, headers = await http.call("POST", "/v1/models/m:predict", event, **media)
+        assert (status, headers["Content-Type"]) == (200, "application/cloudevents+json")
+        document = json.loads(body)
+        assert (document["id"], document["data"]) == ("8", {"predictions": [TWICE]})
+        packed = {name: value for name, value in event.items() if name != "data"}
+        packed["data_base64"] = base64.b64encode(json.dumps(event["data"]).encode()).decode()
+        assert (await http.call("POST", "/v1/models/m:predict", packed, **media))[0] == 200
+        for changes, text in (({"id": ""}, "'id'"), ({"specversion": "0.3"}, "0.3"), ({"id": "a\r\nb: c"}, "ASCII")):
+            status, answer, _ = await http.call("POST", "/v1/models/m:predict", event | changes, **media)
+            assert status == 400 and text in answer["error"]
+        bad = {"specversion": "1.0", "id": "9", "source": "me", "type": "ask", "data_base64": "?"}
+        assert (await http.call("POST", "/v1/models/m:predict", bad, **media))[0] == 400
 
 
 ROUTES: list[tuple[str, str, int]] = [

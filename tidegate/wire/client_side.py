@@ -196,7 +196,7 @@ class ClientConnection(TimedClient):
                 position = self._read_body(data, position)
                 if self._has_refused():
                     return position  # malformed: refused before the director was asked
-            if self._body is not None:
+            if self._has_body_left():
                 self._wait_for_body(request.arrived)
         head.reset()
         exchange.start()
@@ -237,6 +237,9 @@ class ClientConnection(TimedClient):
 
     def _has_refused(self) -> bool:
         return self.exchange is None
+
+    def _has_body_left(self) -> bool:
+        return self._body is not None
 
     def _body_broken(self, exchange: Exchange | None) -> None:
         self._body = None
