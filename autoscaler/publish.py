@@ -125,7 +125,7 @@ class Publisher:
         try:
             while (autoscaler := self._autoscaler(key, lane)) is not None:
                 try:
-                    if not await self._write_one(key, lane, autoscaler):
+                    if not await self._write_one(key, lane, autoscaler) or self._is_told(lane):
                         return
                     lane.backoff_s = FIRST_BACKOFF_S
                 except (ApiError, TimeoutError) as error:
@@ -141,6 +141,10 @@ class Publisher:
     def _drop_if_done(self, key: Key, lane: Lane) -> None:
         if lane.worker is None and lane.asked is None and lane.newer is None and self._lanes.get(key) is lane:
             del self._lanes[key]
+
+    def _is_told(self, lane: Lane) -> bool:
+        """Whether the status written last is that of the newest decision: then its scale is written too."""
+        return lane.checked is not None and lane.checked[0] is lane.decision and lane.checked[2] is None
 
     async def _write_one(self, key: Key, lane: Lane, autoscaler: Object) -> bool:
         """Write the most urgent difference; False when there is none."""
@@ -168,9 +172,10 @@ class Publisher:
         async with asyncio.timeout(WRITE_TIMEOUT_S):
             await self._api.patch(resources.DEPLOYMENTS, name, patch, key[0], subresource="scale", manager=COMPONENT)
         lane.asked = replicas
-        decision = explain.explain(decision)
-        log.info("%s/%s: from %s to %d replicas: %s", *key, before, replicas, decision.sentence)
         self._on_patched(key, decision, self._unix_clock())
+        if self.recorder.has_room or log.isEnabledFor(logging.INFO):
+            decision = explain.explain(decision)  # in a storm of wakes nobody is there to read all sentences
+            log.info("%s/%s: from %s to %d replicas: %s", *key, before, replicas, decision.sentence)
         self._tell_scaled(key, decision, before or 0, replicas)
 
     async def _pause(self, lane: Lane) -> None:

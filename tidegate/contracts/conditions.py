@@ -8,6 +8,8 @@ as it began keeps its old transition time. The mechanics are those of Knative's 
 from __future__ import annotations
 
 import datetime
+import functools
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -162,6 +164,11 @@ def is_failed(obj: Mapping[str, Any]) -> bool:
 
 def timestamp(unix_s: float) -> str:
     """Return seconds since 1970 as Kubernetes writes time: RFC 3339, UTC, whole seconds."""
+    return _second(math.floor(unix_s))
+
+
+@functools.lru_cache(maxsize=64)
+def _second(unix_s: int) -> str:
     return datetime.datetime.fromtimestamp(unix_s, datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
@@ -171,5 +178,10 @@ def parse_timestamp(text: str) -> float:
 
 
 def _is_equal(one: Condition, other: Condition) -> bool:
-    keys = ("status", "severity", "reason", "message")
-    return all((one.get(key) or "") == (other.get(key) or "") for key in keys)
+    # Written out: every status of every object is compared by it.
+    return (
+        one.get("status") == other.get("status")
+        and (one.get("reason") or "") == (other.get("reason") or "")
+        and (one.get("message") or "") == (other.get("message") or "")
+        and (one.get("severity") or "") == (other.get("severity") or "")
+    )

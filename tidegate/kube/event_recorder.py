@@ -44,9 +44,14 @@ class Recorder:
         """Writes in progress."""
         return list(self._writing)
 
+    @property
+    def has_room(self) -> bool:
+        """Whether an Event told now is not dropped for too many others."""
+        return len(self._writing) < IN_FLIGHT
+
     def tell(self, obj: Object, reason: str, message: str, kind: str = "Normal") -> None:
         """Tell of `obj` (apiVersion, kind and metadata are read)."""
-        if len(self._writing) >= IN_FLIGHT:
+        if not self.has_room:
             self.counts["dropped"] += 1
             return
         metadata = obj["metadata"]

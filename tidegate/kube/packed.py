@@ -11,6 +11,7 @@ import sys
 import zlib
 from collections import OrderedDict
 from collections.abc import Iterator, MutableMapping
+from typing import Any
 
 import msgspec
 
@@ -45,6 +46,13 @@ class PackedObjects(MutableMapping[Key, Object]):
         obj: Object = _decode(unpacker.decompress(self._packed[key]) + unpacker.flush())
         self[key] = obj
         return obj
+
+    def get(self, key: Key, default: Any = None) -> Any:
+        """Return an object; written out here, as it is asked for dozens of times on the way of one wake."""
+        warm = self._warm.get(key)
+        if warm is not None:
+            return warm
+        return self[key] if key in self._packed else default
 
     def __setitem__(self, key: Key, obj: Object) -> None:
         key = (sys.intern(key[0]), key[1])

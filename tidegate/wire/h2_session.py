@@ -245,8 +245,9 @@ class Session:
     def on_reset(self, stream_id: int, code: int) -> None:
         """Take RST_STREAM."""
         self.check_not_idle(stream_id)
-        self.spend("reset")
         stream = self.streams.get(stream_id)
+        # Taking back what was answered costs us no more than asking did.
+        self.spend("reset" if stream is not None and not stream.has_begun else "empty")
         if stream is not None:
             self.reset_by_peer(stream, code)
 
