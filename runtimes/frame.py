@@ -56,7 +56,10 @@ class Frame:
         self.port = await self.http.start(self.config.host, self.config.port)
         if self.config.poll_s:
             self._poller = tasks.spawn(self._poll(), "poll models")
-        log.info("serving %s on %s:%d", ", ".join(self.repository.entries), self.config.host, self.port)
+        names = ", ".join(self.repository.entries) or "no model yet"
+        log.info("serving %s on %s:%d", names, self.config.host, self.port)
+        if self.grpc_port:
+            log.info("gRPC on port %d", self.grpc_port)
 
     async def close(self) -> None:
         """Drain and unload."""

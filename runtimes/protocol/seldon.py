@@ -52,13 +52,18 @@ def decode_list(body: bytes) -> list[Message]:
 def of_document(document: dict[str, Any]) -> Message:
     """Return the message of a decoded object; raises a 400."""
     meta = document.get("meta") or {}
+    if not isinstance(meta, dict):
+        raise bad_input("meta is not an object")
     for form in ("strData", "binData", "jsonData"):
         if form in document:
             return Message(form, _text(form, document[form]), [], meta, document)
     data = document.get("data")
     if not isinstance(data, dict):
         raise bad_input("a SeldonMessage has data, strData, binData or jsonData")
-    names = [str(name) for name in data.get("names") or []]
+    names = data.get("names") or []
+    if not isinstance(names, list):
+        raise bad_input("data.names is not a list")
+    names = [str(name) for name in names]
     if "ndarray" in data:
         return Message("ndarray", _array(data["ndarray"]), names, meta, document)
     tensor = data.get("tensor")
@@ -69,7 +74,7 @@ def of_document(document: dict[str, Any]) -> Message:
         return Message(
             "tensor", tensors.of_array(NAME, array.reshape(tensor.get("shape") or [-1])), names, meta, document
         )
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise bad_input(f"data.tensor: {error}") from error
 
 
@@ -79,7 +84,7 @@ def _array(values: Any) -> Tensor:
         if array.dtype.kind == "U":
             array = np.array(values, dtype=object)
         return tensors.of_array(NAME, array)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise bad_input(f"data.ndarray: {error}") from error
 
 

@@ -11,7 +11,7 @@ from tests.hostile import rows_answers
 from tests.support import strict_http
 from tests.support.hostile_rows import CANARY, Line, by_bytes, get
 from tests.support.hostile_upstream import Connection, answer_ok
-from tests.support.hostile_world import World
+from tests.support.hostile_world import PATIENCE_S, World
 from tests.support.strict_http import Message
 
 End = Callable[[Connection], None]
@@ -211,7 +211,7 @@ def test_an_answer_that_nobody_asked_for_ends_an_idle_connection(world: World) -
             assert (await line.answer()).body == b"ok"
             idle = world.recorder.connections[-1]
             idle.send(rows_answers.FORGED)
-            async with asyncio.timeout(2):
+            async with asyncio.timeout(PATIENCE_S):
                 while idle.is_open:
                     await asyncio.sleep(0)
         await canary(line)

@@ -13,7 +13,7 @@ import pytest
 from tests.support import h2_raw as h2
 from tests.support.h2_raw import RawClient
 from tests.support.hostile_rows import CANARY, Line, get
-from tests.support.hostile_world import World
+from tests.support.hostile_world import PATIENCE_S, World
 from tidegate.wire.crowd import TOLD_LIMIT
 
 
@@ -104,7 +104,7 @@ def test_a_flood_of_connections_beyond_the_limit(crowded: World) -> None:
         lines = await full(crowded, 4)
         before = crowded.server.counters.connections_refused
         flood = [await Line.connect(crowded.port) for _ in range(3 * TOLD_LIMIT)]
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             while crowded.server.counters.connections_refused < before + len(flood):
                 await asyncio.sleep(0.001)
         assert len(crowded.server._connections) <= 4 + TOLD_LIMIT

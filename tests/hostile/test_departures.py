@@ -14,7 +14,7 @@ from tests.support import h2_raw as h2
 from tests.support.h2_raw import RawClient
 from tests.support.hostile_rows import CHUNKED, Line, get, post
 from tests.support.hostile_upstream import Connection, answer_ok, nothing
-from tests.support.hostile_world import World
+from tests.support.hostile_world import PATIENCE_S, World
 from tests.support.strict_http import Message
 from tests.support.wire import Peer, rig
 from tidegate.wire.director import Answer, Failure, Relay, Request
@@ -99,7 +99,7 @@ def test_the_upstream_leaves(world: World, name: str, said: str, ending: str) ->
             world.recorder.on_head = lambda connection, message, turns=turns: leave(connection, turns)
             line = await Line.connect(world.port)
             line.send(REQUESTS[name])
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(PATIENCE_S):
                 while not (line.is_over or b"HTTP/1.1 2" in line.raw or b"HTTP/1.1 5" in line.raw):
                     line.news.clear()
                     await line.news.wait()

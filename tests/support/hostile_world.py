@@ -36,7 +36,7 @@ from tidegate.wire.upstream_side import UpstreamConnection
 REVISION = "app"
 HOST = b"app.default.svc.cluster.local"
 """The gateway has a route for it, the activator reads the revision from it, queueproxy takes any."""
-PATIENCE_S = 2.0
+PATIENCE_S = 10.0
 
 LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
     "asyncio": asyncio.new_event_loop,

@@ -660,6 +660,28 @@ async def test_rapid_resets_end_the_connection():
         assert engine.server.counters.floods == {h2_floods.RESET: 1}
 
 
+async def test_taking_back_what_was_answered_is_no_flood():
+    async def script(peer: H2Peer) -> None:
+        while not peer.is_over:
+            for event in [e for e in peer.events if isinstance(e, h2.events.RequestReceived)]:
+                peer.h2.send_headers(event.stream_id, [(":status", "200")])
+            peer.events.clear()
+            peer.flush()
+            await peer.read()
+
+    async with rig(upstream(script), relay=BY_H2C) as engine:
+        client = await client_of(engine)
+        for _ in range(700):
+            stream_id = client.ask()
+            await client.event(h2.events.ResponseReceived, stream_id)
+            client.h2.reset_stream(stream_id)
+            client.events.clear()
+        client.flush()
+        await engine.director.all_finished()
+        assert engine.server.counters.floods == {}
+        client.close()
+
+
 async def test_streams_beyond_the_limit_are_refused():
     held = asyncio.get_running_loop().create_future()
     async with rig(direct=lambda request, port: held) as engine:

@@ -76,6 +76,11 @@ class ClientStream(Stream["ClientSession"]):
 
     # --- the answer ---
 
+    @property
+    def has_begun(self) -> bool:
+        """Whether the client was sent something of its answer."""
+        return self.exchange is None or self.exchange.has_begun
+
     def out_full(self) -> None:
         """Make the upstream wait."""
         self.is_write_paused = True

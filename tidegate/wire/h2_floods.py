@@ -14,8 +14,8 @@ REFUSED = "refused"
 BUCKETS: dict[str, tuple[float, float]] = {
     SETTINGS: (50, 1),
     PING: (2000, 1000),  # gRPC measures the round trip with pings, many a second on a fast link
-    RESET: (500, 100),  # streams opened and taken back ("rapid reset")
-    EMPTY: (2000, 1000),  # DATA without data, PRIORITY, unknown frames
+    RESET: (500, 100),  # streams opened and taken back before their answer began ("rapid reset")
+    EMPTY: (2000, 1000),  # DATA without data, PRIORITY, unknown frames, other resets
     REFUSED: (200, 50),  # streams beyond the limit that was announced, malformed heads
 }
 """Size and refill per second of each kind's bucket."""

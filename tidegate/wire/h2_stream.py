@@ -71,6 +71,11 @@ class Stream(Generic[SessionT]):
 
     # --- hooks ---
 
+    @property
+    def has_begun(self) -> bool:
+        """Whether an answer has begun."""
+        return True
+
     def out_full(self) -> None:
         """Take the news that enough waits to be sent."""
 
