@@ -161,6 +161,7 @@ PASSED: dict[str, tuple[bytes, int, bytes]] = {
         200,
         b"hello",
     ),
+    "no phrase and no space before it": (b"HTTP/1.1 200\r\nContent-Length: 5\r\n\r\nhello", 200, b"hello"),
     "no phrase": (b"HTTP/1.1 200 \r\nContent-Length: 5\r\n\r\nhello", 200, b"hello"),
     "a phrase beyond ASCII": ("HTTP/1.1 200 Schön\r\nContent-Length: 5\r\n\r\nhello".encode(), 200, b"hello"),
     "a status that is not registered": (b"HTTP/1.1 599 x\r\nContent-Length: 5\r\n\r\nhello", 599, b"hello"),

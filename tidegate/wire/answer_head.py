@@ -104,7 +104,7 @@ class AnswerHeadReader(HeadReader):
         self.length = length_of(headers[plan.length][1]) if plan.length >= 0 else chunked.UNTIL_CLOSE
         may_have_length = plan.length < 0 or (status >= 200 and status != 204)
         self._made_until, self._whole_bytes = 0.0, -1
-        if plan.is_verbatim and raw[:9] == b"HTTP/1.1 " and may_have_length:
+        if plan.is_verbatim and status_line[:9] == b"HTTP/1.1 " and status_line[12:13] == b" " and may_have_length:
             self._head = raw[:-2]
             self._kept, self._kept_length = raw if len(raw) <= KEPT_LIMIT_BYTES else b"", self.length
             if self._kept and self.length >= 0 and status >= 200 and status not in (204, 304):
