@@ -41,6 +41,7 @@ async def download(remote: Remote, entry: Entry, partial: Path, deadline: float,
 async def patiently(attempt: Callable[[], Awaitable[T]], deadline: float, name: str) -> T:
     """Call `attempt` until it succeeds, with growing pauses; raises `Final` at once, `StoreError` when time is up."""
     pause_s = FIRST_PAUSE_S
+    last: StoreError | None = None
     while True:
         try:
             async with asyncio.timeout(max(0.0, deadline - time.monotonic())):
@@ -48,8 +49,10 @@ async def patiently(attempt: Callable[[], Awaitable[T]], deadline: float, name: 
         except Final:
             raise
         except TimeoutError as error:
-            raise StoreError(f"{name}: no answer in time") from error
+            # What went wrong before says more than that time was up during one more try.
+            raise last or StoreError(f"{name}: no answer in time") from error
         except StoreError as error:
+            last = error
             wait_s = pause_s * random.uniform(0.5, 1.5)
             if time.monotonic() + wait_s >= deadline:
                 raise
