@@ -15,6 +15,7 @@ from tidegate.wire import hpack_encoder
 from tidegate.wire.director import H2C, Answer, Failure
 from tidegate.wire.h2_frames import ErrorCode
 from tidegate.wire.h2_reader import FrameReader
+from tidegate.wire.limits import Limits, ServerTimers
 
 OK_EMPTY = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 PSEUDO = [(b":method", b"GET"), (b":scheme", b"http"), (b":authority", b"a"), (b":path", b"/")]
@@ -209,6 +210,14 @@ def answer(stream_id: int, *more: tuple[bytes, bytes], end: bool = False, status
     return frames.headers(stream_id, hpack_encoder.encode([(b":status", status), *more]), int(end), 1 << 14)
 
 
+MANY = [(b"x-%d" % number, b"v" * 1000) for number in range(70)]
+"""Headers beyond the size that we announced to take; on their way none may be left out."""
+
+
+def trailers(stream_id: int, *lines: tuple[bytes, bytes]) -> bytes:
+    return frames.headers(stream_id, hpack_encoder.encode(lines), frames.END_STREAM, 1 << 14)
+
+
 @pytest.mark.parametrize(
     ("sent", "status", "failure"),
     [
@@ -224,6 +233,8 @@ def answer(stream_id: int, *more: tuple[bytes, bytes], end: bool = False, status
         (frames.head(4, frames.PUSH_PROMISE, 4, 1) + struct.pack(">L", 2), 502, Failure.UPSTREAM),
         (answer(1, (b"content-length", b"3")) + data(1, b"abcdef"), 200, Failure.BROKEN_ANSWER),
         (answer(1, (b"content-length", b"3")) + data(1, b"ab", end=True), 200, Failure.BROKEN_ANSWER),
+        (answer(1, *MANY), 502, Failure.UPSTREAM),
+        (answer(1) + trailers(1, *MANY), 200, Failure.BROKEN_ANSWER),
         (answer(1) + answer(1), 200, Failure.BROKEN_ANSWER),  # trailers that end nothing, with a pseudo header
     ],
 )
@@ -240,6 +251,35 @@ async def test_an_upstream_that_breaks_the_rules(sent, status, failure):
         assert (await client.head()).startswith(b"HTTP/1.1 %d" % status)
         await engine.director.all_finished()
         assert [outcome.failure for outcome in engine.director.outcomes] == [failure]
+
+
+async def test_an_upstream_that_never_comes_to_its_answer():
+    async def handler(peer: Peer) -> None:
+        peer.send(frames.settings({}))
+        await peer.until(b"/mark")
+        peer.send(answer(1, status=b"103") * 8 + answer(1, end=True))
+        await peer.rest()
+
+    async with rig(handler, relay={"protocol": H2C}, limits=Limits(interim_answers=5)) as engine:
+        client = await engine.client()
+        client.send(b"GET /mark HTTP/1.1\r\nHost: a\r\n\r\n")
+        heads = [await client.head() for _ in range(6)]
+        assert [head[9:12] for head in heads] == [b"103"] * 5 + [b"502"]
+
+
+async def test_a_client_that_was_told_to_continue_and_does_not_is_timed():
+    async def handler(peer: Peer) -> None:
+        peer.send(frames.settings({}))
+        await peer.until(b"/mark")
+        peer.send(answer(1, status=b"100"))
+        await peer.rest()
+
+    timers = ServerTimers(body_stalled_s=0.2)
+    async with rig(handler, relay={"protocol": H2C}, timers=timers) as engine:
+        client = await engine.client()
+        client.send(b"POST /mark HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n")
+        assert await client.head() == b"HTTP/1.1 100 Continue\r\n\r\n"
+        assert (await client.head()).startswith(b"HTTP/1.1 408 ")
 
 
 async def test_an_upstream_whose_table_is_small_is_told_that_ours_is_empty():

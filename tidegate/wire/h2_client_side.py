@@ -123,7 +123,7 @@ class ClientSession(Session):
         except HeadMalformed:
             is_end = False
             trailers = ()
-        if not is_end or stream.expected > 0:
+        if not is_end or stream.expected > 0 or self.is_list_too_large:
             self.stream_failed(stream, ErrorCode.PROTOCOL_ERROR)
             return
         stream.is_in_done = True

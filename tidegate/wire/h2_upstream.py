@@ -9,6 +9,7 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, cast
 
+from tidegate.contracts import outcomes
 from tidegate.wire import chunked, header_rules
 from tidegate.wire.deadlines import NEVER
 from tidegate.wire.director import HeaderLine, Request
@@ -32,6 +33,7 @@ class UpstreamStream(Stream["UpstreamSession"]):
 
     __slots__ = (
         "_in_trailers",
+        "_interim_answers",
         "_is_reading_paused",
         "exchange",
         "has_answered",
@@ -55,6 +57,7 @@ class UpstreamStream(Stream["UpstreamSession"]):
         self.has_answered = False
         self.has_head = False  # the final one
         self.is_head_request = False
+        self._interim_answers = 0
         self._is_reading_paused = False
         self._in_trailers: tuple[HeaderLine, ...] = ()
 
@@ -124,9 +127,14 @@ class UpstreamStream(Stream["UpstreamSession"]):
             self.exchange.upstream_resumed()
 
     def take_head(self, exchange: Exchange, answer: StreamAnswer) -> None:
-        """Take an answer's head, final or interim."""
+        """Take an answer's head, final or interim. Raises `HeadRefused` when the final one does not come."""
         if answer.status < 200:
+            self._interim_answers += 1
+            if self._interim_answers > self.session.interim_limit:
+                raise HeadRefused(outcomes.UPSTREAM_FAILED, "too many interim answers")
             exchange.interim_answer(answer)
+            if answer.status == 100 and exchange.body is not None:
+                exchange.body.is_asked_for = True
             return
         self.has_head = True
         self.expected = answer.expected
@@ -183,6 +191,11 @@ class UpstreamSession(Session):
         self.has_served = False
 
     # --- called by the pool ---
+
+    @property
+    def interim_limit(self) -> int:
+        """How many interim answers may come before a final one."""
+        return self._pool.limits.interim_answers
 
     @property
     def has_room(self) -> bool:
@@ -276,14 +289,20 @@ class UpstreamSession(Session):
             stream.take_end(stream.exchange)
 
     def _read_head(self, stream: UpstreamStream, block: bytes, *, is_end: bool) -> StreamAnswer:
-        headers, is_lasting = self.decode(block)
+        headers, is_lasting = self._decode_whole(block)
         answer = StreamAnswer(headers, ended=is_end, to_head_request=stream.is_head_request)
         if is_lasting and not stream.is_head_request:
             self.remember(self.heads_ended if is_end else self.heads, block, answer)
         return answer
 
+    def _decode_whole(self, block: bytes) -> tuple[list[HeaderLine], bool]:
+        decoded = self.decode(block)
+        if self.is_list_too_large:
+            raise HeadRefused(outcomes.UPSTREAM_FAILED, "a header list is too large")
+        return decoded
+
     def _read_trailers(self, block: bytes) -> tuple[HeaderLine, ...]:
-        headers, is_lasting = self.decode(block)
+        headers, is_lasting = self._decode_whole(block)
         trailers = trailers_of(headers, TRAILER_KINDS)
         if is_lasting:
             self.remember(self.trailers, block, trailers)
