@@ -203,6 +203,31 @@ async def test_a_peer_that_asks_and_never_reads_is_cut_off():
         assert engine.server.counters.floods == {"unread": 1}
 
 
+NO_WINDOW = frames.PREFACE + frames.settings({frames.INITIAL_WINDOW_SIZE: 0})
+
+
+def ask_nobody(stream_id: int) -> bytes:
+    """A head that is answered 400: its authority is none."""
+    return ask(stream_id, pseudo=[*PSEUDO[:2], (b":authority", b"a b"), PSEUDO[3]])
+
+
+async def test_answers_to_bad_heads_that_nobody_takes_count_as_streams():
+    async with rig() as engine:
+        client = await engine.client()
+        client.send(NO_WINDOW + b"".join(map(ask_nobody, range(1, 221, 2))))
+        seen = await ends(client, lambda sink: len(sink.statuses) + len(sink.resets) == 110)
+        assert len(seen.statuses) == 100
+        assert seen.resets == dict.fromkeys(range(201, 221, 2), ErrorCode.REFUSED_STREAM)
+
+
+async def test_an_answer_to_a_bad_head_that_nobody_takes_is_dropped_in_time():
+    async with rig(timers=ServerTimers(stalled_s=0.1, keep_alive_s=0)) as engine:
+        client = await engine.client()
+        client.send(NO_WINDOW + ask_nobody(1))
+        assert (await ends(client, lambda sink: sink.resets)).resets == {1: ErrorCode.ENHANCE_YOUR_CALM}
+        assert engine.server.counters.floods == {"stalled": 1}
+
+
 # --- upstreams ---
 
 
