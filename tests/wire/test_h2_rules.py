@@ -15,6 +15,7 @@ from tidegate.wire import hpack_encoder
 from tidegate.wire.director import H2C, Answer, Failure
 from tidegate.wire.h2_frames import ErrorCode
 from tidegate.wire.h2_reader import FrameReader
+from tidegate.wire.h2_session import HEADS_KEPT_BYTES
 from tidegate.wire.limits import Limits, ServerTimers
 
 OK_EMPTY = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
@@ -177,6 +178,32 @@ async def test_remembered_heads_have_a_bound():
         [session] = engine.server._connections
         assert 10 < len(session.heads_ended) < 250
         assert {head.request("", 0.0).method for head in session.heads_ended.values()} == {b"GET"}
+
+
+async def test_remembered_heads_are_measured_by_what_they_say():
+    """A byte can stand for a header of kilobytes in the connection's table."""
+    large = b"\x40\x01x\x7f\xa1\x1e" + b"v" * 4000  # 4000 is 127 + 0x21 + 0x1e * 128
+    async with rig() as engine:
+        client = await engine.client()
+        head = hpack_encoder.encode(PSEUDO)
+        client.send(HELLO + frames.headers(1, head + large, frames.END_STREAM, 1 << 14))
+        for number in range(90):
+            said = head + hpack_encoder.encode([(b"y", b"%d" % number)]) + b"\xbe" * 14
+            client.send(frames.headers(2 * number + 3, said, frames.END_STREAM, 1 << 14))
+        await ends(client, lambda sink: len(sink.statuses) == 91)
+        [session] = engine.server._connections
+        assert len(engine.director.requests[-1].headers) == 16
+        assert sum(len(head.block) for head in session.heads_ended.values()) < HEADS_KEPT_BYTES
+
+
+async def test_the_bytes_of_the_preface_are_counted_once():
+    async with rig(direct=lambda request, port: Answer(204)) as engine:
+        client = await engine.client()
+        client.send(HELLO[:5])
+        await turns_until(lambda: engine.server.counters.bytes_in == 5)
+        client.send(HELLO[5:] + ask(1))
+        await ends(client, lambda sink: sink.statuses)
+        assert engine.server.counters.bytes_in == len(HELLO + ask(1))
 
 
 async def test_what_was_on_its_way_to_a_stream_that_we_reset_is_no_offence():
