@@ -176,7 +176,10 @@ class Session(Sending):
         return headers, False
 
     def remember(self, heads: dict[bytes, Any], block: bytes, meaning: object) -> None:
-        """Keep what the block decoded last means; when too much is kept all of it is dropped, for what is common is soon back."""
+        """Keep what the block decoded last means.
+
+        When too much is kept all of it is dropped, for what is common is soon back.
+        """
         # A byte of a block may stand for kilobytes in the table, so what it says counts.
         size = len(block) + self._decoder.list_bytes * 3 + HEAD_OVERHEAD_BYTES
         self._kept_bytes += size

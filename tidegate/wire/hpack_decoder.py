@@ -36,7 +36,7 @@ class Decoder:
     list is cut short.
     """
 
-    __slots__ = ("_bytes", "_dynamic", "_room_bytes", "_list_limit_bytes", "changes", "is_too_large", "list_bytes")
+    __slots__ = ("_bytes", "_dynamic", "_list_limit_bytes", "_room_bytes", "changes", "is_too_large", "list_bytes")
 
     def __init__(self, limit_bytes: int) -> None:
         self._list_limit_bytes = limit_bytes
