@@ -305,20 +305,6 @@ async def test_an_upstream_that_breaks_the_rules(sent, status, failure):
         assert [outcome.failure for outcome in engine.director.outcomes] == [failure]
 
 
-async def test_an_upstream_that_never_comes_to_its_answer():
-    async def handler(peer: Peer) -> None:
-        peer.send(frames.settings({}))
-        await peer.until(b"/mark")
-        peer.send(answer(1, status=b"103") * 8 + answer(1, end=True))
-        await peer.rest()
-
-    async with rig(handler, relay={"protocol": H2C}, limits=Limits(interim_answers=5)) as engine:
-        client = await engine.client()
-        client.send(b"GET /mark HTTP/1.1\r\nHost: a\r\n\r\n")
-        heads = [await client.head() for _ in range(6)]
-        assert [head[9:12] for head in heads] == [b"103"] * 5 + [b"502"]
-
-
 async def test_a_client_that_was_told_to_continue_and_does_not_is_timed():
     async def handler(peer: Peer) -> None:
         peer.send(frames.settings({}))
@@ -351,3 +337,76 @@ async def test_an_upstream_whose_table_is_small_is_told_that_ours_is_empty():
         for headers in (GET, POST):
             assert (await client.answer(client.ask(headers)))[0][":status"] == "204"
         client.close()
+
+
+def hints(count: int) -> bytes:
+    return answer(1, (b"link", b"</a>"), status=b"103") * count
+
+
+@pytest.mark.parametrize(
+    ("relay", "hint", "last"),
+    [
+        ({}, b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n", OK_EMPTY),
+        ({"protocol": H2C}, hints(1), answer(1, (b"content-length", b"0"), end=True)),
+    ],
+    ids=["http1", "http2"],
+)
+@pytest.mark.parametrize(("count", "status", "passed"), [(5, 200, 5), (6, 502, 5), (5000, 502, 5)])
+async def test_interim_answers_have_a_bound(relay, hint, last, count, status, passed):
+    async def handler(peer: Peer) -> None:
+        if relay:
+            peer.send(frames.settings({}))
+        await peer.until(b"/mark")
+        peer.send(hint * count + last)
+        await peer.rest()
+
+    async with rig(handler, relay=relay, limits=Limits(interim_answers=5)) as engine:
+        client = await engine.client()
+        client.send(b"GET /mark HTTP/1.1\r\nHost: a\r\n\r\n")
+        for _ in range(passed):
+            assert (await client.head()).startswith(b"HTTP/1.1 103 ")
+        assert (await client.answer()).status == status
+        await engine.director.all_finished()
+        assert [outcome.failure for outcome in engine.director.outcomes] == [
+            Failure.UPSTREAM if status == 502 else None
+        ]
+
+
+@pytest.mark.parametrize(("count", "is_cut"), [(500, False), (3000, True)])
+async def test_an_upstream_that_goes_on_answering_what_is_over_is_cut_off(count, is_cut):
+    async def handler(peer: Peer) -> None:
+        peer.send(frames.settings({}))
+        await peer.until(b"/mark")
+        peer.send(hints(6 + count) + answer(1, end=True) + frames.ping(b"everyone", is_ack=False))
+        if is_cut:
+            await peer.gone()
+        else:
+            said = await peer.until(frames.ping(b"everyone", is_ack=True))
+            assert frames.rst_stream(1, ErrorCode.ENHANCE_YOUR_CALM) in said
+        seen.set()
+
+    seen = asyncio.Event()
+    async with rig(handler, relay={"protocol": H2C}, limits=Limits(interim_answers=5)) as engine:
+        client = await engine.client()
+        client.send(b"GET /mark HTTP/1.1\r\nHost: a\r\n\r\n")
+        for _ in range(5):
+            await client.head()
+        assert (await client.answer()).status == 502
+        await asyncio.wait_for(seen.wait(), 5)
+
+
+async def test_a_body_that_was_asked_for_by_http2_must_come():
+    """The timer of bodies that stand still does not run before the 100 of a client that waits for it."""
+
+    async def handler(peer: Peer) -> None:
+        peer.send(frames.settings({}))
+        await peer.until(b"/mark")
+        peer.send(answer(1, status=b"100"))
+        await peer.rest()
+
+    timers = ServerTimers(body_stalled_s=0.05, linger_s=0.05, resolution_s=0.01)
+    async with rig(handler, relay={"protocol": H2C}, timers=timers) as engine:
+        client = await engine.client()
+        client.send(b"POST /mark HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n")
+        assert (await client.answer()).status == 100
+        assert (await client.answer()).status == 408
