@@ -203,6 +203,32 @@ def test_an_answer_to_head_names_a_length_and_has_none():
     assert b"content-length: 5" in answer.client_head(b"", b"")
 
 
+@pytest.mark.parametrize(
+    ("status", "to_head", "lines"),
+    [
+        (b"200", False, b"Content-Length: 0\r\n"),
+        (b"404", False, b"Content-Length: 0\r\n"),
+        (b"200", True, b""),  # of the answer to GET nothing is known
+        (b"204", False, b""),
+        (b"304", False, b""),
+    ],
+)
+def test_http1_is_told_that_an_answer_that_ends_with_its_head_is_empty(status, to_head, lines):
+    """Without a length its client would read the answer until the connection ends, and take the next one for it."""
+    answer = StreamAnswer([(b":status", status), (b"date", b"x")], ended=True, to_head_request=to_head)
+    assert answer.client_head(b"", b"").partition(b"\r\n")[2] == b"date: x\r\n" + lines + b"\r\n"
+    assert decoded(answer.encoded(b"")) == [(b":status", status), (b"date", b"x")]
+
+
+@pytest.mark.parametrize(("status", "ended", "is_kept"), [(b"204", True, 0), (b"103", False, 0), (b"304", True, 1)])
+def test_an_answer_that_has_no_length_gets_none(status, ended, is_kept):
+    """RFC 9110 section 8.6: 1xx and 204 have none, whatever the upstream says."""
+    lines = [(b":status", status), (b"content-length", b"5"), (b"x-a", b"1")]
+    answer = StreamAnswer(lines, ended=ended, to_head_request=False)
+    assert answer.client_head(b"", b"").count(b"content-length") == is_kept
+    assert [name for name, _ in decoded(answer.encoded(b""))].count(b"content-length") == is_kept
+
+
 def test_what_only_http1_knows_is_left_out():
     head = b"HTTP/1.1 200 OK\r\nConnection: close\r\nTransfer-Encoding: chunked\r\nX-A:  b \r\n\r\n"
     assert decoded(encoded_answer(200, head)) == [(b":status", b"200"), (b"x-a", b"b")]

@@ -15,6 +15,7 @@ from tidegate.wire import hpack_encoder
 from tidegate.wire.director import H2C, Answer, Failure
 from tidegate.wire.h2_frames import ErrorCode
 from tidegate.wire.h2_reader import FrameReader
+from tidegate.wire.h2_session import HEADS_KEPT_BYTES
 from tidegate.wire.limits import Limits, ServerTimers
 
 OK_EMPTY = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
@@ -179,6 +180,32 @@ async def test_remembered_heads_have_a_bound():
         assert {head.request("", 0.0).method for head in session.heads_ended.values()} == {b"GET"}
 
 
+async def test_remembered_heads_are_measured_by_what_they_say():
+    """A byte can stand for a header of kilobytes in the connection's table."""
+    large = b"\x40\x01x\x7f\xa1\x1e" + b"v" * 4000  # 4000 is 127 + 0x21 + 0x1e * 128
+    async with rig() as engine:
+        client = await engine.client()
+        head = hpack_encoder.encode(PSEUDO)
+        client.send(HELLO + frames.headers(1, head + large, frames.END_STREAM, 1 << 14))
+        for number in range(90):
+            said = head + hpack_encoder.encode([(b"y", b"%d" % number)]) + b"\xbe" * 14
+            client.send(frames.headers(2 * number + 3, said, frames.END_STREAM, 1 << 14))
+        await ends(client, lambda sink: len(sink.statuses) == 91)
+        [session] = engine.server._connections
+        assert len(engine.director.requests[-1].headers) == 16
+        assert sum(len(head.block) for head in session.heads_ended.values()) < HEADS_KEPT_BYTES
+
+
+async def test_the_bytes_of_the_preface_are_counted_once():
+    async with rig(direct=lambda request, port: Answer(204)) as engine:
+        client = await engine.client()
+        client.send(HELLO[:5])
+        await turns_until(lambda: engine.server.counters.bytes_in == 5)
+        client.send(HELLO[5:] + ask(1))
+        await ends(client, lambda sink: sink.statuses)
+        assert engine.server.counters.bytes_in == len(HELLO + ask(1))
+
+
 async def test_what_was_on_its_way_to_a_stream_that_we_reset_is_no_offence():
     async with rig() as engine:
         client = await engine.client()
@@ -203,11 +230,44 @@ async def test_a_peer_that_asks_and_never_reads_is_cut_off():
         assert engine.server.counters.floods == {"unread": 1}
 
 
+NO_WINDOW = frames.PREFACE + frames.settings({frames.INITIAL_WINDOW_SIZE: 0})
+
+
+def ask_nobody(stream_id: int) -> bytes:
+    """A head that is answered 400: its authority is none."""
+    return ask(stream_id, pseudo=[*PSEUDO[:2], (b":authority", b"a b"), PSEUDO[3]])
+
+
+async def test_answers_to_bad_heads_that_nobody_takes_count_as_streams():
+    async with rig() as engine:
+        client = await engine.client()
+        client.send(NO_WINDOW + b"".join(map(ask_nobody, range(1, 221, 2))))
+        seen = await ends(client, lambda sink: len(sink.statuses) + len(sink.resets) == 110)
+        assert len(seen.statuses) == 100
+        assert seen.resets == dict.fromkeys(range(201, 221, 2), ErrorCode.REFUSED_STREAM)
+
+
+async def test_an_answer_to_a_bad_head_that_nobody_takes_is_dropped_in_time():
+    async with rig(timers=ServerTimers(stalled_s=0.1, keep_alive_s=0)) as engine:
+        client = await engine.client()
+        client.send(NO_WINDOW + ask_nobody(1))
+        assert (await ends(client, lambda sink: sink.resets)).resets == {1: ErrorCode.ENHANCE_YOUR_CALM}
+        assert engine.server.counters.floods == {"stalled": 1}
+
+
 # --- upstreams ---
 
 
 def answer(stream_id: int, *more: tuple[bytes, bytes], end: bool = False, status: bytes = b"200") -> bytes:
     return frames.headers(stream_id, hpack_encoder.encode([(b":status", status), *more]), int(end), 1 << 14)
+
+
+MANY = [(b"x-%d" % number, b"v" * 1000) for number in range(70)]
+"""Headers beyond the size that we announced to take; on their way none may be left out."""
+
+
+def trailers(stream_id: int, *lines: tuple[bytes, bytes]) -> bytes:
+    return frames.headers(stream_id, hpack_encoder.encode(lines), frames.END_STREAM, 1 << 14)
 
 
 @pytest.mark.parametrize(
@@ -225,6 +285,8 @@ def answer(stream_id: int, *more: tuple[bytes, bytes], end: bool = False, status
         (frames.head(4, frames.PUSH_PROMISE, 4, 1) + struct.pack(">L", 2), 502, Failure.UPSTREAM),
         (answer(1, (b"content-length", b"3")) + data(1, b"abcdef"), 200, Failure.BROKEN_ANSWER),
         (answer(1, (b"content-length", b"3")) + data(1, b"ab", end=True), 200, Failure.BROKEN_ANSWER),
+        (answer(1, *MANY), 502, Failure.UPSTREAM),
+        (answer(1) + trailers(1, *MANY), 200, Failure.BROKEN_ANSWER),
         (answer(1) + answer(1), 200, Failure.BROKEN_ANSWER),  # trailers that end nothing, with a pseudo header
     ],
 )
@@ -241,6 +303,21 @@ async def test_an_upstream_that_breaks_the_rules(sent, status, failure):
         assert (await client.head()).startswith(b"HTTP/1.1 %d" % status)
         await engine.director.all_finished()
         assert [outcome.failure for outcome in engine.director.outcomes] == [failure]
+
+
+async def test_a_client_that_was_told_to_continue_and_does_not_is_timed():
+    async def handler(peer: Peer) -> None:
+        peer.send(frames.settings({}))
+        await peer.until(b"/mark")
+        peer.send(answer(1, status=b"100"))
+        await peer.rest()
+
+    timers = ServerTimers(body_stalled_s=0.2)
+    async with rig(handler, relay={"protocol": H2C}, timers=timers) as engine:
+        client = await engine.client()
+        client.send(b"POST /mark HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n")
+        assert await client.head() == b"HTTP/1.1 100 Continue\r\n\r\n"
+        assert (await client.head()).startswith(b"HTTP/1.1 408 ")
 
 
 async def test_an_upstream_whose_table_is_small_is_told_that_ours_is_empty():

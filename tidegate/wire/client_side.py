@@ -162,6 +162,7 @@ class ClientConnection(TimedClient):
                 session = self.server.becomes_h2(self, self._peer)
                 self.transport.set_protocol(cast(asyncio.Protocol, session))
                 session.greet()
+                self.server.counters.bytes_in -= len(data)  # the session counts them once more
                 session.data_received(data)
         else:
             self._is_http1 = True

@@ -90,7 +90,7 @@ class ClientSession(Session):
         except HeadRefused as refused:
             self._refuse(stream, refused)
             return
-        if self._is_last_call or len(self.streams) >= STREAMS_LIMIT:
+        if self._is_full:
             self.reset(stream, ErrorCode.REFUSED_STREAM)
             self.spend(h2_floods.REFUSED)
             return
@@ -103,6 +103,11 @@ class ClientSession(Session):
         exchange.start()
         if not is_end:
             stream.wait_for_body(now)
+
+    @property
+    def _is_full(self) -> bool:
+        """Whether no stream may begin: there are as many as was announced, or the connection is to end."""
+        return self._is_last_call or len(self.streams) >= STREAMS_LIMIT
 
     def _read_head(self, block: bytes, *, is_end: bool) -> RequestHead:
         headers, is_lasting = self.decode(block)
@@ -123,7 +128,7 @@ class ClientSession(Session):
         except HeadMalformed:
             is_end = False
             trailers = ()
-        if not is_end or stream.expected > 0:
+        if not is_end or stream.expected > 0 or self.is_list_too_large:
             self.stream_failed(stream, ErrorCode.PROTOCOL_ERROR)
             return
         stream.is_in_done = True
@@ -156,6 +161,8 @@ class ClientSession(Session):
         self.server.answered(refused.reason.code, refused.reason.status, None, self._peer)
         if isinstance(refused, HeadMalformed):
             self.reset(stream, ErrorCode.PROTOCOL_ERROR)
+        elif self._is_full:
+            self.reset(stream, ErrorCode.REFUSED_STREAM)
         else:
             self.streams[stream.id] = stream
             rendered = answers.render(answers.answer_of(refused.reason), None, keep_alive=True)
@@ -163,6 +170,7 @@ class ClientSession(Session):
             stream.put_head(encoded_answer(refused.reason.status, head))
             stream.put([body])
             stream.end()
+            self.arm(stream.next_deadline())  # it may have to wait for windows
         self.spend(h2_floods.REFUSED)
 
     def spend(self, kind: str) -> None:

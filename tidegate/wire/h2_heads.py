@@ -128,7 +128,7 @@ class StreamAnswer:
     `length`: of the body towards HTTP/1.1 clients, or `CHUNKED`. `expected`: how many bytes must come, or `ANY_LENGTH`.
     """
 
-    __slots__ = ("_encoded", "_has_date", "_kept", "_lines", "expected", "length", "status")
+    __slots__ = ("_encoded", "_has_date", "_is_empty", "_kept", "_lines", "expected", "length", "status")
 
     keep_alive = True
     upgrade: bytes | None = None
@@ -157,6 +157,9 @@ class StreamAnswer:
             self.length = 0
         self.expected = ANY_LENGTH if self.length == chunked.CHUNKED else self.length
         self._kept = [lines[position] for position in plan.kept]
+        if plan.length >= 0 and (self.status < 200 or self.status == 204):
+            self._kept = [line for line in self._kept if line[0] != b"content-length"]  # RFC 9110 section 8.6
+        self._is_empty = plan.length < 0 and ended and not has_no_body
         self._has_date = plan.date >= 0
         self._lines: bytes | None = None
         self._encoded: bytes | None = None
@@ -164,7 +167,8 @@ class StreamAnswer:
     def client_head(self, framing: bytes, answer_head: bytes) -> bytes:
         """Return the head as HTTP/1.1 has it."""
         if self._lines is None:
-            self._lines = block_of(self._kept)
+            # HTTP/2 ends a stream where HTTP/1.1 needs a length; without one its client would wait for the end.
+            self._lines = block_of(self._kept) + (b"Content-Length: 0\r\n" if self._is_empty else b"")
         status_line = STATUS_LINES.get(self.status) or b"HTTP/1.1 %d \r\n" % self.status
         date = b"" if self._has_date or self.status < 200 else date_line()
         return b"%b%b%b%b%b\r\n" % (status_line, self._lines, date, answer_head, framing)

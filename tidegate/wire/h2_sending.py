@@ -146,10 +146,17 @@ class Sending:
 
     def _pump(self) -> None:
         ready, self._ready = self._ready, {}
+        served = []
         for stream in ready:
+            window = stream.window
             stream.pump()
-            if stream.is_stuck and stream.window > 0:
-                self._ready[stream] = None  # it waits for the connection's window, or for the transport
+            if stream.is_stuck and stream.window > 0:  # it waits for the connection's window, or for the transport
+                if stream.window < window:
+                    served.append(stream)
+                else:
+                    self._ready[stream] = None
+        for stream in served:  # behind those that got nothing: one that always has more would leave them nothing ever
+            self._ready[stream] = None
 
     def flush_now(self) -> None:
         """Write what is there, whatever waits for windows."""

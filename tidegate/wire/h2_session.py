@@ -30,6 +30,8 @@ HEADS_KEPT_BYTES = 256 * 1024
 HEAD_OVERHEAD_BYTES = 1024
 """What heads that are remembered may take of one connection's memory, and what one takes beside its bytes."""
 HEAD_KEPT_BYTES = 2048
+LIST_KEPT_BYTES = 8192
+"""How long a block, and the list that it stands for, may be to be remembered."""
 RESETS_KEPT = 1024
 
 
@@ -169,13 +171,17 @@ class Session(Sending):
         before = self._decoder.changes
         headers = self._decoder.decode(block)
         if self._decoder.changes == before:
-            return headers, len(block) <= HEAD_KEPT_BYTES and not self._decoder.is_too_large
+            return headers, len(block) <= HEAD_KEPT_BYTES and self._decoder.list_bytes <= LIST_KEPT_BYTES
         self._forget_heads()
         return headers, False
 
     def remember(self, heads: dict[bytes, Any], block: bytes, meaning: object) -> None:
-        """Keep what a block means; when too much is kept all of it is dropped, for what is common is soon back."""
-        size = len(block) * 4 + HEAD_OVERHEAD_BYTES
+        """Keep what the block decoded last means.
+
+        When too much is kept all of it is dropped, for what is common is soon back.
+        """
+        # A byte of a block may stand for kilobytes in the table, so what it says counts.
+        size = len(block) + self._decoder.list_bytes * 3 + HEAD_OVERHEAD_BYTES
         self._kept_bytes += size
         if self._kept_bytes > HEADS_KEPT_BYTES:
             self._forget_heads()

@@ -114,7 +114,8 @@ class Stream(Generic[SessionT]):
                     continue
             if self._out is None:
                 self._out = deque()
-                self.moved_at = time.monotonic()
+            if not self._out:
+                self.moved_at = time.monotonic()  # from now on the peer is waited for
             self._out.append(piece)
             self._out_bytes += len(piece)
             session.wants(self)

@@ -9,6 +9,7 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, cast
 
+from tidegate.contracts import outcomes
 from tidegate.wire import chunked, h2_floods
 from tidegate.wire.deadlines import NEVER
 from tidegate.wire.director import HeaderLine, Request
@@ -295,15 +296,21 @@ class UpstreamSession(Session):
             raise ConnectionFailed(ErrorCode.ENHANCE_YOUR_CALM, "the upstream does not stop answering what is over")
 
     def _read_head(self, stream: UpstreamStream, block: bytes, *, is_end: bool) -> StreamAnswer:
-        headers, is_lasting = self.decode(block)
+        headers, is_lasting = self._decode_whole(block)
         is_head, kinds = stream.is_head_request, self._pool.answer_kinds
         answer = StreamAnswer(headers, ended=is_end, to_head_request=is_head, kinds=kinds)
         if is_lasting and not is_head:
             self.remember(self.heads_ended if is_end else self.heads, block, answer)
         return answer
 
+    def _decode_whole(self, block: bytes) -> tuple[list[HeaderLine], bool]:
+        decoded = self.decode(block)
+        if self.is_list_too_large:
+            raise HeadRefused(outcomes.UPSTREAM_FAILED, "a header list is too large")
+        return decoded
+
     def _read_trailers(self, block: bytes) -> tuple[HeaderLine, ...]:
-        headers, is_lasting = self.decode(block)
+        headers, is_lasting = self._decode_whole(block)
         trailers = trailers_of(headers, self._pool.answer_kinds)
         if is_lasting:
             self.remember(self.trailers, block, trailers)

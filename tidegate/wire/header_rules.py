@@ -27,6 +27,8 @@ DROPPED: Final = 11
 
 SPELLINGS_KEPT = 4096
 PLANS_KEPT = 1024
+PLAN_KEPT_BYTES = 4096
+"""Of the names of a plan that is kept."""
 
 _HOP_BY_HOP: dict[bytes, int] = {
     b"connection": CONNECTION,
@@ -136,7 +138,7 @@ class HeaderKinds(dict[bytes, int]):
     def plan(self, names: tuple[bytes, ...]) -> HeadPlan:
         """Work out the plan for names that have none; the kept ones are in `plans`."""
         plan = HeadPlan(names, self)
-        if len(names) <= 64:
+        if len(names) <= 64 and sum(map(len, names)) <= PLAN_KEPT_BYTES:
             if len(self.plans) >= PLANS_KEPT:
                 self.plans.clear()  # whoever sends ever new shapes pays for them; the common ones are back at once
             self.plans[names] = plan

@@ -32,18 +32,20 @@ class Decoder:
     """Decodes the header blocks of one direction in their order.
 
     `changes` counts what changed the dynamic table: a block that changed nothing means the same as long as it stands.
-    `is_too_large` says so of the last block; its list is cut short.
+    `list_bytes`: of the last block's header list, as RFC 7541 section 4.1 counts. `is_too_large` says so of it; its
+    list is cut short.
     """
 
-    __slots__ = ("_bytes", "_dynamic", "_limit_bytes", "_list_bytes", "changes", "is_too_large")
+    __slots__ = ("_bytes", "_dynamic", "_list_limit_bytes", "_room_bytes", "changes", "is_too_large", "list_bytes")
 
-    def __init__(self, list_bytes: int) -> None:
-        self._list_bytes = list_bytes
+    def __init__(self, limit_bytes: int) -> None:
+        self._list_limit_bytes = limit_bytes
         self._dynamic: deque[Header] = deque()
         self._bytes = 0
-        self._limit_bytes = HEADER_TABLE_BYTES
+        self._room_bytes = HEADER_TABLE_BYTES
         self.changes = 0
         self.is_too_large = False
+        self.list_bytes = 0
 
     def decode(self, block: bytes) -> list[Header]:
         """Return the headers of a block. Raises ConnectionFailed when it is not valid, or many times too large."""
@@ -77,15 +79,16 @@ class Decoder:
             else:
                 header, position = self._literal(block, position, 0x0F)
             counted += len(header[0]) + len(header[1]) + OVERHEAD_BYTES
-            if counted <= self._list_bytes:
+            if counted <= self._list_limit_bytes:
                 found.append(header)
             else:
                 self._overflow(counted)
+        self.list_bytes = counted
         return found
 
     def _overflow(self, counted: int) -> None:
         self.is_too_large = True
-        if counted > self._list_bytes * BOMB_FACTOR:
+        if counted > self._list_limit_bytes * BOMB_FACTOR:
             raise ConnectionFailed(ErrorCode.ENHANCE_YOUR_CALM, "a header list is far too large", flood="headers")
 
     def _entry(self, index: int) -> Header:
@@ -114,11 +117,11 @@ class Decoder:
         if limit_bytes > HEADER_TABLE_BYTES:
             raise IndexError("a table larger than allowed")
         self.changes += 1
-        self._limit_bytes = limit_bytes
+        self._room_bytes = limit_bytes
         self._evict()
 
     def _evict(self) -> None:
-        while self._bytes > self._limit_bytes:
+        while self._bytes > self._room_bytes:
             name, value = self._dynamic.pop()
             self._bytes -= len(name) + len(value) + OVERHEAD_BYTES
 

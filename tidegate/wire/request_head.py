@@ -19,6 +19,8 @@ from tidegate.wire.header_rules import HeaderKinds, HeadPlan
 from tidegate.wire.limits import Limits
 
 HOSTS_KEPT = 4096
+HOST_BYTES = 512
+"""No name is longer (RFC 1035: 253), and what several places remember by Host stays small."""
 
 _HOST = re.compile(rb"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]*)(?::\d*)?")
 _ABSOLUTE = re.compile(rb"https?://([^/?#@]+)(/[^#]*|\?[^#]*)?", re.IGNORECASE)
@@ -337,7 +339,7 @@ def request_line(method: bytes, target: bytes) -> bytes:
 def host_of(raw: bytes) -> str:
     """Return the host of a Host value in lower case without port; refuse what is not a host."""
     match = _HOST.fullmatch(raw)
-    if match is None:
+    if match is None or len(raw) > HOST_BYTES:
         raise HeadRefused(outcomes.BAD_REQUEST, "Host is not a valid host")
     host = match[1].decode("ascii").lower().rstrip(".")
     if len(_hosts) < HOSTS_KEPT and len(raw) <= 256:
