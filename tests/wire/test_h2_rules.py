@@ -305,21 +305,6 @@ async def test_an_upstream_that_breaks_the_rules(sent, status, failure):
         assert [outcome.failure for outcome in engine.director.outcomes] == [failure]
 
 
-async def test_a_client_that_was_told_to_continue_and_does_not_is_timed():
-    async def handler(peer: Peer) -> None:
-        peer.send(frames.settings({}))
-        await peer.until(b"/mark")
-        peer.send(answer(1, status=b"100"))
-        await peer.rest()
-
-    timers = ServerTimers(body_stalled_s=0.2)
-    async with rig(handler, relay={"protocol": H2C}, timers=timers) as engine:
-        client = await engine.client()
-        client.send(b"POST /mark HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n")
-        assert await client.head() == b"HTTP/1.1 100 Continue\r\n\r\n"
-        assert (await client.head()).startswith(b"HTTP/1.1 408 ")
-
-
 async def test_an_upstream_whose_table_is_small_is_told_that_ours_is_empty():
     async def script(peer: H2Peer) -> None:
         peer.h2.update_settings({h2.settings.SettingCodes.HEADER_TABLE_SIZE: 0})
