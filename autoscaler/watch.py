@@ -23,7 +23,7 @@ from tidegate.contracts.autoscaling import (
 from tidegate.kube import resources
 from tidegate.kube.api import Api, Object, Resource, annotations_of, labels_of, name_of, namespace_of
 from tidegate.kube.cache import Cache
-from tidegate.kube.packed import PackedObjects
+from tidegate.kube.packed import PackedObjects, Shelf
 
 log = logging.getLogger(__name__)
 
@@ -49,12 +49,19 @@ class World:
         self.on_bad_config: Callable[[Object, str], None] = lambda _config_map, _why: None
         self._clock = clock
         self._pods: dict[Key, RevisionPods] = {}
-        self._autoscalers = Cache(api, resources.POD_AUTOSCALERS, shrink=_small_autoscaler, objects=PackedObjects())
+        shelf = Shelf()
+        self._autoscalers = Cache(
+            api, resources.POD_AUTOSCALERS, shrink=_small_autoscaler, objects=PackedObjects(shelf=shelf)
+        )
         self._pod_cache = Cache(
             api, resources.PODS, labels=names.REVISION_LABEL, shrink=_small_pod, objects=PackedObjects()
         )
         self.deployments = Cache(
-            api, resources.DEPLOYMENTS, labels=names.REVISION_LABEL, shrink=_small_deployment, objects=PackedObjects()
+            api,
+            resources.DEPLOYMENTS,
+            labels=names.REVISION_LABEL,
+            shrink=_small_deployment,
+            objects=PackedObjects(shelf=shelf, suffix=names.DEPLOYMENT_SUFFIX),
         )
         self._config_map = _one(api, resources.CONFIG_MAPS, system_namespace, names.CONFIG_AUTOSCALER)
         self._secret = _one(api, resources.SECRETS, system_namespace, names.REPORT_KEY_SECRET)
@@ -105,14 +112,15 @@ class World:
         return self.deployments.get(reference.get("name", ""), namespace_of(autoscaler))
 
     def _autoscaler_changed(self, _kind: str, old: Object | None, new: Object | None) -> None:
+        key = self._autoscalers.changing
         if new is None:
-            self._pods.pop(_key_of(old), None)
+            self._pods.pop(key, None)
         if old is not None and new is not None and old["metadata"].get("uid") != new["metadata"].get("uid"):
-            self.on_recreated(_key_of(new))
+            self.on_recreated(key)
         if old is not None and new is not None and _has_same_wishes(old, new):
-            self.on_status(_key_of(new))
+            self.on_status(key)
             return
-        self.on_autoscaler(_key_of(new or old))
+        self.on_autoscaler(key)
 
     def _pod_changed(self, _kind: str, old: Object | None, new: Object | None) -> None:
         pod = new or old
@@ -197,11 +205,6 @@ def _revision(metadata: Object) -> Object:
 
 def _one(api: Api, resource: Resource, namespace: str, name: str) -> Cache:
     return Cache(api, resource, namespace, fields=f"metadata.name={name}")
-
-
-def _key_of(obj: Object | None) -> Key:
-    assert obj is not None
-    return namespace_of(obj), name_of(obj)
 
 
 def _has_same_wishes(old: Object, new: Object) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import sys
 from collections.abc import Callable, Iterable, Mapping, MutableMapping
 
 from tidegate.kube.api import Api, ApiError, Object, Resource
@@ -57,6 +58,8 @@ class Cache:
         self._indexes: dict[str, dict[str, dict[Key, Object]]] = {name: {} for name in self._indexers}
         self._callbacks: list[OnChange] = []
         self._synced = asyncio.Event()
+        self.changing: Key = ("", "")
+        """The key that callbacks are called for: the one that `objects` has, for who keeps it too."""
 
     @property
     def is_synced(self) -> bool:
@@ -129,6 +132,7 @@ class Cache:
             self.objects[key] = new
             kind = "ADDED" if old is None else "MODIFIED"
         self._reindex(key, old, new)
+        self.changing = key
         for callback in self._callbacks:
             try:
                 callback(kind, old, new)
@@ -150,4 +154,4 @@ class Cache:
 
 def _key(obj: Object) -> Key:
     metadata = obj["metadata"]
-    return metadata.get("namespace", ""), metadata["name"]
+    return sys.intern(metadata.get("namespace", "")), metadata["name"]
