@@ -46,10 +46,11 @@ class RevisionPods:
     def see(self, name: str, state: PodState, now: float, *, is_new: bool) -> bool:
         """Note a pod's state; returns whether that is news. `is_new`: the pod began to exist now."""
         before, self.states[name] = self.states.get(name), state
-        if state in (PodState.TERMINATING, PodState.ENDED):
-            self.starts.forget(name)
-        else:
-            self.starts.see(name, now, is_ready=state is PodState.READY, is_new=is_new and before is None)
+        is_ready = state is PodState.READY
+        if state not in (PodState.TERMINATING, PodState.ENDED):
+            self.starts.see(name, now, is_ready=is_ready, is_new=is_new and before is None)
+        if is_ready or state in (PodState.TERMINATING, PodState.ENDED):
+            self.starts.forget(name)  # what comes after is no start: the pod is not new any more
         return before is not state
 
     def forget(self, name: str) -> bool:

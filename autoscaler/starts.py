@@ -25,7 +25,7 @@ class Starts:
 
     def __init__(self, samples: tuple[float, ...] = ()) -> None:
         self._samples = samples[-SAMPLES:]
-        self._born_at: dict[str, float] = {}
+        self._born_at: dict[str, float] | None = None  # most revisions have no pod that starts
         """When pods were first seen; `STARTED` for those that have been ready since."""
 
     @property
@@ -40,17 +40,21 @@ class Starts:
 
     def see(self, pod: str, now: float, *, is_ready: bool, is_new: bool = True) -> None:
         """Note how a pod is. `is_new`: it began to exist now, rather than before we looked."""
-        born_at = self._born_at.get(pod)
+        known = self._born_at if self._born_at is not None else {}
+        born_at = known.get(pod)
         if is_ready and born_at != STARTED:
-            self._born_at[pod] = STARTED
+            known[pod] = STARTED
             if born_at is not None and now > born_at:
                 self._samples = (*self._samples, now - born_at)[-SAMPLES:]
-        elif not is_ready and born_at is None and is_new and len(self._born_at) < PODS_LIMIT:
-            self._born_at[pod] = now
+        elif not is_ready and born_at is None and is_new and len(known) < PODS_LIMIT:
+            known[pod] = now
+        self._born_at = known or None
 
     def forget(self, pod: str) -> None:
         """A pod is gone."""
-        self._born_at.pop(pod, None)
+        if self._born_at is not None:
+            self._born_at.pop(pod, None)
+            self._born_at = self._born_at or None
 
     def recall(self, samples: tuple[float, ...]) -> None:
         """Take over start times that another process measured; what was measured here counts more."""
@@ -59,4 +63,4 @@ class Starts:
     def starting(self, now: float, deadline_s: float) -> int:
         """Return how many pods are on their way; `deadline_s` is the progress deadline."""
         patience_s = max(PATIENCE_MIN_S, PATIENCE * self.start_s) if self._samples else deadline_s
-        return sum(now - born_at < patience_s for born_at in self._born_at.values())
+        return sum(now - born_at < patience_s for born_at in (self._born_at or {}).values())

@@ -220,12 +220,13 @@ async def _grown(revisions: int, kind: str) -> float:
     """Bytes in use per revision, by Python's and numpy's own account (tracemalloc): what lists had in passing is left
     out, and so are sockets."""
     is_active = kind.endswith("active")
-    system = None if kind.startswith("fleet") else Autoscaler(SimulatedApi(revisions, int(is_active)))
+    api = None if kind.startswith("fleet") else SimulatedApi(revisions, int(is_active))
     warm, _ = fleet(100, is_active=True)
     warm.record(1000.5)
     gc.collect()
     tracemalloc.start()
     before, _ = tracemalloc.get_traced_memory()
+    system = None if api is None else Autoscaler(api)
     if system is not None:
         await system.start()
         demand = system.demand

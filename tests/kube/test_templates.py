@@ -24,7 +24,7 @@ VALUES = st.sampled_from(
         "app",
         "app-00001-deployment",
         "\x01\x02\x05",
-        "\u00e4\"\\",
+        '\u00e4"\\',
         "",
     ]
 )
@@ -32,7 +32,11 @@ NAMES = st.sampled_from(["app-00001", "app", "a", "-", "-a", "a-b-c-d-e-f", "met
 OBJECTS = st.fixed_dictionaries(
     {
         "metadata": st.fixed_dictionaries(
-            {"name": NAMES, "uid": VALUES, "resourceVersion": st.sampled_from(["1", "0", "01", "9" * 14, "9" * 20, "x"])}
+            {
+                "name": NAMES,
+                "uid": VALUES,
+                "resourceVersion": st.sampled_from(["1", "0", "01", "9" * 14, "9" * 20, "x"]),
+            }
         ),
         "status": st.lists(VALUES, max_size=6),
     }
