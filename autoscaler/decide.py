@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from autoscaler import delays, zero
+from autoscaler import delays, waits, zero
 from autoscaler import load as load_rules
 from autoscaler.load import Limits, Load
 from autoscaler.state import NO_OPINION, Memory, Observation, Step, sane, sane_now
@@ -49,6 +49,17 @@ def decide(spec: ScalingSpec, seen: Observation, memory: Memory, now: float) -> 
     desired = verdict.step.pods
     mode = zero.serving_mode(spec, desired, memory)
     memory = zero.remember(spec, seen, desired, mode, memory, now)
+    wait_s = waits.next_change_s(
+        spec,
+        verdict.step.because,
+        verdict.wait_s,
+        now,
+        panic_at=memory.panic_at,
+        surge_at=memory.surge_at,
+        start_s=seen.start_s,
+        delayed=lambda: memory.delayed,
+    )
+    verdict = replace(verdict, wait_s=wait_s) if wait_s != verdict.wait_s else verdict
     return _decision(spec, seen, load, limits, ask, verdict, memory, before), memory
 
 

@@ -37,7 +37,7 @@ def pace_growth(spec: ScalingSpec, seen: Observation, ask: Ask, memory: Memory, 
     if not spec.is_panic_paced or seen.start_s <= 0:
         return ask, _without_surge(memory)
     there = min(PODS_MAX, max(seen.ready_pods + seen.starting_pods, seen.current_scale))
-    lasts_s = seen.start_s + min(seen.start_s, spec.panic_window_s)
+    lasts_s = surge_lasts_s(spec, seen.start_s)
     age_s = -1.0 if memory.surge_at is None else now - memory.surge_at
     is_remembered = BURST_S <= age_s < lasts_s + spec.stable_window_s
     if is_remembered:
@@ -59,6 +59,11 @@ def pace_growth(spec: ScalingSpec, seen: Observation, ask: Ask, memory: Memory, 
         return ask, replace(memory, surge_pods=max(memory.surge_pods, asked))
     most = min(PODS_MAX, max(GROWTH_PER_START * memory.surge_pods, memory.surge_pods + GROWTH_MIN_PODS))
     return replace(ask, stable=_at_most(ask.stable, most), panic=_at_most(ask.panic, most)), memory
+
+
+def surge_lasts_s(spec: ScalingSpec, start_s: float) -> float:
+    """Return the seconds that growth is held back: a measured start, and as long again for the pile to shrink."""
+    return start_s + min(start_s, spec.panic_window_s)
 
 
 def delay_scale_down(spec: ScalingSpec, step: Step, memory: Memory, now: float) -> tuple[Step, Memory]:

@@ -79,7 +79,7 @@ def next_change(decision: Decision) -> str:
         case Because.LAST_POD_DELAY:
             return f"The last pod's delay ends in {left} if it stays idle."
         case Because.START_TIME:
-            return "The pods that start becoming ready, or their start time passing."
+            return f"The pods that start becoming ready, or {left} passing."
         case Because.WINDOW_NOT_FULL:
             return f"Scaling down is possible again in {left}."
         case Because.IDLE | Because.ACTIVATION_FAILED:
@@ -88,6 +88,35 @@ def next_change(decision: Decision) -> str:
             return "The first report of load."
         case Because.MAX_SCALE:
             return f"Load below {decision.max_scale * decision.target:g}, or a higher max-scale."
+        case _:
+            return _other_change(decision, left)
+
+
+def _other_change(decision: Decision, left: str) -> str:
+    """See `next_change`: the rules that more load moves at once, and less load not, or not yet."""
+    above = f"{decision.desired * decision.target:g}"
+    match decision.because:
+        case Because.PANIC:
+            return f"More load at once; fewer pods only after panic, which ends in {left} if load stays as it is."
+        case Because.SCALE_DOWN_DELAY:
+            return f"The delay lets go of this number in {left} if load stays as it is; more load counts at once."
+        case Because.SCALE_UP_RATE:
+            return "The next pod that becomes ready: the limit of a turn counts from ready pods."
+        case Because.SCALE_DOWN_RATE:
+            return "The next turn, within 2 s."
+        case Because.MIN_SCALE:
+            return f"Load above {above}, or a lower min-scale."
+        case Because.INITIAL_SCALE:
+            return f"{_pods(decision.min_scale)} ready: then load decides."
+        case Because.SCHEDULE:
+            return f"The schedule, in {left}." if decision.next_change_s >= 0 else "The next change of the schedule."
+        case Because.PREWARM:
+            when = f", or {left} without one" if decision.next_change_s >= 0 else ""
+            return f"The next request{when}."
+        case Because.WAITING_REQUEST:
+            return f"A ready pod, or more than {above} requests waiting."
+        case Because.SCALE_TO_ZERO_DISABLED:
+            return f"Load above {above}, or enable-scale-to-zero in config-autoscaler."
         case _:
             return _load_borders(decision)
 
@@ -114,6 +143,9 @@ def _load_borders(decision: Decision) -> str:
     if decision.desired < 1:
         return "The next request."
     above = f"Load above {decision.desired * decision.target:g}"
+    if decision.is_panicking:
+        left = f"{max(0.0, decision.next_change_s):.0f} s"
+        return above + f" (now {decision.stable_value:g}); fewer pods only after panic, which ends in {left}."
     below = f", or below {(decision.desired - 1) * decision.target:g}" if decision.desired > 1 else ", or none at all"
     return above + below + f" (now {decision.stable_value:g})."
 

@@ -8,7 +8,8 @@ numbers, one per revision) and times are handed in.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -150,13 +151,22 @@ class Fleet:
         silent = np.ones(slots, np.bool_)
         known = min(len(is_silent), slots)
         silent[:known] = is_silent[:known]
-        asleep = watched & silent & (columns["because"] >= 0) & (columns["activity"] == INACTIVE)
-        asleep &= (columns["desired"] <= 0) & ((columns["flags"] & SEEN_ANEW) == 0)
-        for name in ("current_scale", "ready_pods", "not_ready_pods", "prewarm_pods"):
-            asleep &= columns[name] == 0
+        asleep = watched & (columns["because"] >= 0) & ((columns["flags"] & SEEN_ANEW) == 0)
+        asleep &= at_rest(columns, slice(None), silent)
         for slot in np.flatnonzero(asleep & self.windows.open_slots).tolist():
             self.windows.release(slot)
         return np.flatnonzero(watched & ~asleep)
+
+    def enough_for(self, slot: int) -> float:
+        """Return up to how many waiting requests are worth no turn of their own: the pods asked for will take them.
+
+        Infinite where pods are ready, -1 where none are asked for.
+        """
+        columns = self.state.columns
+        if columns["activity"][slot] != INACTIVE and columns["ready_pods"][slot]:
+            return math.inf
+        wanted = int(columns["wanted"][slot])
+        return wanted * self.spec(slot).target if wanted > 0 else -1.0
 
     def turn(self, now: float, at: int, waiting: npt.NDArray[np.int64], is_silent: Flags) -> Iterator[Turn]:
         """Decide everybody who is awake at `now`, on the windows as of second `at`; a chunk per step.
@@ -250,7 +260,7 @@ class Fleet:
             self.state.columns[name][slots] = outcome[name]
         for name in MEMORY:
             self.state.columns[name][slots] = columns[name]
-        return Turn(self.specs, self.state.spec_row[slots], rows, waiting, is_new)
+        return Turn(self.specs, self.state.spec_row[slots], rows, waiting, is_new, self.delays)
 
     def _loads(self, rows: Rows, averages: list[Floats]) -> tuple[Floats, Floats, Floats, Floats]:
         is_rps = np.broadcast_to(rows.spec.is_rps, rows.slots.shape)
@@ -265,6 +275,14 @@ class Fleet:
         # A panic window that is empty beside a stable one that is not has seen no load.
         panic = np.where(np.isnan(panic) & ~np.isnan(stable), 0.0, panic)
         return stable, panic, other_stable, other_panic
+
+
+def at_rest(columns: Mapping[str, Any], where: Slots | slice, is_silent: Flags) -> Flags:
+    """Return whose next turn could change nothing, of the rows `where`: at zero, inactive, and nobody reports."""
+    rests: Flags = is_silent[where] & (columns["activity"][where] == INACTIVE) & (columns["desired"][where] <= 0)
+    for name in ("current_scale", "ready_pods", "not_ready_pods", "prewarm_pods"):
+        rests &= columns[name][where] == 0
+    return rests
 
 
 assert METRICS[0] == ScalingSpec().metric, "averages come by kind: concurrency first"

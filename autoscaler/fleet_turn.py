@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import numpy.typing as npt
 
-from autoscaler import load
+from autoscaler import load, waits
+from autoscaler.fleet_delays import FleetDelays
 from autoscaler.fleet_rows import Rows
 from autoscaler.fleet_state import ACTIVITIES, BECAUSE, MODES, REASONS
 from autoscaler.rings import Flags
@@ -26,6 +29,7 @@ class Turn:
         rows: Rows,
         waiting: npt.NDArray[np.int64],
         is_new: Flags,
+        delays: FleetDelays,
     ) -> None:
         self.slots = rows.slots
         self.because = rows.because
@@ -33,6 +37,7 @@ class Turn:
         self._spec_rows = spec_rows
         self._rows = rows
         self._waiting = waiting
+        self._delays = delays
         is_due = rows.is_applied & (rows.pods >= 0) & (rows.pods != rows.current_scale)
         self.news: Slots = np.flatnonzero(is_new | is_due)
 
@@ -67,7 +72,7 @@ class Turn:
             max_scale_down=int(rows.max_scale_down[row]),
             excess_burst_capacity=int(rows.shown_excess[row]),
             serving_mode=MODES[rows.serving_mode[row]] or ServingMode.PROXY,
-            next_change_s=float(rows.wait_s[row]),
+            next_change_s=self._next_change_s(row),
             is_applied=bool(rows.is_applied[row]),
             waiting=int(self._waiting[row]),
             activity=ACTIVITIES[rows.activity[row]],
@@ -76,4 +81,18 @@ class Turn:
             starting_pods=int(rows.starting_pods[row]),
             start_s=float(rows.start_s[row]),
             activators=load.activators_needed(spec, ready),
+        )
+
+    def _next_change_s(self, row: int) -> float:
+        rows = self._rows
+        panic_at, surge_at = float(rows.panic_at[row]), float(rows.surge_at[row])
+        return waits.next_change_s(
+            self._specs.spec(int(self._spec_rows[row])),
+            BECAUSE[rows.because[row]],
+            float(rows.wait_s[row]),
+            rows.now,
+            panic_at=None if math.isnan(panic_at) else panic_at,
+            surge_at=None if math.isnan(surge_at) else surge_at,
+            start_s=float(rows.start_s[row]),
+            delayed=lambda: self._delays.pairs(int(rows.slots[row])),
         )

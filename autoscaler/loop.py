@@ -16,11 +16,12 @@ import math
 from collections import Counter
 from collections.abc import Callable
 
+import msgspec
 import numpy as np
 
 from autoscaler import status
 from autoscaler.demand import Demand, Key
-from autoscaler.fleet_state import BECAUSE, INACTIVE
+from autoscaler.fleet_state import BECAUSE
 from autoscaler.fleet_turn import Turn
 from autoscaler.history import History
 from autoscaler.publish import COMPONENT, Publisher
@@ -130,10 +131,8 @@ class Loop:
         slot = self.slots.get(key)
         if slot is None or not self.may_decide():
             return
-        columns = self.fleet.state.columns
-        is_zero = columns["activity"][slot] == INACTIVE or not columns["ready_pods"][slot]
-        wanted = int(columns["wanted"][slot])
-        if is_zero and (wanted <= 0 or self.demand.waiting(key, self._clock()) > wanted * self.fleet.spec(slot).target):
+        enough = self.fleet.enough_for(slot)
+        if enough < 0 or (enough < math.inf and self.demand.waiting(key, self._clock()) > enough):
             self.turn(key, is_poked=True)
 
     def turn(self, key: Key, *, is_poked: bool = False) -> None:
@@ -167,7 +166,7 @@ class Loop:
         slot, now = self.slots.get(key), self._clock()
         if slot is None:
             return None
-        return self.fleet.look(
+        decision = self.fleet.look(
             slot,
             now,
             self.demand.as_of(now),
@@ -176,14 +175,27 @@ class Loop:
             revision=key[1],
             unix_s=self._unix_clock(),
         )
+        return self._dated(key, decision)
+
+    def _dated(self, key: Key, decision: Decision) -> Decision:
+        """Add when the next change is due where that is a matter of clocks that decisions do not see."""
+        if decision.because is Because.SCHEDULE:
+            left_s = self._schedules.get(key, math.inf) - self._unix_clock()
+        elif decision.because is Because.PREWARM and (times := self.fleet.idle_times.get(self.slots[key])):
+            now = self._clock()
+            left_s = times.changes_at(now) - now
+        else:
+            return decision
+        return msgspec.structs.replace(decision, next_change_s=max(0.0, left_s) if left_s < math.inf else -1.0)
 
     def _take_over(self, key: Key, decision: Decision) -> None:
         """Remember a decision that says something new, and see to it that it is told and done."""
         before = self.history.last(key)
         if before is None and _is_at_rest(decision):
             return  # it sleeps, as it did before we looked
-        if before is not None and before.is_panicking != decision.is_panicking:
+        if decision.is_panicking != (before is not None and before.is_panicking):
             self.publisher.tell_panic(key, decision)
+        decision = self._dated(key, decision)
         self.history.keep(key, decision)
         self.publisher.publish(key, decision)
 

@@ -1,4 +1,4 @@
-"""`python -m bench`: the measurements of the data plane."""
+"""`python -m bench`: the measurements of the data plane, the autoscaler and the model server."""
 
 from __future__ import annotations
 

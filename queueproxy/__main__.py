@@ -18,7 +18,7 @@ from queueproxy.metrics import Metrics
 from queueproxy.pipeline import Pipeline, Visit
 from queueproxy.probe import AppProtocol, Readiness, parse
 from queueproxy.report import Reporter
-from tidegate.contracts import report
+from tidegate.contracts import headers, report
 from tidegate.process import logs, run, settings, tasks
 from tidegate.process.admin import AdminServer, Page
 from tidegate.process.report_link import ReportLink
@@ -50,7 +50,7 @@ async def serve(config: Config, stopping: asyncio.Event) -> None:
     drain = Drain(meter, time.monotonic, quiet_s=config.drain_quiet_s, idle_s=config.drain_idle_s)
     pipeline = Pipeline(config, limiter, meter, readiness, metrics, lambda: drain.is_draining, time.monotonic)
     export = _export_spans(config, metrics, pipeline)
-    pool = Pool()
+    pool = Pool(strip_answer_prefixes=headers.INTERNAL_ANSWER_PREFIXES)  # the app speaks for itself, not for us
     server = Server(pipeline, pool, timers=ServerTimers(**BETWEEN_HOPS))
     _show(metrics, limiter, meter)
     EngineMetrics("tidegate_queueproxy", metrics.registry, lambda: (server.counters,), pool)

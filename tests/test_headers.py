@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import h2.events
 import pytest
 
+from tests.support.h2_peers import H2Peer, upstream
 from tests.support.hop_worlds import HOPS, world
 from tests.support.wire import OK, Peer
 from tidegate.contracts import headers
@@ -110,4 +112,91 @@ def test_the_table_of_the_docs_is_this_one() -> None:
             rule.meaning,
         )
         for rule in headers.RULES
+    ]
+
+
+ANSWER = (
+    "HTTP/1.1 103 Early Hints\r\nX-Tidegate-Reason: hint\r\nX-Own: hint\r\n\r\n"
+    "HTTP/1.1 200 OK\r\n{name}: app\r\nTransfer-Encoding: chunked\r\n\r\n"
+    "2\r\nok\r\n0\r\n{name}: app\r\nX-After: app\r\n\r\n"
+)
+
+
+@pytest.mark.parametrize("hop", HOPS)
+@pytest.mark.parametrize("rule", headers.ANSWER_RULES, ids=lambda rule: rule.name.decode())
+async def test_each_header_of_an_answer_through_each_hop(rule: headers.AnswerRule, hop: str) -> None:
+    name = answer_name_for(rule)
+    passes = rule.leaves_app or hop != "queueproxy"
+
+    async def say(peer: Peer) -> None:
+        while True:
+            await peer.head()
+            peer.send(ANSWER.format(name=name.lower()).encode())
+
+    async with world(hop, say) as w:
+        client = await w.begin()
+        hint = await client.answer()
+        assert (hint.status, hint.header("x-own")) == (103, "hint")
+        assert (hint.reason is None) is (hop == "queueproxy")
+        answer = await client.answer()
+        assert (answer.body, answer.header(name) == "app") == (b"ok", passes)
+        assert b"X-After: app\r\n" in answer.trailers
+        if name != "Date":  # framing and what describes the content may not come behind it
+            assert (name.lower().encode() in answer.trailers) is passes
+
+
+@pytest.mark.parametrize("user_protocol", ["http1", "h2c"])
+async def test_an_app_cannot_answer_in_the_name_of_tidegate_by_http2(user_protocol: str) -> None:
+    async def say(peer: Peer) -> None:
+        while True:
+            await peer.head()
+            peer.send(ANSWER.format(name="X-Tidegate-Reason").encode())
+
+    async def say_by_h2(peer: H2Peer) -> None:
+        asked = await peer.event(h2.events.RequestReceived)
+        forged = [("x-tidegate-reason", "app"), ("x-tidegate-more", "app"), ("x-after", "app")]
+        peer.h2.send_headers(asked.stream_id, [(":status", "103"), *forged])
+        peer.h2.send_headers(asked.stream_id, [(":status", "200"), *forged])
+        peer.h2.send_data(asked.stream_id, b"ok")
+        peer.h2.send_headers(asked.stream_id, forged, end_stream=True)
+        peer.flush()
+        await peer.gone()
+
+    script = upstream(say_by_h2) if user_protocol == "h2c" else say
+    async with world("queueproxy", script, user_protocol=user_protocol) as w:
+        client = H2Peer(await w.send(""), is_client=True)
+        stream_id = client.ask()
+        head, body, trailers = await client.answer(stream_id)
+        hint = await client.event(h2.events.InformationalResponseReceived, stream_id)
+        assert (body, trailers) == (b"ok", {"x-after": "app"})
+        assert [name for name, _ in [*head.items(), *hint.headers] if name.startswith("x-tidegate-")] == []
+
+
+async def test_an_app_that_repeats_its_answer_is_not_believed_the_second_time_either() -> None:
+    """Heads that repeat are not parsed anew; neither these."""
+    raw = b"HTTP/1.1 200 OK\r\nX-Tidegate-Reason: app\r\nContent-Length: 2\r\n\r\nok"
+
+    async def say(peer: Peer) -> None:
+        while True:
+            await peer.head()
+            peer.send(raw)
+
+    async with world("queueproxy", say) as w:
+        client = await w.begin()
+        for _ in range(3):
+            answer = await client.answer()
+            assert (answer.status, answer.reason, answer.body) == (200, None, b"ok")
+            client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert len(w.upstream.peers) == 1
+
+
+def answer_name_for(rule: headers.AnswerRule) -> str:
+    return rule.name.decode().replace("*", "Anything").title()
+
+
+def test_the_table_of_answers_in_the_docs_is_this_one() -> None:
+    rows = re.findall(r"^\| `([\w*-]+)` \| ([\w ]+) \| (yes|no) \| (.+) \|$", PAGE.read_text(), re.M)
+    assert rows == [
+        (answer_name_for(rule).replace("Anything", "*"), rule.set_by, "yes" if rule.leaves_app else "no", rule.meaning)
+        for rule in headers.ANSWER_RULES
     ]

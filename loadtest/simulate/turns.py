@@ -1,16 +1,18 @@
 """The autoscaler's turns under the virtual clock: what `autoscaler/loop.py` does, without Kubernetes and sockets.
 
 Load is recorded in the middle of each second, everybody awake is decided every two, and one revision at once on a poke
-or when its pods change. Windows, sources, memories and decisions are production's (`Demand`, `Fleet`); the rules of
-the loop that are about when to decide are repeated here: which poke is worth a turn, who is asleep.
+or when its pods change. Windows, sources, memories and decisions are production's (`Demand`, `Fleet`), and so are the
+rules that say which poke is worth a turn and who is asleep.
 """
 
 from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from autoscaler.demand import Demand, Key
-from autoscaler.fleet_state import INACTIVE
+from autoscaler.fleet import at_rest
 from autoscaler.starts import Starts
 from autoscaler.state import Memory
 from loadtest.simulate.clock import Clock
@@ -98,11 +100,8 @@ class Turns:
     def poke(self, key: Key) -> None:
         """Requests wait: take its turn now, unless pods are there or enough of them are asked for."""
         minded = self._minded[key]
-        columns, slot = self.fleet.state.columns, minded.slot
-        is_zero = columns["activity"][slot] == INACTIVE or not columns["ready_pods"][slot]
-        wanted = int(columns["wanted"][slot])
-        waiting = self.demand.waiting(key, self._clock.now)
-        if is_zero and (wanted <= 0 or waiting > wanted * self.fleet.spec(slot).target):
+        enough = self.fleet.enough_for(minded.slot)
+        if enough < 0 or self.demand.waiting(key, self._clock.now) > enough:
             self._turn(minded, is_poked=True)
 
     def _see(self, minded: Minded) -> None:
@@ -172,10 +171,8 @@ class Turns:
 
     def _let_sleep(self, awake: list[Minded]) -> None:
         """A turn could change nothing: at zero, inactive, told, and nobody reports."""
-        columns, silent = self.fleet.state.columns, self.demand.silent_slots()
-        counts = ("current_scale", "ready_pods", "not_ready_pods", "prewarm_pods")
-        for minded in awake:
-            slot = minded.slot
-            is_zero = columns["activity"][slot] == INACTIVE and columns["desired"][slot] <= 0
-            if is_zero and silent[slot] and not minded.is_dirty and not any(columns[name][slot] for name in counts):
+        slots = np.array([minded.slot for minded in awake], np.intp)
+        rests = at_rest(self.fleet.state.columns, slots, self.demand.silent_slots())
+        for minded, is_resting in zip(awake, rests.tolist(), strict=True):
+            if is_resting and not minded.is_dirty:
                 del self._awake[minded.revision.key]

@@ -44,7 +44,8 @@ def _module(file: Path, model: ModelConfig, config: Config) -> Any:
     if _is_torchscript(file):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # torch.jit is deprecated; its files are still around
-            return torch.jit.load(str(file), map_location="cpu")  # type: ignore[no-untyped-call]
+            jit: Any = torch.jit  # untyped where torch is installed, unknown where it is not
+            return jit.load(str(file), map_location="cpu")
     if config.allow_code:
         loaded = torch.load(file, map_location="cpu", weights_only=False)
         if isinstance(loaded, torch.nn.Module):

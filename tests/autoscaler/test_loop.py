@@ -239,6 +239,48 @@ async def test_a_revision_lives_from_its_first_pod_to_zero_and_back():
         assert {"ScaledUp", "ScaledDown", "ScaledToZero", "PanicStarted", "PanicEnded"} <= set(system.events())
 
 
+async def test_a_wake_without_a_ready_pod_in_time_is_told_as_failed():
+    api = FakeApi()
+    put_revision(api, replicas=1)
+    api.peek(resources.DEPLOYMENTS, DEPLOYMENT, "default")["spec"]["progressDeadlineSeconds"] = 5
+    async with running(api) as system:
+        await system.seconds(40)
+        assert system.replicas == 0
+        (event,) = [one for one in api.all(resources.EVENTS) if one["reason"] == "WakeFailed"]
+        assert event["type"] == "Warning"
+        assert event["message"].startswith(
+            "Scaled from 1 to 0: 0 pods: no pod became ready before the progress deadline"
+        )
+        assert (event["involvedObject"]["kind"], event["involvedObject"]["uid"]) == ("Revision", "revision-uid")
+        assert conditions.find(system.autoscaler, "Active")["status"] == "False"
+        assert "ScaledToZero" not in system.events()
+
+
+async def test_events_tell_the_numbers_before_and_after_and_the_cause():
+    api = FakeApi()
+    put_revision(api, replicas=1, target="1", target_utilization_percentage="100", window="6s")
+    async with running(api) as system:
+        system.pods(1)
+        system.connect()
+        await system.seconds(8, 5.0)
+        told = {event["reason"]: event["message"] for event in api.all(resources.EVENTS)}
+        assert told["ScaledUp"].startswith("Scaled from 1 to 5: 5 pods: ")
+        assert "5 requests in flight" in told["ScaledUp"]
+        assert "asked so far 1" in told["PanicStarted"]
+
+
+async def test_panic_of_the_first_decision_is_told():
+    api = FakeApi()
+    put_revision(api, status=inactive(), target="1", target_utilization_percentage="100")
+    async with running(api) as system:
+        system.poke(5)
+        await system.settle()
+        assert system.loop.history.last(KEY).is_panicking == ("PanicStarted" in system.events())
+        await system.seconds(4)
+        assert system.loop.history.last(KEY).is_panicking
+        assert "PanicStarted" in system.events()
+
+
 async def test_nothing_is_written_while_nothing_changes():
     api = FakeApi()
     put_revision(api, replicas=1)
@@ -487,6 +529,10 @@ async def test_pages_and_metrics_show_the_decisions():
         assert text["kn_revision_rps_stable"] == []
         assert text["tidegate_autoscaler_failed_writes"][0].value == 7
         assert sum(sample.value for sample in text["tidegate_autoscaler_decisions"]) == system.loop.counts.total()
+        api._remove((resources.POD_AUTOSCALERS, "default", "hello-00001"))
+        await system.settle()
+        left = [name for metric in metrics.registry.collect() for name in metric.samples if "hello" in str(name.labels)]
+        assert left == []
 
 
 @pytest.mark.looptime
@@ -518,4 +564,7 @@ async def test_a_schedule_is_followed_by_the_clock():
         await system.seconds(70)
         assert system.replicas == 0
         await system.seconds(20)
-        assert (system.replicas, system.latest().because) == (2, Because.SCHEDULE)
+        latest = system.latest()
+        assert (system.replicas, latest.because) == (2, Because.SCHEDULE)
+        # 90 s later it is 08:18:10.5, and the schedule ends at 08:19:00.
+        assert latest.next_change_s == pytest.approx(49.5, abs=1)

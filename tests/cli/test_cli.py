@@ -205,6 +205,14 @@ def test_why_says_no_opinion_and_counts_one_pod() -> None:
     assert shown["stable window"] == "0 requests per second: no opinion"
     assert shown["panic window"] == "5 requests per second: 1 pod"
     assert shown["decided"] == "no opinion because load"
+    assert shown["starting"] == "0 pods, unknown per start"
+    assert dict(why.inputs(decision(starting_pods=2, start_s=1.25)))["starting"] == "2 pods, 1.2 s per start"
+    assert dict(why.inputs(decision(waiting=7)))["waiting"] == "7 requests in the activator"
+
+
+def test_why_tells_what_comes_next() -> None:
+    shown = why.render([decision(next_change="The next turn, within 2 s.")])
+    assert shown.endswith("The next turn, within 2 s.")
 
 
 class FakeApi:

@@ -15,6 +15,7 @@ from tidegate.wire import hpack_encoder
 from tidegate.wire.director import H2C, Answer, Failure
 from tidegate.wire.h2_frames import ErrorCode
 from tidegate.wire.h2_reader import FrameReader
+from tidegate.wire.limits import Limits, ServerTimers
 
 OK_EMPTY = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 PSEUDO = [(b":method", b"GET"), (b":scheme", b"http"), (b":authority", b"a"), (b":path", b"/")]
@@ -259,3 +260,76 @@ async def test_an_upstream_whose_table_is_small_is_told_that_ours_is_empty():
         for headers in (GET, POST):
             assert (await client.answer(client.ask(headers)))[0][":status"] == "204"
         client.close()
+
+
+def hints(count: int) -> bytes:
+    return answer(1, (b"link", b"</a>"), status=b"103") * count
+
+
+@pytest.mark.parametrize(
+    ("relay", "hint", "last"),
+    [
+        ({}, b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n", OK_EMPTY),
+        ({"protocol": H2C}, hints(1), answer(1, (b"content-length", b"0"), end=True)),
+    ],
+    ids=["http1", "http2"],
+)
+@pytest.mark.parametrize(("count", "status", "passed"), [(5, 200, 5), (6, 502, 5), (5000, 502, 5)])
+async def test_interim_answers_have_a_bound(relay, hint, last, count, status, passed):
+    async def handler(peer: Peer) -> None:
+        if relay:
+            peer.send(frames.settings({}))
+        await peer.until(b"/mark")
+        peer.send(hint * count + last)
+        await peer.rest()
+
+    async with rig(handler, relay=relay, limits=Limits(interim_answers=5)) as engine:
+        client = await engine.client()
+        client.send(b"GET /mark HTTP/1.1\r\nHost: a\r\n\r\n")
+        for _ in range(passed):
+            assert (await client.head()).startswith(b"HTTP/1.1 103 ")
+        assert (await client.answer()).status == status
+        await engine.director.all_finished()
+        assert [outcome.failure for outcome in engine.director.outcomes] == [
+            Failure.UPSTREAM if status == 502 else None
+        ]
+
+
+@pytest.mark.parametrize(("count", "is_cut"), [(500, False), (3000, True)])
+async def test_an_upstream_that_goes_on_answering_what_is_over_is_cut_off(count, is_cut):
+    async def handler(peer: Peer) -> None:
+        peer.send(frames.settings({}))
+        await peer.until(b"/mark")
+        peer.send(hints(6 + count) + answer(1, end=True) + frames.ping(b"everyone", is_ack=False))
+        if is_cut:
+            await peer.gone()
+        else:
+            said = await peer.until(frames.ping(b"everyone", is_ack=True))
+            assert frames.rst_stream(1, ErrorCode.ENHANCE_YOUR_CALM) in said
+        seen.set()
+
+    seen = asyncio.Event()
+    async with rig(handler, relay={"protocol": H2C}, limits=Limits(interim_answers=5)) as engine:
+        client = await engine.client()
+        client.send(b"GET /mark HTTP/1.1\r\nHost: a\r\n\r\n")
+        for _ in range(5):
+            await client.head()
+        assert (await client.answer()).status == 502
+        await asyncio.wait_for(seen.wait(), 5)
+
+
+async def test_a_body_that_was_asked_for_by_http2_must_come():
+    """The timer of bodies that stand still does not run before the 100 of a client that waits for it."""
+
+    async def handler(peer: Peer) -> None:
+        peer.send(frames.settings({}))
+        await peer.until(b"/mark")
+        peer.send(answer(1, status=b"100"))
+        await peer.rest()
+
+    timers = ServerTimers(body_stalled_s=0.05, linger_s=0.05, resolution_s=0.01)
+    async with rig(handler, relay={"protocol": H2C}, timers=timers) as engine:
+        client = await engine.client()
+        client.send(b"POST /mark HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n")
+        assert (await client.answer()).status == 100
+        assert (await client.answer()).status == 408

@@ -224,11 +224,15 @@ def inputs(last: contract.Decision) -> list[tuple[str, Any]]:
     unit = "requests per second" if last.metric == "rps" else "requests in flight"
     limits = f"{last.min_scale} to {last.max_scale or 'unlimited'}"
     panic = ", panicking" if last.is_panicking else ""
+    start = f"{last.start_s:.1f} s" if last.start_s else "unknown"
     return [
         ("stable window", f"{last.stable_value:.3g} {unit}: {_pods(last.stable_pods)}"),
         ("panic window", f"{last.panic_value:.3g} {unit}: {_pods(last.panic_pods)}{panic}"),
         ("target per pod", f"{last.target:g} of {last.total:g} {unit}"),
         ("pods", f"{last.ready_pods} ready, {last.not_ready_pods} not ready, scale {last.current_scale}"),
+        ("starting", f"{_pods(last.starting_pods)}, {start} per start"),
+        ("waiting", f"{last.waiting} requests in the activator"),
+        ("state", f"{last.activity.value} {last.activity_reason}".rstrip()),
         ("scale limits", f"{limits}; this turn {last.max_scale_down} to {last.max_scale_up}"),
         ("excess burst capacity", f"{last.excess_burst_capacity} requests: {last.serving_mode.value}"),
         ("decided", f"{_pods(last.desired)} because {last.because.value}"),

@@ -68,6 +68,28 @@ RULES = (
 )
 """Everything that some hop treats in a way of its own. Hop-by-hop headers are `tidegate.wire.header_rules`'."""
 
+
+@dataclass(frozen=True, slots=True)
+class AnswerRule:
+    """What becomes of one header of an app's answer, trailers included. `set_by`: who of us writes it."""
+
+    name: bytes
+    set_by: str
+    leaves_app: bool
+    meaning: str
+
+
+ANSWER_RULES = (
+    AnswerRule(REASON, "every hop", False, "Tidegate made this answer, and why"),
+    AnswerRule(b"x-tidegate-*", "nobody", False, "kept free for our own hops"),
+    AnswerRule(b"date", "the last hop", True, "added where the app's answer has none"),
+)
+
+INTERNAL_ANSWER_PREFIXES = tuple(
+    rule.name[:-1] for rule in ANSWER_RULES if rule.name.endswith(b"*") and not rule.leaves_app
+)
+"""What queueproxy, whose upstream is the app, takes out of answers; other hops pass what hops of ours said."""
+
 INTERNAL = frozenset(rule.name for rule in RULES if not rule.reaches_app and not rule.name.endswith(b"*"))
 """Headers that only Tidegate's own hops may set: the gateway strips them from what clients send."""
 

@@ -25,7 +25,6 @@ STATUS_LINES: dict[int, bytes] = {
     status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in http.HTTPStatus
 }
 _PHRASES: dict[int, bytes] = {status.value: status.phrase.encode() for status in http.HTTPStatus}
-_KINDS: HeaderKinds = header_rules.answer_kinds()
 _STATUS_LINE = re.compile(rb"HTTP/1\.[01] [1-9]\d\d(?: [\t\x20-\x7e\x80-\xff]*)?\r\n")
 _good_lines: set[bytes] = set(STATUS_LINES.values())
 STATUS_LINES_KEPT = 1024
@@ -41,6 +40,7 @@ class AnswerHeadReader(HeadReader):
         "_has_date",
         "_head",
         "_kept_length",
+        "_kinds",
         "_made",
         "_made_for",
         "_made_until",
@@ -52,8 +52,9 @@ class AnswerHeadReader(HeadReader):
         "upgrade",
     )
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, kinds: HeaderKinds = header_rules.ANSWER_KINDS) -> None:
         super().__init__(limits)
+        self._kinds = kinds
         self._kept_length = 0
         self._whole_bytes = -1  # of an answer with the kept head, when its body has a length
         self._made, self._made_for, self._made_until = b"", b"", 0.0
@@ -99,7 +100,7 @@ class AnswerHeadReader(HeadReader):
         if status_line not in _good_lines:
             _check_status_line(status_line)
         names = tuple(self._names)
-        plan = _KINDS.plans.get(names) or _KINDS.plan(names)
+        plan = self._kinds.plans.get(names) or self._kinds.plan(names)
         self._has_date = plan.date >= 0
         self.length = length_of(headers[plan.length][1]) if plan.length >= 0 else chunked.UNTIL_CLOSE
         may_have_length = plan.length < 0 or (status >= 200 and status != 204)

@@ -36,7 +36,6 @@ _HTTP1_ONLY = frozenset({b"connection", b"transfer-encoding", b"upgrade", b"keep
 _REQUEST_PSEUDO = frozenset({b":method", b":scheme", b":authority", b":path"})
 _ANSWER_PSEUDO = frozenset({b":status"})
 _LENGTH = header_rules.LENGTH
-_ANSWER_KINDS: HeaderKinds = header_rules.answer_kinds()
 _METHODS = frozenset({b"GET", b"POST", b"PUT", b"DELETE", b"HEAD", b"OPTIONS", b"PATCH"})
 _SCHEMES = frozenset({b"http", b"https"})
 _good: set[HeaderLine] = set()
@@ -134,7 +133,14 @@ class StreamAnswer:
     keep_alive = True
     upgrade: bytes | None = None
 
-    def __init__(self, headers: list[HeaderLine], *, ended: bool, to_head_request: bool) -> None:
+    def __init__(
+        self,
+        headers: list[HeaderLine],
+        *,
+        ended: bool,
+        to_head_request: bool,
+        kinds: HeaderKinds = header_rules.ANSWER_KINDS,
+    ) -> None:
         """Check the head. Raises `HeadRefused`."""
         pseudo, lines = _parted(headers, _ANSWER_PSEUDO)
         status = pseudo.get(b":status", b"")
@@ -144,7 +150,7 @@ class StreamAnswer:
         if self.status == 101 or (ended and self.status < 200):
             raise HeadRefused(outcomes.UPSTREAM_FAILED, "HTTP/2 has no such answer")
         names = tuple([name for name, _ in lines])
-        plan = _ANSWER_KINDS.plans.get(names) or _ANSWER_KINDS.plan(names)
+        plan = kinds.plans.get(names) or kinds.plan(names)
         has_no_body = to_head_request or self.status < 200 or self.status in NO_BODY_STATUSES
         self.length = _length_of(lines, plan, ended=ended, is_allowed=has_no_body)
         if has_no_body:

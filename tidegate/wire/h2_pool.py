@@ -11,6 +11,7 @@ from typing import cast
 
 from tidegate.wire.deadlines import NEVER, Deadlines
 from tidegate.wire.h2_upstream import UpstreamSession, UpstreamStream
+from tidegate.wire.header_rules import HeaderKinds
 from tidegate.wire.limits import Limits
 
 Key = tuple[str, int]
@@ -19,10 +20,13 @@ Key = tuple[str, int]
 class StreamPool:
     """Connections by (host, port). One pool serves one event loop."""
 
-    def __init__(self, *, idle_timeout_s: float, connect_timeout_s: float, limits: Limits) -> None:
+    def __init__(
+        self, *, idle_timeout_s: float, connect_timeout_s: float, limits: Limits, answer_kinds: HeaderKinds
+    ) -> None:
         self.idle_timeout_s = idle_timeout_s
         self.connect_timeout_s = connect_timeout_s
         self.limits = limits
+        self.answer_kinds = answer_kinds
         self.connects = 0
         self.closed = False
         self._usable: dict[Key, list[UpstreamSession]] = {}

@@ -9,9 +9,10 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, cast
 
-from tidegate.wire import chunked, header_rules
+from tidegate.wire import chunked, h2_floods
 from tidegate.wire.deadlines import NEVER
 from tidegate.wire.director import HeaderLine, Request
+from tidegate.wire.h2_floods import FloodGuard
 from tidegate.wire.h2_frames import END_STREAM, ConnectionFailed, ErrorCode
 from tidegate.wire.h2_heads import StreamAnswer, encoded_request, trailers_of
 from tidegate.wire.h2_session import STREAMS_LIMIT, Session
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from tidegate.wire.h2_pool import StreamPool
     from tidegate.wire.tunnel import Tunnel
 
-TRAILER_KINDS = header_rules.answer_kinds()
 LAST_STREAM_ID = 1 << 30
 
 
@@ -32,6 +32,7 @@ class UpstreamStream(Stream["UpstreamSession"]):
 
     __slots__ = (
         "_in_trailers",
+        "_interim_answers",
         "_is_reading_paused",
         "exchange",
         "has_answered",
@@ -55,6 +56,7 @@ class UpstreamStream(Stream["UpstreamSession"]):
         self.has_answered = False
         self.has_head = False  # the final one
         self.is_head_request = False
+        self._interim_answers = 0
         self._is_reading_paused = False
         self._in_trailers: tuple[HeaderLine, ...] = ()
 
@@ -126,13 +128,22 @@ class UpstreamStream(Stream["UpstreamSession"]):
     def take_head(self, exchange: Exchange, answer: StreamAnswer) -> None:
         """Take an answer's head, final or interim."""
         if answer.status < 200:
-            exchange.interim_answer(answer)
+            self._take_interim(exchange, answer)
             return
         self.has_head = True
         self.expected = answer.expected
         head = exchange.answer_began(answer)
         if head:
             exchange.write_answer(head)
+
+    def _take_interim(self, exchange: Exchange, answer: StreamAnswer) -> None:
+        self._interim_answers += 1
+        if self._interim_answers > self.session.limits.interim_answers:
+            self.session.stream_failed(self, ErrorCode.ENHANCE_YOUR_CALM)
+            return
+        exchange.interim_answer(answer)
+        if answer.status == 100 and exchange.body is not None:
+            exchange.body.is_asked_for = True
 
     def take_data(self, exchange: Exchange, data: bytes) -> None:
         """Take payload; the window opens when the client's side has room."""
@@ -168,13 +179,15 @@ class UpstreamStream(Stream["UpstreamSession"]):
 class UpstreamSession(Session):
     """One HTTP/2 connection to an upstream."""
 
-    __slots__ = ("_pool", "_taken", "has_served", "is_leaving", "key", "settled")
+    __slots__ = ("_late_heads", "_pool", "_taken", "has_served", "is_leaving", "key", "limits", "settled")
 
     streams: dict[int, UpstreamStream]
 
     def __init__(self, pool: StreamPool, key: tuple[str, int]) -> None:
         super().__init__(is_client=True, first_window_bytes=WINDOW_BYTES)
         self._pool = pool
+        self._late_heads = FloodGuard()
+        self.limits = pool.limits
         self.key = key
         self.settled: asyncio.Future[None] = self._loop.create_future()
         """Done when the peer's SETTINGS are here: it speaks HTTP/2 and has said how many streams it takes."""
@@ -251,8 +264,7 @@ class UpstreamSession(Session):
         """Take an answer's head or trailers."""
         stream = self.streams.get(stream_id)
         if stream is None or stream.exchange is None:
-            self.decode(block)
-            self.check_not_idle(stream_id)
+            self._drop_head(stream_id, block)
             return
         stream.has_answered = True
         try:
@@ -275,16 +287,24 @@ class UpstreamSession(Session):
         if is_end and stream.exchange is not None:
             stream.take_end(stream.exchange)
 
+    def _drop_head(self, stream_id: int, block: bytes) -> None:
+        """Take a head of a stream that is over. It was on its way, unless there is no end of them."""
+        self.check_not_idle(stream_id)
+        self.decode(block)
+        if not self._late_heads.spend(h2_floods.EMPTY, time.monotonic()):
+            raise ConnectionFailed(ErrorCode.ENHANCE_YOUR_CALM, "the upstream does not stop answering what is over")
+
     def _read_head(self, stream: UpstreamStream, block: bytes, *, is_end: bool) -> StreamAnswer:
         headers, is_lasting = self.decode(block)
-        answer = StreamAnswer(headers, ended=is_end, to_head_request=stream.is_head_request)
-        if is_lasting and not stream.is_head_request:
+        is_head, kinds = stream.is_head_request, self._pool.answer_kinds
+        answer = StreamAnswer(headers, ended=is_end, to_head_request=is_head, kinds=kinds)
+        if is_lasting and not is_head:
             self.remember(self.heads_ended if is_end else self.heads, block, answer)
         return answer
 
     def _read_trailers(self, block: bytes) -> tuple[HeaderLine, ...]:
         headers, is_lasting = self.decode(block)
-        trailers = trailers_of(headers, TRAILER_KINDS)
+        trailers = trailers_of(headers, self._pool.answer_kinds)
         if is_lasting:
             self.remember(self.trailers, block, trailers)
         return trailers
@@ -344,7 +364,7 @@ class UpstreamSession(Session):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Greet."""
         self.transport = cast(asyncio.Transport, transport)
-        limits = self._pool.limits
+        limits = self.limits
         self.transport.set_write_buffer_limits(high=limits.body_high_bytes, low=limits.body_low_bytes)
         self._pool.opened(self)
         self.greet()

@@ -150,9 +150,13 @@ def request_kinds(strip: frozenset[bytes], strip_prefixes: tuple[bytes, ...]) ->
     return HeaderKinds(_REQUEST | stripped | fixed, strip_prefixes)
 
 
-def answer_kinds() -> HeaderKinds:
-    """Build the rules of answers."""
-    return HeaderKinds(dict(_ANSWER))
+def answer_kinds(strip_prefixes: tuple[bytes, ...] = ()) -> HeaderKinds:
+    """Build the rules of answers; headers with these lower-case prefixes are not passed on."""
+    return HeaderKinds(dict(_ANSWER), strip_prefixes)
+
+
+ANSWER_KINDS: Final = answer_kinds()
+"""Of upstreams that may say everything: hops of ours."""
 
 
 def clean_trailers(trailers: tuple[tuple[bytes, bytes], ...], kinds: HeaderKinds) -> tuple[tuple[bytes, bytes], ...]:

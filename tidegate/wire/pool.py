@@ -11,6 +11,7 @@ from typing import cast
 
 from tidegate.wire.deadlines import NEVER, Deadlines
 from tidegate.wire.h2_pool import StreamPool
+from tidegate.wire.header_rules import answer_kinds
 from tidegate.wire.limits import Limits
 from tidegate.wire.upstream_side import UpstreamConnection
 
@@ -18,7 +19,10 @@ Key = tuple[str, int]
 
 
 class Pool:
-    """Connections by (host, port). One pool serves one event loop."""
+    """Connections by (host, port). One pool serves one event loop.
+
+    `strip_answer_prefixes`: lower-case prefixes of header names that these upstreams may not say to clients.
+    """
 
     def __init__(
         self,
@@ -27,13 +31,18 @@ class Pool:
         idle_timeout_s: float = 60.0,
         connect_timeout_s: float = 5.0,
         limits: Limits | None = None,
+        strip_answer_prefixes: tuple[bytes, ...] = (),
     ) -> None:
         self.max_idle_per_upstream = max_idle_per_upstream
         self.idle_timeout_s = idle_timeout_s
         self.connect_timeout_s = connect_timeout_s
         self.limits = limits or Limits()
+        self.answer_kinds = answer_kinds(strip_answer_prefixes)
         self.streams = StreamPool(
-            idle_timeout_s=idle_timeout_s, connect_timeout_s=connect_timeout_s, limits=self.limits
+            idle_timeout_s=idle_timeout_s,
+            connect_timeout_s=connect_timeout_s,
+            limits=self.limits,
+            answer_kinds=self.answer_kinds,
         )
         self.connects = 0
         self.reuses = 0

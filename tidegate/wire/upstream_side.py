@@ -10,7 +10,7 @@ import asyncio
 import select
 from typing import TYPE_CHECKING, Final, cast
 
-from tidegate.wire import chunked, header_rules
+from tidegate.wire import chunked
 from tidegate.wire.answer_head import AnswerHeadReader
 from tidegate.wire.chunked import BodyError
 from tidegate.wire.deadlines import NEVER
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
 SMALL_BYTES: Final = 64 * 1024
 """Up to here copying a body behind its head is cheaper than a second write."""
-
-TRAILER_KINDS: Final = header_rules.answer_kinds()
 
 
 class UpstreamConnection:
@@ -71,7 +69,7 @@ class UpstreamConnection:
         self._is_reading_paused = False
         # exchange
         self.exchange: Exchange | None = None
-        self.answer = AnswerHeadReader(pool.limits)
+        self.answer = AnswerHeadReader(pool.limits, pool.answer_kinds)
         self.tunnel: Tunnel | None = None
         self._body: chunked.Body | None = None
         self._is_head_request = False
@@ -231,14 +229,14 @@ class UpstreamConnection:
             if answer.status == 101:
                 exchange.switched(self, data[position:])
                 return
-            exchange.interim_answer(answer)
-            if answer.status == 100 and exchange.body is not None:
-                exchange.body.is_asked_for = True
-            answer.reset()
             self._interim_answers += 1
             if self._interim_answers > self._pool.limits.interim_answers:
                 exchange.upstream_lost(self)
                 return
+            exchange.interim_answer(answer)
+            if answer.status == 100 and exchange.body is not None:
+                exchange.body.is_asked_for = True
+            answer.reset()
 
     def _begin_body(self, exchange: Exchange, data: bytes, position: int) -> None:
         length = self.answer.length
@@ -265,9 +263,9 @@ class UpstreamConnection:
         if exchange.is_chunking:
             pieces = chunked.encode_chunks(pieces)
             if body.done:
-                pieces.append(chunked.encode_last(clean_trailers(body.trailers, TRAILER_KINDS)))
+                pieces.append(chunked.encode_last(clean_trailers(body.trailers, self._pool.answer_kinds)))
         elif body.done and body.trailers:
-            exchange.write_trailers(clean_trailers(body.trailers, TRAILER_KINDS))
+            exchange.write_trailers(clean_trailers(body.trailers, self._pool.answer_kinds))
         if head:
             pieces.insert(0, head)
         exchange.write_pieces(pieces)
