@@ -21,7 +21,7 @@ Key = tuple[str, str]
 Row = bytes
 """Two parts: the length of the first in two bytes, the first, the second. A part that is not there is empty."""
 
-WARM = 512
+WARM = 2048
 UNPACKED = b"\0"
 """In place of what is packed: the object is at hand only, and is packed when others need the room."""
 PART_LIMIT = 0xFFFF

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 import zlib
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 LIMIT = 4096
 """Templates that are kept: those of the first texts, at most some megabytes."""
@@ -25,11 +26,13 @@ PREFIXES = (b"\x05", b"\x06", b"\x07", b"\x0b")
 UUID_BYTES, TIME_BYTES, VERSION_BYTES = 16, 5, 6
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_VERSION_FIELD = b'"resourceVersion":"'
 _DIFFERENCES = re.compile(
-    rb'(?P<uuid>(?<=")[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}(?="))'
-    rb'|(?P<time>(?<=")(?:19[7-9]\d|20\d\d)-\d\d-\d\dT\d\d:\d\d:\d\dZ(?="))'
-    rb'|(?P<version>(?<="resourceVersion":")[1-9]\d{0,13}(?="))'
+    rb'"(?:(?P<uuid>[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})'
+    rb"|(?P<time>(?:19[7-9]\d|20\d\d)-\d\d-\d\dT\d\d:\d\d:\d\dZ)"
+    rb'|resourceVersion":"(?P<version>[1-9]\d{0,13}))(?=")'
 )
+"""Begins with a quotation mark in any case, so that a search looks at those alone."""
 _MARKS = re.compile(rb"[\x01-\x04]")
 
 
@@ -91,21 +94,22 @@ def _cut(name: str, text: bytes) -> tuple[bytes, bytes]:
 
     def cut(found: re.Match[bytes]) -> bytes:
         nonlocal last
-        kind, value = found.lastgroup, found[0]
+        kind = found.lastgroup or ""
+        value: bytes = found[kind]
         if kind == "uuid":
             values.append(bytes.fromhex(value.replace(b"-", b"").decode()))
-            return UUID
+            return b'"' + UUID
         if kind == "version":
             values.append(int(value).to_bytes(VERSION_BYTES))
-            return VERSION
+            return _VERSION_FIELD + VERSION
         if value == last:
-            return SAME_TIME
+            return b'"' + SAME_TIME
         packed = _packed_time(value)
         if packed is None:
-            return value
+            return found[0]
         last = value
         values.append(packed)
-        return TIME
+        return b'"' + TIME
 
     return _DIFFERENCES.sub(cut, text), b"".join(values)
 
@@ -132,6 +136,7 @@ def _filled(template: bytes, values: bytes) -> bytes:
     return _MARKS.sub(fill, template)
 
 
+@lru_cache(1024)
 def _packed_time(text: bytes) -> bytes | None:
     """Return seconds since 1970; None where it is no time, or not written as one would be again."""
     try:
@@ -142,6 +147,7 @@ def _packed_time(text: bytes) -> bytes | None:
     return packed if _time_text(packed) == text else None
 
 
+@lru_cache(1024)
 def _time_text(packed: bytes) -> bytes:
     time = _EPOCH + timedelta(seconds=int.from_bytes(packed))
     return time.strftime("%Y-%m-%dT%H:%M:%SZ").encode()
