@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
+from typing import Any
 
 import click
 
 from bench import memory, observability, peers, proxy, shapes
 from loadtest.figures import Figures
+
+Command = Callable[..., Any]
 
 
 @click.group(help=__doc__)
@@ -17,13 +20,33 @@ def main() -> None:
     """Entry point."""
 
 
+def _printed(command: Command) -> Command:
+    """Add --json and --save, which every measurement has."""
+    save = click.option("--save", type=click.Path(path_type=Path), help="also write the JSON object to this file")
+    as_json = click.option("--json", "as_json", is_flag=True, help="print one JSON object instead of text")
+    return as_json(save(command))
+
+
+def _repeated(*, rounds: int, seconds: int) -> Callable[[Command], Command]:
+    """Add --rounds and --seconds with these defaults."""
+
+    def add(command: Command) -> Command:
+        each = click.option("--seconds", default=seconds, show_default=True, type=click.IntRange(1, 30))
+        count = click.option("--rounds", default=rounds, show_default=True, type=click.IntRange(1, 100))
+        return count(each(command))
+
+    return add
+
+
+def _say(line: str) -> None:
+    click.echo(line, err=True)
+
+
 @main.command("proxy")
-@click.option("--rounds", default=5, show_default=True, type=click.IntRange(1, 100))
-@click.option("--seconds", default=2, show_default=True, type=click.IntRange(1, 30))
+@_repeated(rounds=5, seconds=2)
 @click.option("--shapes", "shape_names", default=",".join(shapes.SHAPES), show_default=True, help="which, by commas")
 @click.option("--peers", "peer_names", default=",".join(peers.PEERS), show_default=True, help="which, by commas")
-@click.option("--json", "as_json", is_flag=True, help="print one JSON object instead of a table")
-@click.option("--save", type=click.Path(path_type=Path), help="also write the JSON object to this file")
+@_printed
 def proxy_command(
     rounds: int, seconds: int, shape_names: str, peer_names: str, as_json: bool, save: Path | None
 ) -> None:
@@ -31,20 +54,15 @@ def proxy_command(
 
     What is not installed is left out, and said so. A short look: --shapes grpc_8x8 --peers envoy,queueproxy --rounds 2
     """
-
-    def say(line: str) -> None:
-        click.echo(line, err=True)
-
     chosen = _chosen(shape_names, shapes.SHAPES), _chosen(peer_names, peers.PEERS)
-    figures = proxy.measure(rounds, seconds, *chosen, say)
+    figures = proxy.measure(rounds, seconds, *chosen, _say)
     _end(figures, proxy.table(figures), as_json, save)
 
 
 @main.command("memory")
 @click.option("--connections", default=20_000, show_default=True, type=click.IntRange(1, 60_000))
 @click.option("--gigabytes", default=2.0, show_default=True, type=click.FloatRange(0.01, 100), help="of each body")
-@click.option("--json", "as_json", is_flag=True, help="print one JSON object instead of lines")
-@click.option("--save", type=click.Path(path_type=Path), help="also write the JSON object to this file")
+@_printed
 def memory_command(connections: int, gigabytes: float, as_json: bool, save: Path | None) -> None:
     """Memory of one worker with idle connections, large bodies and a slow reader (about a minute)."""
     figures = memory.measure(connections, int(gigabytes * 1e9))
@@ -52,10 +70,8 @@ def memory_command(connections: int, gigabytes: float, as_json: bool, save: Path
 
 
 @main.command("modelserver")
-@click.option("--rounds", default=5, show_default=True, type=click.IntRange(1, 100))
-@click.option("--seconds", default=4, show_default=True, type=click.IntRange(1, 30))
-@click.option("--json", "as_json", is_flag=True, help="print one JSON object instead of lines")
-@click.option("--save", type=click.Path(path_type=Path), help="also write the JSON object to this file")
+@_repeated(rounds=5, seconds=4)
+@_printed
 def modelserver_command(rounds: int, seconds: int, as_json: bool, save: Path | None) -> None:
     """The model server frame beside MLServer and KServe's server, by an echo model (about two minutes).
 
@@ -63,44 +79,39 @@ def modelserver_command(rounds: int, seconds: int, as_json: bool, save: Path | N
     """
     from bench import modelserver
 
-    figures = modelserver.measure(rounds, seconds, lambda line: click.echo(line, err=True))
+    figures = modelserver.measure(rounds, seconds, _say)
     _end(figures, figures.as_text(), as_json, save)
 
 
 @main.command("batching")
-@click.option("--rounds", default=5, show_default=True, type=click.IntRange(1, 100))
-@click.option("--seconds", default=4, show_default=True, type=click.IntRange(1, 30))
-@click.option("--json", "as_json", is_flag=True, help="print one JSON object instead of lines")
-@click.option("--save", type=click.Path(path_type=Path), help="also write the JSON object to this file")
+@_repeated(rounds=5, seconds=4)
+@_printed
 def batching_command(rounds: int, seconds: int, as_json: bool, save: Path | None) -> None:
     """Batched against unbatched inference of the digits network at 64 in flight (about two minutes; needs torch)."""
     from bench import batching
 
-    figures = batching.measure(rounds, seconds, lambda line: click.echo(line, err=True))
+    figures = batching.measure(rounds, seconds, _say)
     _end(figures, figures.as_text(), as_json, save)
 
 
 @main.command("observability")
-@click.option("--rounds", default=6, show_default=True, type=click.IntRange(1, 100))
-@click.option("--seconds", default=2, show_default=True, type=click.IntRange(1, 30))
-@click.option("--json", "as_json", is_flag=True, help="print one JSON object instead of lines")
-@click.option("--save", type=click.Path(path_type=Path), help="also write the JSON object to this file")
+@_repeated(rounds=6, seconds=2)
+@_printed
 def observability_command(rounds: int, seconds: int, as_json: bool, save: Path | None) -> None:
     """What metrics, request log and spans cost queueproxy, as ratios to itself without (about two minutes)."""
-    figures = observability.measure(rounds, seconds, lambda line: click.echo(line, err=True))
+    figures = observability.measure(rounds, seconds, _say)
     _end(figures, figures.as_text(), as_json, save)
 
 
 @main.command("autoscaler")
 @click.option("--revisions", default=100_000, show_default=True, type=click.IntRange(100, 1_000_000))
 @click.option("--rounds", default=3, show_default=True, type=click.IntRange(1, 20))
-@click.option("--json", "as_json", is_flag=True, help="print one JSON object instead of lines")
-@click.option("--save", type=click.Path(path_type=Path), help="also write the JSON object to this file")
+@_printed
 def autoscaler_command(revisions: int, rounds: int, as_json: bool, save: Path | None) -> None:
     """Decisions, reports, memory, wakes and cold starts of the autoscaler (about two minutes per round)."""
     from bench import autoscaler
 
-    figures = autoscaler.measure(revisions, rounds, lambda line: click.echo(line, err=True))
+    figures = autoscaler.measure(revisions, rounds, _say)
     _end(figures, figures.as_text(), as_json, save)
 
 

@@ -11,6 +11,7 @@ import asyncio
 import os
 import sys
 import time
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from loadtest import load
@@ -31,7 +32,7 @@ async def measure(instance: Instance, service: str, wakes: int, bursts: int) -> 
     figures = Figures()
     await instance.configure("config-autoscaler", {"scale-to-zero-grace-period": GRACE})
     memory_note = await _idle_memory(instance, service)
-    hosts = await _deploy(instance, service)
+    hosts = await deploy(instance, service, [f"wake-{number}" for number in range(COPIES)])
     for number in range(wakes):
         name = list(hosts)[number % COPIES]
         figures.rounds.append(await _wake(instance, service, name, hosts[name]))
@@ -69,21 +70,22 @@ async def own_start(service: str) -> float:
         await process.wait()
 
 
-async def _deploy(instance: Instance, service: str) -> dict[str, str]:
-    hosts = {}
-    for number in range(COPIES):
-        name = f"wake-{number}"
-        document = example(service, service=name, annotations={"autoscaling.knative.dev/window": WINDOW})
+async def deploy(
+    instance: Instance, service: str, names: Sequence[str], annotations: Mapping[str, str] | None = None
+) -> dict[str, str]:
+    """Deploy copies of an example that go to zero soon; return their hosts by name once all are Ready."""
+    wanted = {"autoscaling.knative.dev/window": WINDOW, **(annotations or {})}
+    for name in names:
+        document = example(service, service=name, annotations=wanted)
         document["metadata"]["namespace"] = "default"
         await instance.apply(document)
-        hosts[name] = f"{name}.default.localhost"
-    for name in hosts:
+    for name in names:
         await instance.wait_service_ready(name)
-    return hosts
+    return {name: f"{name}.default.localhost" for name in names}
 
 
 async def _wake(instance: Instance, service: str, name: str, host: str) -> dict[str, Any]:
-    await _settle(instance, name)
+    await settle(instance, name)
     own_s = await own_start(service)
     begin = time.perf_counter()
     reply = await load.get(instance.port, host)
@@ -99,7 +101,7 @@ async def _wake(instance: Instance, service: str, name: str, host: str) -> dict[
 
 
 async def _burst(instance: Instance, name: str, host: str) -> dict[str, Any]:
-    await _settle(instance, name)
+    await settle(instance, name)
     revision = await instance.revision_of(name)
     sent_unix_s = time.time()
     replies = await load.burst(instance.port, host, requests=BURST)
@@ -128,7 +130,8 @@ async def _first_request_for_a_pod(instance: Instance, revision: str, since_unix
     raise TimeoutError(f"the autoscaler recorded no request for a pod of {revision}")
 
 
-async def _settle(instance: Instance, name: str) -> None:
+async def settle(instance: Instance, name: str) -> None:
+    """Wait until a service is at zero and its last pod's processes are gone."""
     await instance.wait_zero(await instance.revision_of(name))
     # The last process of the pod must be gone too, so that it does not share the cores with the wake.
     await asyncio.sleep(0.3)

@@ -16,8 +16,8 @@ from typing import Any
 
 from loadtest import load
 from loadtest.figures import Bar, Figures, percentile
-from loadtest.instance import Instance, example
-from loadtest.wake import GRACE, WINDOW, own_start
+from loadtest.instance import Instance
+from loadtest.wake import GRACE, deploy, own_start, settle
 
 PRELOAD = "tidegate.dev/preload"
 COPIES = 3
@@ -37,7 +37,10 @@ async def measure(instance: Instance, service: str, wakes: int) -> Figures:
     """Wake `service` (an example's name) `wakes` times in each of the two ways."""
     figures = Figures()
     await instance.configure("config-autoscaler", {"scale-to-zero-grace-period": GRACE})
-    hosts = {way: await _deploy(instance, service, way) for way in ("template", "plain")}
+    hosts = {
+        way: await deploy(instance, service, [f"{way}-{number}" for number in range(COPIES)], annotations)
+        for way, annotations in (("template", {}), ("plain", {PRELOAD: "none"}))
+    }
     # The first pods started plainly and asked for the template.
     await asyncio.sleep(TEMPLATE_PAUSE_S)
     for number in range(wakes):
@@ -52,24 +55,9 @@ async def measure(instance: Instance, service: str, wakes: int) -> Figures:
     return figures
 
 
-async def _deploy(instance: Instance, service: str, way: str) -> dict[str, str]:
-    hosts = {}
-    annotations = {"autoscaling.knative.dev/window": WINDOW} | ({PRELOAD: "none"} if way == "plain" else {})
-    for number in range(COPIES):
-        name = f"{way}-{number}"
-        document = example(service, service=name, annotations=annotations)
-        document["metadata"]["namespace"] = "default"
-        await instance.apply(document)
-        hosts[name] = f"{name}.default.localhost"
-    for name in hosts:
-        await instance.wait_service_ready(name)
-    return hosts
-
-
 async def _wake(instance: Instance, service: str, name: str, host: str) -> dict[str, Any]:
+    await settle(instance, name)
     revision = await instance.revision_of(name)
-    await instance.wait_zero(revision)
-    await asyncio.sleep(0.3)
     method, target, body = WORK.get(service, ("GET", "/", b""))
     since = time.time()
     reply = await load.get(instance.port, host, target, method=method, body=body)
