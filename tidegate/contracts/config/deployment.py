@@ -1,6 +1,6 @@
 """config-deployment: how a revision's pods are made.
 
-`autoscaler-address` and `storage-initializer-image` are Tidegate's own keys.
+`autoscaler-address`, `runtime-image` and `storage-initializer-image` are Tidegate's own keys.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from tidegate.contracts.config.reading import Reader
 from tidegate.contracts.problems import FieldProblem
 
 DEFAULT_SIDECAR_IMAGE = "tidegate.dev/queueproxy:latest"
+DEFAULT_RUNTIME_IMAGE = "tidegate.dev/runtimes/{name}"
 DEFAULT_STORAGE_INITIALIZER_IMAGE = "tidegate.dev/runtimes/storage:latest"
 
 
@@ -29,6 +30,8 @@ class DeploymentConfig:
     affinity: str = "prefer-spread-revision-over-nodes"
     is_always_schedulable: bool = False
     storage_initializer_image: str = DEFAULT_STORAGE_INITIALIZER_IMAGE
+    runtime_image: str = DEFAULT_RUNTIME_IMAGE
+    """image of the runtimes that come with Tidegate; `{name}` stands for torch, sklearn, ..."""
 
 
 def parse(config_map: Mapping[str, Any] | None) -> tuple[DeploymentConfig, list[FieldProblem]]:
@@ -42,6 +45,10 @@ def parse(config_map: Mapping[str, Any] | None) -> tuple[DeploymentConfig, list[
     if affinity not in ("none", DeploymentConfig.affinity):
         reader.complain(problems.invalid(affinity, "default-affinity-type"))
         affinity = DeploymentConfig.affinity
+    runtime_image = reader.text("runtime-image") or DEFAULT_RUNTIME_IMAGE
+    if "{name}" not in runtime_image:
+        reader.complain(problems.invalid(runtime_image, "runtime-image", "must contain {name}, the name of a runtime"))
+        runtime_image = DEFAULT_RUNTIME_IMAGE
     values = DeploymentConfig(
         sidecar_image=reader.text("queue-sidecar-image", DEFAULT_SIDECAR_IMAGE) or DEFAULT_SIDECAR_IMAGE,
         progress_deadline_s=int(deadline_s),
@@ -51,6 +58,7 @@ def parse(config_map: Mapping[str, Any] | None) -> tuple[DeploymentConfig, list[
         affinity=affinity,
         is_always_schedulable=reader.boolean("pod-is-always-schedulable", False),
         storage_initializer_image=reader.text("storage-initializer-image") or DEFAULT_STORAGE_INITIALIZER_IMAGE,
+        runtime_image=runtime_image,
     )
     return values, reader.problems
 
