@@ -12,11 +12,11 @@ PAGE = ROOT / "docs" / "features.md"
 _HEAD = """\
 # Features of model serving, one by one
 
-What five well-known texts on model serving describe (TensorFlow Serving, Seldon Core, KFServing and KServe, Knative, Triton,
-TorchServe, managed services, and a prediction service built by hand), feature by feature, and what of it is here.
+What five well-known texts on model serving describe (TensorFlow Serving, Seldon Core, KFServing and KServe, Knative,
+Triton, TorchServe, managed services, and a prediction service built by hand), feature by feature, and what is here.
 
-*done*: the named tests and commands show it. *partly*: the note says what is missing. *open*: nothing is here yet. *out of
-scope*: the note says why.
+*done*: the named tests and commands show it. *partly*: the note says what is missing. *open*: nothing is here yet.
+*out of scope*: the note says why.
 
 This page is made of `loadtest/features/*.yaml`; a test holds them together and looks up every name.
 
