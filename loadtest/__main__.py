@@ -11,6 +11,7 @@ import click
 from loadtest import story as story_module
 from loadtest import wake as wake_module
 from loadtest import wake_compare
+from loadtest.features.command import features
 from loadtest.figures import Figures
 from loadtest.instance import started
 from loadtest.simulate.command import simulate
@@ -68,6 +69,7 @@ def models(as_json: bool, save: Path | None) -> None:
     sys.exit(0 if all(bar.holds for bar in figures.bars) else 1)
 
 
+main.add_command(features)
 main.add_command(simulate)
 main.add_command(traces)
 
