@@ -78,7 +78,7 @@ def demo(as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="print one JSON object instead of lines")
 @click.option("--save", type=click.Path(path_type=Path), help="also write the JSON object to this file")
 def models(as_json: bool, save: Path | None) -> None:
-    """200 models in one model server with memory for 20 (about a minute)."""
+    """200 models in one model server with memory for 20; ten pods of one large model (about two minutes)."""
     from loadtest import models as models_module
 
     figures = models_module.measure()
