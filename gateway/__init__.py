@@ -13,6 +13,6 @@ wakes     the last requests that met a revision without a ready pod
 metrics   Prometheus counters
 
 A request flows client → wire → pipeline → wire → queueproxy or activator. Access to the Kubernetes API: get, list,
-watch of routes and domainmappings (serving.knative.dev), podautoscalers (autoscaling.internal.knative.dev) and endpointslices
-(discovery.k8s.io), and of config-observability (core configmaps).
+watch of routes and domainmappings (serving.knative.dev), podautoscalers (autoscaling.internal.knative.dev) and
+endpointslices (discovery.k8s.io), and of config-observability (core configmaps).
 """

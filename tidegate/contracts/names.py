@@ -35,6 +35,9 @@ ROLLOUT_STATE_ANNOTATION = "networking.internal.knative.dev/rollout"
 MAPPED_TO_ANNOTATION = "tidegate.dev/mapped-to"
 """In a DomainMapping's status: the name inside the cluster that its host stands for now."""
 AUTOSCALING = "autoscaling.knative.dev/"
+STANDBY_LABEL = "tidegate.dev/standby"
+"""On what is made of a revision for its standby pods; its value is the revision."""
+STANDBY_UID_LABEL = "tidegate.dev/standby-uid"
 SERVICE_NAME_LABEL = "kubernetes.io/service-name"
 
 CONFIG_AUTOSCALER = "config-autoscaler"
@@ -98,6 +101,16 @@ def deployment_name(revision: str) -> str:
 def private_service_name(revision: str) -> str:
     """Return the name of the Service whose endpoints are the revision's pods."""
     return child_name(revision, "-private")
+
+
+def standby_deployment_name(revision: str) -> str:
+    """Return the name of the Deployment of a revision's standby pods."""
+    return child_name(revision, "-standby-deployment")
+
+
+def standby_service_name(revision: str) -> str:
+    """Return the name of the Service whose endpoints are the revision's standby pods."""
+    return child_name(revision, "-standby")
 
 
 def _digest(text: str) -> str:
