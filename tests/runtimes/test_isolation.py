@@ -365,7 +365,6 @@ def group(process: subprocess.Popen[str]) -> list[int]:
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_nothing_outlives_the_server(tmp_path: Path, number: signal.Signals) -> None:
     model(tmp_path, "m")
-    segments = set(Path("/dev/shm").iterdir())
     process, port = started(tmp_path)
     assert process.stderr is not None
     with process.stderr:
@@ -374,6 +373,9 @@ def test_nothing_outlives_the_server(tmp_path: Path, number: signal.Signals) -> 
             with urllib.request.urlopen(url, b'{"instances": [[2, 4]]}', timeout=10) as answer:
                 assert answer.read() == b'{"predictions":[[4.0]]}'
             assert len(group(process)) == 3, "server, zygote, worker"
+            mapped = [Path(f"/proc/{pid}/maps").read_text() for pid in group(process)]
+            assert sum("memfd:tidegate-worker" in each for each in mapped) == 2
+            assert not any("/dev/shm" in each for each in mapped), "shared memory with a name would outlive them"
             if number == signal.SIGKILL:
                 process.kill()
             else:
@@ -383,7 +385,6 @@ def test_nothing_outlives_the_server(tmp_path: Path, number: signal.Signals) -> 
             while group(process):
                 assert time.monotonic() < limit
                 time.sleep(0.01)
-            assert set(Path("/dev/shm").iterdir()) <= segments
         finally:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
