@@ -106,6 +106,7 @@ class TorchModel:
         import torch
 
         torch.manual_seed(SEED)
+        torch.set_num_threads(1)  # the batches are too small to share among threads, more so on a busy machine
         inputs = torch.tensor(images, dtype=torch.float32) / BRIGHTEST
         wanted = torch.tensor(digits, dtype=torch.long)
         network = cls.build()

@@ -104,6 +104,70 @@ def test_weights_with_an_importable_class(net: Any, tmp_path: Path, suffix: str)
     assert model.target.memory_bytes() == 40
 
 
+class Letters:
+    """What a module of the texts below may be: built lazily, so that this file needs no torch."""
+
+    @staticmethod
+    def build(folder: Path, keeps: bool = False, computes: bool = False) -> Any:
+        import torch
+
+        class Net(torch.nn.Module):
+            def __init__(self) -> None:
+                super().__init__()
+                self.layer = torch.nn.Linear(4, 2)
+                self.folder = folder
+                self.made_on = self.layer.weight.device.type
+                if keeps:
+                    self.register_buffer("scale", torch.ones(1), persistent=False)
+                if computes:
+                    assert float(torch.ones(1)) == 1.0
+
+            def forward(self, counts: Any) -> Any:
+                return self.layer(counts)
+
+            def preprocess(self, inputs: dict[str, Any]) -> dict[str, Any]:
+                texts = inputs["text"].tolist()
+                return {"counts": np.array([[text.count(letter) for letter in b"abcd"] for text in texts], np.float32)}
+
+            def postprocess(self, outputs: dict[str, Any]) -> dict[str, Any]:
+                return {"largest": outputs["output"].argmax(axis=1)}
+
+        return Net()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "made_on"), [({}, "meta"), ({"keeps": True}, "cpu"), ({"computes": True}, "cpu")]
+)
+def test_a_module_of_texts_built_upon_its_weights(
+    net: Any, tmp_path: Path, arguments: dict[str, bool], made_on: str
+) -> None:
+    from safetensors.torch import save_file
+
+    weights = {name.replace("0.", "layer."): value for name, value in net.state_dict().items()}
+    save_file(weights, tmp_path / "model.safetensors")
+    extra = {"class": "tests.runtimes.test_frameworks:Letters.build", "arguments": arguments}
+    inputs = [{"name": "text", "datatype": "BYTES", "shape": [-1]}]
+    model = opened(tmp_path, inputs=inputs, parameters={"extra": extra})
+    module = model.target._module
+    assert (module.folder, module.made_on, module.layer.weight.device.type) == (tmp_path, made_on, "cpu")
+    texts = np.array([b"abba", b"dad", b""], dtype=object)
+    [answer] = model.predict([Tensor("text", "BYTES", texts)], {})
+    counts = np.array([[2, 2, 0, 0], [1, 0, 0, 2], [0, 0, 0, 0]], np.float32)
+    expected = counts @ weights["layer.weight"].numpy().T + weights["layer.bias"].numpy()
+    assert (answer.name, answer.array.tolist()) == ("largest", expected.argmax(axis=1).tolist())
+
+
+def test_weights_of_another_type_are_converted_to_the_modules(net: Any, tmp_path: Path) -> None:
+    import torch
+
+    weights = {name.replace("0.", ""): value.half() for name, value in net.state_dict().items()}
+    torch.save(weights, tmp_path / "model.pt")
+    extra = {"class": "torch.nn:Linear", "arguments": {"in_features": 4, "out_features": 2}}
+    model = opened(tmp_path, parameters={"extra": extra})
+    assert predict(model).dtype == np.float32
+    assert np.allclose(predict(model), wanted(net), atol=1e-2)
+
+
 def test_a_class_beside_the_weights_is_code(net: Any, tmp_path: Path) -> None:
     import torch
 
