@@ -17,6 +17,7 @@ from examples.digits import model
 
 INPUTS = [{"name": "pixels", "datatype": "FP32", "shape": [-1, model.PIXELS]}]
 OUTPUTS = [{"name": "scores", "datatype": "FP32", "shape": [-1, 10]}]
+EPOCHS = 20
 KINDS = ("torch", "onnx", "sklearn")
 
 
@@ -40,7 +41,7 @@ def _trained(images: Any, digits: Any) -> Any:
     from examples.digits.network import Scores
 
     scores = Scores()
-    scores.network = model.TorchModel.train(images, digits)._network
+    scores.network = model.TorchModel.train(images, digits, EPOCHS)._network
     return scores.eval()
 
 
@@ -77,7 +78,7 @@ def _write_sklearn(folder: Path, images: Any, digits: Any) -> None:
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import MaxAbsScaler
 
-    perceptron = MLPClassifier(hidden_layer_sizes=(100,), max_iter=400, random_state=model.SEED)
+    perceptron = MLPClassifier((100,), early_stopping=True, random_state=model.SEED)
     skops.io.dump(make_pipeline(MaxAbsScaler(), perceptron).fit(images, digits), folder / "model.skops")
     # The perceptron keeps the state of its optimizer, whose type skops does not know as harmless.
     trusted = ["sklearn.neural_network._stochastic_optimizers.AdamOptimizer"]

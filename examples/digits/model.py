@@ -101,7 +101,7 @@ class TorchModel:
         )
 
     @classmethod
-    def train(cls, images: Any, digits: Any) -> TorchModel:
+    def train(cls, images: Any, digits: Any, epochs: int = EPOCHS) -> TorchModel:
         """Train on arrays of images and digits."""
         import torch
 
@@ -112,7 +112,7 @@ class TorchModel:
         network = cls.build()
         optimizer = torch.optim.Adam(network.parameters(), lr=2e-3)
         network.train()
-        for _ in range(EPOCHS):
+        for _ in range(epochs):
             for batch in torch.randperm(len(inputs)).split(BATCH):
                 optimizer.zero_grad()
                 torch.nn.functional.cross_entropy(network(inputs[batch]), wanted[batch]).backward()

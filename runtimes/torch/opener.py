@@ -7,23 +7,19 @@ its keyword arguments, and `folder` is the model's folder where it takes one.
 
 from __future__ import annotations
 
-import logging
 import warnings
 import zipfile
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch.overrides import TorchFunctionMode
 
 from runtimes.config import Config
 from runtimes.opening import must_allow_code
 from runtimes.python.runtime import class_of_file, folder_argument, import_class
 from runtimes.repository.layout import LayoutError, ModelConfig
+from runtimes.torch import weights
 from runtimes.torch.model import TorchModel
-
-FILLS = frozenset({"fill_", "zero_", "normal_", "uniform_", "trunc_normal_"})
-log = logging.getLogger(__name__)
 
 
 def open_file(file: Path, model: ModelConfig, config: Config) -> Any:
@@ -43,9 +39,7 @@ def _module(file: Path, model: ModelConfig, config: Config) -> Any:
     if file.suffix == ".pt2":
         return torch.export.load(file).module()
     if file.suffix == ".safetensors":
-        from safetensors.torch import load_file
-
-        return _with_weights(file, load_file(file), model, config)
+        return _with_weights(file, weights.read_safetensors(file), model, config)
     if _is_torchscript(file):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # torch.jit is deprecated; its files are still around
@@ -57,64 +51,18 @@ def _module(file: Path, model: ModelConfig, config: Config) -> Any:
             return loaded
         return _with_weights(file, loaded, model, config)
     try:
-        weights = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
+        found = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
     except Exception as error:
         if "weights_only" in str(error) or "Weights only" in str(error):
             must_allow_code(config, f"{file.name} (a whole pickled module)")
         raise
-    return _with_weights(file, weights, model, config)
+    return _with_weights(file, found, model, config)
 
 
-def _with_weights(file: Path, weights: Any, model: ModelConfig, config: Config) -> Any:
-    if isinstance(weights, dict) and isinstance(weights.get("state_dict"), dict):
-        weights = weights["state_dict"]
-    if not isinstance(weights, dict):
-        raise LayoutError(f"{file}: holds {type(weights).__name__}, not weights by name")
-    build = _class(file.parent, model, config)
-    arguments = folder_argument(build, file.parent) | dict(model.options.get("arguments") or {})
-    module = _on_weights(build, arguments, weights)
-    if module is None:
-        module = build(**arguments)
-        module.load_state_dict(weights)
-    return module
-
-
-def _on_weights(build: Any, arguments: dict[str, Any], weights: dict[str, Any]) -> Any:
-    """Return the module built right upon its weights, None where that cannot be.
-
-    Random values for parameters that are replaced at once cost more than reading a large model, and weights that are
-    copied are shared with no other process. So the module is built without storage and takes the (mapped) tensors as
-    they are; not so one that computes with tensors in its constructor, keeps some beside its weights, or has others.
-    """
-    try:
-        with torch.device("meta"), _Unfilled():
-            module = build(**arguments)
-        wanted = {name: (value.shape, value.dtype) for name, value in module.state_dict().items()}
-        if wanted != {name: (value.shape, value.dtype) for name, value in weights.items()}:
-            return None
-        module.load_state_dict(weights, assign=True)
-    except Exception as error:
-        log.debug("built with storage of its own: %r", error)
-        return None
-    tensors = [*module.parameters(), *module.buffers(), *_loose_tensors(module)]
-    return None if any(tensor.is_meta for tensor in tensors) else module
-
-
-class _Unfilled(TorchFunctionMode):
-    """Leaves tensors without storage alone when they are to be filled: torch would import hundreds of modules for it,
-    which takes longer than reading the weights."""
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        named = kwargs or {}
-        tensor = args[0] if args else named.get("tensor")
-        is_fill = getattr(func, "__name__", "") in FILLS or getattr(func, "__module__", "") == "torch.nn.init"
-        if is_fill and isinstance(tensor, torch.Tensor) and tensor.is_meta:
-            return tensor
-        return func(*args, **named)
-
-
-def _loose_tensors(module: Any) -> list[Any]:
-    return [value for part in module.modules() for value in vars(part).values() if isinstance(value, torch.Tensor)]
+def _with_weights(file: Path, found: Any, model: ModelConfig, config: Config) -> Any:
+    made = _class(file.parent, model, config)
+    arguments = folder_argument(made, file.parent) | dict(model.options.get("arguments") or {})
+    return weights.module_with(lambda: made(**arguments), found, file)
 
 
 def _class(folder: Path, model: ModelConfig, config: Config) -> Any:

@@ -86,6 +86,56 @@ def test_exported_program(net: Any, tmp_path: Path) -> None:
     assert predict(model, ROWS[:1].repeat(5, axis=0)).shape == (5, 2)
 
 
+def mapped_from(file: Path) -> list[tuple[int, int]]:
+    """Return the address ranges of this process that are mapped from a file."""
+    found = []
+    for line in Path("/proc/self/maps").read_text().splitlines():
+        if line.endswith(str(file)):
+            first, _, last = line.split()[0].partition("-")
+            found.append((int(first, 16), int(last, 16)))
+    return found
+
+
+@pytest.mark.parametrize("suffix", ["pt", "safetensors"])
+def test_the_weights_of_a_model_are_its_files_pages(net: Any, tmp_path: Path, suffix: str) -> None:
+    import torch
+    from safetensors.torch import save_file
+
+    file = tmp_path / f"model.{suffix}"
+    weights = {"weight": torch.randn(256, 256), "bias": torch.randn(256).to(torch.float64)}
+    torch.save(weights, file) if suffix == "pt" else save_file(weights, file)
+    extra = {"class": "torch.nn:Linear", "arguments": {"in_features": 256, "out_features": 256}}
+    module = opened(tmp_path, parameters={"extra": extra}).target._module
+    ranges = mapped_from(file)
+    assert any(first <= module.weight.data_ptr() < last for first, last in ranges)
+    assert module.bias.dtype == torch.float32, "the class decides about the dtype: this one was converted"
+    assert torch.equal(module.weight, weights["weight"]) and torch.equal(module.bias, weights["bias"].float())
+
+
+def test_a_module_is_built_without_filling_what_the_weights_replace(net: Any) -> None:
+    import torch
+
+    from runtimes.torch import weights
+
+    class Net(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = torch.nn.Linear(3, 3)
+            self.norm = torch.nn.LayerNorm(3)
+            self.own = torch.nn.Parameter(torch.full((3,), 7.0))
+            self.register_buffer("table", torch.arange(3.0), persistent=False)
+            self.plain = torch.ones(3)
+
+    torch.manual_seed(3)
+    before = torch.random.get_rng_state()
+    wanted = Net().state_dict()
+    torch.random.set_rng_state(before)
+    made = weights.module_with(Net, wanted, Path("model.pt"))
+    assert torch.equal(torch.random.get_rng_state(), before), "no random number was drawn"
+    assert all(torch.equal(value, wanted[name]) for name, value in made.state_dict().items())
+    assert made.table.tolist() == [0, 1, 2] and made.plain.tolist() == [1, 1, 1]
+
+
 @pytest.mark.parametrize("suffix", ["pt", "safetensors"])
 def test_weights_with_an_importable_class(net: Any, tmp_path: Path, suffix: str) -> None:
     import torch
@@ -108,7 +158,7 @@ class Letters:
     """What a module of the texts below may be: built lazily, so that this file needs no torch."""
 
     @staticmethod
-    def build(folder: Path, keeps: bool = False, computes: bool = False) -> Any:
+    def build(folder: Path) -> Any:
         import torch
 
         class Net(torch.nn.Module):
@@ -116,11 +166,6 @@ class Letters:
                 super().__init__()
                 self.layer = torch.nn.Linear(4, 2)
                 self.folder = folder
-                self.made_on = self.layer.weight.device.type
-                if keeps:
-                    self.register_buffer("scale", torch.ones(1), persistent=False)
-                if computes:
-                    assert float(torch.ones(1)) == 1.0
 
             def forward(self, counts: Any) -> Any:
                 return self.layer(counts)
@@ -135,37 +180,20 @@ class Letters:
         return Net()
 
 
-@pytest.mark.parametrize(
-    ("arguments", "made_on"), [({}, "meta"), ({"keeps": True}, "cpu"), ({"computes": True}, "cpu")]
-)
-def test_a_module_of_texts_built_upon_its_weights(
-    net: Any, tmp_path: Path, arguments: dict[str, bool], made_on: str
-) -> None:
+def test_a_module_that_takes_texts_and_its_folder(net: Any, tmp_path: Path) -> None:
     from safetensors.torch import save_file
 
     weights = {name.replace("0.", "layer."): value for name, value in net.state_dict().items()}
     save_file(weights, tmp_path / "model.safetensors")
-    extra = {"class": "tests.runtimes.test_frameworks:Letters.build", "arguments": arguments}
+    extra = {"class": "tests.runtimes.test_frameworks:Letters.build"}
     inputs = [{"name": "text", "datatype": "BYTES", "shape": [-1]}]
     model = opened(tmp_path, inputs=inputs, parameters={"extra": extra})
-    module = model.target._module
-    assert (module.folder, module.made_on, module.layer.weight.device.type) == (tmp_path, made_on, "cpu")
+    assert model.target._module.folder == tmp_path
     texts = np.array([b"abba", b"dad", b""], dtype=object)
     [answer] = model.predict([Tensor("text", "BYTES", texts)], {})
     counts = np.array([[2, 2, 0, 0], [1, 0, 0, 2], [0, 0, 0, 0]], np.float32)
     expected = counts @ weights["layer.weight"].numpy().T + weights["layer.bias"].numpy()
     assert (answer.name, answer.array.tolist()) == ("largest", expected.argmax(axis=1).tolist())
-
-
-def test_weights_of_another_type_are_converted_to_the_modules(net: Any, tmp_path: Path) -> None:
-    import torch
-
-    weights = {name.replace("0.", ""): value.half() for name, value in net.state_dict().items()}
-    torch.save(weights, tmp_path / "model.pt")
-    extra = {"class": "torch.nn:Linear", "arguments": {"in_features": 4, "out_features": 2}}
-    model = opened(tmp_path, parameters={"extra": extra})
-    assert predict(model).dtype == np.float32
-    assert np.allclose(predict(model), wanted(net), atol=1e-2)
 
 
 def test_a_class_beside_the_weights_is_code(net: Any, tmp_path: Path) -> None:
