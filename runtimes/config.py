@@ -40,6 +40,8 @@ class Config:
     def __post_init__(self) -> None:
         if self.model_control not in ("all", "explicit", "on-demand"):
             raise ValueError(f"model_control: {self.model_control!r} is not all, explicit or on-demand")
+        if self.model_class and self.model_repository:
+            raise ValueError("give model_class (one model) or model_repository (many), not both")
         if self.model_dir and self.model_repository:
             raise ValueError("give model_dir (one model) or model_repository (many), not both")
         for name in ("model_dir", "model_repository"):
