@@ -51,6 +51,8 @@ class Config:
         for name in ("worker_arena_mib", "worker_start_s", "worker_call_limit_s"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name}: {getattr(self, name)} is not more than 0")
+        if self.model_class and self.model_repository:
+            raise ValueError("give model_class (one model) or model_repository (many), not both")
         if self.model_dir and self.model_repository:
             raise ValueError("give model_dir (one model) or model_repository (many), not both")
         for name in ("model_dir", "model_repository"):

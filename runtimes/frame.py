@@ -81,6 +81,8 @@ class Frame:
         config = self.config
         if self._target is not None:
             self._add_object(self._target)
+        elif config.model_class:
+            self._add_object(_object_of(config))
         elif config.model_repository:
             self.repository.rescan()
         elif config.model_dir:
@@ -113,6 +115,16 @@ class Frame:
             self.repository.rescan()
             if self.repository.control is Control.ALL:
                 await self.repository.load_wanted()
+
+
+def _object_of(config: Config) -> Any:
+    """Return an instance of the class that the settings name; raises SettingsError that says what is wrong with it."""
+    from runtimes.python.runtime import ImportFailed, import_class, made_of
+
+    try:
+        return made_of(import_class(config.model_class), Path(config.model_dir or "."))
+    except ImportFailed as error:
+        raise settings.SettingsError(str(error)) from error
 
 
 def _repository(config: Config, runtime: str, isolation: Isolation) -> Repository:
