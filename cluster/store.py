@@ -155,6 +155,7 @@ class Store:
         self._history_limits = (history_events, history_bytes)
         self._subscribers: dict[Collection, list[Subscription]] = {}
         self._observers: dict[Collection, list[Callable[[Change], None]]] = {}
+        self._observers_of_all: list[Callable[[Change], None]] = []
         self.writes_since_checkpoint = 0
         self.revision = int(self._database.execute("SELECT revision FROM counter").fetchone()[0])
         self.oldest_revision = self.revision
@@ -253,11 +254,21 @@ class Store:
             oldest = self._history.popleft()
             self._history_bytes -= len(oldest.entry.raw)
             self.oldest_revision = oldest.entry.revision
-        for observer in self._observers.get(change.key.collection, ()):
+        for observer in (*self._observers.get(change.key.collection, ()), *self._observers_of_all):
             observer(change)
         for subscriber in self._subscribers.get(change.key.collection, ()):
             if subscriber.wants(change.key):
                 subscriber.deliver(change)
+
+    def observe_all(self, observer: Callable[[Change], None]) -> None:
+        """Call `observer` with every later change of whatever collection; like `observe`."""
+        self._observers_of_all.append(observer)
+
+    def forget(self, revision: int) -> None:
+        """Drop the history up to `revision`: nobody can follow from before it any more."""
+        while self._history and self._history[0].entry.revision <= revision:
+            self._history_bytes -= len(self._history.popleft().entry.raw)
+        self.oldest_revision = max(self.oldest_revision, min(revision, self.revision))
 
     def observe(self, collection: Collection, observer: Callable[[Change], None]) -> None:
         """Call `observer` with every later change, inside the write. For caches; it must be quick and never raise."""

@@ -28,6 +28,7 @@ from cluster.api.backend import Backend
 from cluster.api.connect import Connector
 from cluster.api.kinds import Kind
 from cluster.api.routing import Target
+from cluster.api.strictness import Strictness
 from cluster.api.tokens import Authenticator
 from cluster.api.users import Call
 from cluster.store import Entry
@@ -61,7 +62,7 @@ class Resources:
             return await self._connector.logs(request, kind, target)
         if method == "GET":
             return await self._read(request, kind, target)
-        call = call_of(request, user)
+        call = call_of(request, user, self._backend.strictness)
         if method == "POST":
             return await self._create(request, kind, target, call)
         if method == "PUT" and target.name:
@@ -158,12 +159,12 @@ class Resources:
 # Reading requests
 
 
-def call_of(request: web.Request, user: users.User) -> Call:
+def call_of(request: web.Request, user: users.User, strictness: Strictness) -> Call:
     """Return who calls and with which options; raises `ApiError` BadRequest."""
     query = request.query
     dry_run = is_dry_run(query.getall("dryRun", []))
     manager = query.get("fieldManager") or request.headers.get("User-Agent", "unknown").split("/", 1)[0]
-    validation = query.get("fieldValidation") or "Warn"
+    validation = query.get("fieldValidation") or strictness.field_validation
     if validation not in ("Strict", "Warn", "Ignore"):
         raise status.bad_request(f"fieldValidation must be Ignore, Warn or Strict, not {validation}")
     return Call(user, manager[:MANAGER_LIMIT], dry_run, validation, _is_true(query, "force"))
