@@ -31,7 +31,7 @@ from cluster.api.routing import Target
 from cluster.api.strictness import Strictness
 from cluster.api.tokens import Authenticator
 from cluster.api.users import Call
-from cluster.store import Entry
+from cluster.store import Entry, HistoryGone
 from tidegate.kube.api import Object, PatchKind
 
 FORMS = ("Table", "PartialObjectMetadata", "PartialObjectMetadataList")
@@ -82,6 +82,7 @@ class Resources:
     async def _read(self, request: web.Request, kind: Kind, target: Target) -> web.StreamResponse:
         query = request.query
         if target.name and not _is_true(query, "watch"):
+            paging.check_not_ahead(query.get("resourceVersion", ""), self._backend.store.revision)
             entry = reads.get(self._backend, kind, target.namespace, target.name)
             return self._object(request, kind, entry, target.subresource, None)
         fields = query.get("fieldSelector", "")
@@ -91,10 +92,13 @@ class Resources:
         wanted = negotiate.accepted(request.headers.get("Accept", ""), FORMS)
         if _is_true(query, "watch"):
             return await watch_http.stream(request, self._backend, kind, selection, wanted)
-        entries = reads.list_entries(self._backend, kind, selection)
-        store = self._backend.store
-        limit, token = query.get("limit", ""), query.get("continue", "")
-        page = paging.page(entries, limit, token, store.revision, store.oldest_revision)
+        revision = self._backend.store.revision
+        wish = paging.wish(query, revision)
+        try:
+            entries = reads.list_entries(self._backend, kind, selection, wish.at)
+        except HistoryGone as error:
+            raise paging.too_old(wish) from error
+        page = paging.page(entries, wish, revision)
         return _json(present.list_in_form(kind, page, wanted, self._backend.clock(), query))
 
     def _object(

@@ -35,8 +35,9 @@ NUMBER = {"properties": {"n": {"type": "integer"}, "x-y": {"type": "integer"}, "
     ("spec_schema", "spec", "old", "expected"),
     [
         (NUMBER | rule("self.n > 3"), {"n": 4}, None, []),
-        (NUMBER | rule("self.n > 3"), {"n": 3}, None, [("spec", 'Invalid value: "object": failed rule: self.n > 3')]),
-        (NUMBER | rule("self.n > 3", message="too few"), {"n": 3}, None, [("spec", 'Invalid value: "object": too few')]),
+        (NUMBER | rule("self.n > 3"), {"n": 3}, None,
+         [("spec", 'Invalid value: "object": failed rule: self.n > 3')]),
+        (NUMBER | rule("self.n > 3", message="few"), {"n": 3}, None, [("spec", 'Invalid value: "object": few')]),
         (NUMBER | rule("self.n > 3", messageExpression="'n is ' + string(self.n)"), {"n": 3}, None,
          [("spec", 'Invalid value: "object": n is 3')]),
         (NUMBER | rule("has(self.n)", fieldPath=".n", reason="FieldValueRequired"), {}, None,
