@@ -16,6 +16,8 @@ from runtimes.config import Config
 from runtimes.contract import ContractError
 from runtimes.opening import must_allow_code
 from runtimes.repository.layout import ModelConfig
+from tidegate.contracts import wake
+from tidegate.process import start_clock
 
 METHODS = ("predict", "predict_proba", "decision_function", "transform")
 
@@ -23,12 +25,14 @@ METHODS = ("predict", "predict_proba", "decision_function", "transform")
 def open_file(file: Path, model: ModelConfig, config: Config) -> Any:
     """Return the model of a file; raises CodeRefused for a pickle that may not run."""
     if file.suffix == ".skops":
-        import skops.io
+        with start_clock.this().phase(wake.IMPORTS):
+            import skops.io
 
         estimator = skops.io.load(file, trusted=list(model.options.get("trusted") or []))
     else:
         must_allow_code(config, f"{file.name} (a pickle)")
-        import joblib
+        with start_clock.this().phase(wake.IMPORTS):
+            import joblib
 
         estimator = joblib.load(file)
     return SklearnModel(estimator, str(model.options.get("method", "predict")))

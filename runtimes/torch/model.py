@@ -11,6 +11,8 @@ import torch
 
 from runtimes.contract import ContractError, spec_of
 from runtimes.messages import TensorSpec
+from tidegate.contracts import wake
+from tidegate.process import start_clock
 
 log = logging.getLogger(__name__)
 
@@ -88,7 +90,8 @@ class TorchModel:
         specs = spec_of(self).inputs
         if not specs or any(spec.datatype == "BYTES" for spec in specs):
             return
-        self.predict({spec.name: example(spec, 1) for spec in specs})
+        with start_clock.this().phase(wake.WARM_UP):
+            self.predict({spec.name: example(spec, 1) for spec in specs})
 
 
 def example(spec: TensorSpec, rows: int) -> Any:

@@ -23,10 +23,13 @@ def put_route(api: FakeApi, name: str, traffic: Iterable[dict[str, Any]], namesp
     api.put(resources.ROUTES, {"metadata": {"name": name, "namespace": namespace}, "spec": {}, "status": status})
 
 
-def put_revision(api: FakeApi, name: str, namespace: str = "default", **spec: Any) -> None:
+def put_revision(
+    api: FakeApi, name: str, namespace: str = "default", annotations: dict[str, str] | None = None, **spec: Any
+) -> None:
     """Store a Revision."""
     body = {"containers": [{"image": "app"}], "timeoutSeconds": 300, **spec}
-    api.put(resources.REVISIONS, {"metadata": {"name": name, "namespace": namespace}, "spec": body})
+    metadata = {"name": name, "namespace": namespace, "annotations": annotations or {}}
+    api.put(resources.REVISIONS, {"metadata": metadata, "spec": body})
 
 
 def put_autoscaler(api: FakeApi, name: str, mode: str, concurrency: int = 0, namespace: str = "default") -> None:
