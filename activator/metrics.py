@@ -43,6 +43,11 @@ class Metrics:
         self.ejections = Counter(
             "tidegate_activator_ejections", "Pods set aside because they refused a connection.", registry=self.registry
         )
+        self.standby = Counter(
+            "tidegate_activator_standby_requests",
+            "Requests that a standby pod took, because no other pod was there or had room.",
+            registry=self.registry,
+        )
 
     def woke(self, record: wake.Wake) -> None:
         """Count one wake and its phases."""

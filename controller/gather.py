@@ -105,6 +105,8 @@ def _revision(world: World, key: Key, obj: Object) -> revision.Observed:
         known.find(resources.PODS, objects.BY_REVISION, key.namespace, key.name),
         _refusal(world, key, obj),
         world.credentials.get((key.namespace, str(obj["spec"].get("serviceAccountName") or "default")), []),
+        known.get(resources.DEPLOYMENTS, key.namespace, names.standby_deployment_name(key.name)),
+        known.get(resources.SERVICES, key.namespace, names.standby_service_name(key.name)),
     )
 
 

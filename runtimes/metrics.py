@@ -23,6 +23,7 @@ _METRICS: tuple[tuple[str, str, str, Value], ...] = (
     ("model_executions_total", "counter", "Calls of the model", lambda _, s: s.executions),
     ("model_requests_pending", "gauge", "Requests inside", lambda _, s: s.pending),
     ("model_queue_length", "gauge", "Requests that wait for a batch", lambda servable, _: servable.batcher.waiting),
+    ("model_load_seconds", "gauge", "How long the load took, first run included", lambda servable, _: servable.load_s),
 )
 
 

@@ -44,6 +44,7 @@ class Servable:
             ThreadPoolExecutor(settings.limits.max_in_flight, f"{name}-{version}") if self._needs() else None
         )
         self.is_leaving = False
+        self.load_s = 0.0
         self._beside = 0
         self._idle = asyncio.Event()
         self._idle.set()

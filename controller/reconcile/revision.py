@@ -1,4 +1,4 @@
-"""Revision → Deployment + PodAutoscaler + private Service, and how it is.
+"""Revision → Deployment + PodAutoscaler + private Service (and a pair for standby pods), and how it is.
 
 The Deployment is created with the initial scale; from then on its replicas belong to the autoscaler and are in nothing
 that is applied here.
@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from controller.cluster_config import ClusterConfig
-from controller.reconcile import metadata, model_storage, revision_pod, revision_status
+from controller.reconcile import metadata, model_storage, revision_pod, revision_status, standby
 from controller.reconcile.outcome import Action, Apply, Create, Object, Outcome
 from tidegate.contracts import autoscaling, autoscaling_extensions, conditions, durations, names, serving
 from tidegate.contracts.conditions import Conditions
@@ -43,6 +43,8 @@ class Observed:
     pods: Sequence[Object] = field(default_factory=tuple)
     refused: str = ""
     credentials: Sequence[Object] = field(default_factory=tuple)
+    standby_deployment: Object | None = None
+    standby_service: Object | None = None
 
 
 def reconcile(observed: Observed, config: ClusterConfig, now_unix: float) -> Outcome:
@@ -168,14 +170,16 @@ def _children(observed: Observed, config: ClusterConfig) -> list[Action]:
         actions.append(Create(wanted | {"spec": wanted["spec"] | {"replicas": scale}}))
     elif metadata.needs_apply(observed.deployment, wanted):
         actions.append(Apply(wanted))
-    scaler = pod_autoscaler(revision, config, reachability(revision, observed.deployment))
+    reach = reachability(revision, observed.deployment)
+    service = private_service(revision)
     for existing, desired in (
-        (observed.pod_autoscaler, scaler),
-        (observed.private_service, private_service(revision)),
+        (observed.pod_autoscaler, pod_autoscaler(revision, config, reach)),
+        (observed.private_service, service),
     ):
         if metadata.needs_apply(existing, desired):
             actions.append(Apply(desired))
-    return actions
+    pair = standby.Pair(observed.standby_deployment, observed.standby_service)
+    return actions + standby.actions(revision, standby.Pair(wanted, service), pair, reach)
 
 
 def _mark_foreign(observed: Observed, state: Conditions) -> bool:
@@ -183,6 +187,8 @@ def _mark_foreign(observed: Observed, state: Conditions) -> bool:
         ("Deployment", observed.deployment, revision_status.RESOURCES),
         ("PodAutoscaler", observed.pod_autoscaler, revision_status.RESOURCES),
         ("Service", observed.private_service, revision_status.ACTIVE),
+        ("Deployment", observed.standby_deployment, revision_status.RESOURCES),
+        ("Service", observed.standby_service, revision_status.ACTIVE),
     )
     for kind, child, condition in children:
         if child is not None and metadata.is_foreign(child, observed.revision):

@@ -275,7 +275,9 @@ class Repository(Catalog):
         old = slot.servable
         loop = asyncio.get_running_loop()
         try:
+            began = self._clock()
             servable, size_bytes = await loop.run_in_executor(self._thread, self._make, folder, slot.version)
+            servable.load_s = self._clock() - began
         except Exception as error:
             log.warning("model %s/%s failed to load: %r", slot.model, slot.version, error, exc_info=error)
             slot.reason = f"{type(error).__name__}: {error}"
@@ -289,6 +291,8 @@ class Repository(Catalog):
         slot.loaded_at = slot.last_used = self._clock()
         slot.state, slot.reason, slot.is_draining = State.READY, "", False
         servable.on_idle = self._has_fallen_idle
+        name, megabytes = f"{slot.model}/{slot.version}", slot.size_bytes / 1e6
+        log.info("model %s loaded in %.0f ms, %.1f MB", name, servable.load_s * 1e3, megabytes)
         if old is not None:
             await old.close()
 
@@ -342,7 +346,11 @@ def _give_memory_back() -> None:
 
 
 def _files_bytes(folder: Path) -> int:
-    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+    total = 0
+    for file in folder.rglob("*"):
+        with contextlib.suppress(FileNotFoundError):  # Python renames its caches beside a model.py at any time
+            total += file.stat().st_size if file.is_file() else 0
+    return total
 
 
 def _write_labels(file: Path, labels: Mapping[str, str]) -> None:

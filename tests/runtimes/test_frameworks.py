@@ -86,6 +86,56 @@ def test_exported_program(net: Any, tmp_path: Path) -> None:
     assert predict(model, ROWS[:1].repeat(5, axis=0)).shape == (5, 2)
 
 
+def mapped_from(file: Path) -> list[tuple[int, int]]:
+    """Return the address ranges of this process that are mapped from a file."""
+    found = []
+    for line in Path("/proc/self/maps").read_text().splitlines():
+        if line.endswith(str(file)):
+            first, _, last = line.split()[0].partition("-")
+            found.append((int(first, 16), int(last, 16)))
+    return found
+
+
+@pytest.mark.parametrize("suffix", ["pt", "safetensors"])
+def test_the_weights_of_a_model_are_its_files_pages(net: Any, tmp_path: Path, suffix: str) -> None:
+    import torch
+    from safetensors.torch import save_file
+
+    file = tmp_path / f"model.{suffix}"
+    weights = {"weight": torch.randn(256, 256), "bias": torch.randn(256).to(torch.float64)}
+    torch.save(weights, file) if suffix == "pt" else save_file(weights, file)
+    extra = {"class": "torch.nn:Linear", "arguments": {"in_features": 256, "out_features": 256}}
+    module = opened(tmp_path, parameters={"extra": extra}).target._module
+    ranges = mapped_from(file)
+    assert any(first <= module.weight.data_ptr() < last for first, last in ranges)
+    assert module.bias.dtype == torch.float32, "the class decides about the dtype: this one was converted"
+    assert torch.equal(module.weight, weights["weight"]) and torch.equal(module.bias, weights["bias"].float())
+
+
+def test_a_module_is_built_without_filling_what_the_weights_replace(net: Any) -> None:
+    import torch
+
+    from runtimes.torch import weights
+
+    class Net(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = torch.nn.Linear(3, 3)
+            self.norm = torch.nn.LayerNorm(3)
+            self.own = torch.nn.Parameter(torch.full((3,), 7.0))
+            self.register_buffer("table", torch.arange(3.0), persistent=False)
+            self.plain = torch.ones(3)
+
+    torch.manual_seed(3)
+    before = torch.random.get_rng_state()
+    wanted = Net().state_dict()
+    torch.random.set_rng_state(before)
+    made = weights.module_with(Net, wanted, Path("model.pt"))
+    assert torch.equal(torch.random.get_rng_state(), before), "no random number was drawn"
+    assert all(torch.equal(value, wanted[name]) for name, value in made.state_dict().items())
+    assert made.table.tolist() == [0, 1, 2] and made.plain.tolist() == [1, 1, 1]
+
+
 @pytest.mark.parametrize("suffix", ["pt", "safetensors"])
 def test_weights_with_an_importable_class(net: Any, tmp_path: Path, suffix: str) -> None:
     import torch

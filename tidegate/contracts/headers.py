@@ -82,7 +82,7 @@ class AnswerRule:
 
 ANSWER_RULES = (
     AnswerRule(REASON, "every hop", False, "Tidegate made this answer, and why"),
-    AnswerRule(START, "queueproxy, runtimes", False, "on answers to readiness probes: how this pod started"),
+    AnswerRule(START, "queueproxy", False, "on answers to probes: how this pod started; apps may tell it the same way"),
     AnswerRule(b"x-tidegate-*", "nobody", False, "kept free for our own hops"),
     AnswerRule(b"date", "the last hop", True, "added where the app's answer has none"),
 )

@@ -27,6 +27,9 @@ LAST_MODIFIER_ANNOTATION = SERVING + "lastModifier"
 ROLLOUT_DURATION_ANNOTATION = SERVING + "rollout-duration"
 VISIBILITY_LABEL = "networking.knative.dev/visibility"
 AUTOSCALING = "autoscaling.knative.dev/"
+STANDBY_LABEL = "tidegate.dev/standby"
+"""On what is made of a revision for its standby pods; its value is the revision."""
+STANDBY_UID_LABEL = "tidegate.dev/standby-uid"
 SERVICE_NAME_LABEL = "kubernetes.io/service-name"
 
 CONFIG_AUTOSCALER = "config-autoscaler"
@@ -88,6 +91,16 @@ def deployment_name(revision: str) -> str:
 def private_service_name(revision: str) -> str:
     """Return the name of the Service whose endpoints are the revision's pods."""
     return child_name(revision, "-private")
+
+
+def standby_deployment_name(revision: str) -> str:
+    """Return the name of the Deployment of a revision's standby pods."""
+    return child_name(revision, "-standby-deployment")
+
+
+def standby_service_name(revision: str) -> str:
+    """Return the name of the Service whose endpoints are the revision's standby pods."""
+    return child_name(revision, "-standby")
 
 
 def _digest(text: str) -> str:

@@ -7,7 +7,6 @@ its own order. A second signal ends the process at once. uvloop is used when it 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import errno
 import gc
 import logging
@@ -16,6 +15,11 @@ import sys
 from collections.abc import Awaitable, Callable
 
 from tidegate.process import settings
+
+try:  # here, not when it is needed: processes that are forked from a template share it
+    import uvloop
+except ImportError:
+    uvloop = None  # type: ignore[assignment]
 
 log = logging.getLogger(__name__)
 
@@ -52,12 +56,7 @@ def freeze_start_up() -> None:
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
-    with contextlib.suppress(ImportError):
-        import uvloop
-
-        factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
-        return factory
-    return asyncio.new_event_loop
+    return asyncio.new_event_loop if uvloop is None else uvloop.new_event_loop
 
 
 async def _with_signals(main: Main) -> None:
