@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Callable
 from typing import Any
 
 from prometheus_client import Counter, Gauge, Histogram
@@ -38,10 +39,14 @@ _queued = Gauge("tidegate_controller_queue_keys", "Keys that wait, run or back o
 
 
 class Worker:
-    """Reconciles what changed. `concurrency` is the number of keys worked on at once."""
+    """Reconciles what changed.
 
-    def __init__(self, api: Api, world: World, concurrency: int) -> None:
+    `concurrency` is the number of keys worked on at once, `wall` gives the time as seconds since 1970.
+    """
+
+    def __init__(self, api: Api, world: World, concurrency: int, wall: Callable[[], float] = time.time) -> None:
         self.world = world
+        self._wall = wall
         self._performer = Performer(api, world, self.see, self.forget)
         self._credentials = ModelCredentials(api, world)
         self._queue: WorkQueue[Key] = WorkQueue()
@@ -141,7 +146,7 @@ class Worker:
 
     async def _reconcile(self, key: Key, target: Object | None) -> float:
         await self._credentials.look_up(key, target, asyncio.get_running_loop().time())
-        outcome = gather.decide(self.world, key, time.time())
+        outcome = gather.decide(self.world, key, self._wall())
         await self._performer.perform(key, target, outcome)
         return outcome.requeue_after_s
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -62,7 +63,8 @@ class ControllerWorld:
     def __init__(self, config: ClusterConfig | None = None) -> None:
         self.api = ReviewedApi()
         self.config = config or ClusterConfig(autoscaler_address="127.1.128.1:8080", report_key=b"k" * 32)
-        self.worker = Worker(self.api, World(Objects(), self.config), concurrency=4)
+        loop, began = asyncio.get_running_loop(), time.time()
+        self.worker = Worker(self.api, World(Objects(), self.config), 4, wall=lambda: began + loop.time())
 
     async def settle(self) -> None:
         """Deliver everything and work until there is nothing to do; then check the whole state."""
