@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.model_servers import client_of, serving
 from tidegate.contracts import wake
 
 MODEL = """
@@ -59,6 +60,25 @@ def _check_start(port: int) -> None:
         assert len(took_s) == 4 and start.all_s is not None
         assert sum(took_s) == pytest.approx(start.all_s, abs=1e-5)  # told to a microsecond each
         assert took_s[1] > 0.01  # imports
+
+
+async def test_a_class_by_setting_gets_its_folder(tmp_path: Path) -> None:
+    named = "tests.runtimes.test_process:Shelf"
+    async with serving(model_class=named, model_dir=str(tmp_path)) as frame, client_of(frame) as http:
+        answer = await http.post("/v1/models/model:predict", {"instances": [1]})
+        assert answer == (200, {"predictions": [str(tmp_path)]})
+
+
+class Shelf:
+    """Answers where it lies."""
+
+    payload = "json"
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def predict(self, rows: list[object]) -> list[str]:
+        return [str(self.folder) for _ in rows]
 
 
 @pytest.mark.slow
