@@ -48,6 +48,7 @@ ACTIVATOR_SERVICE = "activator-service"
 AUTOSCALER_SERVICE = "autoscaler"
 GATEWAY_SERVICE = "gateway"
 WEBHOOK_SERVICE = "webhook"
+CONTROLLER_ACCOUNT = "controller"
 
 SERVING_PORT = 8012
 ADMIN_PORT = 8022
