@@ -192,9 +192,10 @@ def test_a_request_log_of_ones_own():
         ({"tracing-protocol": "http/protobuf", "tracing-endpoint": "c:4318"}, "write http://host:4318"),
         ({"tracing-sampling-rate": "1.5"}, "from 0 to 1"),
         ({"tracing-sampling-rate": "often"}, "from 0 to 1"),
+        ({"wake-timing": "off"}, "write enabled or disabled"),
     ],
 )
-def test_tracing_that_cannot_be_is_refused(data, said):
+def test_what_cannot_be_is_refused_for_observability(data, said):
     _, found = observability.parse({"data": data})
     assert said in problems.render(found)
 

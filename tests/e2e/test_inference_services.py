@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from loadtest import load
+from loadtest import load, waterfall
 from loadtest.instance import Instance, eventually
+from tidegate.contracts import wake
 
 FLOWER = [5.1, 3.5, 1.4, 0.2]
 """The first row of the iris data: a setosa, class 0."""
@@ -75,8 +76,14 @@ async def test_from_eleven_lines_to_predictions_and_from_zero_again(
     assert v1["predictions"] == [0]
     await instance.wait_zero("flowers-predictor-00001")
     tensor = {"name": "x", "shape": [1, 4], "datatype": "FP64", "data": FLOWER}
-    v2 = await predict(instance, "flowers", "/v2/models/flowers/infer", {"inputs": [tensor]})
-    assert v2["outputs"][0]["data"] == [0]
+    body = json.dumps({"inputs": [tensor]}).encode()
+    woken = await load.get(
+        instance.port, "flowers.default.localhost", "/v2/models/flowers/infer", method="POST", body=body
+    )
+    assert json.loads(woken.body)["outputs"][0]["data"] == [0]
+    phases = waterfall.read(woken)  # a model server tells each of its own
+    assert {*phases} == {*wake.PHASES, "total"}
+    assert "x-tidegate-start" not in woken.headers
 
     async def is_awake() -> bool:
         status = json.loads(await instance.command(kubectl, "get", "isvc", "flowers", "-o", "json"))["status"]
