@@ -47,7 +47,7 @@ def _runtime(name: str, image: str, form: str, protocols: Sequence[str]) -> Obje
     }
     if is_grpc:
         container["ports"] = [{"name": "h2c", "containerPort": 9000}]
-    elif module != "triton":
+    elif form != "triton":
         # Its answer tells how the server started; that a port is open would tell nothing.
         container["readinessProbe"] = {"httpGet": {"path": "/v2/health/live"}}
     return {

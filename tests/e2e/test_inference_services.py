@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -115,6 +116,27 @@ async def test_a_canary_by_one_number(instance: Instance, kubectl: str, models: 
     await shares({0: 20})
     await apply(instance, kubectl, tmp_path, document("canary", f"file://{models}/v2"))
     await shares({9: 20})
+
+
+async def test_a_model_on_a_claim_is_served_from_it(
+    instance: Instance, kubectl: str, tmp_path: Path, models: Path
+) -> None:
+    claim = {
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": {"name": "models", "namespace": "default"},
+        "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}},
+    }
+    await apply(instance, kubectl, tmp_path, claim)
+    shutil.copytree(models / "v2", instance.state / "node" / "claims" / "default" / "models" / "nines")
+    # A pod field that config-features refuses to people; models have it.
+    placed = document("claimed", "pvc://models/nines", nodeSelector={"kubernetes.io/os": "linux"})
+    await apply(instance, kubectl, tmp_path, placed)
+    await instance.command(kubectl, "wait", "--for=condition=Ready", "isvc/claimed", "--timeout=60s")
+    answer = await predict(instance, "claimed", "/v1/models/claimed:predict", {"instances": [FLOWER]})
+    assert answer == {"predictions": [9]}
+    phase = await instance.command(kubectl, "get", "pvc", "models", "-o", "jsonpath={.status.phase}")
+    assert phase == "Bound"
 
 
 async def test_what_cannot_be_served_says_why(instance: Instance, kubectl: str, tmp_path: Path) -> None:
