@@ -47,7 +47,7 @@ class Triton:
     """One running server. `ended` yields its exit code; `work` is a folder of its own, removed at the end."""
 
     def __init__(self, config: Config, server: locate.Server, environ: dict[str, str]) -> None:
-        self.work = Path(tempfile.mkdtemp(prefix=_PREFIX))
+        self.work = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-"))
         self.repository = self.work / "repository"
         self.key = os.urandom(16).hex()
         self.http_port = self.grpc_port = self.metrics_port = 0
@@ -63,7 +63,7 @@ class Triton:
 
     async def start(self, *, completes: bool) -> None:
         """Start it and wait until it answers; `completes`: let it complete configurations. Raises SettingsError."""
-        sweep_shared_memory()
+        sweep()
         until = asyncio.get_running_loop().time() + self._config.start_timeout_s
         for attempt in range(1, STARTS + 1):
             self._choose_ports()
@@ -166,15 +166,18 @@ class Triton:
         return False
 
 
-def sweep_shared_memory(folder: Path = SHARED_MEMORY) -> list[str]:
-    """Remove what adapters left that were killed; returns the names removed."""
+def sweep() -> list[str]:
+    """Remove shared memory and folders of adapters that were killed; returns the paths removed."""
     removed = []
-    for left in folder.glob(f"{_PREFIX}*-*"):
+    for left in (*SHARED_MEMORY.glob(f"{_PREFIX}*-*"), *Path(tempfile.gettempdir()).glob(f"{_PREFIX}*-*")):
         pid = left.name.removeprefix(_PREFIX).partition("-")[0]
-        if pid.isdigit() and not Path(f"/proc/{pid}").exists():
-            with contextlib.suppress(OSError):
-                left.unlink()
-                removed.append(left.name)
+        if not pid.isdigit() or Path(f"/proc/{pid}").exists():
+            continue
+        if left.is_dir():
+            shutil.rmtree(left, ignore_errors=True)
+        else:
+            left.unlink(missing_ok=True)
+        removed.append(str(left))
     return removed
 
 
