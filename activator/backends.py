@@ -1,4 +1,4 @@
-"""Which pod addresses of a revision can be used: ready ones, and earlier ones that answered our own probe.
+"""Which pod addresses of a revision can be used: ready ones, earlier ones that answered our own probe, and standby.
 
 The cold-start short cut: while somebody waits for a revision, each of its addresses that Kubernetes does not call
 ready is asked every few milliseconds. queueproxy holds the question until the app accepts, so the answer comes in
@@ -73,14 +73,19 @@ class Backends:
         pods = self._pods.get(key)
         return pods.endpoints.ready | pods.answered if pods else frozenset()
 
+    def standby(self, key: Key) -> Set[Address]:
+        """Return the addresses that take requests which find no place on usable ones."""
+        pods = self._pods.get(key)
+        return pods.endpoints.standby if pods else frozenset()
+
     def replace(self, key: Key, endpoints: Endpoints) -> None:
         """Take over what Kubernetes says of a revision's pods."""
         pods = self._pods.setdefault(key, _Pods())
-        before = self.usable(key)
+        before = self.usable(key), self.standby(key)
         # A pod that was ready and is not any more has lost our trust too: it is asked again.
         pods.answered &= endpoints.not_ready - pods.endpoints.ready
         pods.endpoints = endpoints
-        if self.usable(key) != before:
+        if (self.usable(key), self.standby(key)) != before:
             self._on_change(key)
         if endpoints == NOBODY:
             self._pods.pop(key, None)

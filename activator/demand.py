@@ -23,6 +23,8 @@ Key = tuple[str, str]
 """(namespace, revision)"""
 
 POKE_PAUSE_S = 0.02
+STANDBY_POKE_S = 1.0
+"""While standby pods take requests, the autoscaler is told again at least this far apart."""
 RATE_BASE_S = 0.9
 """Arrivals of a shorter reading count over this time, as in the autoscaler."""
 REPORTS_PER_FRAME = 1000
@@ -91,6 +93,13 @@ class Demand:
             seen.is_poke_planned = True
             call_later = self._call_later or asyncio.get_running_loop().call_later
             call_later(pause_s, self._planned_poke, key, seen)
+
+    def took_standby(self, key: Key) -> None:
+        """Poke the autoscaler: a request waits for nobody, but only because a standby pod was there."""
+        seen, now = self._seen[key], self._clock()
+        pause_s = POKE_PAUSE_S if seen.level.value >= 2 * seen.poked_with else STANDBY_POKE_S
+        if now - seen.poked_at >= pause_s:
+            self._poke(key, seen, now)
 
     def connected(self, link: ReportLink) -> None:
         """Tell a fresh connection what was and who waits: the autoscaler may have been away when they came."""

@@ -24,6 +24,11 @@ class Metrics:
         self.ejections = Counter(
             "tidegate_activator_ejections", "Pods set aside because they refused a connection.", registry=self.registry
         )
+        self.standby = Counter(
+            "tidegate_activator_standby_requests",
+            "Requests that a standby pod took, because no other pod was there or had room.",
+            registry=self.registry,
+        )
 
     def show(self, name: str, meaning: str, read: Callable[[], float]) -> None:
         """Show a value that is read when scraped."""

@@ -153,8 +153,7 @@ class Pipeline:
             return REFUSED
         assert isinstance(visit, Visit) and visit.pod is not None
         pod, visit.pod = visit.pod, None
-        visit.placement.leave(pod)
-        visit.placement.pods.eject(pod, self._clock())
+        visit.placement.refused(pod, self._clock())
         self._metrics.ejections.inc()
         self.backends.refused(visit.key, pod)
         return self._place(visit, self._clock())
@@ -169,7 +168,7 @@ class Pipeline:
             visit.placement.room.abandon(visit.ticket)
         if visit.pod is not None:
             if outcome.failure is None:
-                visit.placement.pods.answered(visit.pod)
+                visit.placement.answered(visit.pod)
             visit.placement.leave(visit.pod)
             visit.pod = None
         key = visit.key
@@ -186,7 +185,7 @@ class Pipeline:
         """Take over the usable pods of one revision and seat its waiters."""
         placement = self._placements.get(key)
         if placement is not None:
-            placement.replace_pods(self.backends.usable(key))
+            placement.replace_pods(self.backends.usable(key), self.backends.standby(key))
             self.admit(key)
 
     def revision_gone(self, key: Key) -> None:
@@ -228,9 +227,9 @@ class Pipeline:
         placement = self._placements.get(key)
         if placement is None:
             placement = Placement(revision.container_concurrency, self._config.waiting_capacity)
-            placement.replace_pods(self.backends.usable(key))
+            placement.replace_pods(self.backends.usable(key), self.backends.standby(key))
             self._placements[key] = placement
-        placement.pods.limit = revision.container_concurrency  # a deleted name may come back with another value
+        placement.limit(revision.container_concurrency)  # a deleted name may come back with another value
         deadline = request.arrived + revision.timeouts.total_s
         visit = request.state = Visit(key, revision, placement, now, deadline, same_protocol(request))
         if self._tracing is not None:
@@ -270,6 +269,9 @@ class Pipeline:
     def _relay(self, visit: Visit, pod: Address) -> Relay:
         visit.pod = pod
         visit.had_seat = True
+        if visit.placement.standby.addresses and visit.placement.stands_by(pod):
+            self._metrics.standby.inc()
+            self.demand.took_standby(visit.key)
         added = PROXIED if visit.trace is None else PROXIED + visit.trace.lines
         return Relay(pod[0], pod[1], added, visit.revision.timeouts, protocol=visit.protocol)
 

@@ -30,6 +30,8 @@ log = logging.getLogger(__name__)
 NO_PODS = PodCounts()
 _UNREAD = frozenset({"managedFields", "ownerReferences", "creationTimestamp", "finalizers"})
 _KUBECTL = "kubectl.kubernetes.io/"
+_OF_REVISIONS = f"{names.REVISION_LABEL},!{names.STANDBY_LABEL}"
+"""Standby pods are the controller's number, not one of the autoscaler's."""
 
 
 class World:
@@ -50,11 +52,9 @@ class World:
         self._clock = clock
         self._pods: dict[Key, RevisionPods] = {}
         self._autoscalers = Cache(api, resources.POD_AUTOSCALERS, shrink=_small_autoscaler, objects=PackedObjects())
-        self._pod_cache = Cache(
-            api, resources.PODS, labels=names.REVISION_LABEL, shrink=_small_pod, objects=PackedObjects()
-        )
+        self._pod_cache = Cache(api, resources.PODS, labels=_OF_REVISIONS, shrink=_small_pod, objects=PackedObjects())
         self.deployments = Cache(
-            api, resources.DEPLOYMENTS, labels=names.REVISION_LABEL, shrink=_small_deployment, objects=PackedObjects()
+            api, resources.DEPLOYMENTS, labels=_OF_REVISIONS, shrink=_small_deployment, objects=PackedObjects()
         )
         self._config_map = _one(api, resources.CONFIG_MAPS, system_namespace, names.CONFIG_AUTOSCALER)
         self._secret = _one(api, resources.SECRETS, system_namespace, names.REPORT_KEY_SECRET)

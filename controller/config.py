@@ -13,6 +13,7 @@ class Config:
     """Makes the cluster match the objects."""
 
     pod_ip: str = setting("address to listen on", default="127.0.0.1", env="POD_IP")
+    pod_name: str = setting("who we are to the other replicas; empty: the host's name", default="", env="POD_NAME")
     admin_port: int = setting("port for health and metrics", default=names.ADMIN_PORT)
     webhook_port: int = setting("port for admission reviews", default=names.WEBHOOK_PORT)
     kubeconfig: str = setting("kubeconfig file; empty: the usual places", default="")

@@ -29,7 +29,7 @@ RETRY_DELAYS_S = (0.1, 0.2, 0.5, 1.0, *(2.0,) * 10_000)
 OnConfig = Callable[[], None]
 
 _OURS = f"{names.REVISION_LABEL}"
-_SELECTED_BY_LABEL = (resources.DEPLOYMENTS, resources.SERVICES, resources.PODS)
+_SELECTED_BY_LABEL = (resources.DEPLOYMENTS, resources.PODS)
 
 
 def registry(worker: Worker, connection: Connection, config_changed: OnConfig) -> kopf.OperatorRegistry:
@@ -46,7 +46,7 @@ def registry(worker: Worker, connection: Connection, config_changed: OnConfig) -
 
 
 def settings(system_namespace: str) -> kopf.OperatorSettings:
-    """Return kopf's settings: quiet, stateless, and watching only what is ours among pods, Deployments and Services."""
+    """Return kopf's settings: quiet, stateless, and watching only what is ours among pods and Deployments."""
     made = kopf.OperatorSettings()
     made.posting.enabled = False
     made.networking.connect_timeout = CONNECT_TIMEOUT_S

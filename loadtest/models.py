@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib.util
 import re
 import sys
 import tempfile
@@ -46,7 +47,7 @@ class Model:
 
 
 def measure() -> Figures:
-    """Measure and return the figures (about a minute). Raises RuntimeError when the server does not start."""
+    """Measure and return the figures (about two minutes). Raises RuntimeError when the server does not start."""
     return asyncio.run(_measure())
 
 
@@ -67,6 +68,7 @@ async def _measure() -> Figures:
         Bar("most_resident", max(everyone["most_resident"], planned.most_resident), "", ROOM),
         Bar("swaps_over_first_come", loads / max(loads_in_turn, 1), "x", 0.25),
     ]
+    figures.bars += await _memory(figures.notes)
     requests = CLIENTS * REQUESTS_OF_EACH
     for name, count, seconds in (("planned", loads, waits), ("first_come", loads_in_turn, waits_in_turn)):
         line = {"server": name, "requests": requests, "loads": count}
@@ -74,6 +76,16 @@ async def _measure() -> Figures:
         figures.rounds.append(line)
         figures.notes[name] = f"{count} loads for {requests} requests, p99 {line['p99_ms']:.0f} ms"
     return figures
+
+
+async def _memory(notes: dict[str, Any]) -> list[Bar]:
+    if importlib.util.find_spec("torch") is None or importlib.util.find_spec("safetensors") is None:
+        notes["memory"] = "not measured: torch and safetensors are not installed"
+        return []
+    from loadtest import models_memory
+
+    bars, notes["memory"] = await models_memory.measure()
+    return bars
 
 
 class _Server:

@@ -106,7 +106,7 @@ class Backend:
 
     def key(self, kind: Kind, namespace: str, name: str) -> Key:
         """Return where an object of `kind` is stored."""
-        return Key(kind.group, kind.plural, namespace if kind.namespaced else "", name)
+        return Key(*kind.collection, namespace if kind.namespaced else "", name)
 
     def require(self, kind: Kind, key: Key) -> Entry:
         """Return the stored object; raises `ApiError` NotFound."""

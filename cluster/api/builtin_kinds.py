@@ -226,6 +226,21 @@ def _others() -> list[Kind]:
             subresources=STATUS,
         ),
         Kind(
+            "autoscaling",
+            "v1",
+            "horizontalpodautoscalers",
+            "HorizontalPodAutoscaler",
+            True,
+            "horizontalpodautoscaler",
+            ("hpa",),
+            ALL,
+            subresources=STATUS,
+            storage_version="v2",
+        ),
+        Kind(
+            "events.k8s.io", "v1", "events", "Event", True, "event", ("ev",), selectable=EVENT_FIELDS, storage_group=""
+        ),
+        Kind(
             "networking.k8s.io",
             "v1",
             "networkpolicies",

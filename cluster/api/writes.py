@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from cluster.api import decoding, lifecycle, metadata, ownership, rules, status
+from cluster.api import conversions, decoding, lifecycle, metadata, ownership, rules, status
 from cluster.api.backend import CREATE, UPDATE, Admitted, Backend
 from cluster.api.kinds import Kind
 from cluster.api.users import Call
@@ -27,6 +27,7 @@ async def create(backend: Backend, kind: Kind, namespace: str, obj: Object, call
     rules.check_addressing(obj, kind, namespace)
     if obj["metadata"].get("resourceVersion"):
         raise status.bad_request("resourceVersion should not be set on objects to be created")
+    kind, obj = backend.registry.stored(kind), conversions.to_stored(kind, obj)
     for _ in range(GENERATED_NAME_ATTEMPTS if not obj["metadata"].get("name") else 1):
         candidate = rules.copied(obj)
         try:

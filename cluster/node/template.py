@@ -67,6 +67,9 @@ def preload(modules: list[str]) -> tuple[list[str], dict[str, str]]:
         if module.endswith(".__main__"):
             # runpy executes it again as `__main__`; a leftover entry would only make it warn.
             sys.modules.pop(module, None)
+    # What nearly every child would import by itself, and have a copy of: name resolution, numpy's seed.
+    for module in ("encodings.idna", *(("numpy.random",) if "numpy" in sys.modules else ())):
+        importlib.import_module(module)
     return imported, failed
 
 

@@ -50,9 +50,14 @@ def validate(obj: Object, old: Object | None, *, allows_autoscaling: bool = Fals
             for key in sorted(annotations)
             if key.startswith(names.AUTOSCALING)
         ]
-    if not metadata.get("ownerReferences") and old is not None:
-        found += _users(obj, old)
-    return problems.under("metadata", found)
+    return problems.under("metadata", found) + users_of(obj, old)
+
+
+def users_of(obj: Object, old: Object | None) -> list[FieldProblem]:
+    """Return what is wrong with the annotations that say who made and who changed an object that nobody owns."""
+    if old is None or (obj.get("metadata") or {}).get("ownerReferences"):
+        return []
+    return problems.under("metadata", _users(obj, old))
 
 
 def rollout(obj: Object) -> list[FieldProblem]:

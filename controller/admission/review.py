@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from controller import cluster_config
-from controller.admission import defaults, metadata, revision_spec, traffic
+from controller.admission import defaults, domain_mapping, metadata, revision_spec, traffic
 from controller.cluster_config import ClusterConfig
 from controller.inference import component
 from tidegate.contracts import names, problems
@@ -64,11 +64,13 @@ def defaulted(obj: Object, old: Object | None, user: str, config: ClusterConfig)
         defaults.configuration(changed, old, config)
     elif kind == "Route":
         defaults.route(changed)
+    elif kind == "DomainMapping":
+        domain_mapping.default(changed)
     elif kind == "PodAutoscaler":
         defaults.pod_autoscaler(changed, config)
     elif kind == "Revision" and old is None:
         defaults.revision_spec(changed.setdefault("spec", {}), obj["metadata"].get("name", ""), config, is_create=True)
-    if kind in ("Service", "Configuration", "Route"):
+    if kind in ("Service", "Configuration", "Route", "DomainMapping"):
         defaults.users(changed, old, user)
     return changed
 
@@ -93,6 +95,8 @@ def problems_of(obj: Object, old: Object | None, config: ClusterConfig) -> list[
             *metadata.parent_label(obj, names.SERVICE_LABEL, "Service"),
             *traffic.validate((obj.get("spec") or {}).get("traffic") or [], in_service=False),
         ]
+    if kind == "DomainMapping":
+        return domain_mapping.validate(obj, old)
     if kind == "InferenceService":
         return component.validate(obj)
     if kind == "Revision":

@@ -15,6 +15,7 @@ GRPC_SUFFIX = "-grpc"
 FORMATS = {
     "tidegate-lightgbm": ("lightgbm", "lightgbm"),
     "tidegate-onnx": ("onnx", "onnx"),
+    "tidegate-python": ("python", "python"),
     "tidegate-sklearn": ("sklearn", "sklearn"),
     "tidegate-torch": ("torch", "pytorch"),
     "tidegate-triton": ("triton", "triton"),

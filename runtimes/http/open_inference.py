@@ -17,7 +17,7 @@ from runtimes.http.exchange import body_of, deadline_of, header_length, must_be,
 from runtimes.http.generate import Generate
 from runtimes.http.messages import BINARY, Reply, Request
 from runtimes.messages import InferRequest, InferResponse
-from runtimes.metadata import SERVER, model_metadata, statistics
+from runtimes.metadata import SERVER, model_metadata, statistics_with_loads
 from runtimes.protocol import v2_rest
 from runtimes.protocol.openapi import document as openapi
 from runtimes.repository.slots import NotResident
@@ -57,7 +57,7 @@ class OpenInference:
                 version, rest = rest[1], rest[2:]
             if name == "stats" and not rest:
                 must_be(request, b"GET")
-                return messages.json_reply(statistics(self._repository))
+                return messages.json_reply(statistics_with_loads(self._repository))
             handler = self._of_model.get(rest[0] if rest else "")
             if handler is not None and len(rest) <= 1:
                 return handler(request, name, version)
@@ -106,7 +106,7 @@ class OpenInference:
 
     def _stats(self, request: Request, name: str, version: str) -> Reply:
         must_be(request, b"GET")
-        return messages.json_reply(statistics(self._repository, name, version))
+        return messages.json_reply(statistics_with_loads(self._repository, name, version))
 
     def _with(self, name: str, version: str, use: Callable[[Servable], Reply]) -> Answer:
         try:

@@ -26,8 +26,8 @@ _DATATYPES = {
 def open_file(file: Path, model: ModelConfig, config: Config) -> Any:
     """Return the model of a file; raises what onnxruntime raises for one it cannot run."""
     options = onnxruntime.SessionOptions()
-    if config.threads:
-        options.intra_op_num_threads = config.threads
+    if threads := int(model.options.get("threads", config.threads)):
+        options.intra_op_num_threads = threads
     available = onnxruntime.get_available_providers()
     wanted = ("CUDAExecutionProvider", "CPUExecutionProvider") if config.device != "cpu" else ("CPUExecutionProvider",)
     providers = [name for name in wanted if name in available]

@@ -37,6 +37,19 @@ def import_class(path: str) -> Any:
     return _adapted(found)
 
 
+def made_of(found: Any, folder: Path) -> Any:
+    """Return an instance of a class; a constructor with a parameter `folder` gets the folder of its model."""
+    return found(**folder_argument(found, folder))
+
+
+def folder_argument(found: Any, folder: Path) -> dict[str, Path]:
+    """Return `{"folder": folder}` for a class or factory that takes one, else nothing."""
+    try:
+        return {"folder": folder} if "folder" in inspect.signature(found).parameters else {}
+    except (TypeError, ValueError):  # some built-in types have no signature
+        return {}
+
+
 def class_of_file(file: Path, name: str = "") -> Any:
     """Return the class `name` of a Python file, or its only class with a predict method; raises ImportFailed."""
     module = module_of_file(file)

@@ -139,3 +139,14 @@ async def test_a_refusal_takes_back_our_own_word_but_not_kubernetes():
 
 async def test_an_unknown_revision_has_no_pods():
     assert World().usable == set()
+
+
+async def test_standby_pods_are_told_apart_and_come_and_go():
+    world = World()
+    world.backends.replace(KEY, Endpoints(standby=frozenset([A])))
+    assert (world.usable, set(world.backends.standby(KEY))) == (set(), {A})
+    world.backends.replace(KEY, Endpoints(ready=frozenset([B]), standby=frozenset([A])))
+    assert (world.usable, set(world.backends.standby(KEY))) == ({B}, {A})
+    world.backends.replace(KEY, Endpoints())
+    assert not world.backends.standby(KEY)
+    assert len(world.changes) == 3

@@ -57,7 +57,7 @@ def test_settings_are_quiet_and_selective():
     made = handlers.settings("tidegate-system")
     assert not made.posting.enabled
     labels = list(made.watching.label_selectors.values())
-    assert labels == ["serving.knative.dev/revision"] * 3
+    assert labels == ["serving.knative.dev/revision"] * 2
     assert list(made.watching.field_selectors.values()) == ["metadata.namespace=tidegate-system"]
 
 

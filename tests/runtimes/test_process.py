@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.model_servers import client_of, serving
+
 MODEL = """
 class Plus:
     def predict(self, inputs, parameters=None):
@@ -43,6 +45,25 @@ def test_a_class_by_its_import_path_until_sigterm(tmp_path: Path) -> None:
     finally:
         process.kill()
         process.communicate()
+
+
+async def test_a_class_by_setting_gets_its_folder(tmp_path: Path) -> None:
+    named = "tests.runtimes.test_process:Shelf"
+    async with serving(model_class=named, model_dir=str(tmp_path)) as frame, client_of(frame) as http:
+        answer = await http.post("/v1/models/model:predict", {"instances": [1]})
+        assert answer == (200, {"predictions": [str(tmp_path)]})
+
+
+class Shelf:
+    """Answers where it lies."""
+
+    payload = "json"
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def predict(self, rows: list[object]) -> list[str]:
+        return [str(self.folder) for _ in rows]
 
 
 @pytest.mark.slow

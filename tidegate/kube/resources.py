@@ -48,6 +48,10 @@ KNATIVE_SERVICES = Resource("serving.knative.dev", "v1", "services", "Service")
 CONFIGURATIONS = Resource("serving.knative.dev", "v1", "configurations", "Configuration")
 REVISIONS = Resource("serving.knative.dev", "v1", "revisions", "Revision")
 ROUTES = Resource("serving.knative.dev", "v1", "routes", "Route")
+DOMAIN_MAPPINGS = Resource("serving.knative.dev", "v1beta1", "domainmappings", "DomainMapping")
+CLUSTER_DOMAIN_CLAIMS = Resource(
+    "networking.internal.knative.dev", "v1alpha1", "clusterdomainclaims", "ClusterDomainClaim", namespaced=False
+)
 INFERENCE_SERVICES = Resource("serving.kserve.io", "v1beta1", "inferenceservices", "InferenceService")
 SERVING_RUNTIMES = Resource("serving.kserve.io", "v1alpha1", "servingruntimes", "ServingRuntime")
 CLUSTER_SERVING_RUNTIMES = Resource(

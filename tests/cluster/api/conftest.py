@@ -52,14 +52,15 @@ def client(running: Running) -> Client:
 class Kubectl:
     """The real kubectl against one server."""
 
-    def __init__(self, running: Running, cache: Path) -> None:
+    def __init__(self, running: Running, cache: Path, binary: str = "kubectl") -> None:
+        self._binary = binary
         self._environment = os.environ | {"KUBECONFIG": str(running.kubeconfig), "HOME": str(cache)}
         self._cache = cache
 
     async def __call__(self, *arguments: str, stdin: str = "", code: int = 0, **environment: str) -> str:
         """Run kubectl; returns both outputs; fails unless it exits with `code`."""
         process = await asyncio.create_subprocess_exec(
-            "kubectl",
+            self._binary,
             f"--cache-dir={self._cache}",
             *arguments,
             stdin=asyncio.subprocess.PIPE,

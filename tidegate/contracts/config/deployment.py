@@ -15,6 +15,7 @@ from tidegate.contracts.problems import FieldProblem
 
 DEFAULT_SIDECAR_IMAGE = "tidegate.dev/queueproxy:latest"
 DEFAULT_STORAGE_INITIALIZER_IMAGE = "tidegate.dev/runtimes/storage:latest"
+DEFAULT_SKIPPED = "kind.local,ko.local,dev.local,tidegate.dev"
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,8 @@ class DeploymentConfig:
     affinity: str = "prefer-spread-revision-over-nodes"
     is_always_schedulable: bool = False
     storage_initializer_image: str = DEFAULT_STORAGE_INITIALIZER_IMAGE
+    registries_without_digests: frozenset[str] = frozenset(DEFAULT_SKIPPED.split(","))
+    digest_timeout_s: float = 10.0
 
 
 def parse(config_map: Mapping[str, Any] | None) -> tuple[DeploymentConfig, list[FieldProblem]]:
@@ -38,6 +41,10 @@ def parse(config_map: Mapping[str, Any] | None) -> tuple[DeploymentConfig, list[
     if deadline_s <= 0 or deadline_s != int(deadline_s):
         reader.complain(problems.invalid(reader.text("progress-deadline"), "progress-deadline", "whole seconds > 0"))
         deadline_s = 600.0
+    timeout_s = reader.duration_s("digest-resolution-timeout", 10.0)
+    if timeout_s <= 0:
+        reader.complain(problems.invalid(reader.text("digest-resolution-timeout"), "digest-resolution-timeout", "> 0"))
+    skipped = reader.text("registries-skipping-tag-resolving", DEFAULT_SKIPPED)
     affinity = reader.text("default-affinity-type", DeploymentConfig.affinity)
     if affinity not in ("none", DeploymentConfig.affinity):
         reader.complain(problems.invalid(affinity, "default-affinity-type"))
@@ -49,6 +56,8 @@ def parse(config_map: Mapping[str, Any] | None) -> tuple[DeploymentConfig, list[
         sidecar_limits=_quantities(reader, "limit"),
         autoscaler_address=reader.text("autoscaler-address"),
         affinity=affinity,
+        registries_without_digests=frozenset(name.strip() for name in skipped.split(",") if name.strip()),
+        digest_timeout_s=timeout_s,
         is_always_schedulable=reader.boolean("pod-is-always-schedulable", False),
         storage_initializer_image=reader.text("storage-initializer-image") or DEFAULT_STORAGE_INITIALIZER_IMAGE,
     )
