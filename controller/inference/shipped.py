@@ -46,6 +46,9 @@ def _runtime(name: str, module: str, form: str, protocols: Sequence[str]) -> Obj
     }
     if is_grpc:
         container["ports"] = [{"name": "h2c", "containerPort": 9000}]
+    elif module != "triton":
+        # Its answer tells how the server started; that a port is open would tell nothing.
+        container["readinessProbe"] = {"httpGet": {"path": "/v2/health/live"}}
     return {
         "apiVersion": "serving.kserve.io/v1alpha1",
         "kind": "ClusterServingRuntime",

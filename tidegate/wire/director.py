@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import enum
 import math
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -54,9 +54,11 @@ class Relay:
     `context`: the director's own value for this attempt (which pod, which slot); the engine only hands it back.
     `answer_head`: ready-made header lines appended to the response's head towards the client.
     `protocol`: what the upstream is spoken to in: empty for HTTP/1.1, `H2C` for HTTP/2 in clear text.
+    `on_answer`: None, or called once when the upstream's final head is about to go to the client; the lines that it
+    returns stand in place of `answer_head`. It must not raise or block.
     """
 
-    __slots__ = ("add_head", "answer_head", "context", "host", "port", "protocol", "timeouts")
+    __slots__ = ("add_head", "answer_head", "context", "host", "on_answer", "port", "protocol", "timeouts")
 
     def __init__(
         self,
@@ -75,6 +77,7 @@ class Relay:
         self.context = context
         self.answer_head = answer_head
         self.protocol = protocol
+        self.on_answer: Callable[[], bytes] | None = None
 
 
 @dataclass(slots=True)

@@ -1,10 +1,11 @@
 """config-deployment: how a revision's pods are made.
 
-`autoscaler-address` and `storage-initializer-image` are Tidegate's own keys.
+`autoscaler-address`, `storage-initializer-image`, `model-cache` and `model-cache-limit-gib` are Tidegate's own keys.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,6 +17,17 @@ from tidegate.contracts.problems import FieldProblem
 DEFAULT_SIDECAR_IMAGE = "tidegate.dev/queueproxy:latest"
 DEFAULT_STORAGE_INITIALIZER_IMAGE = "tidegate.dev/runtimes/storage:latest"
 DEFAULT_SKIPPED = "kind.local,ko.local,dev.local,tidegate.dev"
+_CLAIM = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCache:
+    """Where fetched models are kept between pods: a kind of volume (`hostPath`, `persistentVolumeClaim`), its path or
+    name, and how large it may grow."""
+
+    kind: str
+    where: str
+    limit_gib: int = 100
 
 
 @dataclass(frozen=True)
@@ -30,6 +42,7 @@ class DeploymentConfig:
     affinity: str = "prefer-spread-revision-over-nodes"
     is_always_schedulable: bool = False
     storage_initializer_image: str = DEFAULT_STORAGE_INITIALIZER_IMAGE
+    model_cache: ModelCache | None = None
     registries_without_digests: frozenset[str] = frozenset(DEFAULT_SKIPPED.split(","))
     digest_timeout_s: float = 10.0
 
@@ -60,8 +73,23 @@ def parse(config_map: Mapping[str, Any] | None) -> tuple[DeploymentConfig, list[
         digest_timeout_s=timeout_s,
         is_always_schedulable=reader.boolean("pod-is-always-schedulable", False),
         storage_initializer_image=reader.text("storage-initializer-image") or DEFAULT_STORAGE_INITIALIZER_IMAGE,
+        model_cache=_model_cache(reader),
     )
     return values, reader.problems
+
+
+def _model_cache(reader: Reader) -> ModelCache | None:
+    text = reader.text("model-cache")
+    limit_gib = reader.integer("model-cache-limit-gib", 100, low=1)
+    kind, _, where = text.partition(":")
+    is_path = kind == "hostPath" and where.startswith("/") and ".." not in where.split("/")
+    if not text:
+        return None
+    if is_path or (kind == "persistentVolumeClaim" and _CLAIM.fullmatch(where)):
+        return ModelCache(kind, where, limit_gib)
+    rule = "write hostPath:/a/folder/of/the/node or persistentVolumeClaim:NAME"
+    reader.complain(problems.invalid(text, "model-cache", rule))
+    return None
 
 
 def _quantities(reader: Reader, kind: str) -> dict[str, str]:
