@@ -23,6 +23,9 @@ FORMATS = {
     "tidegate-xgboost": ("xgboost", "xgboost"),
 }
 """Name of the runtime -> the module of `runtimes` that runs, the model format it serves."""
+TRITON = "triton"
+TRITON_FORMATS = ("onnx", "python", "pytorch", "tensorflow", "tensorrt")
+"""Which of them a Triton reads depends on its backends, which nobody knows here: for these `runtime` must name it."""
 
 
 def runtimes(existing: Sequence[Object] = (), image: str = DEFAULT_RUNTIME_IMAGE) -> list[Object]:
@@ -33,6 +36,7 @@ def runtimes(existing: Sequence[Object] = (), image: str = DEFAULT_RUNTIME_IMAGE
         for name, (module, form) in FORMATS.items()
         for speaks in (REST, GRPC)
     ]
+    made = [_of_triton(one) if one["metadata"]["name"].startswith("tidegate-triton") else one for one in made]
     return [*existing, *(one for one in made if one["metadata"]["name"] not in taken)]
 
 
@@ -59,4 +63,24 @@ def _runtime(name: str, image: str, form: str, protocols: Sequence[str]) -> Obje
             "protocolVersions": list(protocols),
             "containers": [container],
         },
+    }
+
+
+def _of_triton(runtime: Object) -> Object:
+    """Triton's adapter serves REST and gRPC on one port; which of them it is spoken to in is the port's name."""
+    spec = runtime["spec"]
+    is_grpc = spec["protocolVersions"] == list(GRPC)
+    container = spec["containers"][0] | {
+        "args": ["--model-name={{.Name}}", "--model-dir=/mnt/models"],
+        "readinessProbe": {"httpGet": {"path": "/v2/health/ready"}},
+    }
+    formats = [{"name": name, "autoSelect": False} for name in TRITON_FORMATS]
+    protocols = list(GRPC) if is_grpc else ["v2"]
+    return runtime | {
+        "spec": spec
+        | {
+            "supportedModelFormats": [*spec["supportedModelFormats"], *formats],
+            "protocolVersions": protocols,
+            "containers": [container],
+        }
     }
