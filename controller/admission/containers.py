@@ -6,7 +6,7 @@ import posixpath
 import re
 from typing import Any
 
-from controller.admission import metadata, probes
+from controller.admission import devices, metadata, probes
 from controller.cluster_config import ClusterConfig
 from tidegate.contracts import names, problems, serving
 from tidegate.contracts.config.features import Features
@@ -111,6 +111,7 @@ def _container(container: Object, volumes: dict[str, Object], features: Features
     for index, port in enumerate(container.get("ports") or []):
         found += problems.at_index("ports", index, _port(port))
     found += _mounts(container.get("volumeMounts") or [], volumes, features)
+    found += devices.validate(container)
     return found + problems.under("securityContext", _security(container.get("securityContext") or {}, features))
 
 
