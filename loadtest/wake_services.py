@@ -72,5 +72,5 @@ def _folder(service: str) -> Path:
     from sklearn.linear_model import LogisticRegression
 
     images, digits = load_digits(return_X_y=True)
-    skops.io.dump(LogisticRegression(max_iter=50).fit(images / 16, digits), folder / "model.skops")
+    skops.io.dump(LogisticRegression(max_iter=500).fit(images / 16, digits), folder / "model.skops")
     return folder
