@@ -170,7 +170,8 @@ async def test_ports_are_forwarded(kubectl: Kubectl) -> None:
 
 async def test_a_port_where_nobody_listens_ends_its_own_connection(kubectl: Kubectl) -> None:
     async with kubectl.forwarding(":8098") as port:
-        assert await get(port) == b""
+        with contextlib.suppress(ConnectionError):  # some versions reset it
+            assert await get(port) == b""
 
 
 @pytest.fixture
