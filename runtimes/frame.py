@@ -6,6 +6,10 @@ side drains, then gRPC, then the models are unloaded.
 
 from __future__ import annotations
 
+from tidegate.process import start_clock  # first: it notes when the program's own imports begin
+
+# isort: split
+
 import asyncio
 import dataclasses
 import functools
@@ -26,6 +30,7 @@ from runtimes.repository.slots import Control
 from runtimes.repository.store import Repository
 from runtimes.repository.swap_plan import SwapLimits
 from runtimes.servable import Servable
+from tidegate.contracts import wake
 from tidegate.process import logs, run, settings, tasks
 
 log = logging.getLogger(__name__)
@@ -56,11 +61,13 @@ class Frame:
         """Load what is wanted, then listen. Raises SettingsError for a model that cannot be served."""
         await self._load()
         if self.config.grpc_port:
-            from runtimes.grpc_server import GrpcServer
+            with start_clock.this().phase(wake.IMPORTS):
+                from runtimes.grpc_server import GrpcServer
 
             self._grpc = GrpcServer(self.repository, self.config.body_limit_mib * _MIB)
             self.grpc_port = await self._grpc.start(self.config.host, max(self.config.grpc_port, 0))
         self.port = await self.http.start(self.config.host, self.config.port)
+        start_clock.this().opened()
         self._weigher = tasks.spawn(self._weigh(), "weigh models")
         if self.config.poll_s:
             self._poller = tasks.spawn(self._poll(), "poll models")
@@ -79,6 +86,7 @@ class Frame:
 
     async def _load(self) -> None:
         config = self.config
+        start_clock.this().enter(wake.WEIGHTS)
         if self._target is not None:
             self._add_object(self._target)
         elif config.model_class:
