@@ -214,7 +214,7 @@ class Repository(Catalog):
         slot = self.slot(*_key(step.key))
         slot.reason = f"needs {step.needed_bytes:.0f} bytes, the memory budget leaves {step.possible_bytes:.0f}"
         slot.retry_at = self._clock() + RETRY_AFTER_S
-        self._plan.settle(slot.key)
+        self._plan.settle(slot.key, self._clock())
         self._announce()
 
     def _expected_bytes(self, slot: Slot) -> float:
@@ -256,7 +256,7 @@ class Repository(Catalog):
             await self._load(slot)
         finally:
             del self._loading[slot.key]
-            self._plan.settle(slot.key)
+            self._plan.settle(slot.key, self._clock())
             self._announce()
             self._turn()
 

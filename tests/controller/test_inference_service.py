@@ -164,6 +164,37 @@ def test_runtimes_of_the_namespace_come_first_and_shipped_ones_last() -> None:
     assert sum(one["metadata"]["name"] == "tidegate-sklearn" for one in shipped.runtimes([own])) == 1
 
 
+TRITONS = [
+    (Model("triton", protocol="v2"), "tidegate-triton"),
+    (Model("triton", protocol="grpc-v2"), "tidegate-triton-grpc"),
+    (Model("tensorrt", protocol="v2", runtime="tidegate-triton"), "tidegate-triton"),
+    (Model("onnx", protocol="v2"), "tidegate-onnx"),
+]
+
+
+@pytest.mark.parametrize(("model", "name"), TRITONS)
+def test_triton_is_chosen_for_its_own_format_and_by_name_for_what_its_backends_may_read(
+    model: Model, name: str
+) -> None:
+    assert chosen(model, *shipped.runtimes()) == name
+
+
+def test_triton_is_not_chosen_for_what_its_backends_may_not_read() -> None:
+    assert "tidegate-triton: it is not selected by itself" in chosen(
+        Model("tensorrt", protocol="v2"), *shipped.runtimes()
+    )
+    assert "it speaks v2, not v1" in chosen(Model("triton", protocol="v1"), *shipped.runtimes())
+
+
+def test_tritons_adapter_has_one_port_for_both_protocols() -> None:
+    for name, ports in (("tidegate-triton", None), ("tidegate-triton-grpc", [{"name": "h2c", "containerPort": 9000}])):
+        (found,) = [one for one in shipped.runtimes() if one["metadata"]["name"] == name]
+        (container,) = found["spec"]["containers"]
+        assert container["args"] == ["--model-name={{.Name}}", "--model-dir=/mnt/models"]
+        assert container.get("ports") == ports
+        assert container["readinessProbe"] == {"httpGet": {"path": "/v2/health/ready"}}
+
+
 # What it becomes
 
 

@@ -14,7 +14,10 @@ import enum
 import math
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+if TYPE_CHECKING:
+    from tidegate.wire.request_body import RequestBody
 
 HeaderLine = tuple[bytes, bytes]
 UNKNOWN_BYTES: Final = -1
@@ -148,11 +151,13 @@ class Request:
     time in seconds.
     `http_version`: 1.0, 1.1 or 2.
     `state` belongs to the director (its own per-request value); the engine never reads it.
+    `body`: None for a request without one; a director that must look into it before it decides awaits `body.first`.
     """
 
     __slots__ = (
         "arrived",
         "attempts",
+        "body",
         "headers",
         "host",
         "http_version",
@@ -188,6 +193,7 @@ class Request:
         self.is_upgrade = is_upgrade
         self.attempts = attempts
         self.state = state
+        self.body: RequestBody | None = None
         self.index: dict[bytes, bytes] = {} if index is None else index
 
     def header(self, name: bytes) -> bytes | None:

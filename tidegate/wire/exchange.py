@@ -71,6 +71,8 @@ class Exchange(AnswerWriter):
         # request
         self._director = server.director
         self.body = RequestBody(client, length, expects=b"expect" in request.index) if length else None
+        if length:
+            request.body = self.body
         self._begin = begin  # request line and header lines for an HTTP/1.1 upstream
         # attempt
         self.upstream: UpstreamConnection | UpstreamStream | None = None
