@@ -6,10 +6,15 @@ side drains, then gRPC, then the models are unloaded.
 
 from __future__ import annotations
 
+from tidegate.process import start_clock  # first: it notes when the program's own imports begin
+
+# isort: split
+
 import asyncio
 import dataclasses
 import functools
 import logging
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -21,11 +26,14 @@ from runtimes.http.routes import Routes
 from runtimes.http.server import HttpServer
 from runtimes.isolation import zygote_link
 from runtimes.isolation.isolation import Isolation
+from runtimes.payload_log import PayloadLog
+from runtimes.protocol import payload_events
 from runtimes.repository.layout import LayoutError, ModelConfig
 from runtimes.repository.slots import Control
 from runtimes.repository.store import Repository
 from runtimes.repository.swap_plan import SwapLimits
 from runtimes.servable import Servable
+from tidegate.contracts import wake
 from tidegate.process import logs, run, settings, tasks
 
 log = logging.getLogger(__name__)
@@ -41,8 +49,12 @@ class Frame:
     ) -> None:
         self.config = config
         self.repository = _repository(config, runtime, Isolation(config, zygote))
+        self._payloads = _payload_log(config)
+        routes = Routes(
+            self.repository, config.body_limit_mib * _MIB, self._payloads.render if self._payloads else bytes
+        )
         self.http = HttpServer(
-            Routes(self.repository, config.body_limit_mib * _MIB).handle,
+            self._payloads.around(routes.handle) if self._payloads else routes.handle,
             HttpLimits(body_bytes=config.body_limit_mib * _MIB, drain_s=config.drain_s),
         )
         self.port = 0
@@ -55,12 +67,16 @@ class Frame:
     async def start(self) -> None:
         """Load what is wanted, then listen. Raises SettingsError for a model that cannot be served."""
         await self._load()
+        if self._payloads is not None:
+            self._payloads.start()
         if self.config.grpc_port:
-            from runtimes.grpc_server import GrpcServer
+            with start_clock.this().phase(wake.IMPORTS):
+                from runtimes.grpc_server import GrpcServer
 
             self._grpc = GrpcServer(self.repository, self.config.body_limit_mib * _MIB)
             self.grpc_port = await self._grpc.start(self.config.host, max(self.config.grpc_port, 0))
         self.port = await self.http.start(self.config.host, self.config.port)
+        start_clock.this().opened()
         self._weigher = tasks.spawn(self._weigh(), "weigh models")
         if self.config.poll_s:
             self._poller = tasks.spawn(self._poll(), "poll models")
@@ -76,9 +92,12 @@ class Frame:
         if self._grpc is not None:
             await self._grpc.close(self.config.drain_s)
         await self.repository.close()
+        if self._payloads is not None:
+            await self._payloads.close()
 
     async def _load(self) -> None:
         config = self.config
+        start_clock.this().enter(wake.WEIGHTS)
         if self._target is not None:
             self._add_object(self._target)
         elif config.model_class:
@@ -124,6 +143,19 @@ def _object_of(config: Config) -> Any:
     try:
         return made_of(import_class(config.model_class), Path(config.model_dir or "."))
     except ImportFailed as error:
+        raise settings.SettingsError(str(error)) from error
+
+
+def _payload_log(config: Config) -> PayloadLog | None:
+    if not config.payload_log_url:
+        return None
+    about = {"ce-source": f"http://{config.host}:{config.port}/"}
+    if revision := os.environ.get("K_REVISION"):
+        about["ce-revision"] = revision
+    try:
+        about |= payload_events.attributes(config.payload_log_attributes)
+        return PayloadLog(config.payload_log_url, config.payload_log_mode, config.payload_log_queue, about)
+    except ValueError as error:
         raise settings.SettingsError(str(error)) from error
 
 
