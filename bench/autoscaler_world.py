@@ -88,13 +88,21 @@ class SimulatedApi:
         if resource == resources.DEPLOYMENTS:
             label = names.REVISION_LABEL
             self.patched(before["metadata"]["labels"][label])
-            for number in range(patch["spec"]["replicas"]):
+            wanted = patch["spec"]["replicas"]
+            for number in range(wanted):
                 self._store(resources.PODS, pod(before["metadata"]["labels"][label], number, self.version))
+            for number in range(wanted, before["spec"]["replicas"]):
+                self._remove(resources.PODS, f"{before['metadata']['labels'][label]}-{number}")
         return after
 
     async def create(self, resource: Resource, obj: Object, namespace: str = "", subresource: str = "") -> Object:
         """Take an Event; it goes nowhere."""
         return obj
+
+    def _remove(self, resource: Resource, name: str) -> None:
+        gone, queue = self.objects[resource].pop(name, None), self._queues.get(resource)
+        if gone is not None and queue is not None:
+            queue.put_nowait(WatchEvent("DELETED", gone))
 
     def _store(self, resource: Resource, obj: Object) -> None:
         name = obj["metadata"]["name"]
@@ -108,15 +116,15 @@ class SimulatedApi:
 class Autoscaler:
     """The autoscaler on a simulated API server, and an activator that reports to it."""
 
-    def __init__(self, api: Any) -> None:
+    def __init__(self, api: Any, clock: Callable[[], float] = time.monotonic) -> None:
         self.api: Api = api
-        self.world = World(self.api)
+        self.world = World(self.api, clock=clock)
         self.demand = Demand()
-        self.loop = Loop(self.api, self.world, self.demand, time.monotonic, time.time)
+        self.loop = Loop(self.api, self.world, self.demand, clock, time.time)
         self.ingest = Ingest(
             self.demand,
             key=lambda: KEY,
-            clock=time.monotonic,
+            clock=clock,
             on_poke=self.loop.poke,
             bounds=Bounds(queueproxy_frames_per_s=MANY, activator_frames_per_s=MANY),
         )

@@ -27,6 +27,7 @@ LAST_MODIFIER_ANNOTATION = SERVING + "lastModifier"
 ROLLOUT_DURATION_ANNOTATION = SERVING + "rollout-duration"
 VISIBILITY_LABEL = "networking.knative.dev/visibility"
 AUTOSCALING = "autoscaling.knative.dev/"
+DEPLOYMENT_SUFFIX = "-deployment"
 SERVICE_NAME_LABEL = "kubernetes.io/service-name"
 
 CONFIG_AUTOSCALER = "config-autoscaler"
@@ -82,7 +83,7 @@ def revision_name(configuration: str, generation: int) -> str:
 
 def deployment_name(revision: str) -> str:
     """Return the name of a revision's Deployment."""
-    return child_name(revision, "-deployment")
+    return child_name(revision, DEPLOYMENT_SUFFIX)
 
 
 def private_service_name(revision: str) -> str:
