@@ -31,6 +31,8 @@ from tidegate.kube.packed import PackedObjects, Shelf
 log = logging.getLogger(__name__)
 
 NO_PODS = PodCounts()
+LISTING_WARM = 256
+"""Objects that are at hand unpacked while the first list comes: nobody will ask for most of them again."""
 STARTS = 2
 """The place of start times on a revision's row; its PodAutoscaler and Deployment have those before."""
 
@@ -88,7 +90,8 @@ class World:
 
     def autoscaler(self, key: Key) -> Object | None:
         """Return a revision's PodAutoscaler."""
-        return self._autoscalers.get(key[1], key[0])
+        found: Object | None = self._packed[0].get(key)  # past the cache: it is asked for at every step of a wake
+        return found
 
     def autoscaler_keys(self) -> list[Key]:
         """Return the keys of all PodAutoscalers."""
@@ -102,7 +105,7 @@ class World:
     @property
     def is_warm(self) -> bool:
         """Whether objects are at hand unpacked."""
-        return any(packed.is_warm for packed in self._packed)
+        return any(packed.warm for packed in self._packed)
 
     def cool(self) -> None:
         """Pack what nobody has asked for lately; to be called every second."""
@@ -135,10 +138,15 @@ class World:
 
     def deployment(self, autoscaler: Object) -> Object | None:
         """Return the Deployment that a PodAutoscaler scales."""
-        reference = autoscaler.get("spec", {}).get("scaleTargetRef") or {}
-        return self.deployments.get(reference.get("name", ""), namespace_of(autoscaler))
+        reference = (autoscaler.get("spec") or {}).get("scaleTargetRef")
+        if not reference:
+            return None
+        found: Object | None = self._packed[1].get((autoscaler["metadata"].get("namespace", ""), reference.get("name")))
+        return found
 
     def _autoscaler_changed(self, _kind: str, old: Object | None, new: Object | None) -> None:
+        if not self._autoscalers.is_synced and self._packed[0].warm > LISTING_WARM:
+            self._packed[0].cool()
         if new is None:
             pods = self._pods_of(_key_of(old))
             pods.clear()
@@ -175,6 +183,8 @@ class World:
             self._shelf.put(pods.key, STARTS, pods.packed())
 
     def _deployment_changed(self, _kind: str, old: Object | None, new: Object | None) -> None:
+        if not self.deployments.is_synced and self._packed[1].warm > LISTING_WARM:
+            self._packed[1].cool()
         deployment = new or old
         assert deployment is not None
         self.on_deployment((namespace_of(deployment), revision_of(deployment)))

@@ -1,10 +1,10 @@
 """What the autoscaler holds for each revision: `python -m bench.autoscaler_memory KIND REVISIONS ACCOUNT`.
 
 Everything that the process has more of than before the autoscaler was made counts, numpy's arrays at their full length
-included; only the objects of the simulated API server are given back before the reading, as they would be in a process
-of their own. Accounts: `traced`, what Python and numpy have in use (tracemalloc), and `resident`, by how much the
-process has grown by the kernel's account, after the C library has given back what it can: holes that lists and the
-simulated server left behind are in it. Without sockets in both.
+included; only the objects of the simulated API server are left out: they are made as they are listed, and what it
+stores of writes is given back before the reading. Accounts: `traced`, what Python and numpy have in use (tracemalloc),
+and `resident`, by how much the process has grown by the kernel's account, after the C library has given back what it
+can: holes that lists and the server's objects left behind are in it. Without sockets in both.
 """
 
 from __future__ import annotations
@@ -48,12 +48,12 @@ async def grown(revisions: int, kind: str, account: str) -> float:
     """Bytes per revision by which this process has grown."""
     await (await _live(SimulatedApi(10, 0), 10, LIVED)).stop()  # what is loaded and made once
     read = _resident if account == RESIDENT else _traced
-    api = SimulatedApi(revisions, int(kind == ACTIVE)) if account == TRACED else None
+    api = SimulatedApi(revisions, int(kind == ACTIVE), is_stored=False)
     gc.collect()
     if account == TRACED:
         tracemalloc.start()
     before = read()
-    system = await _live(api or SimulatedApi(revisions, int(kind == ACTIVE)), revisions, kind)
+    system = await _live(api, revisions, kind)
     system.api.objects.clear()  # type: ignore[attr-defined]
     gc.collect()
     now = read()

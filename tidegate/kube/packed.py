@@ -20,7 +20,8 @@ from tidegate.kube.templates import Templates
 
 Key = tuple[str, str]
 
-WARM = 8192
+WARM = 16_384
+"""Some four kilobytes each: a bound that only a storm of wakes comes near."""
 COOL = 64
 """Objects that are packed in one go: some two milliseconds."""
 UNPACKED = b"\0"
@@ -180,9 +181,9 @@ class PackedObjects(MutableMapping[Key, Object]):
         return self._count
 
     @property
-    def is_warm(self) -> bool:
-        """Whether any object is at hand unpacked."""
-        return bool(self._warm)
+    def warm(self) -> int:
+        """How many objects are at hand unpacked."""
+        return len(self._warm)
 
     def cool(self) -> None:
         """Pack some of what has been at hand longest; called every second, it leaves nothing of what is at rest."""
