@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from tidegate.contracts import report
+from tidegate.contracts import report, wake
 from tidegate.process.level import Level
 from tidegate.process.report_link import ReportLink
 from tidegate.process.report_links import ReportLinks
@@ -23,6 +23,8 @@ Key = tuple[str, str]
 """(namespace, revision)"""
 
 POKE_PAUSE_S = 0.02
+STANDBY_POKE_S = 1.0
+"""While standby pods take requests, the autoscaler is told again at least this far apart."""
 RATE_BASE_S = 0.9
 """Arrivals of a shorter reading count over this time, as in the autoscaler."""
 REPORTS_PER_FRAME = 1000
@@ -57,6 +59,8 @@ class Demand:
         self._waiting = waiting
         self._seen: dict[Key, _Seen] = {}
         self._sequence = 0
+        self.on_asked: Callable[[Key, float], None] = lambda _key, _now: None
+        """Called when the autoscaler was told that somebody waits."""
         links.on_connected = self.connected
         links.on_moved = self.repeat_pokes
 
@@ -91,6 +95,13 @@ class Demand:
             seen.is_poke_planned = True
             call_later = self._call_later or asyncio.get_running_loop().call_later
             call_later(pause_s, self._planned_poke, key, seen)
+
+    def took_standby(self, key: Key) -> None:
+        """Poke the autoscaler: a request waits for nobody, but only because a standby pod was there."""
+        seen, now = self._seen[key], self._clock()
+        pause_s = POKE_PAUSE_S if seen.level.value >= 2 * seen.poked_with else STANDBY_POKE_S
+        if now - seen.poked_at >= pause_s:
+            self._poke(key, seen, now)
 
     def connected(self, link: ReportLink) -> None:
         """Tell a fresh connection what was and who waits: the autoscaler may have been away when they came."""
@@ -139,8 +150,16 @@ class Demand:
 
     def _poke(self, key: Key, seen: _Seen, now: float) -> None:
         seen.poked_at, seen.poked_with = now, seen.level.value
+        is_sent = False
         for link in self._links.links_for(*key):
-            link.send(self._report(link, key, seen, float(seen.level.value), 0.0, is_first=True))
+            is_sent |= link.send(self._report(link, key, seen, float(seen.level.value), 0.0, is_first=True))
+        if is_sent:
+            self.on_asked(key, now)
+
+    def tell(self, record: wake.Wake) -> None:
+        """Tell the replica that decides for a revision of a wake that is over."""
+        for link in self._links.links_for(record.namespace, record.revision):
+            link.send(record)
 
     def _report(
         self, link: ReportLink, key: Key, seen: _Seen, mean: float, interval_s: float, *, is_first: bool = False

@@ -31,6 +31,8 @@ from tidegate.kube.packed import PackedObjects, Shelf
 log = logging.getLogger(__name__)
 
 NO_PODS = PodCounts()
+_OF_REVISIONS = f"{names.REVISION_LABEL},!{names.STANDBY_LABEL}"
+"""Standby pods are the controller's number, not one of the autoscaler's."""
 LISTING_WARM = 256
 """Objects that are at hand unpacked while the first list comes: nobody will ask for most of them again."""
 STARTS = 2
@@ -60,11 +62,11 @@ class World:
             PackedObjects(DeploymentPacker(), shelf=shelf, place=1, suffix=names.DEPLOYMENT_SUFFIX),
         )
         self._autoscalers = Cache(api, resources.POD_AUTOSCALERS, shrink=small_autoscaler, objects=self._packed[0])
-        self._pod_cache = Cache(api, resources.PODS, labels=names.REVISION_LABEL, shrink=small_pod, objects=KeptPods())
+        self._pod_cache = Cache(api, resources.PODS, labels=_OF_REVISIONS, shrink=small_pod, objects=KeptPods())
         self.deployments = Cache(
             api,
             resources.DEPLOYMENTS,
-            labels=names.REVISION_LABEL,
+            labels=_OF_REVISIONS,
             shrink=small_deployment,
             objects=self._packed[1],
         )

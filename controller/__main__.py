@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
+import time
 from dataclasses import dataclass
 
 from controller import handlers, webhook
 from controller.cluster_config import ClusterConfig
 from controller.config import Config
+from controller.election import Election
 from controller.gather import World
 from controller.objects import Objects
 from controller.watchdog import Watchdog
@@ -22,6 +25,8 @@ from tidegate.process.run import freeze_start_up, run
 
 log = logging.getLogger(__name__)
 
+LEASE = "controller"
+
 
 @dataclass(frozen=True)
 class Parts:
@@ -32,6 +37,7 @@ class Parts:
     worker: Worker
     watchdog: Watchdog
     hook: Webhook
+    election: Election
 
 
 def build(config: Config, client: Client) -> Parts:
@@ -39,7 +45,9 @@ def build(config: Config, client: Client) -> Parts:
     worker = Worker(client, World(Objects(), ClusterConfig()), config.concurrency)
     watchdog = Watchdog(client, worker, config.system_namespace)
     hook = Webhook(client, config.system_namespace, lambda: worker.world.config)
-    return Parts(config, client.connection, worker, watchdog, hook)
+    me = config.pod_name or socket.gethostname()
+    election = Election(client, config.system_namespace, LEASE, me, time.monotonic)
+    return Parts(config, client.connection, worker, watchdog, hook, election)
 
 
 async def serve(config: Config, stopping: asyncio.Event) -> None:
@@ -48,7 +56,8 @@ async def serve(config: Config, stopping: asyncio.Event) -> None:
     async with Client(connection, user_agent="tidegate-controller") as client:
         parts = build(config, client)
         admin = AdminServer(is_ready=lambda: _readiness(parts), config=settings.describe(config))
-        await admin.start(config.pod_ip, config.admin_port)
+        for port in (config.admin_port, config.metrics_port):
+            await admin.start(config.pod_ip, port)
         working = tasks.spawn(work(parts, stopping), "controller")
         stopper = tasks.spawn(stopping.wait(), "stop")
         try:
@@ -62,22 +71,35 @@ async def serve(config: Config, stopping: asyncio.Event) -> None:
 
 
 async def work(parts: Parts, stopping: asyncio.Event) -> None:
-    """Read what there is, open the webhook, then reconcile until cancelled."""
+    """Read what there is, open the webhook, then reconcile whenever we lead, until cancelled."""
     config, hook, watchdog = parts.config, parts.hook, parts.watchdog
     await watchdog.prepare()
     await hook.start(config.pod_ip, config.webhook_port)
-    helpers = [
+    running = [
         tasks.spawn(webhook.keep_checked(hook, config.resync_s), "webhook check"),
-        tasks.spawn(parts.worker.run(), "worker"),
+        tasks.spawn(parts.election.run(lambda: _lead(parts)), "election"),
         tasks.spawn(watchdog.run(config.resync_s, config.relist_s), "watchdog"),
+        tasks.spawn(
+            handlers.run(parts.worker, parts.connection, config.system_namespace, watchdog.read_config, stopping),
+            "watches",
+        ),
     ]
     freeze_start_up()
     log.info("started", extra={"fields": settings.describe(config)})
     try:
-        await handlers.run(parts.worker, parts.connection, config.system_namespace, watchdog.read_config, stopping)
+        # None of these ends by itself: who does has failed, and the process with it, so that it is started anew.
+        ended, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+        for task in ended:
+            task.result()
     finally:
-        await tasks.cancel(*helpers)
+        await tasks.cancel(*running)
         await hook.close()
+
+
+async def _lead(parts: Parts) -> None:
+    """Reconcile, from a look at all there is: what another leader left half done is nobody's change."""
+    parts.worker.mark_everything()
+    await parts.worker.run()
 
 
 def _readiness(parts: Parts) -> bool | str:

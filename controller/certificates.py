@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import datetime
 import ipaddress
+import os
 import ssl
-import tempfile
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -75,11 +75,14 @@ def server_context(data: dict[str, str]) -> ssl.SSLContext:
 
 def load(context: ssl.SSLContext, data: dict[str, str]) -> None:
     """Put certificates into a context; connections made from now on use them."""
-    # The ssl module reads key pairs from files only; the file lives for the length of this call.
-    with tempfile.NamedTemporaryFile("w", suffix=".pem") as pair:
-        pair.write(data[CERTIFICATE] + data[KEY])
-        pair.flush()
-        context.load_cert_chain(pair.name)
+    # The ssl module reads key pairs from files only: this one is never on a disk, and needs no folder to write to.
+    descriptor = os.memfd_create("webhook-certificate")
+    try:
+        with open(descriptor, "w", closefd=False) as pair:
+            pair.write(data[CERTIFICATE] + data[KEY])
+        context.load_cert_chain(f"/proc/self/fd/{descriptor}")
+    finally:
+        os.close(descriptor)
 
 
 def _builder(

@@ -11,7 +11,16 @@ from controller import objects, triggers
 from controller.cluster_config import ClusterConfig
 from controller.inference import component, shipped, template
 from controller.objects import Objects
-from controller.reconcile import configuration, inference_service, revision, route, service
+from controller.reconcile import (
+    configuration,
+    domain_mapping,
+    images,
+    inference_service,
+    placeholders,
+    revision,
+    route,
+    service,
+)
 from controller.reconcile.outcome import Object, Outcome
 from controller.triggers import Key
 from tidegate.contracts import names, traffic
@@ -23,13 +32,14 @@ class World:
     """All that reconcilers are given.
 
     `refused` holds, by key, the generation and message of a refused child; `credentials`, by namespace and
-    ServiceAccount, the variables with which pods fetch models.
+    ServiceAccount, the variables with which pods fetch models; `lookups`, by a revision's uid, what its images are.
     """
 
     known: Objects
     config: ClusterConfig
     refused: dict[Key, tuple[int, str]] = field(default_factory=dict)
     credentials: dict[tuple[str, str], list[Object]] = field(default_factory=dict)
+    lookups: dict[str, images.Lookup] = field(default_factory=dict)
 
 
 def target(world: World, key: Key) -> Object | None:
@@ -42,6 +52,8 @@ def decide(world: World, key: Key, now_unix: float) -> Outcome:
     obj = target(world, key)
     if key.kind == triggers.ROUTE:
         return route.reconcile(_route(world, key, obj), world.config.network, now_unix)
+    if key.kind == triggers.DOMAIN_MAPPING:
+        return domain_mapping.reconcile(_domain_mapping(world, key, obj), world.config.network, now_unix)
     if obj is None or obj["metadata"].get("deletionTimestamp"):
         return Outcome()
     if key.kind == triggers.INFERENCE_SERVICE:
@@ -68,7 +80,7 @@ def _inference_service(world: World, key: Key, obj: Object) -> inference_service
         known.get(resources.ROUTES, key.namespace, key.name),
         {name: found for name in wanted if (found := known.get(resources.REVISIONS, key.namespace, name))},
         [one for one in known.all(resources.SERVING_RUNTIMES) if one["metadata"]["namespace"] == key.namespace],
-        shipped.runtimes(list(known.all(resources.CLUSTER_SERVING_RUNTIMES))),
+        shipped.runtimes(list(known.all(resources.CLUSTER_SERVING_RUNTIMES)), world.config.deployment.runtime_image),
         _refusal(world, key, obj),
     )
 
@@ -105,6 +117,9 @@ def _revision(world: World, key: Key, obj: Object) -> revision.Observed:
         known.find(resources.PODS, objects.BY_REVISION, key.namespace, key.name),
         _refusal(world, key, obj),
         world.credentials.get((key.namespace, str(obj["spec"].get("serviceAccountName") or "default")), []),
+        known.get(resources.DEPLOYMENTS, key.namespace, names.standby_deployment_name(key.name)),
+        known.get(resources.SERVICES, key.namespace, names.standby_service_name(key.name)),
+        world.lookups.get(obj["metadata"]["uid"]),
     )
 
 
@@ -114,7 +129,28 @@ def _route(world: World, key: Key, obj: Object | None) -> route.Observed:
         *known.find(resources.REVISIONS, objects.BY_ROUTE, key.namespace, key.name),
         *known.find(resources.CONFIGURATIONS, objects.BY_ROUTE, key.namespace, key.name),
     ]
-    return route.Observed(key.name, obj, _lookup(known, key.namespace, obj), marked)
+    wanted = placeholders.wanted(obj) if obj is not None else {}
+    return route.Observed(
+        key.name,
+        obj,
+        _lookup(known, key.namespace, obj),
+        marked,
+        {name: found for name in wanted if (found := known.get(resources.SERVICES, key.namespace, name))},
+        known.find(resources.SERVICES, objects.BY_PLACEHOLDER, key.namespace, key.name),
+    )
+
+
+def _domain_mapping(world: World, key: Key, obj: Object | None) -> domain_mapping.Observed:
+    reference = ((obj or {}).get("spec") or {}).get("ref") or {}
+    resource = objects.BY_KIND.get((str(reference.get("apiVersion")), str(reference.get("kind"))))
+    name = str(reference.get("name") or "")
+    return domain_mapping.Observed(
+        key.namespace,
+        key.name,
+        obj,
+        world.known.get(resources.CLUSTER_DOMAIN_CLAIMS, "", key.name),
+        world.known.get(resource, key.namespace, name) if resource is not None and name else None,
+    )
 
 
 def _lookup(known: Objects, namespace: str, obj: Object | None) -> traffic.Lookup:

@@ -7,7 +7,7 @@ one. Stored objects are shared: readers must not change them.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from tidegate.contracts import names, serving
@@ -22,6 +22,8 @@ WATCHED = (
     resources.CONFIGURATIONS,
     resources.REVISIONS,
     resources.ROUTES,
+    resources.DOMAIN_MAPPINGS,
+    resources.CLUSTER_DOMAIN_CLAIMS,
     resources.POD_AUTOSCALERS,
     resources.DEPLOYMENTS,
     resources.SERVICES,
@@ -36,11 +38,19 @@ BY_KIND = {(resource.api_version, resource.kind): resource for resource in WATCH
 INTERNED_LENGTH = 100
 
 BY_CONFIGURATION, BY_REVISION, BY_ROUTE, BY_TARGET = "configuration", "revision", "route", "target"
+BY_PLACEHOLDER, BY_REFERENCE = "placeholder", "reference"
 _INDEXED: dict[Resource, tuple[str, ...]] = {
     resources.REVISIONS: (BY_CONFIGURATION, BY_ROUTE),
     resources.CONFIGURATIONS: (BY_ROUTE,),
     resources.ROUTES: (BY_TARGET,),
     resources.PODS: (BY_REVISION,),
+    resources.SERVICES: (BY_PLACEHOLDER,),
+    resources.DOMAIN_MAPPINGS: (BY_REFERENCE,),
+}
+_LABELS = {
+    BY_CONFIGURATION: names.CONFIGURATION_LABEL,
+    BY_REVISION: names.REVISION_LABEL,
+    BY_PLACEHOLDER: names.ROUTE_LABEL,
 }
 
 
@@ -108,13 +118,18 @@ def index_keys(index: str, obj: Object | None) -> set[str]:
         return serving.routes_of(obj)
     if index == BY_TARGET:
         return _targets(obj)
-    label = names.CONFIGURATION_LABEL if index == BY_CONFIGURATION else names.REVISION_LABEL
-    value = (obj["metadata"].get("labels") or {}).get(label)
+    if index == BY_REFERENCE:
+        name = ((obj.get("spec") or {}).get("ref") or {}).get("name")
+        return {str(name)} if name else set()
+    value = (obj["metadata"].get("labels") or {}).get(_LABELS[index])
     return {value} if value else set()
 
 
 def slim(resource: Resource, obj: Object) -> Object:
-    """Return what is worth keeping of an object: never managed fields, and of pods only who they are and how."""
+    """Return what is worth keeping of an object.
+
+    Never managed fields; of pods only who they are and how; of other people's Services only whose they are.
+    """
     metadata = {key: value for key, value in obj["metadata"].items() if key != "managedFields"}
     kept: dict[str, Any] = {"apiVersion": resource.api_version, "kind": resource.kind}
     if resource is resources.PODS:
@@ -122,6 +137,9 @@ def slim(resource: Resource, obj: Object) -> Object:
         status = obj.get("status") or {}
         wanted = ("phase", "conditions", "containerStatuses", "initContainerStatuses")
         return kept | {"metadata": metadata, "status": {key: status[key] for key in wanted if key in status}}
+    if resource is resources.SERVICES and not _is_ours(metadata):
+        metadata.pop("annotations", None)
+        return kept | {"metadata": metadata}
     return obj | kept | {"metadata": metadata}
 
 
@@ -132,6 +150,11 @@ def interned(value: Any) -> Any:
     if isinstance(value, list):
         return [interned(item) for item in value]
     return sys.intern(value) if isinstance(value, str) and len(value) < INTERNED_LENGTH else value
+
+
+def _is_ours(metadata: Mapping[str, Any]) -> bool:
+    labels = metadata.get("labels") or {}
+    return names.REVISION_LABEL in labels or names.ROUTE_LABEL in labels
 
 
 def _targets(route: Object) -> set[str]:

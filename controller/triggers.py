@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from controller import objects
@@ -13,7 +13,7 @@ from tidegate.kube.api import Object, Resource
 
 
 class Key(NamedTuple):
-    """One object to reconcile: an InferenceService, Service, Configuration, Revision or Route."""
+    """One object to reconcile: an InferenceService, Service, Configuration, Revision, Route or DomainMapping."""
 
     kind: str
     namespace: str
@@ -21,15 +21,26 @@ class Key(NamedTuple):
 
 
 SERVICE, CONFIGURATION, REVISION, ROUTE = "Service", "Configuration", "Revision", "Route"
-INFERENCE_SERVICE = "InferenceService"
+INFERENCE_SERVICE, DOMAIN_MAPPING = "InferenceService", "DomainMapping"
 _ITSELF = {
     resources.KNATIVE_SERVICES: SERVICE,
     resources.CONFIGURATIONS: CONFIGURATION,
     resources.REVISIONS: REVISION,
     resources.ROUTES: ROUTE,
     resources.INFERENCE_SERVICES: INFERENCE_SERVICE,
+    resources.DOMAIN_MAPPINGS: DOMAIN_MAPPING,
 }
-_OF_A_REVISION = frozenset({resources.DEPLOYMENTS, resources.POD_AUTOSCALERS, resources.SERVICES})
+_ADDRESSED = frozenset({resources.KNATIVE_SERVICES, resources.ROUTES, resources.SERVICES})
+_OWNERS = {
+    resources.CONFIGURATIONS: (SERVICE,),
+    resources.ROUTES: (SERVICE, INFERENCE_SERVICE),
+    resources.KNATIVE_SERVICES: (INFERENCE_SERVICE,),
+    resources.REVISIONS: (CONFIGURATION,),
+    resources.DEPLOYMENTS: (REVISION,),
+    resources.POD_AUTOSCALERS: (REVISION,),
+    resources.SERVICES: (REVISION, ROUTE),
+}
+"""The kinds of owners that a change of an object concerns."""
 RESOURCE_OF = {kind: resource for resource, kind in _ITSELF.items()}
 
 
@@ -39,11 +50,12 @@ def concerned(known: Objects, resource: Resource, obj: Object) -> set[Key]:
 
 
 def everything(known: Objects) -> set[Key]:
-    """Return the keys of all objects, and of routes that are gone but still marked on what they routed to."""
+    """Return the keys of all objects, of routes gone but still marked on what they routed to, and of claims."""
     keys = {Key(kind, *name) for resource, kind in _ITSELF.items() for name in known.names(resource)}
     for resource in (resources.REVISIONS, resources.CONFIGURATIONS):
         for obj in known.all(resource):
             keys |= {Key(ROUTE, obj["metadata"]["namespace"], route) for route in serving.routes_of(obj)}
+    keys |= {key for claim in known.all(resources.CLUSTER_DOMAIN_CLAIMS) for key in _claimed(known, claim)}
     return keys
 
 
@@ -51,28 +63,55 @@ def _concerned(known: Objects, resource: Resource, obj: Object) -> Iterator[Key]
     namespace, name = obj["metadata"].get("namespace", ""), obj["metadata"]["name"]
     if resource in _ITSELF:
         yield Key(_ITSELF[resource], namespace, name)
-    if resource in (resources.CONFIGURATIONS, resources.ROUTES):
-        yield from _owner(obj, SERVICE)
-    if resource in (resources.KNATIVE_SERVICES, resources.ROUTES):
-        yield from _owner(obj, INFERENCE_SERVICE)
-    if resource in (resources.SERVING_RUNTIMES, resources.CLUSTER_SERVING_RUNTIMES):
-        for found in sorted(known.names(resources.INFERENCE_SERVICES)):
-            if namespace in ("", found[0]):
-                yield Key(INFERENCE_SERVICE, *found)
-    if resource in (resources.CONFIGURATIONS, resources.REVISIONS):
-        for route in known.find(resources.ROUTES, objects.BY_TARGET, namespace, name):
-            yield Key(ROUTE, namespace, route["metadata"]["name"])
-    if resource is resources.REVISIONS:
-        yield from _owner(obj, CONFIGURATION)
-        yield from _named_by(known, namespace, name)
-        for marker in serving.routes_of(obj):
-            yield Key(ROUTE, namespace, marker)
-    if resource in _OF_A_REVISION:
-        yield from _owner(obj, REVISION)
-    if resource is resources.PODS:
-        revision = (obj["metadata"].get("labels") or {}).get(names.REVISION_LABEL)
-        if revision:
-            yield Key(REVISION, namespace, revision)
+    for kind in _OWNERS.get(resource, ()):
+        yield from _owner(obj, kind)
+    if resource in _LOOKS:
+        yield from _LOOKS[resource](known, obj)
+    if resource in _ADDRESSED:
+        for mapping in known.find(resources.DOMAIN_MAPPINGS, objects.BY_REFERENCE, namespace, name):
+            yield Key(DOMAIN_MAPPING, namespace, mapping["metadata"]["name"])
+
+
+def _runtime(known: Objects, runtime: Object) -> Iterator[Key]:
+    for found in sorted(known.names(resources.INFERENCE_SERVICES)):
+        if runtime["metadata"].get("namespace", "") in ("", found[0]):
+            yield Key(INFERENCE_SERVICE, *found)
+
+
+def _routed(known: Objects, obj: Object) -> Iterator[Key]:
+    namespace, name = obj["metadata"].get("namespace", ""), obj["metadata"]["name"]
+    for route in known.find(resources.ROUTES, objects.BY_TARGET, namespace, name):
+        yield Key(ROUTE, namespace, route["metadata"]["name"])
+
+
+def _revision(known: Objects, revision: Object) -> Iterator[Key]:
+    namespace, name = revision["metadata"].get("namespace", ""), revision["metadata"]["name"]
+    yield from _routed(known, revision)
+    yield from _named_by(known, namespace, name)
+    for marker in serving.routes_of(revision):
+        yield Key(ROUTE, namespace, marker)
+
+
+def _pod(_known: Objects, pod: Object) -> Iterator[Key]:
+    revision = (pod["metadata"].get("labels") or {}).get(names.REVISION_LABEL)
+    if revision:
+        yield Key(REVISION, pod["metadata"].get("namespace", ""), revision)
+
+
+def _named_route(known: Objects, service: Object) -> Iterator[Key]:
+    # Also when it is somebody else's: it stands where the route's own should be.
+    namespace, name = service["metadata"].get("namespace", ""), service["metadata"]["name"]
+    for candidate in {name, *(_suffixes(name))}:
+        if known.get(resources.ROUTES, namespace, candidate) is not None:
+            yield Key(ROUTE, namespace, candidate)
+
+
+def _claimed(known: Objects, claim: Object) -> Iterator[Key]:
+    name, holder = claim["metadata"]["name"], (claim.get("spec") or {}).get("namespace", "")
+    yield Key(DOMAIN_MAPPING, holder, name)
+    for namespace, found in known.names(resources.DOMAIN_MAPPINGS):
+        if found == name and namespace != holder:
+            yield Key(DOMAIN_MAPPING, namespace, name)
 
 
 def _owner(obj: Object, kind: str) -> Iterator[Key]:
@@ -95,7 +134,26 @@ def _named_by(known: Objects, namespace: str, revision: str) -> Iterator[Key]:
         yield Key(CONFIGURATION, namespace, configuration)
 
 
+def _suffixes(service: str) -> Iterator[str]:
+    # `tag-route`: a route of that name may have the tag.
+    parts = service.split("-")
+    for count in range(1, len(parts)):
+        yield "-".join(parts[count:])
+
+
 def _prefixes(revision: str) -> Iterator[str]:
     parts = revision.split("-")
     for count in range(len(parts) - 1, 0, -1):
         yield "-".join(parts[:count])
+
+
+_LOOKS: dict[Resource, Callable[[Objects, Object], Iterator[Key]]] = {
+    resources.SERVING_RUNTIMES: _runtime,
+    resources.CLUSTER_SERVING_RUNTIMES: _runtime,
+    resources.CONFIGURATIONS: _routed,
+    resources.REVISIONS: _revision,
+    resources.SERVICES: _named_route,
+    resources.CLUSTER_DOMAIN_CLAIMS: _claimed,
+    resources.PODS: _pod,
+}
+"""Whom a change concerns beyond the object itself and its owners."""

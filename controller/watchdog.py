@@ -18,7 +18,6 @@ log = logging.getLogger(__name__)
 RETRY_S = 0.5
 _SELECTED = {
     resources.DEPLOYMENTS: names.REVISION_LABEL,
-    resources.SERVICES: names.REVISION_LABEL,
     resources.PODS: names.REVISION_LABEL,
 }
 

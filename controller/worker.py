@@ -8,12 +8,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Callable
 from typing import Any
 
 from prometheus_client import Counter, Gauge, Histogram
 
 from controller import gather, triggers
 from controller.apply import Performer
+from controller.digests.resolver import Resolver
 from controller.gather import World
 from controller.model_credentials import ModelCredentials
 from controller.triggers import Key
@@ -38,12 +40,17 @@ _queued = Gauge("tidegate_controller_queue_keys", "Keys that wait, run or back o
 
 
 class Worker:
-    """Reconciles what changed. `concurrency` is the number of keys worked on at once."""
+    """Reconciles what changed.
 
-    def __init__(self, api: Api, world: World, concurrency: int) -> None:
+    `concurrency` is the number of keys worked on at once, `wall` gives the time as seconds since 1970.
+    """
+
+    def __init__(self, api: Api, world: World, concurrency: int, wall: Callable[[], float] = time.time) -> None:
         self.world = world
+        self._wall = wall
         self._performer = Performer(api, world, self.see, self.forget)
         self._credentials = ModelCredentials(api, world)
+        self._digests = Resolver(api, world, self.mark)
         self._queue: WorkQueue[Key] = WorkQueue()
         self._concurrency = concurrency
         self._running: set[asyncio.Task[Any]] = set()
@@ -91,6 +98,7 @@ class Worker:
                 await self._sleep()
         finally:
             await tasks.cancel(*self._running)
+            await self._digests.close()
 
     def _start_ready(self) -> None:
         while len(self._running) < self._concurrency:
@@ -141,7 +149,8 @@ class Worker:
 
     async def _reconcile(self, key: Key, target: Object | None) -> float:
         await self._credentials.look_up(key, target, asyncio.get_running_loop().time())
-        outcome = gather.decide(self.world, key, time.time())
+        self._digests.look_up(key, target)
+        outcome = gather.decide(self.world, key, self._wall())
         await self._performer.perform(key, target, outcome)
         return outcome.requeue_after_s
 

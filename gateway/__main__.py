@@ -13,6 +13,7 @@ from gateway.config import Config
 from gateway.metrics import Metrics
 from gateway.pipeline import Pipeline
 from gateway.ports import Ports
+from gateway.routes import Table, Weights
 from gateway.wakes import Wakes
 from gateway.watch import Watch
 from gateway.workers import Workers
@@ -125,12 +126,17 @@ def _readiness(watch: Watch, ports: Ports, stopping: asyncio.Event) -> bool | st
     return ports.are_open or "not listening yet"
 
 
+def _weights(table: Table) -> dict[str, Weights]:
+    return {host: wheel.weights for host, wheel in table.items()}
+
+
 def _make_admin(
     config: Config, metrics: Metrics, watch: Watch, wakes: Wakes, is_ready: Callable[[], bool | str]
 ) -> AdminServer:
     admin = AdminServer(is_ready=is_ready, config=settings.describe(config), registry=metrics.registry)
     admin.page("/wakes", lambda _path, _query: json_page(wakes.recent()))
-    admin.page("/routes", lambda _path, _query: json_page({host: wheel.weights for host, wheel in watch.table.items()}))
+    admin.page("/routes", lambda _path, _query: json_page(_weights(watch.table)))
+    admin.page("/routes/local", lambda _path, _query: json_page(_weights(watch.local_table)))
     return admin
 
 

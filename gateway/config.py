@@ -15,6 +15,9 @@ class Config:
     pod_ip: str = setting("address of this pod", default="127.0.0.1", env="POD_IP")
     system_namespace: str = setting("where Tidegate itself runs", default=names.SYSTEM_NAMESPACE, env="POD_NAMESPACE")
     listen: str = setting("host:port for clients; empty: the pod's address", default="", env="TIDEGATE_GATEWAY_LISTEN")
+    local_port: int = setting(
+        "port of the pod for callers inside the cluster, where cluster-local hosts are; 0: none", default=0
+    )
     tls_listen: str = setting("host:port for clients that speak TLS; empty: none", default="")
     tls_cert_file: str = setting("PEM file with the certificate and its chain", default="")
     tls_key_file: str = setting("PEM file with the certificate's key", default="")
@@ -66,6 +69,11 @@ class Config:
     def address(self) -> tuple[str, int]:
         """Where clients are listened for."""
         return self._split(self.listen) if self.listen.rpartition(":")[0] else (self.pod_ip, names.SERVING_PORT)
+
+    @property
+    def local_address(self) -> tuple[str, int] | None:
+        """Where callers inside the cluster are listened for; None: nowhere."""
+        return (self.pod_ip, self.local_port) if self.local_port else None
 
     @property
     def tls_address(self) -> tuple[str, int] | None:

@@ -11,6 +11,7 @@ import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Final
 
 from gateway.config import Config
@@ -36,6 +37,7 @@ HEADS_KEPT: Final = 4096
 NO_ROUTE = answer_of(outcomes.NO_ROUTE)
 ASLEEP = answer_of(outcomes.ASLEEP)
 NO_ACTIVATOR = answer_of(outcomes.NO_ACTIVATOR)
+REDIRECTED = answer_of(outcomes.REDIRECTED)
 BACKEND_BROKE = answer_of(outcomes.UPSTREAM_FAILED)
 UNCOUNTED: Final = headers.UNCOUNTED.title() + b": 1\r\n"
 HEALTHY = Answer(200)
@@ -89,11 +91,20 @@ class Pipeline:
         self.waiting = 0
         self.in_flight = 0
 
-    def direct(self, request: Request, scheme: str = "http") -> Direction | Awaitable[Direction]:
-        """Find the request's revision, and a pod or an activator for it; `scheme` is what the client spoke."""
-        wheel = self._watch.table.get(request.host)
+    def direct(
+        self, request: Request, scheme: str = "http", *, is_local: bool = False
+    ) -> Direction | Awaitable[Direction]:
+        """Find the request's revision, and a pod or an activator for it.
+
+        `scheme` is what the client spoke, `is_local` whether it came by the port that only the cluster reaches.
+        """
+        watch = self._watch
+        wheel = (watch.local_table if is_local else watch.table).get(request.host)
         if wheel is None:
             return self._answer_unrouted(request, scheme)
+        if wheel.is_redirected and scheme == "http" and not is_local:
+            request.state = Visit(scheme)
+            return _to_https(request)
         self.in_flight += 1
         tagged = wheel.tags.get(request.header(headers.TAG) or b"") if wheel.tags else None
         target = (tagged or wheel).turn()
@@ -250,6 +261,11 @@ class Pipeline:
         return NO_ROUTE
 
 
+def _to_https(request: Request) -> Answer:
+    location = b"https://%b%b" % (request.host.encode("latin-1"), request.target)
+    return replace(REDIRECTED, headers=((b"Location", location),))
+
+
 class TlsDirector:
     """The same pipeline for clients that speak TLS."""
 
@@ -263,3 +279,18 @@ class TlsDirector:
     def direct(self, request: Request) -> Direction | Awaitable[Direction]:
         """Direct the request as one that came by https."""
         return self._pipeline.direct(request, "https")
+
+
+class LocalDirector:
+    """The same pipeline for callers inside the cluster, who also reach what is not public."""
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        self._pipeline = pipeline
+        self.strip_request = pipeline.strip_request
+        self.strip_request_prefixes = pipeline.strip_request_prefixes
+        self.retry = pipeline.retry
+        self.finished = pipeline.finished
+
+    def direct(self, request: Request) -> Direction | Awaitable[Direction]:
+        """Direct the request by the names of the cluster and by those of the public."""
+        return self._pipeline.direct(request, is_local=True)

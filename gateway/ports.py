@@ -1,4 +1,4 @@
-"""The ports for clients: plain, and TLS where it is set up. They share one pipeline and one pool.
+"""The ports for clients: plain, TLS where it is set up, and one for the cluster. They share one pipeline and one pool.
 
 They begin to listen together, drain together, and their totals are summed.
 """
@@ -11,7 +11,7 @@ import ssl
 
 from gateway.certificate import Certificate
 from gateway.config import Config
-from gateway.pipeline import Pipeline, TlsDirector
+from gateway.pipeline import LocalDirector, Pipeline, TlsDirector
 from tidegate.process import settings, tasks
 from tidegate.wire.limits import Limits, ServerTimers
 from tidegate.wire.pool import Pool
@@ -30,9 +30,11 @@ class Ports:
         self._plain = Server(pipeline, pool, limits, timers)
         self._certificate = _certificate_of(config)
         self._tls = Server(TlsDirector(pipeline), pool, limits, timers) if self._certificate else None
-        if self._tls is not None:
-            self._tls.crowd = self._plain.crowd
-        self._servers = [self._plain, *([self._tls] if self._tls else [])]
+        self._local = Server(LocalDirector(pipeline), pool, limits, timers) if config.local_address else None
+        others = [server for server in (self._tls, self._local) if server is not None]
+        for server in others:
+            server.crowd = self._plain.crowd
+        self._servers = [self._plain, *others]
         self._watching: asyncio.Task[None] | None = None
         self.are_open = False
 
@@ -45,6 +47,9 @@ class Ports:
         """Listen, `is_shared` with other workers. Raises OSError when a port cannot be listened on."""
         await self._plain.start(*self._config.address, reuse_port=is_shared)
         log.info("listening on %s:%d", *self._config.address)
+        if self._local is not None and (local := self._config.local_address) is not None:
+            await self._local.start(*local, reuse_port=is_shared)
+            log.info("listening on %s:%d for the cluster", *local)
         address = self._config.tls_address
         if self._tls is not None and self._certificate is not None and address is not None:
             await self._tls.start(*address, reuse_port=is_shared, tls=self._certificate.context)

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from tidegate.contracts import headers
+from tidegate.contracts import headers, names
 
 Key = tuple[str, str]
 """(namespace, revision)"""
@@ -37,9 +37,10 @@ class Wheel:
     """The revisions of one host in turn, beginning at `phase` (0 to 1) of a whole turn.
 
     `tags`: where a request goes instead that names a tag by header; empty where that is not switched on.
+    `is_redirected`: clear text on the port for the public is sent to https.
     """
 
-    __slots__ = ("_position", "_slots", "namespace", "tags", "weights")
+    __slots__ = ("_position", "_slots", "is_redirected", "namespace", "tags", "weights")
 
     def __init__(
         self, namespace: str, weights: Weights, phase: float = 0.0, tags: Mapping[bytes, Wheel] | None = None
@@ -47,6 +48,7 @@ class Wheel:
         self.namespace = namespace
         self.weights = weights
         self.tags: Mapping[bytes, Wheel] = tags or {}
+        self.is_redirected = False
         self._slots = _slots(namespace, weights, is_default=bool(tags))
         self._position = int(phase * len(self._slots)) % len(self._slots)
 
@@ -73,10 +75,14 @@ DEFAULT_RULES = Rules()
 
 @dataclass(frozen=True, slots=True)
 class HostedRoute:
-    """What one Route object gives: its hosts, each with a wheel. `age` orders Routes that claim the same host."""
+    """What one Route object gives: its hosts for the public and those for the cluster, each with a wheel.
+
+    `age` orders Routes that claim the same host.
+    """
 
     age: str
     wheels: Mapping[str, Wheel]
+    local: Mapping[str, Wheel]
 
 
 Table = Mapping[str, Wheel]
@@ -111,19 +117,22 @@ def read_route(route: dict[str, Any], old: HostedRoute | None = None, rules: Rul
     traffic = status.get("traffic") or ()
     everybody, tagged = _merge(traffic), _tagged(traffic)
     tags = {tag.encode(): Wheel(namespace, weights) for tag, (weights, _) in tagged.items()}
-    wheels = _Wheels(namespace, old, rules.phase)
-    hosts: dict[str, Wheel] = {}
+    wheels = _Wheels(namespace, old, rules.phase, is_redirected=_is_redirected(route))
+    public: dict[str, Wheel] = {}
+    local: dict[str, Wheel] = {}
     if everybody:
         wheel = wheels.of(everybody, tags if rules.has_tag_header else {})
-        hosts |= dict.fromkeys(_hosts(name, namespace, status.get("url")), wheel)
-        hosts |= dict.fromkeys(_hosts(name, namespace, (status.get("address") or {}).get("url")), wheel)
+        public |= dict.fromkeys(_public_host(status.get("url")), wheel)
+        local |= dict.fromkeys(local_hosts(name, namespace), wheel)
     for tag, (weights, url) in tagged.items():
-        hosts |= dict.fromkeys(_hosts(f"{tag}-{name}", namespace, url), wheels.of(weights, {}))
-    return HostedRoute(metadata.get("creationTimestamp", ""), hosts)
+        wheel = wheels.of(weights, {})
+        public |= dict.fromkeys(_public_host(url), wheel)
+        local |= dict.fromkeys(local_hosts(f"{tag}-{name}", namespace), wheel)
+    return HostedRoute(metadata.get("creationTimestamp", ""), public, local)
 
 
 def build_table(routes: Iterable[HostedRoute]) -> Table:
-    """Return the table of all Routes; the oldest Route keeps a host that several claim."""
+    """Return the public table of all Routes; the oldest Route keeps a host that several claim."""
     table: dict[str, Wheel] = {}
     for route in sorted(routes, key=lambda entry: entry.age):
         for host, wheel in route.wheels.items():
@@ -131,19 +140,45 @@ def build_table(routes: Iterable[HostedRoute]) -> Table:
     return table
 
 
+def build_local_table(routes: Iterable[HostedRoute], public: Table) -> Table:
+    """Return the table for callers inside the cluster: the names of the cluster, beside everything public."""
+    table: dict[str, Wheel] = {}
+    for route in sorted(routes, key=lambda entry: entry.age):
+        for host, wheel in route.local.items():
+            table.setdefault(host, wheel)
+    return {**public, **table}
+
+
+def with_mappings(public: Table, local: Table, mappings: Iterable[tuple[str, str]]) -> Table:
+    """Return `public` with the hosts of DomainMappings: (host, name inside the cluster) each; a Route's own host wins.
+
+    A mapping to a name that nothing is routed for is left out.
+    """
+    mapped = {host: local[target] for host, target in mappings if target in local}
+    return {**mapped, **public} if mapped else public
+
+
+def local_hosts(name: str, namespace: str) -> list[str]:
+    """Return the hosts that callers inside the cluster use for a name of a namespace."""
+    return [f"{name}.{namespace}{suffix}" for suffix in ("", ".svc", f".{names.CLUSTER_DOMAIN}")]
+
+
 class _Wheels:
     """Hosts with the same weights share a wheel, so that a split is exact whichever name clients use."""
 
-    def __init__(self, namespace: str, old: HostedRoute | None, phase: float) -> None:
+    def __init__(self, namespace: str, old: HostedRoute | None, phase: float, *, is_redirected: bool) -> None:
         self._namespace = namespace
         self._phase = phase
-        self._shared = {_signature(wheel.weights, wheel.tags): wheel for wheel in old.wheels.values()} if old else {}
+        self._is_redirected = is_redirected
+        known = old.local.values() if old else ()
+        self._shared = {_signature(wheel.weights, wheel.tags): wheel for wheel in known}
 
     def of(self, weights: Weights, tags: Mapping[bytes, Wheel]) -> Wheel:
         signature = _signature(weights, tags)
         wheel = self._shared.get(signature)
         if wheel is None:
             wheel = self._shared[signature] = Wheel(self._namespace, weights, self._phase, tags)
+        wheel.is_redirected = self._is_redirected
         return wheel
 
 
@@ -152,19 +187,25 @@ def _signature(weights: Weights, tags: Mapping[bytes, Wheel]) -> tuple[Weights, 
 
 
 def _tagged(traffic: Iterable[dict[str, Any]]) -> dict[str, tuple[Weights, str | None]]:
-    """Return weights and URL of every tag."""
+    """Return weights and URL of every tag; one that rolls out has several rows, which share its host."""
+    rows: dict[str, list[dict[str, Any]]] = {}
+    for item in traffic:
+        if item.get("tag") and item.get("revisionName"):
+            rows.setdefault(item["tag"], []).append(item)
     return {
-        item["tag"]: (((item["revisionName"], 100),), item.get("url"))
-        for item in traffic
-        if item.get("tag") and item.get("revisionName")
+        tag: (_merge(items) or ((items[0]["revisionName"], 100),), items[0].get("url")) for tag, items in rows.items()
     }
 
 
-def _hosts(name: str, namespace: str, url: str | None) -> list[str]:
-    """Return the host of the URL and the names that work inside the cluster."""
-    local = [f"{name}.{namespace}{suffix}" for suffix in ("", ".svc", ".svc.cluster.local")]
-    host = urlsplit(url).hostname if url else None
-    return [host.lower(), *local] if host else local
+def _public_host(url: str | None) -> list[str]:
+    """Return the host of a URL as a list, empty when it is a name inside the cluster."""
+    host = (urlsplit(url).hostname or "").lower() if url else ""
+    return [] if not host or host.endswith(f".{names.CLUSTER_DOMAIN}") else [host]
+
+
+def _is_redirected(route: dict[str, Any]) -> bool:
+    annotations = (route.get("status") or {}).get("annotations") or {}
+    return bool(annotations.get(names.HTTP_PROTOCOL_ANNOTATION) == names.REDIRECTED)
 
 
 def _merge(traffic: Iterable[dict[str, Any]]) -> Weights:

@@ -36,6 +36,7 @@ class Watch:
         """`phase`: where wheels begin to turn, see `routes.Wheel`."""
         self._rules = routes.Rules(phase)
         self.table: routes.Table = {}
+        self.local_table: routes.Table = {}
         self.activators = Balancer()
         # Set by __main__: called when a pod or an activator may have become available.
         self.on_endpoints: Callable[[], None] = lambda: None
@@ -45,6 +46,9 @@ class Watch:
         self._hosted: dict[routes.Key, routes.HostedRoute] = {}
         self._is_rebuild_planned = False
         self._routes = Cache(api, resources.ROUTES)
+        # A gateway serves without it: its kind may not be installed yet when the gateway is upgraded first.
+        self._mappings = Cache(api, resources.DOMAIN_MAPPINGS)
+        self._mappings.on_change(lambda _kind, _old, _new: self._plan_rebuild())
         self._autoscalers = Cache(api, resources.POD_AUTOSCALERS)
         self._slices = Cache(
             api, resources.ENDPOINT_SLICES, labels=names.REVISION_LABEL, indexers={"revision": _revision_index}
@@ -83,7 +87,7 @@ class Watch:
 
     def start(self) -> list[asyncio.Task[None]]:
         """Run all caches; returns their tasks."""
-        caches = (*self._caches(), self._observability, self._features)
+        caches = (*self._caches(), self._observability, self._features, self._mappings)
         return [tasks.spawn(cache.run(), f"watch {cache.resource.plural}") for cache in caches]
 
     def backend(self, key: routes.Key) -> Backend:
@@ -127,7 +131,10 @@ class Watch:
 
     def _rebuild(self) -> None:
         self._is_rebuild_planned = False
-        self.table = routes.build_table(self._hosted.values())
+        table = routes.build_table(self._hosted.values())
+        self.local_table = routes.build_local_table(self._hosted.values(), table)
+        mappings = sorted(self._mappings.objects.values(), key=name_of)
+        self.table = routes.with_mappings(table, self.local_table, map(_mapped, mappings))
 
     def _autoscaler_changed(self, _kind: str, old: Object | None, new: Object | None) -> None:
         if new is None:
@@ -166,6 +173,11 @@ class Watch:
     def _activators_changed(self, _kind: str, _old: Object | None, _new: Object | None) -> None:
         self.activators.replace(endpoints.read(self._activator_slices.objects.values()).ready)
         self.on_endpoints()
+
+
+def _mapped(mapping: Object) -> tuple[str, str]:
+    annotations = (mapping.get("status") or {}).get("annotations") or {}
+    return name_of(mapping), str(annotations.get(names.MAPPED_TO_ANNOTATION, ""))
 
 
 def _revision_index(obj: Object) -> list[str]:

@@ -164,8 +164,8 @@ class Workers:
             found: list[list[dict[str, Any]]] = [msgspec.json.decode(body) for body in await self.pages("/wakes")]
             return json_page(totals.newest(found, wakes.KEPT))
 
-        async def routes(_path: str, _query: dict[str, str]) -> Page:
-            found = await self.pages("/routes")
+        async def routes(path: str, _query: dict[str, str]) -> Page:
+            found = await self.pages(f"/routes/{path}".rstrip("/"))
             return Page(200, found[0], "application/json") if found else Page(503, b"no worker answers\n")
 
         for prefix, handler in (

@@ -10,7 +10,8 @@ import click
 
 from loadtest import story as story_module
 from loadtest import wake as wake_module
-from loadtest import wake_compare
+from loadtest import wake_compare, wake_standby
+from loadtest.features.command import features
 from loadtest.figures import Figures
 from loadtest.instance import started
 from loadtest.simulate.command import simulate
@@ -47,6 +48,26 @@ def wake(service: str, wakes: int, bursts: int, compare_plain: bool, as_json: bo
 
 
 @main.command()
+@click.option("--service", default="digits", show_default=True, help="the example to wake")
+@click.option("--wakes", default=20, show_default=True, type=click.IntRange(1, 1000))
+@click.option("--json", "as_json", is_flag=True, help="print one JSON object instead of lines")
+@click.option("--save", type=click.Path(path_type=Path), help="also write the JSON object to this file")
+def standby(service: str, wakes: int, as_json: bool, save: Path | None) -> None:
+    """Measure wakes with a standby pod beside wakes without, by turns, and what a standby pod weighs."""
+
+    async def run() -> Figures:
+        async with started() as instance:
+            return await wake_standby.measure(instance, service, wakes)
+
+    figures = asyncio.run(run())
+    print(figures.as_json() if as_json else figures.as_text())
+    if save:
+        save.parent.mkdir(parents=True, exist_ok=True)
+        save.write_text(figures.as_json() + "\n")
+    sys.exit(0 if all(bar.holds for bar in figures.bars) else 1)
+
+
+@main.command()
 @click.option("--json", "as_json", is_flag=True, help="print one JSON object at the end instead of the story's lines")
 def demo(as_json: bool) -> None:
     """Tell the whole story on this machine with measured figures; exit 0 only if every step held."""
@@ -57,7 +78,7 @@ def demo(as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="print one JSON object instead of lines")
 @click.option("--save", type=click.Path(path_type=Path), help="also write the JSON object to this file")
 def models(as_json: bool, save: Path | None) -> None:
-    """200 models in one model server with memory for 20 (about a minute)."""
+    """200 models in one model server with memory for 20; ten pods of one large model (about two minutes)."""
     from loadtest import models as models_module
 
     figures = models_module.measure()
@@ -68,6 +89,7 @@ def models(as_json: bool, save: Path | None) -> None:
     sys.exit(0 if all(bar.holds for bar in figures.bars) else 1)
 
 
+main.add_command(features)
 main.add_command(simulate)
 main.add_command(traces)
 

@@ -143,6 +143,7 @@ ROWS = [
     *(Row(outcomes.BODY_TIMEOUT, hop, half_a_body) for hop in HOPS),
     Row(outcomes.TOO_MANY_CONNECTIONS, "gateway", one_more, settings={"connections_limit": 2}, has_request=False),
     Row(outcomes.NO_ROUTE, "gateway", other_host),
+    Row(outcomes.REDIRECTED, "gateway", a_request, never_there, {"is_redirected": True}),
     Row(outcomes.ASLEEP, "gateway", probe_of_a_cold_one, never_there),
     Row(outcomes.NO_ACTIVATOR, "gateway", a_request, never_there),
     Row(outcomes.DRAINING, "gateway", drain_with_one_in_flight),

@@ -71,6 +71,8 @@ def question_of(method: str, query: Mapping[str, str], target: Target) -> Access
         watching = query.get("watch", "").lower() in ("true", "1")
         verb = "watch" if watching else "get" if target.name else "list"
     name = target.name
+    if target.subresource in ("exec", "portforward"):
+        verb = "create"  # by GET too, which WebSockets need: reading a pod must not mean running commands in it
     if target.subresource == "proxy":
         verb = {"GET": "get", "HEAD": "get"}.get(method, verb)
         name = name.split(":")[1] if name.count(":") == 2 else name.split(":")[0]
@@ -95,7 +97,7 @@ def refusal(user: users.User, question: AccessRequest) -> ApiError:
         return ApiError(403, "Forbidden", message)
     resource = "/".join(part for part in (question.resource, question.subresource) if part)
     scope = f'in the namespace "{question.namespace}"' if question.namespace else "at the cluster scope"
-    why = f'User "{user.name}" cannot {question.verb} resource "{resource}" in API group "{question.group}" {scope}'
+    why = f"{users.may_not(user, question.verb, resource, question.group)} {scope}"
     return status.forbidden(status.Named(question.group, question.resource, ""), question.name, why)
 
 

@@ -9,7 +9,7 @@ from cluster.api.kinds import Kind
 
 STATUS = frozenset({"status"})
 SCALE = frozenset({"status", "scale"})
-POD = frozenset({"status", "log", "proxy", "eviction", "binding"})
+POD = frozenset({"status", "log", "exec", "portforward", "proxy", "eviction", "binding"})
 
 POD_FIELDS = (
     "spec.nodeName",
@@ -224,6 +224,21 @@ def _others() -> list[Kind]:
             ("hpa",),
             ALL,
             subresources=STATUS,
+        ),
+        Kind(
+            "autoscaling",
+            "v1",
+            "horizontalpodautoscalers",
+            "HorizontalPodAutoscaler",
+            True,
+            "horizontalpodautoscaler",
+            ("hpa",),
+            ALL,
+            subresources=STATUS,
+            storage_version="v2",
+        ),
+        Kind(
+            "events.k8s.io", "v1", "events", "Event", True, "event", ("ev",), selectable=EVENT_FIELDS, storage_group=""
         ),
         Kind(
             "networking.k8s.io",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cluster.api import discovery, negotiate, openapi, present, status
+from cluster.api import discovery, negotiate, openapi, openapi_protobuf, present, status
 from cluster.api.crds import DEFINITIONS
 from cluster.api.kinds import Registry
 from cluster.store import Change, Store
@@ -18,7 +18,7 @@ class Documents:
     def __init__(self, registry: Registry, store: Store) -> None:
         self._registry = registry
         self._store = store
-        self._schemas: dict[str, bytes] = {}
+        self._schemas: dict[tuple[str, str], bytes] = {}
         store.observe(DEFINITIONS, self._forget)
 
     def _forget(self, _: Change) -> None:
@@ -47,17 +47,21 @@ class Documents:
         return present.encode(document), negotiate.JSON
 
     def _openapi(self, path: str, accept: str) -> tuple[bytes, str]:
-        negotiate.accepted(accept, ())
-        body = self._schemas.get(path)
+        # kubectl before 1.27 takes the v2 document in protobuf and nothing else; newer ones fall back to it.
+        binary = path == "/openapi/v2" and _first_type(accept) in openapi_protobuf.MEDIA_TYPES
+        if not binary:
+            negotiate.accepted(accept, ())
+        form = openapi_protobuf.MEDIA_TYPES[1] if binary else negotiate.JSON
+        body = self._schemas.get((path, form))
         if body is None:
             definitions = [entry.decode() for entry in self._store.entries(DEFINITIONS)]
             document = _schema_document(path, definitions)
             if document is None:
                 raise status.no_such_path()
-            body = present.encode(document)
+            body = openapi_protobuf.encode(document) if binary else present.encode(document)
             if len(self._schemas) < SCHEMAS_KEPT:
-                self._schemas[path] = body
-        return body, negotiate.JSON
+                self._schemas[path, form] = body
+        return body, form
 
     def _groups(self, core: bool, accept: str) -> tuple[bytes, str]:
         wanted = negotiate.accepted(accept, (AGGREGATED,))
@@ -76,3 +80,7 @@ def _schema_document(path: str, definitions: list[Object]) -> Object | None:
         return openapi.v3_index(definitions)
     prefix, _, group_version = path.partition("/openapi/v3/")
     return openapi.v3_document(group_version, definitions) if not prefix else None
+
+
+def _first_type(accept: str) -> str:
+    return accept.partition(",")[0].partition(";")[0].strip()

@@ -41,10 +41,12 @@ class Kind:
     # What a CustomResourceDefinition adds
     is_custom: bool = False
     storage_version: str = ""
+    storage_group: str | None = None
     schema: Any = None
     columns: tuple[Object, ...] | None = None
     scale: Object | None = None
     warning: str = ""
+    has_rules: bool = False
 
     @property
     def api_version(self) -> str:
@@ -54,13 +56,18 @@ class Kind:
     @property
     def stored_api_version(self) -> str:
         """The apiVersion that objects of this kind carry in the store."""
-        version = self.storage_version or self.version
-        return f"{self.group}/{version}" if self.group else version
+        version, group = self.storage_version or self.version, self.collection.group
+        return f"{group}/{version}" if group else version
 
     @property
     def collection(self) -> Collection:
         """Where its objects are stored."""
-        return Collection(self.group, self.plural)
+        return Collection(self.group if self.storage_group is None else self.storage_group, self.plural)
+
+    @property
+    def is_converted(self) -> bool:
+        """Whether objects of this built-in kind are stored in another form (`conversions`)."""
+        return not self.is_custom and self.stored_api_version != self.api_version
 
     @property
     def named(self) -> Named:
@@ -106,6 +113,10 @@ class Registry:
     def of_collection(self, collection: Collection) -> Kind | None:
         """Return the preferred version of the kind stored in `collection`."""
         return self._by_collection.get(collection)
+
+    def stored(self, kind: Kind) -> Kind:
+        """Return the built-in kind in whose form objects of `kind` are stored; itself for nearly all."""
+        return self._by_collection.get(kind.collection, kind) if kind.is_converted else kind
 
     def __iter__(self) -> Iterator[Kind]:
         return iter(list(self._kinds.values()))

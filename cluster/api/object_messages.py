@@ -208,4 +208,22 @@ ValidatingWebhookConfiguration = metadata:1:ObjectMeta webhooks:2:[ValidatingWeb
 ValidatingWebhook = name:1:s clientConfig:2:WebhookClientConfig rules:3:[RuleWithOperations] failurePolicy:4:s!
     matchPolicy:9:s! namespaceSelector:5:LabelSelector objectSelector:10:LabelSelector sideEffects:6:s!
     timeoutSeconds:7:i! admissionReviewVersions:8:[s] matchConditions:11:[MatchCondition]
+HorizontalPodAutoscaler = metadata:1:ObjectMeta spec:2:HorizontalPodAutoscalerSpec
+HorizontalPodAutoscalerSpec = scaleTargetRef:1:CrossVersionObjectReference minReplicas:2:i! maxReplicas:3:i
+    metrics:4:[MetricSpec] behavior:5:HorizontalPodAutoscalerBehavior
+HorizontalPodAutoscalerV1 = metadata:1:ObjectMeta spec:2:HorizontalPodAutoscalerSpecV1
+HorizontalPodAutoscalerSpecV1 = scaleTargetRef:1:CrossVersionObjectReference minReplicas:2:i! maxReplicas:3:i
+    targetCPUUtilizationPercentage:4:i
+CrossVersionObjectReference = kind:1:s name:2:s apiVersion:3:s
+MetricSpec = type:1:s object:2:ObjectMetricSource pods:3:PodsMetricSource resource:4:ResourceMetricSource
+    external:5:PodsMetricSource containerResource:7:ContainerResourceMetricSource
+ObjectMetricSource = describedObject:1:CrossVersionObjectReference target:2:MetricTarget metric:3:MetricIdentifier
+PodsMetricSource = metric:1:MetricIdentifier target:2:MetricTarget
+ResourceMetricSource = name:1:s target:2:MetricTarget
+ContainerResourceMetricSource = name:1:s target:2:MetricTarget container:3:s
+MetricIdentifier = name:1:s selector:2:LabelSelector
+MetricTarget = type:1:s value:2:q averageValue:3:q averageUtilization:4:i
+HorizontalPodAutoscalerBehavior = scaleUp:1:HPAScalingRules scaleDown:2:HPAScalingRules
+HPAScalingRules = selectPolicy:1:s policies:2:[HPAScalingPolicy] stabilizationWindowSeconds:3:i! tolerance:4:q
+HPAScalingPolicy = type:1:s value:2:i periodSeconds:3:i
 """

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from cluster.api.openapi_schemas import (
     GVK,
     Described,
+    as_swagger,
     built_in_kinds,
     custom_kinds,
     schema_of_kind,
@@ -57,7 +58,7 @@ def swagger(crds: list[Object]) -> Object:
     paths: Object = {}
     for kind in kinds:
         paths |= dict(_paths(kind, is_v3=False))
-    return {"swagger": "2.0", "info": _INFO, "paths": paths, "definitions": _schemas(kinds, _REF_V2)}
+    return {"swagger": "2.0", "info": _INFO, "paths": paths, "definitions": as_swagger(_schemas(kinds, _REF_V2))}
 
 
 def _schemas(kinds: list[Described], prefix: str) -> Object:
@@ -68,6 +69,8 @@ def _schemas(kinds: list[Described], prefix: str) -> Object:
 def _paths(kind: Described, is_v3: bool) -> Iterator[tuple[str, Object]]:
     place = "/namespaces/{namespace}" if kind.namespaced else ""
     collection = f"/{kind.group_version}{place}/{kind.plural}"
+    if kind.namespaced:
+        yield f"/{kind.group_version}/{kind.plural}", _path_item(kind, _COLLECTION_VERBS[:1], [], is_v3)
     path_parameters = [_parameter("namespace", "path", is_v3)] if kind.namespaced else []
     yield collection, _path_item(kind, _COLLECTION_VERBS, path_parameters, is_v3)
     path_parameters = [*path_parameters, _parameter("name", "path", is_v3)]

@@ -37,6 +37,9 @@ _CLUSTER_SCOPED = frozenset(
 )
 
 
+_NOT_IN_SWAGGER = frozenset({"oneOf", "anyOf", "not", "nullable"})
+
+
 class Described(NamedTuple):
     """One kind in one version, with the name of its schema."""
 
@@ -112,6 +115,11 @@ def _field(owner: str, field: str, kind: builtin_schemas.FieldType) -> Object:
         rule = list_keys.list_rule("Service" if owner == "ServiceSpec" else "", _owner_field(owner), field)
         if rule.apply_keys:
             schema |= {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": list(rule.apply_keys)}
+        if rule.patch_key or rule.is_set:
+            # kubectl before 1.27 computes the patches of `apply` from these markers.
+            schema["x-kubernetes-patch-strategy"] = "merge"
+        if rule.patch_key:
+            schema["x-kubernetes-patch-merge-key"] = rule.patch_key
         return schema
     schema = {"type": "object", "additionalProperties": inner} if kind.shape == "map" else inner
     return schema | {"description": _DESCRIPTIONS[field]} if field in _DESCRIPTIONS else schema
@@ -121,6 +129,8 @@ def _owner_field(type_name_: str) -> str:
     """Return the field under which objects of a type usually stand: `list_keys` knows owners by field."""
     if type_name_.endswith("Spec"):
         return "spec"
+    if type_name_.endswith("Status"):
+        return "status"
     return {"Container": "containers", "ObjectMeta": "metadata"}.get(type_name_, "")
 
 
@@ -137,6 +147,30 @@ def _prefixed(value: Any, prefix: str) -> Any:
             for key, inner in value.items()
         }
     return [_prefixed(item, prefix) for item in value] if isinstance(value, list) else value
+
+
+def as_swagger(value: Any) -> Any:
+    """Return a v3 schema as a v2 document can say it: bare references, no `oneOf`, values of two types as strings."""
+    if isinstance(value, list):
+        return [as_swagger(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if value.get("x-kubernetes-int-or-string"):
+        kept = {
+            key: inner
+            for key, inner in value.items()
+            if key in ("description", "default", "x-kubernetes-int-or-string")
+        }
+        return kept | {"type": "string", "format": "int-or-string"}
+    found = {key: as_swagger(inner) for key, inner in value.items() if key not in _NOT_IN_SWAGGER}
+    if value.get("nullable"):
+        found.pop("type", None)  # a null is a value of no type there
+    whole = found.get("allOf")
+    if isinstance(whole, list) and len(whole) == 1 and "$ref" in whole[0]:
+        del found["allOf"]
+        found.pop("default", None)
+        found |= whole[0]
+    return found
 
 
 def schema_of_kind(kind: Described, prefix: str) -> Object:

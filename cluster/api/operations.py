@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from cluster.api import patching, rules, scale, status, writes
+from cluster.api import conversions, patching, rules, scale, status, writes
 from cluster.api.backend import Backend
 from cluster.api.kinds import Kind
 from cluster.api.users import Call
@@ -37,8 +37,8 @@ async def replace(
         if obj["metadata"].get("name", name) != name:
             given = obj["metadata"]["name"]
             raise status.bad_request(f"the name of the object ({given}) does not match the name on the URL ({name})")
-        change = writes.replacement(kind, obj)
-    return await writes.modify(backend, kind, key, change, call, subresource)
+        change = writes.replacement(kind, conversions.to_stored(kind, obj))
+    return await writes.modify(backend, backend.registry.stored(kind), key, change, call, subresource)
 
 
 async def patch(
@@ -54,8 +54,11 @@ async def patch(
     """PATCH an object or a writable subresource; return it and whether it was created. Raises `ApiError`."""
     key = backend.key(kind, namespace, name)
     if patch_kind is PatchKind.APPLY and subresource != "scale":
+        if kind.is_converted and isinstance(body, dict):
+            rules.check_addressing(body, kind, namespace)
+            kind, body = backend.registry.stored(kind), conversions.to_stored(kind, body)
         return await patching.apply(backend, kind, key, body, call, subresource)
     change = patching.change(kind, name, body, patch_kind)
     if subresource == "scale":
         change = scale.patched(kind, change)
-    return await writes.modify(backend, kind, key, change, call, subresource), False
+    return await writes.modify(backend, backend.registry.stored(kind), key, change, call, subresource), False

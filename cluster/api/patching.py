@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from cluster.api import decoding, ownership, patch, rules, status, writes
+from cluster.api import conversions, decoding, ownership, patch, rules, status, writes
 from cluster.api.backend import Backend
 from cluster.api.kinds import Kind
 from cluster.api.users import Call
@@ -20,13 +20,9 @@ def change(kind: Kind, name: str, body: Any, patch_kind: PatchKind) -> writes.Ch
         raise status.unsupported_media_type(patch_kind.value, [PatchKind.JSON, PatchKind.MERGE, PatchKind.APPLY])
 
     def apply_to(live: Object) -> Object:
-        versioned = live | {"apiVersion": kind.api_version}
+        versioned = conversions.from_stored(kind, live)
         try:
-            if patch_kind is PatchKind.JSON:
-                return patch.json_patch(versioned, body)
-            if patch_kind is PatchKind.MERGE:
-                return patch.merge_patch(versioned, body)
-            return patch.strategic_merge(versioned, body, kind.kind)
+            return conversions.to_stored(kind, _patched(versioned, body, patch_kind, kind))
         except patch.PatchError as error:
             cause = ("patch", f"Invalid value: {error}", "FieldValueInvalid")
             if patch_kind is PatchKind.JSON:
@@ -34,6 +30,14 @@ def change(kind: Kind, name: str, body: Any, patch_kind: PatchKind) -> writes.Ch
             raise status.bad_request(str(error)) from error
 
     return apply_to
+
+
+def _patched(obj: Object, body: Any, patch_kind: PatchKind, kind: Kind) -> Object:
+    if patch_kind is PatchKind.JSON:
+        return patch.json_patch(obj, body)
+    if patch_kind is PatchKind.MERGE:
+        return patch.merge_patch(obj, body)
+    return patch.strategic_merge(obj, body, kind.kind)
 
 
 async def apply(backend: Backend, kind: Kind, key: Key, body: Any, call: Call, subresource: str) -> tuple[Entry, bool]:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
-from cluster.api import tables
+from cluster.api import conversions, tables
 from cluster.api.kinds import Kind
 from cluster.api.negotiate import Wanted
 from cluster.api.paging import Page
@@ -29,9 +29,7 @@ def body(kind: Kind, entry: Entry) -> bytes:
 
 def decoded(kind: Kind, entry: Entry) -> Object:
     """Return a fresh copy of one object in the version of `kind`."""
-    obj = entry.decode()
-    obj["apiVersion"] = kind.api_version
-    return obj
+    return conversions.from_stored(kind, entry.decode())
 
 
 def list_body(kind: Kind, entries: list[Entry], metadata: Object) -> bytes:
@@ -108,7 +106,7 @@ def _version(entry: Entry) -> Object:
 def _table(kind: Kind, entries: list[Entry], metadata: Object, now_unix_s: float, query: Mapping[str, str]) -> Object:
     include = query.get("includeObject") or "Metadata"
     columns = None if kind.columns is None else list(kind.columns)
-    objects = [decoded(kind, entry) for entry in entries]
+    objects = [entry.decode() | {"apiVersion": kind.api_version} for entry in entries]
     made = tables.table(kind.plural, kind.group, objects, now_unix_s, columns, include)
     made["metadata"] = metadata
     return made

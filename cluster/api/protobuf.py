@@ -20,6 +20,7 @@ from tidegate.kube.api import Object
 MEDIA_TYPE = "application/vnd.kubernetes.protobuf"
 _MAGIC = b"k8s\x00"
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
+_OLD_LAYOUTS = {("autoscaling/v1", "HorizontalPodAutoscaler"): "HorizontalPodAutoscalerV1"}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -57,9 +58,10 @@ def decode(body: bytes) -> Object:
         envelope = dict(_parts(body[len(_MAGIC) :]))
         what = {number: value.decode() for number, value in _parts(envelope.get(1, b""))}
         kind = what.get(2, "")
-        if kind not in _messages():
+        layout = _OLD_LAYOUTS.get((what.get(1, ""), kind), kind)
+        if layout not in _messages():
             raise ProtobufError(f'objects of kind "{kind}" cannot be read in this encoding')
-        return {"apiVersion": what.get(1, ""), "kind": kind} | _message(envelope.get(2, b""), kind)
+        return {"apiVersion": what.get(1, ""), "kind": kind} | _message(envelope.get(2, b""), layout)
     except (IndexError, UnicodeDecodeError, AttributeError, TypeError, OverflowError, json.JSONDecodeError) as error:
         raise ProtobufError("the body is damaged") from error
 

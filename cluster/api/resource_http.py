@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -27,9 +28,10 @@ from cluster.api.backend import Backend
 from cluster.api.connect import Connector
 from cluster.api.kinds import Kind
 from cluster.api.routing import Target
+from cluster.api.strictness import Strictness
 from cluster.api.tokens import Authenticator
 from cluster.api.users import Call
-from cluster.store import Entry
+from cluster.store import Entry, HistoryGone
 from tidegate.kube.api import Object, PatchKind
 
 FORMS = ("Table", "PartialObjectMetadata", "PartialObjectMetadataList")
@@ -56,11 +58,15 @@ class Resources:
         method = "GET" if request.method == "HEAD" else request.method
         if target.subresource == "proxy":
             return await self._connector.proxy(request, kind, target)
+        if target.subresource == "exec" and method in ("GET", "POST"):
+            return await self._connector.exec(request, kind, target)
+        if target.subresource == "portforward" and method in ("GET", "POST"):
+            return await self._connector.port_forward(request, kind, target)
         if target.subresource == "log" and method == "GET":
             return await self._connector.logs(request, kind, target)
         if method == "GET":
             return await self._read(request, kind, target)
-        call = call_of(request, user)
+        call = call_of(request, user, self._backend.strictness)
         if method == "POST":
             return await self._create(request, kind, target, call)
         if method == "PUT" and target.name:
@@ -80,6 +86,7 @@ class Resources:
     async def _read(self, request: web.Request, kind: Kind, target: Target) -> web.StreamResponse:
         query = request.query
         if target.name and not _is_true(query, "watch"):
+            paging.check_not_ahead(query.get("resourceVersion", ""), self._backend.store.revision)
             entry = reads.get(self._backend, kind, target.namespace, target.name)
             return self._object(request, kind, entry, target.subresource, None)
         fields = query.get("fieldSelector", "")
@@ -89,10 +96,13 @@ class Resources:
         wanted = negotiate.accepted(request.headers.get("Accept", ""), FORMS)
         if _is_true(query, "watch"):
             return await watch_http.stream(request, self._backend, kind, selection, wanted)
-        entries = reads.list_entries(self._backend, kind, selection)
-        store = self._backend.store
-        limit, token = query.get("limit", ""), query.get("continue", "")
-        page = paging.page(entries, limit, token, store.revision, store.oldest_revision)
+        revision = self._backend.store.revision
+        wish = paging.wish(query, revision)
+        try:
+            entries = reads.list_entries(self._backend, kind, selection, wish.at)
+        except HistoryGone as error:
+            raise paging.too_old(wish) from error
+        page = paging.page(entries, wish, revision)
         return _json(present.list_in_form(kind, page, wanted, self._backend.clock(), query))
 
     def _object(
@@ -137,7 +147,8 @@ class Resources:
         return self._object(request, kind, entry, target.subresource, call, 201 if created else 200)
 
     async def _delete(self, request: web.Request, kind: Kind, target: Target, call: Call) -> web.Response:
-        options = await delete_options(request)
+        options, dry_run = await delete_options(request)
+        call = replace(call, dry_run=call.dry_run or dry_run)
         if target.name:
             key = self._backend.key(kind, target.namespace, target.name)
             entry, gone = await deletes.delete(self._backend, kind, key, options, call)
@@ -156,18 +167,24 @@ class Resources:
 # Reading requests
 
 
-def call_of(request: web.Request, user: users.User) -> Call:
+def call_of(request: web.Request, user: users.User, strictness: Strictness) -> Call:
     """Return who calls and with which options; raises `ApiError` BadRequest."""
     query = request.query
-    dry_run = query.getall("dryRun", [])
-    if any(value != "All" for value in dry_run):
-        cause = ("dryRun", f'Unsupported value: "{dry_run[0]}": supported values: "All"', "FieldValueNotSupported")
-        raise status.invalid(status.Named("meta.k8s.io", "", "WriteOptions"), "", [cause])
+    dry_run = is_dry_run(query.getall("dryRun", []))
     manager = query.get("fieldManager") or request.headers.get("User-Agent", "unknown").split("/", 1)[0]
-    validation = query.get("fieldValidation") or "Warn"
+    validation = query.get("fieldValidation") or strictness.field_validation
     if validation not in ("Strict", "Warn", "Ignore"):
         raise status.bad_request(f"fieldValidation must be Ignore, Warn or Strict, not {validation}")
-    return Call(user, manager[:MANAGER_LIMIT], bool(dry_run), validation, _is_true(query, "force"))
+    return Call(user, manager[:MANAGER_LIMIT], dry_run, validation, _is_true(query, "force"))
+
+
+def is_dry_run(values: Any) -> bool:
+    """Whether a `dryRun` option, of query or body, asks for one; raises `ApiError` Invalid for any value but All."""
+    wrong = next((value for value in values or () if value != "All"), None)
+    if wrong is not None:
+        cause = ("dryRun", f'Unsupported value: "{wrong}": supported values: "All"', "FieldValueNotSupported")
+        raise status.invalid(status.Named("meta.k8s.io", "", "WriteOptions"), "", [cause])
+    return bool(values)
 
 
 async def body_of(request: web.Request) -> Any:
@@ -212,8 +229,8 @@ def _patch_kind(request: web.Request) -> PatchKind:
         raise status.unsupported_media_type(request.content_type, list(PatchKind)) from None
 
 
-async def delete_options(request: web.Request) -> deletes.Options:
-    """Return what a deletion asks for, from body and query; raises `ApiError`."""
+async def delete_options(request: web.Request) -> tuple[deletes.Options, bool]:
+    """Return what a deletion asks for, from body and query, and whether only to try it; raises `ApiError`."""
     body: Object = await body_of(request) if request.can_read_body else {}
     if not isinstance(body, dict):
         raise status.bad_request("DeleteOptions must be an object")
@@ -223,12 +240,13 @@ async def delete_options(request: web.Request) -> deletes.Options:
     propagation = body.get("propagationPolicy") or query.get("propagationPolicy", "")
     if body.get("orphanDependents"):
         propagation = "Orphan"
-    return deletes.Options(
+    options = deletes.Options(
         None if grace is None else int(grace),
         conditions.get("uid") or "",
         conditions.get("resourceVersion") or "",
         propagation,
     )
+    return options, is_dry_run(body.get("dryRun"))
 
 
 def _is_true(query: Mapping[str, str], name: str) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from cluster import timestamps
 from cluster.api import deletes, reads, rules, status, tokens, writes
 from cluster.api.backend import Backend
@@ -55,6 +57,7 @@ async def bind(backend: Backend, kind: Kind, namespace: str, name: str, body: Ob
 async def evict(backend: Backend, kind: Kind, namespace: str, name: str, body: Object, call: Call) -> Object:
     """Delete a pod on behalf of a drain; return a Status. Disruption budgets are stored, not enforced."""
     asked: Object = body.get("deleteOptions") or {}
+    call = replace(call, dry_run=call.dry_run or bool(asked.get("dryRun")))
     options = deletes.Options(asked.get("gracePeriodSeconds"), (asked.get("preconditions") or {}).get("uid") or "")
     await deletes.delete(backend, kind, backend.key(kind, namespace, name), options, call)
     return {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from cluster.api import decoding, lifecycle, metadata, ownership, rules, status
+from cluster.api import conversions, decoding, lifecycle, metadata, ownership, rules, status
 from cluster.api.backend import CREATE, UPDATE, Admitted, Backend
 from cluster.api.kinds import Kind
 from cluster.api.users import Call
@@ -27,6 +27,7 @@ async def create(backend: Backend, kind: Kind, namespace: str, obj: Object, call
     rules.check_addressing(obj, kind, namespace)
     if obj["metadata"].get("resourceVersion"):
         raise status.bad_request("resourceVersion should not be set on objects to be created")
+    kind, obj = backend.registry.stored(kind), conversions.to_stored(kind, obj)
     for _ in range(GENERATED_NAME_ATTEMPTS if not obj["metadata"].get("name") else 1):
         candidate = rules.copied(obj)
         try:
@@ -50,7 +51,7 @@ async def create_once(
     if mutated is not None and mutated is not obj:
         obj = rules.after_admission(obj, mutated)
         rules.normalise(backend, kind, obj, None, call)
-    rules.validate(kind, obj, None)
+    rules.validate(kind, obj, None, call)
     await backend.admission.validate(Admitted(CREATE, kind, key, "", obj, None, call))
     if not applied:
         obj = ownership.track(None, obj, kind, call, backend.now())
@@ -128,7 +129,7 @@ async def _admitted(
     new["metadata"]["resourceVersion"] = live["metadata"]["resourceVersion"]
     metadata.bump_generation(live, new, kind)
     if not metadata.is_same(live, new):
-        rules.validate(kind, new, live)
+        rules.validate(kind, new, live, call)
     await backend.admission.validate(Admitted(UPDATE, kind, key, subresource, new, live, call))
     return new
 

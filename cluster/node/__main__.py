@@ -10,7 +10,7 @@ from pathlib import Path
 
 import yaml
 
-from cluster.node import images, reaper, registration
+from cluster.node import cluster_names, images, reaper, registration
 from cluster.node.addresses import Addresses, Ports
 from cluster.node.agent import Agent
 from cluster.node.config import Config
@@ -31,18 +31,28 @@ def main() -> None:
     """Run the process node until SIGTERM."""
     config = settings.load(Config, program="python -m cluster.node")
     logs.configure("node", config.log_level)
+    has_names = _enter_names(config)
 
     async def serve(stopping: asyncio.Event) -> None:
         connection = _connection(config)
         async with Client(connection, user_agent="tidegate-node") as client:
-            await _serve(config, client, stopping)
+            await _serve(config, client, stopping, has_names=has_names)
 
     run.run(serve)
 
 
-async def _serve(config: Config, client: Client, stopping: asyncio.Event) -> None:
-    began = time.monotonic()
+def _enter_names(config: Config) -> bool:
     config.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not config.cluster_names or not config.service_proxy:
+        return False
+    refusal = cluster_names.enter(config.names_file)
+    if refusal:
+        log.warning("pods do not resolve the names of Services: %s", refusal)
+    return not refusal
+
+
+async def _serve(config: Config, client: Client, stopping: asyncio.Event, *, has_names: bool) -> None:
+    began = time.monotonic()
     state = str(config.folder)
     if killed := reaper.kill_marked(reaper.STATE_VARIABLE, state):
         log.warning("killed %d processes that an earlier node left behind", killed)
@@ -53,7 +63,8 @@ async def _serve(config: Config, client: Client, stopping: asyncio.Event) -> Non
     port = await kubelet.start(config.kubelet_port)
     node = registration.Registration(client, config, port)
     background = [tasks.spawn(fork_server.run(), "forkserver")]
-    starting = tasks.spawn(_start(config, node, agent, context, background), "start")
+    proxy = ServiceProxy(client, context.splicer, config.names_file if has_names else None)
+    starting = tasks.spawn(_start(config, node, agent, proxy, background), "start")
     try:
         # A server that does not answer must not keep the node from stopping.
         await _either(starting, stopping)
@@ -73,13 +84,13 @@ async def _start(
     config: Config,
     node: registration.Registration,
     agent: Agent,
-    context: Context,
+    proxy: ServiceProxy,
     background: list[asyncio.Task[None]],
 ) -> None:
     await node.register()
     background.append(tasks.spawn(node.run(), "registration"))
     if config.service_proxy:
-        background.append(tasks.spawn(ServiceProxy(context.api, context.splicer).run(), "service-proxy"))
+        background.append(tasks.spawn(proxy.run(), "service-proxy"))
     await agent.start()
 
 

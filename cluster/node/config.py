@@ -36,6 +36,9 @@ class Config:
         "limit a container's data segment (RLIMIT_DATA) to its resources.limits.memory", default=False
     )
     service_proxy: bool = setting("listen on the clusterIPs inside 127.0.0.0/8", default=True)
+    cluster_names: bool = setting(
+        "let pods resolve the names of Services, by a hosts file and mount namespace of the node's own", default=True
+    )
     log_limit_bytes: int = setting("size at which a container's log file is rotated, in bytes", default=10 << 20)
     log_level: str = setting("least level that is logged", default="info")
 
@@ -49,6 +52,11 @@ class Config:
             raise ValueError("max_pods: must be at least 1")
         pairs(self.labels, "labels")
         pairs(self.capacity, "capacity")
+
+    @property
+    def names_file(self) -> Path:
+        """The hosts file that pods see."""
+        return self.folder / "hosts"
 
     @property
     def folder(self) -> Path:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import atexit
 import ctypes
-import importlib
 import os
 import random
 import resource
@@ -19,6 +18,7 @@ import runpy
 import signal
 import sys
 import threading
+import time
 import traceback
 from pathlib import Path
 from typing import Any, NoReturn
@@ -29,6 +29,10 @@ TITLE_LIMIT_BYTES = 64 << 10
 PROOF_SIZE = 256
 _LIBC = ctypes.CDLL(None)
 
+started: tuple[int, float, float] | None = None
+"""For the program itself, which may want to tell how its start went (`tidegate.process.start_clock`): its pid, and when
+it was forked and when its first line ran, in seconds of its monotonic clock."""
+
 
 def become(request: dict[str, Any], descriptors: list[int], template: int) -> NoReturn:
     """Turn the forked child into the asked-for program.
@@ -36,10 +40,13 @@ def become(request: dict[str, Any], descriptors: list[int], template: int) -> No
     `request`: kind (module, script, code), args, env, cwd, limits {name of RLIMIT_*: value}; `descriptors`: stdout and
     stderr; `template`: the pid of the parent.
     """
+    global started  # noqa: PLW0603 -- a process is started once
     code = 1
+    forked_at = time.monotonic()
     try:
         _detach(descriptors, template)
         _enter(request)
+        started = os.getpid(), forked_at, time.monotonic()
         _run(request["kind"], request["args"])
         code = 0
     except SystemExit as error:
@@ -97,7 +104,7 @@ def _enter(request: dict[str, Any]) -> None:
         resource.setrlimit(getattr(resource, name), (value, value))
     kind, args = request["kind"], request["args"]
     sys.path[:] = _search_path(kind, args, request["cwd"])
-    importlib.invalidate_caches()
+    _forget_missing_folders()
     sys.argv = ["-c", *args[1:]] if kind == "code" else list(args)
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]
@@ -114,6 +121,14 @@ def _search_path(kind: str, args: list[str], cwd: str) -> list[str]:
     wanted = [entry for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry]
     # The first entry of the template's own path stands for the folder it was started in.
     return [own, *wanted, *sys.path[1:]]
+
+
+def _forget_missing_folders() -> None:
+    # All else in the finders' caches is compared with the folders' times at every import. `invalidate_caches` would
+    # make each child read the folders again and keep what it read in memory of its own.
+    for folder, finder in list(sys.path_importer_cache.items()):
+        if finder is None:
+            del sys.path_importer_cache[folder]
 
 
 def _run(kind: str, args: list[str]) -> None:

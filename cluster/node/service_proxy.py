@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
+from pathlib import Path
 
+from cluster.node.cluster_names import NamesFile
 from cluster.node.splice import Address, Splicer
 from tidegate.kube import resources
 from tidegate.kube.api import Api, Object, labels_of, name_of, namespace_of
@@ -60,12 +62,14 @@ def ready_targets(slices: list[Object], port_name: str) -> list[Address]:
 class ServiceProxy:
     """Listens for all Services of the cluster."""
 
-    def __init__(self, api: Api, splicer: Splicer) -> None:
+    def __init__(self, api: Api, splicer: Splicer, names_file: Path | None = None) -> None:
+        """`names_file`: where pods look up the names of Services."""
         self._splicer = splicer
         self._services = Cache(api, resources.SERVICES)
         self._slices = Cache(api, resources.ENDPOINT_SLICES, indexers={"service": lambda one: (_service_of(one),)})
         self._services.on_change(self._service_changed)
         self._slices.on_change(self._slice_changed)
+        self._names = NamesFile(names_file, self._services.objects.values) if names_file else None
         self._listeners: dict[tuple[str, Address], Listener] = {}
         self._listening: set[asyncio.Task[None]] = set()
 
@@ -81,6 +85,8 @@ class ServiceProxy:
         service = new if new is not None else old
         assert service is not None
         key = f"{namespace_of(service)}/{name_of(service)}"
+        if self._names is not None:
+            self._names.changed()
         wanted = {address: name for name, address in service_ports(service)} if new is not None else {}
         for where in [one for one in self._listeners if one[0] == key and one[1] not in wanted]:
             listener = self._listeners.pop(where)

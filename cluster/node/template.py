@@ -10,6 +10,7 @@ child. What a child finds around itself is `forked_child`'s matter.
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import importlib
 import json
@@ -67,6 +68,10 @@ def preload(modules: list[str]) -> tuple[list[str], dict[str, str]]:
         if module.endswith(".__main__"):
             # runpy executes it again as `__main__`; a leftover entry would only make it warn.
             sys.modules.pop(module, None)
+    # What nearly every child would import by itself, and have a copy of: name resolution, numpy's seed.
+    for module in ("encodings.idna", *(("numpy.random",) if "numpy" in sys.modules else ())):
+        with contextlib.suppress(Exception):
+            importlib.import_module(module)
     return imported, failed
 
 

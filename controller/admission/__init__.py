@@ -7,4 +7,5 @@ revision_spec  the pod-level part of a Revision's spec
 containers     one container
 probes         its probes
 traffic        the traffic block
+domain_mapping a domain and what it stands for
 """

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from tidegate.contracts import durations, names, problems, session_affinity
+from tidegate.contracts import durations, names, problems, session_affinity, wake
 from tidegate.contracts.problems import FieldProblem
 
 Object = dict[str, Any]
@@ -50,9 +50,14 @@ def validate(obj: Object, old: Object | None, *, allows_autoscaling: bool = Fals
             for key in sorted(annotations)
             if key.startswith(names.AUTOSCALING)
         ]
-    if not metadata.get("ownerReferences") and old is not None:
-        found += _users(obj, old)
-    return problems.under("metadata", found)
+    return problems.under("metadata", found) + users_of(obj, old)
+
+
+def users_of(obj: Object, old: Object | None) -> list[FieldProblem]:
+    """Return what is wrong with the annotations that say who made and who changed an object that nobody owns."""
+    if old is None or (obj.get("metadata") or {}).get("ownerReferences"):
+        return []
+    return problems.under("metadata", _users(obj, old))
 
 
 def rollout(obj: Object) -> list[FieldProblem]:
@@ -90,6 +95,8 @@ def template(obj: Object, old: Object | None) -> list[FieldProblem]:
             found.append(problems.invalid_key(key, "metadata.annotations"))
         elif key == session_affinity.ANNOTATION:
             found += problems.under("metadata.annotations", _session_affinity(str(inner["annotations"][key])))
+        elif key == wake.ANNOTATION:
+            found += problems.under("metadata.annotations", _wake_timing(str(inner["annotations"][key])))
     return problems.under("spec.template", found)
 
 
@@ -140,6 +147,14 @@ def _session_affinity(text: str) -> list[FieldProblem]:
         session_affinity.parse(text)
     except ValueError:
         return [problems.invalid(text, session_affinity.ANNOTATION, "write cookie, or header: and a header's name")]
+    return []
+
+
+def _wake_timing(text: str) -> list[FieldProblem]:
+    try:
+        wake.parse_enabled(text)
+    except ValueError:
+        return [problems.invalid(text, wake.ANNOTATION, f"write {wake.ON} or {wake.OFF}")]
     return []
 
 

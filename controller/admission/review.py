@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import base64
 import copy
+import dataclasses
 from typing import Any
 
 import msgspec
 
 from controller import cluster_config
-from controller.admission import defaults, metadata, revision_spec, traffic
+from controller.admission import defaults, domain_mapping, metadata, revision_spec, traffic
 from controller.cluster_config import ClusterConfig
 from controller.inference import component
 from tidegate.contracts import names, problems
+from tidegate.contracts.config import features
 from tidegate.contracts.problems import FieldProblem
 
 Object = dict[str, Any]
@@ -38,11 +40,16 @@ def default(request: Object, config: ClusterConfig) -> Object:
     return answer
 
 
-def validate(request: Object, config: ClusterConfig) -> Object:
-    """Return the answer to a validation request."""
+def validate(request: Object, config: ClusterConfig, controller: str = "") -> Object:
+    """Return the answer to a validation request; `controller` is the user name of the controller itself.
+
+    What it makes of an InferenceService has the pod fields that models need, whatever config-features says to people.
+    """
     obj, old = request.get("object"), request.get("oldObject")
     if obj is None or request.get("subResource"):
         return {"uid": request["uid"], "allowed": True}
+    if controller and _user(request) == controller:
+        config = dataclasses.replace(config, features=config.features.with_enabled(features.MODEL_FLAGS))
     try:
         found = problems_of(obj, old, config)
     except (AttributeError, TypeError, KeyError) as error:
@@ -64,11 +71,13 @@ def defaulted(obj: Object, old: Object | None, user: str, config: ClusterConfig)
         defaults.configuration(changed, old, config)
     elif kind == "Route":
         defaults.route(changed)
+    elif kind == "DomainMapping":
+        domain_mapping.default(changed)
     elif kind == "PodAutoscaler":
         defaults.pod_autoscaler(changed, config)
     elif kind == "Revision" and old is None:
         defaults.revision_spec(changed.setdefault("spec", {}), obj["metadata"].get("name", ""), config, is_create=True)
-    if kind in ("Service", "Configuration", "Route"):
+    if kind in ("Service", "Configuration", "Route", "DomainMapping"):
         defaults.users(changed, old, user)
     return changed
 
@@ -93,6 +102,8 @@ def problems_of(obj: Object, old: Object | None, config: ClusterConfig) -> list[
             *metadata.parent_label(obj, names.SERVICE_LABEL, "Service"),
             *traffic.validate((obj.get("spec") or {}).get("traffic") or [], in_service=False),
         ]
+    if kind == "DomainMapping":
+        return domain_mapping.validate(obj, old)
     if kind == "InferenceService":
         return component.validate(obj)
     if kind == "Revision":

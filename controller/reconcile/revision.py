@@ -1,4 +1,4 @@
-"""Revision → Deployment + PodAutoscaler + private Service, and how it is.
+"""Revision → Deployment + PodAutoscaler + private Service (and a pair for standby pods), and how it is.
 
 The Deployment is created with the initial scale; from then on its replicas belong to the autoscaler and are in nothing
 that is applied here.
@@ -7,10 +7,11 @@ that is applied here.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from controller.cluster_config import ClusterConfig
-from controller.reconcile import metadata, model_storage, revision_pod, revision_status
+from controller.reconcile import images, metadata, model_storage, revision_pod, revision_status, standby
+from controller.reconcile.images import Lookup
 from controller.reconcile.outcome import Action, Apply, Create, Object, Outcome
 from tidegate.contracts import autoscaling, autoscaling_extensions, conditions, durations, names, serving
 from tidegate.contracts.conditions import Conditions
@@ -33,7 +34,8 @@ CLASS_ANNOTATION = names.AUTOSCALING + "class"
 class Observed:
     """A Revision, its children by name, and its pods.
 
-    `refused` says why its Deployment was refused, if it was; `credentials` are variables for fetching its model.
+    `refused` says why its Deployment was refused, if it was; `credentials` are variables for fetching its model;
+    `lookup` is how far the look-up of its images is, None while it runs.
     """
 
     revision: Object
@@ -43,6 +45,9 @@ class Observed:
     pods: Sequence[Object] = field(default_factory=tuple)
     refused: str = ""
     credentials: Sequence[Object] = field(default_factory=tuple)
+    standby_deployment: Object | None = None
+    standby_service: Object | None = None
+    lookup: Lookup | None = None
 
 
 def reconcile(observed: Observed, config: ClusterConfig, now_unix: float) -> Outcome:
@@ -51,8 +56,14 @@ def reconcile(observed: Observed, config: ClusterConfig, now_unix: float) -> Out
     state = Conditions(conditions.REVISION, revision, now_unix)
     status = dict(revision.get("status") or {})
     actions: list[Action] = []
-    if not _mark_foreign(observed, state):
-        actions = _children(observed, config)
+    if _mark_foreign(observed, state):
+        pass
+    elif _is_looking_up(observed, config, state):
+        status |= {"observedGeneration": revision["metadata"].get("generation", 0), "conditions": state.finish()}
+        return Outcome((), status)
+    else:
+        status |= images.statuses(revision, (observed.lookup or Lookup()).digests)
+        actions = _children(replace(observed, revision=images.pinned(revision | {"status": status})), config)
         health = revision_status.Health(
             observed.deployment,
             observed.pod_autoscaler,
@@ -62,10 +73,6 @@ def reconcile(observed: Observed, config: ClusterConfig, now_unix: float) -> Out
         )
         revision_status.judge(state, health)
     _count_replicas(observed.pod_autoscaler, status)
-    spec = revision["spec"]
-    status["containerStatuses"] = _container_statuses(spec.get("containers"))
-    if spec.get("initContainers"):
-        status["initContainerStatuses"] = _container_statuses(spec["initContainers"])
     status |= {"observedGeneration": revision["metadata"].get("generation", 0), "conditions": state.finish()}
     return Outcome(tuple(actions), status)
 
@@ -92,6 +99,7 @@ def deployment(revision: Object, config: ClusterConfig, credentials: Sequence[Ob
                 metadata.own_annotations(revision),
                 config.deployment.storage_initializer_image,
                 credentials,
+                config.deployment.model_cache,
             ),
         },
     }
@@ -168,14 +176,16 @@ def _children(observed: Observed, config: ClusterConfig) -> list[Action]:
         actions.append(Create(wanted | {"spec": wanted["spec"] | {"replicas": scale}}))
     elif metadata.needs_apply(observed.deployment, wanted):
         actions.append(Apply(wanted))
-    scaler = pod_autoscaler(revision, config, reachability(revision, observed.deployment))
+    reach = reachability(revision, observed.deployment)
+    service = private_service(revision)
     for existing, desired in (
-        (observed.pod_autoscaler, scaler),
-        (observed.private_service, private_service(revision)),
+        (observed.pod_autoscaler, pod_autoscaler(revision, config, reach)),
+        (observed.private_service, service),
     ):
         if metadata.needs_apply(existing, desired):
             actions.append(Apply(desired))
-    return actions
+    pair = standby.Pair(observed.standby_deployment, observed.standby_service)
+    return actions + standby.actions(revision, standby.Pair(wanted, service), pair, reach)
 
 
 def _mark_foreign(observed: Observed, state: Conditions) -> bool:
@@ -183,6 +193,8 @@ def _mark_foreign(observed: Observed, state: Conditions) -> bool:
         ("Deployment", observed.deployment, revision_status.RESOURCES),
         ("PodAutoscaler", observed.pod_autoscaler, revision_status.RESOURCES),
         ("Service", observed.private_service, revision_status.ACTIVE),
+        ("Deployment", observed.standby_deployment, revision_status.RESOURCES),
+        ("Service", observed.standby_service, revision_status.ACTIVE),
     )
     for kind, child, condition in children:
         if child is not None and metadata.is_foreign(child, observed.revision):
@@ -207,6 +219,14 @@ def _count_replicas(scaler: Object | None, status: Object) -> None:
             status[field_name] = value
 
 
-def _container_statuses(containers: Sequence[Object] | None) -> list[Object]:
-    # Tags are not resolved to digests yet, so there is nothing to record but the names.
-    return [{"name": container.get("name", "")} for container in containers or []]
+def _is_looking_up(observed: Observed, config: ClusterConfig, state: Conditions) -> bool:
+    """Whether images are still looked up, or could not be: there is nothing to run yet."""
+    revision, lookup = observed.revision, observed.lookup
+    if not images.wanted(revision, config.deployment) or (lookup is not None and not lookup.failure):
+        return False
+    if lookup is not None:
+        state.mark_false(revision_status.HEALTHY, "ContainerMissing", lookup.message)
+    else:
+        for kind in (revision_status.RESOURCES, revision_status.HEALTHY):
+            state.mark_unknown(kind, "ResolvingDigests")
+    return True

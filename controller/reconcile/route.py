@@ -1,17 +1,19 @@
-"""Route → the traffic table in its status, and the marks on what it routes to.
+"""Route → the traffic table in its status, the names inside the cluster, and the marks on what it routes to.
 
 The gateway reads the table from the status itself, so a route is programmed as soon as its traffic is resolved:
-IngressReady says exactly that. A bad target changes nothing in the table; the last good state keeps serving.
+IngressReady says exactly that. A bad target changes nothing in the table; the last good state keeps serving. A gradual
+rollout puts the latest revision into the table step by step.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
-from controller.reconcile import labeler
-from controller.reconcile.outcome import Object, Outcome
-from tidegate.contracts import conditions, names, serving, traffic
+from controller.reconcile import labeler, metadata, placeholders, rollout
+from controller.reconcile.outcome import Action, Object, Outcome
+from tidegate.contracts import conditions, durations, names, serving, traffic
 from tidegate.contracts.conditions import Conditions
 from tidegate.contracts.config import network
 from tidegate.contracts.config.network import Network
@@ -21,12 +23,17 @@ ASSIGNED, INGRESS, CERTIFICATE = "AllTrafficAssigned", "IngressReady", "Certific
 
 @dataclass(frozen=True)
 class Observed:
-    """A Route (None when it is gone), what it may refer to, and the objects that carry its name as a mark."""
+    """A Route (None when it is gone), what it may refer to, and the objects that carry its name as a mark.
+
+    `services` are the Services that have a name that the route wants, `placeholders` all that it has made.
+    """
 
     name: str
     route: Object | None
     lookup: traffic.Lookup
     marked: Sequence[Object] = field(default_factory=tuple)
+    services: Mapping[str, Object] = field(default_factory=dict)
+    placeholders: Sequence[Object] = field(default_factory=tuple)
 
 
 def reconcile(observed: Observed, config: Network, now_unix: float) -> Outcome:
@@ -35,8 +42,9 @@ def reconcile(observed: Observed, config: Network, now_unix: float) -> Outcome:
     if route is None or route["metadata"].get("deletionTimestamp"):
         released = labeler.plan(observed.name, (), (), observed.marked, may_release=True, now_unix=now_unix)
         return Outcome(tuple(released))
-    status = _status(route, observed.lookup, config, now_unix)
-    updated = route | {"status": status}
+    made = _Made(observed, route, config, now_unix)
+    made.build()
+    updated = route | {"status": made.status}
     revisions, configurations = traffic.referenced(updated, observed.lookup)
     patches = labeler.plan(
         observed.name,
@@ -46,7 +54,7 @@ def reconcile(observed: Observed, config: Network, now_unix: float) -> Outcome:
         may_release=conditions.is_ready(updated) or conditions.is_failed(updated),
         now_unix=now_unix,
     )
-    return Outcome(tuple(patches), status)
+    return Outcome((*patches, *made.actions), made.status, rollout.next_look_s(made.rollouts, now_unix))
 
 
 def _is_newborn(obj: Object, route: Object, lookup: traffic.Lookup) -> bool:
@@ -58,33 +66,131 @@ def _is_newborn(obj: Object, route: Object, lookup: traffic.Lookup) -> bool:
     return owner is not None and serving.generation_of(obj) == owner["metadata"].get("generation", 0)
 
 
-def _status(route: Object, lookup: traffic.Lookup, config: Network, now_unix: float) -> Object:
-    state = Conditions(conditions.ROUTE, route, now_unix)
-    status: Object = dict(route.get("status") or {})
-    _mark_certificate(state, is_local=network.is_cluster_local(config, route))
-    if not conditions.is_observed(route):
-        state.mark_unknown(INGRESS, "IngressNotConfigured", "Ingress has not yet been reconciled.")
+class _Made:
+    """The status of one Route in the making, and what comes with it."""
+
+    def __init__(self, observed: Observed, route: Object, config: Network, now_unix: float) -> None:
+        self._observed = observed
+        self._route = route
+        self._config = config
+        self._now = now_unix
+        self._state = Conditions(conditions.ROUTE, route, now_unix)
+        self.status: Object = dict(route.get("status") or {})
+        self.actions: list[Action] = []
+        self.rollouts: list[rollout.Rollout] = []
+
+    def build(self) -> None:
+        """Fill `status`, `actions` and `rollouts`."""
+        route, config = self._route, self._config
+        _mark_certificate(self._state, route, config, is_local=self._is_local())
+        if not conditions.is_observed(route):
+            self._state.mark_unknown(INGRESS, "IngressNotConfigured", "Ingress has not yet been reconciled.")
+        try:
+            self.status["url"] = network.url(config, route, is_local=self._is_local())
+            protocol = network.http_protocol(config, route)
+            resolution = traffic.resolve(route, self._observed.lookup, self._url_of_tag, self._spread)
+        except ValueError as error:
+            self._state.mark_false(ASSIGNED, "ErrorConfig", str(error))
+        else:
+            self.status["address"] = {"url": network.local_url(route)}
+            self._take(resolution, is_redirected=protocol == names.REDIRECTED and network.has_tls(config, route))
+        generation = route["metadata"].get("generation", 0)
+        self.status |= {"observedGeneration": generation, "conditions": self._state.finish()}
+
+    def _take(self, resolution: traffic.Resolution, *, is_redirected: bool) -> None:
+        if (obstacle := resolution.obstacle) is not None:
+            self._state.mark(ASSIGNED, obstacle.status, obstacle.reason, obstacle.message)
+            return
+        self._state.mark_true(ASSIGNED)
+        desired = placeholders.wanted(self._route)
+        if taken := placeholders.foreign(self._route, desired, self._observed.services):
+            text = f'There is an existing placeholder Service "{taken}" that we do not own.'
+            self._state.mark_false(INGRESS, "NotOwned", text)
+            return
+        self.actions += placeholders.plan(desired, self._observed.services, self._observed.placeholders)
+        self.status["traffic"] = [dict(entry) for entry in resolution.traffic]
+        self._annotate(names.ROLLOUT_STATE_ANNOTATION, rollout.encode(self.rollouts) if self._is_rolling() else "")
+        self._annotate(names.HTTP_PROTOCOL_ANNOTATION, names.REDIRECTED if is_redirected else "")
+        if self._is_rolling():
+            text = "A gradual rollout of the latest revision(s) is in progress."
+            self._state.mark_unknown(INGRESS, "RolloutInProgress", text)
+        else:
+            self._state.mark_true(INGRESS)
+
+    def _is_rolling(self) -> bool:
+        return any(one.is_running for one in self.rollouts)
+
+    def _annotate(self, key: str, value: str) -> None:
+        annotations = {name: text for name, text in (self.status.get("annotations") or {}).items() if name != key}
+        annotations |= {key: value} if value else {}
+        self.status.pop("annotations", None)
+        if annotations:
+            self.status["annotations"] = annotations
+
+    def _is_local(self, tag: str = "") -> bool:
+        """Whether a label on a placeholder Service (the Route's own label is `network`'s) hides a name."""
+        return network.is_marked_local(self._observed.services.get(network.local_name(self._route, tag)))
+
+    def _url_of_tag(self, tag: str) -> str:
+        return network.url(self._config, self._route, tag, is_local=self._is_local(tag))
+
+    def _spread(self, entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        followed = [entry for entry in entries if traffic.FOLLOWED in entry]
+        targets = [_target(entry) for entry in followed]
+        lookup = self._observed.lookup
+        known = lookup.revisions.keys()
+        duration_s = _duration_s(self._route, self._config)
+        self.rollouts = rollout.advance(_previous(self._route, lookup), targets, duration_s, known, self._now)
+        by_key = {one.key: one for one in self.rollouts if one.is_running}
+        spread: list[dict[str, Any]] = []
+        for entry in entries:
+            running = by_key.get(_target(entry).key) if traffic.FOLLOWED in entry else None
+            if running is None:
+                spread.append(entry)
+            else:
+                spread += [entry | {"revisionName": name, "percent": share} for name, share in running.revisions]
+        return spread
+
+
+def _target(entry: Mapping[str, Any]) -> rollout.Target:
+    return rollout.Target(
+        entry.get("tag", ""), entry[traffic.FOLLOWED], entry["revisionName"], int(entry.get("percent") or 0)
+    )
+
+
+def _previous(route: Object, lookup: traffic.Lookup) -> list[rollout.Rollout]:
+    """Return what is routed now as rollouts: those that run, and for all others the one revision there is."""
+    status = route.get("status") or {}
+    running = rollout.decode((status.get("annotations") or {}).get(names.ROLLOUT_STATE_ANNOTATION) or "[]")
+    keys = {one.key for one in running}
+    settled = []
+    for row in status.get("traffic") or []:
+        revision = lookup.revisions.get(row.get("revisionName", ""))
+        percent = int(row.get("percent") or 0)
+        if revision is None or not row.get("latestRevision") or not percent:
+            continue
+        owner = metadata.own_labels(revision).get(names.CONFIGURATION_LABEL, "")
+        if (row.get("tag", ""), owner) not in keys:
+            shares = ((row["revisionName"], percent),)
+            settled.append(rollout.Rollout(owner, percent, shares, row.get("tag", "")))
+    return running + settled
+
+
+def _duration_s(route: Object, config: Network) -> float:
+    annotations = metadata.own_annotations(route)
+    text = next((annotations[key] for key in metadata.ROLLOUT_ANNOTATIONS if key in annotations), None)
+    if text is None:
+        return float(config.rollout_duration_s)
     try:
-        status["url"] = network.url(config, route)
-        resolution = traffic.resolve(route, lookup, lambda tag: network.url(config, route, tag))
-    except ValueError as error:
-        state.mark_false(ASSIGNED, "ErrorConfig", str(error))
+        return durations.parse_duration(text)
+    except ValueError:
+        return 0.0  # admission refuses it; what got in all the same switches at once
+
+
+def _mark_certificate(state: Conditions, route: Object, config: Network, *, is_local: bool) -> None:
+    if is_local or network.is_cluster_local(config, route):
+        state.mark_true(CERTIFICATE, "TLSNotEnabled", "TLS is not enabled for cluster-local")
+    elif network.has_tls(config, route):
+        state.mark_true(CERTIFICATE)
     else:
-        status["address"] = {"url": network.local_url(route)}
-        _take(resolution, status, state)
-    return status | {"observedGeneration": route["metadata"].get("generation", 0), "conditions": state.finish()}
-
-
-def _take(resolution: traffic.Resolution, status: Object, state: Conditions) -> None:
-    if resolution.obstacle is not None:
-        obstacle = resolution.obstacle
-        state.mark(ASSIGNED, obstacle.status, obstacle.reason, obstacle.message)
-        return
-    status["traffic"] = [dict(entry) for entry in resolution.traffic]
-    state.mark_true(ASSIGNED)
-    state.mark_true(INGRESS)
-
-
-def _mark_certificate(state: Conditions, *, is_local: bool) -> None:
-    text = "TLS is not enabled for cluster-local" if is_local else "external-domain-tls is not enabled"
-    state.mark_true(CERTIFICATE, "TLSNotEnabled", text)
+        state.mark_true(CERTIFICATE, "TLSNotEnabled", "external-domain-tls is not enabled")

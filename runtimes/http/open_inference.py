@@ -12,12 +12,12 @@ from typing import Any
 import msgspec
 
 from runtimes.failures import InferenceError, Kind, bad_input, not_found
-from runtimes.http import messages
+from runtimes.http import messages, readiness
 from runtimes.http.exchange import body_of, deadline_of, header_length, must_be, reply_with
 from runtimes.http.generate import Generate
 from runtimes.http.messages import BINARY, Reply, Request
 from runtimes.messages import InferRequest, InferResponse
-from runtimes.metadata import SERVER, model_metadata, statistics
+from runtimes.metadata import SERVER, model_metadata, statistics_with_loads
 from runtimes.protocol import v2_rest
 from runtimes.protocol.openapi import document as openapi
 from runtimes.repository.slots import NotResident
@@ -57,7 +57,7 @@ class OpenInference:
                 version, rest = rest[1], rest[2:]
             if name == "stats" and not rest:
                 must_be(request, b"GET")
-                return messages.json_reply(statistics(self._repository))
+                return messages.json_reply(statistics_with_loads(self._repository))
             handler = self._of_model.get(rest[0] if rest else "")
             if handler is not None and len(rest) <= 1:
                 return handler(request, name, version)
@@ -72,11 +72,11 @@ class OpenInference:
                 return messages.json_reply(SERVER)
             case ["health", "live"]:
                 must_be(request, b"GET")
-                return messages.json_reply({"live": True})
+                return readiness.reply({"live": True}, is_ready=True)
             case ["health", "ready"]:
                 must_be(request, b"GET")
                 is_ready = self._repository.is_ready()
-                return messages.json_reply({"ready": is_ready}, 200 if is_ready else 503)
+                return readiness.reply({"ready": is_ready}, is_ready=is_ready)
             case ["models"]:
                 must_be(request, b"GET")
                 return messages.json_reply({"models": sorted(self._repository.entries)})
@@ -85,7 +85,7 @@ class OpenInference:
     def _ready(self, request: Request, name: str, version: str) -> Reply:
         must_be(request, b"GET")
         if self._repository.is_ready(name, version):
-            return messages.json_reply({"name": name, "ready": True})
+            return readiness.reply({"name": name, "ready": True}, is_ready=True)
         slot = self._repository.slot(name, version)
         raise InferenceError(Kind.NOT_READY, f"model {name!r} is {slot.state.value} {slot.reason}".rstrip())
 
@@ -106,7 +106,7 @@ class OpenInference:
 
     def _stats(self, request: Request, name: str, version: str) -> Reply:
         must_be(request, b"GET")
-        return messages.json_reply(statistics(self._repository, name, version))
+        return messages.json_reply(statistics_with_loads(self._repository, name, version))
 
     def _with(self, name: str, version: str, use: Callable[[Servable], Reply]) -> Answer:
         try:

@@ -2,7 +2,7 @@
 
 Weights are read with `weights_only`, which refuses code in them. The class for weights is `options.class`
 ("module:Class", importable), or the one in the folder's model.py where running it was allowed; `options.arguments` are
-its keyword arguments.
+its keyword arguments, and `folder` is the model's folder where it takes one.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ import torch
 
 from runtimes.config import Config
 from runtimes.opening import must_allow_code
-from runtimes.python.runtime import class_of_file, import_class
+from runtimes.python.runtime import class_of_file, folder_argument, import_class
 from runtimes.repository.layout import LayoutError, ModelConfig
+from runtimes.torch import weights
 from runtimes.torch.model import TorchModel
 
 
@@ -38,9 +39,7 @@ def _module(file: Path, model: ModelConfig, config: Config) -> Any:
     if file.suffix == ".pt2":
         return torch.export.load(file).module()
     if file.suffix == ".safetensors":
-        from safetensors.torch import load_file
-
-        return _with_weights(file, load_file(file), model, config)
+        return _with_weights(file, weights.read_safetensors(file), model, config)
     if _is_torchscript(file):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # torch.jit is deprecated; its files are still around
@@ -52,22 +51,18 @@ def _module(file: Path, model: ModelConfig, config: Config) -> Any:
             return loaded
         return _with_weights(file, loaded, model, config)
     try:
-        weights = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
+        found = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
     except Exception as error:
         if "weights_only" in str(error) or "Weights only" in str(error):
             must_allow_code(config, f"{file.name} (a whole pickled module)")
         raise
-    return _with_weights(file, weights, model, config)
+    return _with_weights(file, found, model, config)
 
 
-def _with_weights(file: Path, weights: Any, model: ModelConfig, config: Config) -> Any:
-    if isinstance(weights, dict) and isinstance(weights.get("state_dict"), dict):
-        weights = weights["state_dict"]
-    if not isinstance(weights, dict):
-        raise LayoutError(f"{file}: holds {type(weights).__name__}, not weights by name")
-    module = _class(file.parent, model, config)(**dict(model.options.get("arguments") or {}))
-    module.load_state_dict(weights)
-    return module
+def _with_weights(file: Path, found: Any, model: ModelConfig, config: Config) -> Any:
+    made = _class(file.parent, model, config)
+    arguments = folder_argument(made, file.parent) | dict(model.options.get("arguments") or {})
+    return weights.module_with(lambda: made(**arguments), found, file)
 
 
 def _class(folder: Path, model: ModelConfig, config: Config) -> Any:

@@ -29,13 +29,13 @@ class World:
             on_change=lambda _key: self.changes.append(self.time()),
             is_wanted=lambda _key: self.is_wanted,
             may_hurry=lambda _key: self.may_hurry,
-            is_ready=self.is_ready,
+            ask=self.ask,
         )
 
-    async def is_ready(self, address: tuple[str, int]) -> bool:
+    async def ask(self, address: tuple[str, int]) -> bytes | None:
         self.asked.append((self.time(), address))
         await asyncio.sleep(0.001)
-        return self.time() >= self.ready_at[address]
+        return b"open=0" if self.time() >= self.ready_at[address] else None
 
     def kubernetes_says(self, ready=(), not_ready=()) -> None:
         self.backends.replace(KEY, Endpoints(frozenset(ready), frozenset(not_ready)))
@@ -139,3 +139,14 @@ async def test_a_refusal_takes_back_our_own_word_but_not_kubernetes():
 
 async def test_an_unknown_revision_has_no_pods():
     assert World().usable == set()
+
+
+async def test_standby_pods_are_told_apart_and_come_and_go():
+    world = World()
+    world.backends.replace(KEY, Endpoints(standby=frozenset([A])))
+    assert (world.usable, set(world.backends.standby(KEY))) == (set(), {A})
+    world.backends.replace(KEY, Endpoints(ready=frozenset([B]), standby=frozenset([A])))
+    assert (world.usable, set(world.backends.standby(KEY))) == ({B}, {A})
+    world.backends.replace(KEY, Endpoints())
+    assert not world.backends.standby(KEY)
+    assert len(world.changes) == 3

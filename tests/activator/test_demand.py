@@ -137,3 +137,25 @@ async def test_while_nobody_is_known_to_decide_all_hear():
     assert world.pokes == other.pokes == [1]
     world.demand.tick()
     assert len(world.sent) == len(other.sent) == 2
+
+
+async def test_who_sits_on_a_standby_pod_is_told_once_a_second_and_as_it_doubles():
+    world = World()
+    clock = asyncio.get_running_loop().time
+    for _ in range(3):
+        world.demand.arrived(KEY, clock())
+        world.demand.took_standby(KEY)
+        await asyncio.sleep(0.1)
+    assert world.pokes == [1, 2]
+    world.demand.arrived(KEY, clock())
+    world.demand.took_standby(KEY)
+    assert world.pokes == [1, 2, 4]
+    for _ in range(4):
+        world.demand.ended(KEY, clock())
+    await asyncio.sleep(0.5)
+    world.demand.arrived(KEY, clock())
+    world.demand.took_standby(KEY)
+    assert world.pokes == [1, 2, 4]
+    await asyncio.sleep(0.5)
+    world.demand.took_standby(KEY)
+    assert world.pokes == [1, 2, 4, 1]

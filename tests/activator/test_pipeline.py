@@ -28,10 +28,12 @@ class World:
     def __init__(self, concurrency: int = 0, timeout_s: int = 300, **settings: object) -> None:
         clock = asyncio.get_running_loop().time
         spec = {"containerConcurrency": concurrency, "timeoutSeconds": timeout_s}
-        self.revisions: dict[object, Revision] = {KEY: parse_revision({"spec": spec}, 1.0)}
+        self.revisions: dict[object, Revision] = {KEY: parse_revision({"metadata": {}, "spec": spec}, 1.0)}
         self.is_draining = False
         self.pods: dict[object, set[tuple[str, int]]] = {}
+        self.standing_by: set[tuple[str, int]] = set()
         self.refusals: list[object] = []
+        self.inquiries: list[object] = []
         self.hurried: list[object] = []
         self.sent: list[object] = []
         self.on_connected = None
@@ -52,8 +54,14 @@ class World:
     def usable(self, key: object) -> set[tuple[str, int]]:
         return self.pods.get(key, set())
 
+    def standby(self, _key: object) -> set[tuple[str, int]]:
+        return self.standing_by
+
     def hurry(self, key: object) -> None:
         self.hurried.append(key)
+
+    def inquire(self, key: object, address: object) -> None:
+        self.inquiries.append((key, address))
 
     def refused(self, key: object, address: object) -> None:
         self.refusals.append(address)
@@ -382,4 +390,35 @@ async def test_thousand_random_visits_leave_nothing_behind():
         if isinstance(direction, asyncio.Future):
             direction.cancel()
         world.end(request)
+    world.assert_empty()
+
+
+async def test_a_standby_pod_takes_a_cold_request_at_once_and_the_autoscaler_hears_of_it():
+    world = World()
+    world.standing_by = {B}
+    world.show_pods()
+    request, direction = world.enter()
+    assert (relay_of(direction).host, relay_of(direction).port) == B
+    assert [message.is_first for message in world.sent] == [True]
+    world.show_pods(A)
+    later, direction = world.enter()
+    assert (relay_of(direction).host, relay_of(direction).port) == A
+    assert len(world.sent) == 1
+    assert world.metrics.registry.get_sample_value("tidegate_activator_standby_requests_total") == 1
+    for one in (request, later):
+        world.end(one)
+    world.assert_empty()
+
+
+async def test_a_standby_pod_that_refuses_costs_its_seat_and_the_request_waits():
+    world = World()
+    world.standing_by = {B}
+    world.show_pods()
+    request, direction = world.enter()
+    waiting = world.pipeline.retry(request, relay_of(direction), Failure.CONNECT)
+    assert isinstance(waiting, Awaitable)
+    world.show_pods(A)
+    relay = relay_of(await waiting)
+    assert (relay.host, relay.port) == A
+    world.end(request)
     world.assert_empty()

@@ -46,6 +46,10 @@ def spec_of(annotations=None, concurrency=0, config=None, **more):
         ({"metrics": "rps=many"}, "invalid value: rps=many: metrics\ninvalid number 'many'"),
         ({"panic": "never"}, "invalid value: never: panic"),
         ({"prewarm": "yes"}, "invalid value: yes: prewarm"),
+        (
+            {"standby-pods": "-1"},
+            "invalid value: -1: standby-pods\nexpected a whole number, 0 <= -1 <= 1000",
+        ),
         ({"last-pod-delay": "25h"}, "invalid value: 25h: last-pod-delay\nexpected 0s <= 25h <= 24h0m0s"),
         (
             {"last-pod-delay": "1.5s"},
@@ -83,7 +87,7 @@ def test_one_metric_named_here_is_that_one():
     assert (spec.metric, spec.total, spec.other_metric) == ("rps", 10.0, "")
 
 
-@pytest.mark.parametrize("key", ["metrics", "panic", "last-pod-delay", "schedule", "prewarm"])
+@pytest.mark.parametrize("key", ["metrics", "panic", "last-pod-delay", "schedule", "prewarm", "standby-pods"])
 def test_what_does_not_hold_is_ignored_behind_the_door(key):
     assert spec_of({key: "nonsense"}, unix_s=0.0) == spec_of()
 

@@ -4,7 +4,6 @@ import dataclasses
 
 import pytest
 
-from controller.cluster_config import ClusterConfig
 from tests.support.controller_world import NAMESPACE, controller_world, service
 from tidegate.contracts import conditions, names
 from tidegate.contracts.config.network import Domain, Network
@@ -14,11 +13,12 @@ from tidegate.kube.api import ApiError
 
 pytestmark = pytest.mark.looptime
 
-KSVC, CFG, REV, RT = (
+KSVC, CFG, REV, RT, DM = (
     resources.KNATIVE_SERVICES,
     resources.CONFIGURATIONS,
     resources.REVISIONS,
     resources.ROUTES,
+    resources.DOMAIN_MAPPINGS,
 )
 
 
@@ -69,6 +69,155 @@ async def test_nothing_is_written_when_nothing_changes(world):
     world.worker.mark_everything()
     await world.settle()
     assert world.api.calls[before:] == []
+
+
+def domain_mapping(name="www.example.org", target="hello", kind="Service", api_version="serving.knative.dev/v1"):
+    return {
+        "apiVersion": "serving.knative.dev/v1beta1",
+        "kind": "DomainMapping",
+        "metadata": {"name": name, "namespace": NAMESPACE},
+        "spec": {"ref": {"apiVersion": api_version, "kind": kind, "name": target}},
+    }
+
+
+def plain_service(name):
+    return {"metadata": {"name": name, "namespace": NAMESPACE}, "spec": {"ports": [{"port": 80}]}}
+
+
+async def test_a_route_has_a_name_inside_the_cluster_and_so_has_each_tag(world):
+    tagged = [{"latestRevision": True, "percent": 100}, {"latestRevision": True, "percent": 0, "tag": "next"}]
+    await world.apply(service(traffic=tagged))
+    await world.make_ready("hello-00001")
+    for name in ("hello", "next-hello"):
+        placeholder = world.get(resources.SERVICES, name)
+        assert placeholder["spec"]["type"] == "ExternalName"
+        assert placeholder["spec"]["externalName"] == "gateway-internal.tidegate-system.svc.cluster.local"
+        assert placeholder["metadata"]["labels"][names.ROUTE_LABEL] == "hello"
+    await world.apply(service(traffic=[{"latestRevision": True, "percent": 100}]))
+    assert world.api.peek(resources.SERVICES, "next-hello", NAMESPACE) is None
+    assert world.api.peek(resources.SERVICES, "hello", NAMESPACE) is not None
+
+
+async def test_somebody_elses_service_of_that_name_is_left_alone_and_told_of(world):
+    world.api.put(resources.SERVICES, plain_service("hello"))
+    await world.apply(service())
+    await world.make_ready("hello-00001")
+    status, reason, message = world.condition(RT, "hello", "IngressReady")
+    assert (status, reason) == ("False", "NotOwned")
+    assert message == 'There is an existing placeholder Service "hello" that we do not own.'
+    assert world.condition(KSVC, "hello")[1] == "NotOwned"
+    assert world.get(resources.SERVICES, "hello")["spec"] == {"ports": [{"port": 80}]}
+    await world.api.delete(resources.SERVICES, "hello", NAMESPACE)
+    await world.settle()
+    assert world.condition(KSVC, "hello")[0] == "True"
+
+
+async def test_a_label_on_a_placeholder_takes_its_tag_off_the_public(world):
+    world.worker.world.config = dataclasses.replace(world.config, network=Network(domains=(Domain("example.com"),)))
+    tagged = [{"latestRevision": True, "percent": 100}, {"latestRevision": True, "percent": 0, "tag": "next"}]
+    await world.apply(service(traffic=tagged))
+    await world.make_ready("hello-00001")
+    assert world.get(RT, "hello")["status"]["traffic"][1]["url"] == "http://next-hello.default.example.com"
+    for label, url in (
+        ("cluster-local", "http://next-hello.default.svc.cluster.local"),
+        (None, "http://next-hello.default.example.com"),
+    ):
+        placeholder = world.get(resources.SERVICES, "next-hello")
+        placeholder["metadata"]["labels"].pop(names.VISIBILITY_LABEL, None)
+        placeholder["metadata"]["labels"] |= {names.VISIBILITY_LABEL: label} if label else {}
+        world.api.put(resources.SERVICES, placeholder)
+        await world.settle()
+        assert world.get(RT, "hello")["status"]["traffic"][1]["url"] == url
+    assert world.get(RT, "hello")["status"]["url"] == "http://hello.default.example.com"
+
+
+async def test_a_gradual_rollout_goes_through_the_status_and_the_old_revision_stays_until_the_end(world):
+    slow = {names.ROLLOUT_DURATION_ANNOTATION: "5s"}
+    first = service()
+    first["metadata"]["annotations"] = slow
+    await world.apply(first)
+    await world.make_ready("hello-00001")
+    seen = []
+
+    def note(obj):
+        if obj["kind"] == "Route" and (obj.get("status") or {}).get("traffic"):
+            rows = {row["revisionName"]: row["percent"] for row in obj["status"]["traffic"]}
+            ready = conditions.find(obj)["status"]
+            if not seen or seen[-1] != (rows, ready):
+                seen.append((rows, ready))
+            if "hello-00001" in rows:
+                old = world.api.peek(REV, "hello-00001", NAMESPACE)
+                assert old["metadata"]["labels"][names.ROUTING_STATE_LABEL] == "active"
+
+    second = service(image="hello:2")
+    second["metadata"]["annotations"] = slow
+    await world.apply(second)
+    world.api.on_store = note
+    await world.make_ready("hello-00002")
+    assert seen[0] == ({"hello-00001": 99, "hello-00002": 1}, "Unknown")
+    assert [rows["hello-00002"] for rows, _ in seen] == [1, 26, 51, 76, 100]
+    assert all(status == "Unknown" for rows, status in seen if len(rows) == 2)
+    assert seen[-1] == ({"hello-00002": 100}, "True")
+    assert "annotations" not in world.get(RT, "hello")["status"]
+    assert world.get(REV, "hello-00001")["metadata"]["labels"][names.ROUTING_STATE_LABEL] == "reserve"
+    assert world.condition(KSVC, "hello")[0] == "True"
+
+
+async def test_a_domain_is_mapped_once_it_is_claimed_and_what_it_stands_for_is_there(world):
+    await world.apply(domain_mapping())
+    assert world.condition(DM, "www.example.org", "DomainClaimed")[1] == "DomainClaimFailed"
+    claim = {"metadata": {"name": "www.example.org"}, "spec": {"namespace": NAMESPACE}}
+    world.api.put(resources.CLUSTER_DOMAIN_CLAIMS, claim)
+    await world.settle()
+    text = 'services.serving.knative.dev "hello" not found'
+    assert world.condition(DM, "www.example.org", "ReferenceResolved") == ("False", "ResolveFailed", text)
+    await world.apply(service())
+    await world.make_ready("hello-00001")
+    mapping = world.get(DM, "www.example.org")
+    assert world.condition(DM, "www.example.org") == ("True", "", "")
+    assert mapping["status"]["url"] == mapping["status"]["address"]["url"] == "http://www.example.org"
+    assert mapping["status"]["annotations"] == {names.MAPPED_TO_ANNOTATION: "hello.default.svc.cluster.local"}
+    await world.api.delete(DM, "www.example.org", NAMESPACE)
+    await world.settle()
+    assert world.api.peek(resources.CLUSTER_DOMAIN_CLAIMS, "www.example.org", "") is not None  # not ours to delete
+
+
+async def test_claims_are_made_and_go_with_their_mapping_where_that_is_switched_on(world):
+    network = Network(creates_domain_claims=True)
+    world.worker.world.config = dataclasses.replace(world.config, network=network)
+    await world.apply(domain_mapping())
+    claim = world.api.peek(resources.CLUSTER_DOMAIN_CLAIMS, "www.example.org", "")
+    assert claim["spec"]["namespace"] == NAMESPACE
+    await world.api.delete(DM, "www.example.org", NAMESPACE)
+    await world.settle()
+    assert world.api.peek(resources.CLUSTER_DOMAIN_CLAIMS, "www.example.org", "") is None
+
+
+async def test_a_domain_of_another_namespace_is_refused(world):
+    await world.apply(service())
+    await world.make_ready("hello-00001")
+    claim = {"metadata": {"name": "www.example.org"}, "spec": {"namespace": "other"}}
+    world.api.put(resources.CLUSTER_DOMAIN_CLAIMS, claim)
+    await world.apply(domain_mapping())
+    assert world.condition(DM, "www.example.org", "DomainClaimed")[:2] == ("False", "DomainAlreadyClaimed")
+    assert "annotations" not in world.get(DM, "www.example.org")["status"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "api_version", "status"),
+    [
+        ("Route", "serving.knative.dev/v1", "True"),
+        ("Service", "v1", "True"),
+        ("Service", "serving.knative.dev/v1", "True"),
+        ("Deployment", "apps/v1", "False"),
+    ],
+)
+async def test_what_a_domain_may_stand_for(world, kind, api_version, status):
+    world.worker.world.config = dataclasses.replace(world.config, network=Network(creates_domain_claims=True))
+    await world.apply(service())
+    await world.make_ready("hello-00001")
+    await world.apply(domain_mapping(kind=kind, api_version=api_version))
+    assert world.condition(DM, "www.example.org")[0] == status
 
 
 async def test_replicas_belong_to_the_autoscaler(world):
@@ -284,8 +433,8 @@ async def test_a_revision_name_that_another_configuration_has_is_taken(world):
 
 
 async def test_visibility_follows_the_label_of_the_service(world):
-    config = ClusterConfig(network=Network(domains=(Domain("example.com"),)), autoscaler_address="a:1", report_key=b"k")
-    world.worker.world.config = config
+    network = Network(domains=(Domain("example.com"),))
+    world.worker.world.config = dataclasses.replace(world.config, network=network)
     await world.apply(service())
     await world.make_ready("hello-00001")
     assert world.get(KSVC, "hello")["status"]["url"] == "http://hello.default.example.com"

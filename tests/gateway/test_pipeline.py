@@ -13,8 +13,8 @@ from gateway.affinity import Sessions
 from gateway.config import Config
 from gateway.metrics import Metrics
 from gateway.pick import Backend
-from gateway.pipeline import Pipeline
-from gateway.routes import build_table, read_route
+from gateway.pipeline import LocalDirector, Pipeline, TlsDirector
+from gateway.routes import build_local_table, build_table, read_route
 from gateway.wakes import Wakes
 from tests.support.heads import answer_of, make_request, outcome, relay_of
 from tidegate.contracts import trace_context
@@ -36,7 +36,9 @@ class Harness:
         traffic = [{"revisionName": "a", "percent": 80}, {"revisionName": "b", "percent": 20}]
         status = {"url": f"http://{HOST}", "traffic": traffic}
         route = {"metadata": {"name": "hello", "namespace": "default"}, "status": status}
-        self.table = build_table([read_route(route)])
+        hosted = read_route(route)
+        self.table = build_table([hosted])
+        self.local_table = build_local_table([hosted], self.table)
         self.activators = Balancer()
         self.backends = {("default", name): Backend(mode, Balancer(limit)) for name in "ab"}
         self.is_synced = True
@@ -94,6 +96,30 @@ async def test_the_split_is_exact():
     relays = [relay_of(harness.pipeline.direct(make_request(HOST))) for _ in range(1000)]
     seen = Counter(relay.add_head.split(b"\r\n")[1] for relay in relays)
     assert sorted(seen.values()) == [200, 800]
+
+
+@pytest.mark.parametrize("host", ["hello.default", "hello.default.svc", "hello.default.svc.cluster.local"])
+async def test_names_inside_the_cluster_are_for_callers_inside_the_cluster(host):
+    harness = Harness()
+    harness.pods(POD)
+    assert answer_of(harness.pipeline.direct(make_request(host))).reason == "no_route"
+    assert answer_of(TlsDirector(harness.pipeline).direct(make_request(host))).reason == "no_route"
+    assert (relay_of(LocalDirector(harness.pipeline).direct(make_request(host))).host) == POD[0]
+    assert (relay_of(LocalDirector(harness.pipeline).direct(make_request(HOST))).host) == POD[0]
+
+
+async def test_clear_text_is_sent_to_https_where_the_route_wants_it():
+    harness = Harness()
+    harness.pods(POD)
+    harness.table[HOST].is_redirected = True
+    answer = answer_of(harness.pipeline.direct(make_request(HOST)))
+    assert (answer.status, answer.reason, answer.headers) == (
+        301,
+        "redirected",
+        ((b"Location", f"https://{HOST}/".encode()),),
+    )
+    assert relay_of(TlsDirector(harness.pipeline).direct(make_request(HOST))).host == POD[0]
+    assert relay_of(LocalDirector(harness.pipeline).direct(make_request(HOST))).host == POD[0]
 
 
 async def test_an_unknown_host_is_told_so_and_counted():

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.routes import Rules, Wheel, build_table, read_route, spread
+from gateway.routes import Rules, Wheel, build_local_table, build_table, read_route, spread, with_mappings
 
 
 def route(name="hello", traffic=(), url="http://hello.default.example.com", created="2026-01-01T00:00:00Z"):
@@ -26,14 +26,18 @@ def share(revision, percent=None, **more):
     return {"revisionName": revision, "percent": percent, **more}
 
 
+def local_table(*routes):
+    return build_local_table(routes, build_table(routes))
+
+
 def turns(wheel, count):
     return [wheel.turn().key[1] for _ in range(count)]
 
 
 def test_hosts_of_a_route():
-    table = build_table(
-        [read_route(route(traffic=[share("hello-00001", 100)], url="http://Hello.default.Example.com:8080"))]
-    )
+    hosted = read_route(route(traffic=[share("hello-00001", 100)], url="http://Hello.default.Example.com:8080"))
+    assert set(build_table([hosted])) == {"hello.default.example.com"}
+    table = local_table(hosted)
     assert set(table) == {
         "hello.default.example.com",
         "hello.default",
@@ -50,7 +54,7 @@ def test_a_tag_without_traffic_has_hosts_of_its_own():
         share("hello-00001", 100),
         share("hello-00002", 0, tag="next", url="http://next-hello.default.example.com"),
     ]
-    table = build_table([read_route(route(traffic=traffic))])
+    table = local_table(read_route(route(traffic=traffic)))
     for host in ("next-hello.default.example.com", "next-hello.default", "next-hello.default.svc"):
         assert turns(table[host], 3) == ["hello-00002"] * 3
     assert set(turns(table["hello.default"], 200)) == {"hello-00001"}
@@ -69,7 +73,53 @@ def test_a_route_that_is_not_ready_has_no_hosts(status):
 
 def test_a_cluster_local_route():
     local = route(traffic=[share("a", 100)], url="http://hello.default.svc.cluster.local")
-    assert set(read_route(local).wheels) == {"hello.default", "hello.default.svc", "hello.default.svc.cluster.local"}
+    hosted = read_route(local)
+    assert set(hosted.local) == {"hello.default", "hello.default.svc", "hello.default.svc.cluster.local"}
+    assert build_table([hosted]) == {}
+
+
+def test_a_tag_that_is_for_the_cluster_only():
+    traffic = [share("a", 100), share("b", 0, tag="new", url="http://new-hello.default.svc.cluster.local")]
+    hosted = read_route(route(traffic=traffic))
+    assert set(build_table([hosted])) == {"hello.default.example.com"}
+    assert turns(local_table(hosted)["new-hello.default"], 1) == ["b"]
+
+
+def test_a_tag_that_rolls_out_is_split_as_its_rows_say():
+    rows = [
+        share(name, percent, tag="t", url="http://t-hello.default.example.com")
+        for name, percent in (("a", 15), ("b", 5))
+    ]
+    table = build_table([read_route(route(traffic=[share("a", 80), *rows]))])
+    assert Counter(turns(table["t-hello.default.example.com"], 4)) == {"a": 3, "b": 1}
+
+
+def test_a_mapped_domain_leads_where_the_name_inside_the_cluster_leads():
+    hosted = read_route(route(traffic=[share("a", 100)], url="http://hello.default.svc.cluster.local"))
+    public = build_table([hosted])
+    mappings = [
+        ("www.example.org", "hello.default.svc.cluster.local"),
+        ("gone.example.org", "gone.default.svc.cluster.local"),
+        ("waits.example.org", ""),
+    ]
+    table = with_mappings(public, build_local_table([hosted], public), mappings)
+    assert set(table) == {"www.example.org"}
+    assert turns(table["www.example.org"], 1) == ["a"]
+
+
+def test_a_mapped_domain_does_not_take_the_host_of_a_route():
+    hosts = [read_route(route(name, [share(name, 100)], f"http://{name}.example.com")) for name in ("one", "two")]
+    public = build_table(hosts)
+    mappings = [("one.example.com", "two.default.svc.cluster.local")]
+    table = with_mappings(public, build_local_table(hosts, public), mappings)
+    assert turns(table["one.example.com"], 1) == ["one"]
+
+
+def test_clear_text_of_public_hosts_is_redirected_where_the_route_says_so():
+    said = route(traffic=[share("a", 100)])
+    said["status"]["annotations"] = {"networking.knative.dev/http-protocol": "redirected"}
+    assert build_table([read_route(said)])["hello.default.example.com"].is_redirected
+    assert not build_table([read_route(route(traffic=[share("a", 100)]))])["hello.default.example.com"].is_redirected
 
 
 def test_the_oldest_route_keeps_a_disputed_host():
@@ -82,15 +132,15 @@ def test_the_oldest_route_keeps_a_disputed_host():
 
 def test_a_wheel_goes_on_turning_when_its_weights_stay():
     old = read_route(route(traffic=[share("a", 50), share("b", 50)]))
-    assert turns(old.wheels["hello.default"], 1) == ["a"]
+    assert turns(old.local["hello.default"], 1) == ["a"]
     new = read_route(route(traffic=[share("a", 50), share("b", 50, tag="t", url="http://t.default.x")]), old)
-    assert turns(new.wheels["hello.default"], 2) == ["b", "a"]
-    assert turns(read_route(route(traffic=[share("c", 100)]), new).wheels["hello.default"], 1) == ["c"]
+    assert turns(new.local["hello.default"], 2) == ["b", "a"]
+    assert turns(read_route(route(traffic=[share("c", 100)]), new).local["hello.default"], 1) == ["c"]
 
 
 def test_all_hosts_of_a_split_share_it():
     hosted = read_route(route(traffic=[share("a", 50), share("b", 50)]))
-    assert turns(hosted.wheels["hello.default"], 1) + turns(hosted.wheels["hello.default.example.com"], 1) == ["a", "b"]
+    assert turns(hosted.local["hello.default"], 1) + turns(hosted.wheels["hello.default.example.com"], 1) == ["a", "b"]
 
 
 def test_a_split_is_interleaved():
@@ -107,7 +157,7 @@ def test_any_hundred_requests_in_a_row_are_split_exactly(shares, start):
     shares = [*shares, 100 - sum(shares)]
     names = [f"revision-{number}" for number in range(len(shares))]
     hosted = read_route(route(traffic=[share(name, percent) for name, percent in zip(names, shares, strict=True)]))
-    wheel = hosted.wheels["hello.default"]
+    wheel = hosted.local["hello.default"]
     turns(wheel, start)
     window = turns(wheel, 100)
     assert Counter(window) == dict(zip(names, shares, strict=True))
@@ -123,24 +173,24 @@ TAGS_ON = Rules(has_tag_header=True)
 
 def test_a_tag_by_header_is_known_where_it_is_switched_on():
     for rules, tags in ((TAGS_ON, {b"next"}), (Rules(), set())):
-        table = build_table([read_route(route(traffic=TAGGED), None, rules)])
+        table = local_table(read_route(route(traffic=TAGGED), None, rules))
         wheel = table["hello.default"]
         assert set(wheel.tags) == tags
         assert (b"Knative-Serving-Default-Route: true\r\n" in wheel.turn().head) is bool(tags)
         assert not table["next-hello.default"].tags
-    wheel = build_table([read_route(route(traffic=TAGGED), None, TAGS_ON)])["hello.default"]
+    wheel = local_table(read_route(route(traffic=TAGGED), None, TAGS_ON))["hello.default"]
     assert turns(wheel.tags[b"next"], 3) == ["c"] * 3
     assert b"Default-Route" not in wheel.tags[b"next"].turn().head
 
 
 def test_a_tag_that_moves_or_is_switched_on_makes_a_new_wheel_and_others_go_on():
     before = read_route(route(traffic=TAGGED), None, TAGS_ON)
-    before.wheels["hello.default"].turn()
+    before.local["hello.default"].turn()
     same = read_route(route(traffic=TAGGED), before, TAGS_ON)
-    assert same.wheels["hello.default"] is before.wheels["hello.default"]
+    assert same.local["hello.default"] is before.local["hello.default"]
     moved = read_route(route(traffic=[*TAGGED[:2], {**TAGGED[2], "revisionName": "d"}]), before, TAGS_ON)
-    assert turns(moved.wheels["hello.default"].tags[b"next"], 1) == ["d"]
-    assert not read_route(route(traffic=TAGGED), before, Rules()).wheels["hello.default"].tags
+    assert turns(moved.local["hello.default"].tags[b"next"], 1) == ["d"]
+    assert not read_route(route(traffic=TAGGED), before, Rules()).local["hello.default"].tags
 
 
 @given(

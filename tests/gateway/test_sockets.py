@@ -300,3 +300,22 @@ async def test_a_header_names_a_tag_where_config_features_allows_it(api):
             assert first.heads[-1]["knative-serving-default-route"] == "true"
             assert second.heads[-1]["knative-serving-tag"] == "next"
             assert "knative-serving-default-route" not in second.heads[-1]
+
+
+async def test_what_is_cluster_local_cannot_be_reached_by_the_public_port_whatever_the_host(api):
+    full = "inner.default.svc.cluster.local"
+    put_route(api, "inner", [{"revisionName": REVISION, "percent": 100}], url=f"http://{full}")
+    put_autoscaler(api, REVISION, "Serve")
+    async with contextlib.AsyncExitStack() as stack:
+        app = await stack.enter_async_context(App().running())
+        put_pods(api, REVISION, [("127.0.0.1", True)], port=await stack.enter_async_context(pod(app.port)))
+        local_port = free_port()
+        hop = await stack.enter_async_context(gateway(api, local_port=local_port))
+        fetch = await stack.enter_async_context(client())
+        for host in (full, full.upper(), f"{full}:80", f"{full}.", "inner.default", "inner.default.svc"):
+            for more in ({}, {"x_forwarded_host": full, "k_original_host": full, "forwarded": f"host={full}"}):
+                reply = await fetch(hop.port, host=host, **more)
+                assert (reply.status, reply.reason) == (404, "no_route"), (host, more)
+        assert (await fetch(local_port, host=full)).status == 200
+        assert (await fetch(local_port, host=HOST)).status == 200
+        assert len(app.heads) == 2

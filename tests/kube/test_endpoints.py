@@ -37,3 +37,12 @@ def test_the_port_is_found_by_name_or_is_the_first():
     both = piece(("10.0.0.1", {"ready": True}), ports=ports)
     assert endpoints.read([both], port_name="reports").ready == {("10.0.0.1", 8080)}
     assert endpoints.read([both], port_name="other").ready == {("10.0.0.1", 8022)}
+
+
+def test_standby_pods_are_a_side_of_their_own():
+    regular = piece(("10.0.0.1", {"ready": True}), ("10.0.0.2", {"ready": False}))
+    standby = piece(("10.0.0.3", {"ready": True}), ("10.0.0.4", {"ready": False}), ("10.0.0.1", {"ready": True}))
+    standby["metadata"] = {"labels": {"tidegate.dev/standby": "hello-00001"}}
+    found = endpoints.read([standby, regular])
+    assert (found.ready, found.not_ready) == ({("10.0.0.1", 8012)}, {("10.0.0.2", 8012)})
+    assert found.standby == {("10.0.0.3", 8012)}

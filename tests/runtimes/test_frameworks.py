@@ -86,6 +86,56 @@ def test_exported_program(net: Any, tmp_path: Path) -> None:
     assert predict(model, ROWS[:1].repeat(5, axis=0)).shape == (5, 2)
 
 
+def mapped_from(file: Path) -> list[tuple[int, int]]:
+    """Return the address ranges of this process that are mapped from a file."""
+    found = []
+    for line in Path("/proc/self/maps").read_text().splitlines():
+        if line.endswith(str(file)):
+            first, _, last = line.split()[0].partition("-")
+            found.append((int(first, 16), int(last, 16)))
+    return found
+
+
+@pytest.mark.parametrize("suffix", ["pt", "safetensors"])
+def test_the_weights_of_a_model_are_its_files_pages(net: Any, tmp_path: Path, suffix: str) -> None:
+    import torch
+    from safetensors.torch import save_file
+
+    file = tmp_path / f"model.{suffix}"
+    weights = {"weight": torch.randn(256, 256), "bias": torch.randn(256).to(torch.float64)}
+    torch.save(weights, file) if suffix == "pt" else save_file(weights, file)
+    extra = {"class": "torch.nn:Linear", "arguments": {"in_features": 256, "out_features": 256}}
+    module = opened(tmp_path, parameters={"extra": extra}).target._module
+    ranges = mapped_from(file)
+    assert any(first <= module.weight.data_ptr() < last for first, last in ranges)
+    assert module.bias.dtype == torch.float32, "the class decides about the dtype: this one was converted"
+    assert torch.equal(module.weight, weights["weight"]) and torch.equal(module.bias, weights["bias"].float())
+
+
+def test_a_module_is_built_without_filling_what_the_weights_replace(net: Any) -> None:
+    import torch
+
+    from runtimes.torch import weights
+
+    class Net(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = torch.nn.Linear(3, 3)
+            self.norm = torch.nn.LayerNorm(3)
+            self.own = torch.nn.Parameter(torch.full((3,), 7.0))
+            self.register_buffer("table", torch.arange(3.0), persistent=False)
+            self.plain = torch.ones(3)
+
+    torch.manual_seed(3)
+    before = torch.random.get_rng_state()
+    wanted = Net().state_dict()
+    torch.random.set_rng_state(before)
+    made = weights.module_with(Net, wanted, Path("model.pt"))
+    assert torch.equal(torch.random.get_rng_state(), before), "no random number was drawn"
+    assert all(torch.equal(value, wanted[name]) for name, value in made.state_dict().items())
+    assert made.table.tolist() == [0, 1, 2] and made.plain.tolist() == [1, 1, 1]
+
+
 @pytest.mark.parametrize("suffix", ["pt", "safetensors"])
 def test_weights_with_an_importable_class(net: Any, tmp_path: Path, suffix: str) -> None:
     import torch
@@ -102,6 +152,48 @@ def test_weights_with_an_importable_class(net: Any, tmp_path: Path, suffix: str)
     model = opened(tmp_path, parameters={"extra": extra})
     assert np.array_equal(predict(model), wanted(net))
     assert model.target.memory_bytes() == 40
+
+
+class Letters:
+    """What a module of the texts below may be: built lazily, so that this file needs no torch."""
+
+    @staticmethod
+    def build(folder: Path) -> Any:
+        import torch
+
+        class Net(torch.nn.Module):
+            def __init__(self) -> None:
+                super().__init__()
+                self.layer = torch.nn.Linear(4, 2)
+                self.folder = folder
+
+            def forward(self, counts: Any) -> Any:
+                return self.layer(counts)
+
+            def preprocess(self, inputs: dict[str, Any]) -> dict[str, Any]:
+                texts = inputs["text"].tolist()
+                return {"counts": np.array([[text.count(letter) for letter in b"abcd"] for text in texts], np.float32)}
+
+            def postprocess(self, outputs: dict[str, Any]) -> dict[str, Any]:
+                return {"largest": outputs["output"].argmax(axis=1)}
+
+        return Net()
+
+
+def test_a_module_that_takes_texts_and_its_folder(net: Any, tmp_path: Path) -> None:
+    from safetensors.torch import save_file
+
+    weights = {name.replace("0.", "layer."): value for name, value in net.state_dict().items()}
+    save_file(weights, tmp_path / "model.safetensors")
+    extra = {"class": "tests.runtimes.test_frameworks:Letters.build"}
+    inputs = [{"name": "text", "datatype": "BYTES", "shape": [-1]}]
+    model = opened(tmp_path, inputs=inputs, parameters={"extra": extra})
+    assert model.target._module.folder == tmp_path
+    texts = np.array([b"abba", b"dad", b""], dtype=object)
+    [answer] = model.predict([Tensor("text", "BYTES", texts)], {})
+    counts = np.array([[2, 2, 0, 0], [1, 0, 0, 2], [0, 0, 0, 0]], np.float32)
+    expected = counts @ weights["layer.weight"].numpy().T + weights["layer.bias"].numpy()
+    assert (answer.name, answer.array.tolist()) == ("largest", expected.argmax(axis=1).tolist())
 
 
 def test_a_class_beside_the_weights_is_code(net: Any, tmp_path: Path) -> None:
@@ -208,6 +300,27 @@ def test_onnx(tmp_path: Path) -> None:
     assert np.array_equal(predict(model), ROWS * ROWS)
     assert model.spec.inputs[0].document() == {"name": "x", "datatype": "FP32", "shape": [-1, 4]}
     assert model.spec.outputs[0].name == "y"
+
+
+def test_onnx_weights_beside_the_graph_are_their_files_pages(tmp_path: Path) -> None:
+    onnx = pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    from onnx import TensorProto, helper, numpy_helper
+
+    weights = np.random.default_rng(1).random((4, 1 << 16), dtype=np.float32)
+    made = helper.make_graph(
+        [helper.make_node("MatMul", ["x", "w"], ["y"])],
+        "linear",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", 4])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["batch", 1 << 16])],
+        [numpy_helper.from_array(weights, "w")],
+    )
+    document = helper.make_model(made, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    where = {"save_as_external_data": True, "location": "model.data", "size_threshold": 0}
+    onnx.save(document, str(tmp_path / "model.onnx"), **where)
+    model = opened(tmp_path, parameters={"extra": {"share_weights": True}})
+    assert mapped_from(tmp_path / "model.data")
+    assert np.allclose(predict(model), ROWS @ weights, rtol=1e-5)
 
 
 @pytest.mark.parametrize("suffix", ["ubj", "json"])

@@ -373,6 +373,8 @@ async def test_the_repository_extension_over_http(tmp_path: Path) -> None:
         assert (await http.get("/v2/models/a/ready"))[0] == 503
         assert await http.post("/v2/repository/models/a/load") == (200, {"name": "a", "load": True})
         assert (await http.post("/v2/repository/index", {"ready": True}))[1][0]["state"] == "READY"
+        assert (await http.get("/v2/models/a/stats"))[1]["model_stats"][0]["load_ns"] > 0
+        assert b'model_load_seconds{model="a",version="1"}' in (await http.get("/metrics"))[1]
         config = json.dumps({"backend": "identity", "max_batch_size": 4, "dynamic_batching": {}})
         loaded = await http.post("/v2/repository/models/a/load", {"parameters": {"config": config}})
         assert loaded[0] == 200

@@ -15,7 +15,7 @@ from gateway.config import Config as GatewayConfig
 from queueproxy.config import Config as QueueproxyConfig
 from tests.support.fake_api import FakeApi
 from tests.support.hops import free_port, running
-from tests.support.serving import put_autoscaler, put_pods, put_revision, put_route
+from tests.support.serving import put_autoscaler, put_pods, put_redirected_route, put_revision, put_route
 from tests.support.wire import Peer, ScriptedUpstream, WireAnswer
 
 HOPS = ("gateway", "activator", "queueproxy")
@@ -77,6 +77,8 @@ async def world(hop: str, script: Callable[[Peer], Awaitable[None]], **settings:
     revision = {key: settings.pop(key) for key in list(settings) if key.endswith("Seconds")}
     put_revision(api, REVISION, **revision)
     put_route(api, "hello", [{"revisionName": REVISION, "percent": 100}])
+    if settings.pop("is_redirected", False):
+        put_redirected_route(api, "hello", [{"revisionName": REVISION, "percent": 100}])
     put_autoscaler(api, REVISION, "Serve")
     if script is not never_there:
         put_pods(api, REVISION, [("127.0.0.1", True)], port=upstream.port)

@@ -34,7 +34,7 @@ from tidegate.wire.tunnel import Tunnel
 from tidegate.wire.upstream_side import UpstreamConnection
 
 REVISION = "app"
-HOST = b"app.default.svc.cluster.local"
+HOST = b"app.default.svc"
 """The gateway has a route for it, the activator reads the revision from it, queueproxy takes any."""
 PATIENCE_S = 10.0
 
@@ -205,7 +205,7 @@ def _queueproxy(world: World) -> contextlib.AbstractAsyncContextManager[int]:
 
 def _api(world: World) -> FakeApi:
     api = FakeApi()
-    put_route(api, REVISION, [{"revisionName": REVISION, "percent": 100}])
+    put_route(api, REVISION, [{"revisionName": REVISION, "percent": 100}], url=f"http://{HOST.decode()}")
     put_revision(api, REVISION, containerConcurrency=world.limit)
     put_autoscaler(api, REVISION, "Serve", concurrency=world.limit)
     put_pods(api, REVISION, [("127.0.0.1", True)], port=world.recorder.port)

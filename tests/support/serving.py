@@ -13,20 +13,33 @@ Pods = Iterable[tuple[str, bool]]
 """(address, is ready)"""
 
 
-def put_route(api: FakeApi, name: str, traffic: Iterable[dict[str, Any]], namespace: str = "default") -> None:
-    """Store a ready Route; its host is `<name>.<namespace>.localhost`."""
+def put_route(
+    api: FakeApi, name: str, traffic: Iterable[dict[str, Any]], namespace: str = "default", url: str = ""
+) -> None:
+    """Store a ready Route; its host is `<name>.<namespace>.localhost` unless `url` says another."""
     status = {
-        "url": f"http://{name}.{namespace}.localhost",
+        "url": url or f"http://{name}.{namespace}.localhost",
         "address": {"url": f"http://{name}.{namespace}.svc.cluster.local"},
         "traffic": list(traffic),
     }
     api.put(resources.ROUTES, {"metadata": {"name": name, "namespace": namespace}, "spec": {}, "status": status})
 
 
-def put_revision(api: FakeApi, name: str, namespace: str = "default", **spec: Any) -> None:
+def put_redirected_route(api: FakeApi, name: str, traffic: Iterable[dict[str, Any]]) -> None:
+    """Store a Route that wants clear text sent to https."""
+    put_route(api, name, traffic)
+    route = api.all(resources.ROUTES)[0]
+    route["status"]["annotations"] = {names.HTTP_PROTOCOL_ANNOTATION: names.REDIRECTED}
+    api.put(resources.ROUTES, route)
+
+
+def put_revision(
+    api: FakeApi, name: str, namespace: str = "default", annotations: dict[str, str] | None = None, **spec: Any
+) -> None:
     """Store a Revision."""
     body = {"containers": [{"image": "app"}], "timeoutSeconds": 300, **spec}
-    api.put(resources.REVISIONS, {"metadata": {"name": name, "namespace": namespace}, "spec": body})
+    metadata = {"name": name, "namespace": namespace, "annotations": annotations or {}}
+    api.put(resources.REVISIONS, {"metadata": metadata, "spec": body})
 
 
 def put_autoscaler(api: FakeApi, name: str, mode: str, concurrency: int = 0, namespace: str = "default") -> None:

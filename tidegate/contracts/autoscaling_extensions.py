@@ -30,7 +30,9 @@ PANIC = PREFIX + "panic"
 LAST_POD_DELAY = PREFIX + "last-pod-delay"
 SCHEDULE = PREFIX + "schedule"
 PREWARM = PREFIX + "prewarm"
-KEYS = frozenset({METRICS, PANIC, LAST_POD_DELAY, SCHEDULE, PREWARM})
+STANDBY_PODS = PREFIX + "standby-pods"
+KEYS = frozenset({METRICS, PANIC, LAST_POD_DELAY, SCHEDULE, PREWARM, STANDBY_PODS})
+STANDBY_PODS_MAX = 1000
 
 
 def parse_metrics(text: str) -> dict[str, float | None]:
@@ -58,6 +60,13 @@ def parse_last_pod_delay(text: str) -> float:
     return value_s
 
 
+def parse_standby_pods(text: str) -> int:
+    """Return a number of pods; raises ValueError for anything but a whole number from 0 to 1000."""
+    if not (text.isascii() and text.isdecimal()) or int(text) > STANDBY_PODS_MAX:
+        raise ValueError(f"expected a whole number, 0 <= {text} <= {STANDBY_PODS_MAX}")
+    return int(text)
+
+
 def metrics_of(annotations: Annotations) -> dict[str, float | None] | None:
     """Return the metrics to scale on, the leading one first."""
     return _read(annotations, METRICS, parse_metrics)
@@ -73,6 +82,11 @@ def schedule_of(annotations: Annotations) -> tuple[schedule.Entry, ...]:
     return _read(annotations, SCHEDULE, schedule.parse) or ()
 
 
+def standby_pods_of(annotations: Annotations) -> int:
+    """Return how many pods stand by, started and out of rotation."""
+    return _read(annotations, STANDBY_PODS, parse_standby_pods) or 0
+
+
 def choice_of(annotations: Annotations, key: str, choices: tuple[str, ...]) -> str | None:
     """Return an annotation that is one of `choices`."""
     value = annotations.get(key)
@@ -86,6 +100,7 @@ def check(annotations: Annotations) -> list[FieldProblem]:
         (METRICS, parse_metrics),
         (LAST_POD_DELAY, parse_last_pod_delay),
         (SCHEDULE, schedule.parse),
+        (STANDBY_PODS, parse_standby_pods),
     )
     for key, parse in parsers:
         if key in annotations:

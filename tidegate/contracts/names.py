@@ -26,8 +26,19 @@ CREATOR_ANNOTATION = SERVING + "creator"
 LAST_MODIFIER_ANNOTATION = SERVING + "lastModifier"
 ROLLOUT_DURATION_ANNOTATION = SERVING + "rollout-duration"
 VISIBILITY_LABEL = "networking.knative.dev/visibility"
+CLUSTER_LOCAL = "cluster-local"
+CLUSTER_DOMAIN = "svc.cluster.local"
+HTTP_PROTOCOL_ANNOTATION = "networking.knative.dev/http-protocol"
+REDIRECTED = "redirected"
+ROLLOUT_STATE_ANNOTATION = "networking.internal.knative.dev/rollout"
+"""In a Route's status: how far its gradual rollouts are."""
+MAPPED_TO_ANNOTATION = "tidegate.dev/mapped-to"
+"""In a DomainMapping's status: the name inside the cluster that its host stands for now."""
 AUTOSCALING = "autoscaling.knative.dev/"
 DEPLOYMENT_SUFFIX = "-deployment"
+STANDBY_LABEL = "tidegate.dev/standby"
+"""On what is made of a revision for its standby pods; its value is the revision."""
+STANDBY_UID_LABEL = "tidegate.dev/standby-uid"
 SERVICE_NAME_LABEL = "kubernetes.io/service-name"
 
 CONFIG_AUTOSCALER = "config-autoscaler"
@@ -45,9 +56,12 @@ REPORT_KEY_FIELD = "key"
 ACTIVATOR_SERVICE = "activator-service"
 AUTOSCALER_SERVICE = "autoscaler"
 GATEWAY_SERVICE = "gateway"
+GATEWAY_LOCAL_SERVICE = "gateway-internal"
 WEBHOOK_SERVICE = "webhook"
+CONTROLLER_ACCOUNT = "controller"
 
 SERVING_PORT = 8012
+GATEWAY_LOCAL_PORT = 8081
 ADMIN_PORT = 8022
 QUEUEPROXY_METRICS_PORT = 9091
 METRICS_PORT = 9090
@@ -89,6 +103,16 @@ def deployment_name(revision: str) -> str:
 def private_service_name(revision: str) -> str:
     """Return the name of the Service whose endpoints are the revision's pods."""
     return child_name(revision, "-private")
+
+
+def standby_deployment_name(revision: str) -> str:
+    """Return the name of the Deployment of a revision's standby pods."""
+    return child_name(revision, "-standby-deployment")
+
+
+def standby_service_name(revision: str) -> str:
+    """Return the name of the Service whose endpoints are the revision's standby pods."""
+    return child_name(revision, "-standby")
 
 
 def _digest(text: str) -> str:

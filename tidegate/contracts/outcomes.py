@@ -24,6 +24,7 @@ class Reason:
     is_routine: bool = False
 
 
+REDIRECTED = Reason("redirected", 301, "this host is served by https")
 BAD_REQUEST = Reason("bad_request", 400, "the request is not valid HTTP")
 BAD_PROBE = Reason("bad_probe", 400, "unexpected probe header value")
 NO_ROUTE = Reason("no_route", 404, "no route for this host")

@@ -14,6 +14,11 @@ from tidegate.contracts import conditions, names
 
 Object = Mapping[str, Any]
 
+FOLLOWED = "configurationName"
+
+Spread = Callable[[list[dict[str, Any]]], list[dict[str, Any]]]
+"""From resolved entries to those that are routed."""
+
 
 @dataclass(frozen=True, slots=True)
 class Obstacle:
@@ -40,8 +45,11 @@ class Resolution:
     obstacle: Obstacle | None = None
 
 
-def resolve(route: Object, lookup: Lookup, url_of_tag: Callable[[str], str]) -> Resolution:
-    """Return the traffic that a Route's spec asks for; `url_of_tag` gives a tag's URL."""
+def resolve(route: Object, lookup: Lookup, url_of_tag: Callable[[str], str], spread: Spread = list) -> Resolution:
+    """Return the traffic that a Route's spec asks for; `url_of_tag` gives a tag's URL, `spread` may split entries.
+
+    `spread` is given the entries with the `configurationName` that they follow; this is not in the result.
+    """
     resolved: list[dict[str, Any]] = []
     obstacle: Obstacle | None = None
     for target in (route.get("spec") or {}).get("traffic") or []:
@@ -53,7 +61,7 @@ def resolve(route: Object, lookup: Lookup, url_of_tag: Callable[[str], str]) -> 
             resolved.append(found)
     if obstacle is not None:
         return Resolution((), obstacle)
-    return Resolution(tuple(_with_url(entry, url_of_tag) for entry in _merged(resolved)))
+    return Resolution(tuple(_with_url(entry, url_of_tag) for entry in _merged(spread(resolved))))
 
 
 def referenced(route: Object, lookup: Lookup) -> tuple[set[str], set[str]]:
@@ -121,6 +129,8 @@ def _resolve_target(target: Object, route: Object, lookup: Lookup) -> dict[str, 
         if obstacle is not None:
             return obstacle
     entry = {"revisionName": name, "latestRevision": bool(target.get("configurationName"))}
+    if entry["latestRevision"]:
+        entry[FOLLOWED] = target["configurationName"]
     return entry | {"percent": int(target.get("percent") or 0)} | ({"tag": target["tag"]} if target.get("tag") else {})
 
 
@@ -164,7 +174,7 @@ def _merged(entries: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         if key in merged:
             merged[key]["percent"] += entry["percent"]
         else:
-            merged[key] = dict(entry)
+            merged[key] = {name: value for name, value in entry.items() if name != FOLLOWED}
     return list(merged.values())
 
 

@@ -1,4 +1,4 @@
-"""EndpointSlices read once: which addresses of a Service take requests, and which come up.
+"""EndpointSlices read once: which addresses of a Service take requests, which come up, and which stand by.
 
 Pure. Pods that terminate are in neither set: whoever watches endpoints stops sending to a pod in the moment its
 deletion is stored.
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from tidegate.contracts import names
 from tidegate.kube.api import Object
 
 Address = tuple[str, int]
@@ -16,10 +17,12 @@ Address = tuple[str, int]
 
 @dataclass(frozen=True, slots=True)
 class Endpoints:
-    """The addresses (IP, port) behind one Service. `not_ready`: with an address, but not ready in Kubernetes' eyes."""
+    """The addresses (IP, port) behind one Service. `not_ready`: with an address, but not ready in Kubernetes' eyes;
+    `standby`: ready, but only for requests that find no other place."""
 
     ready: frozenset[Address] = frozenset()
     not_ready: frozenset[Address] = frozenset()
+    standby: frozenset[Address] = frozenset()
 
 
 NOBODY = Endpoints()
@@ -29,18 +32,23 @@ def read(slices: Iterable[Object], port_name: str = "http") -> Endpoints:
     """Return the endpoints in all slices of one Service, on the port of that name (or the first port)."""
     ready: set[Address] = set()
     not_ready: set[Address] = set()
+    standby: set[Address] = set()
     for piece in slices:
         port = _port(piece, port_name)
         if not port:
             continue
+        stands_by = names.STANDBY_LABEL in ((piece.get("metadata") or {}).get("labels") or {})
         for endpoint in piece.get("endpoints") or ():
             conditions = endpoint.get("conditions") or {}
             if conditions.get("terminating"):
                 continue
             # Kubernetes: an unknown `ready` is to be read as true.
-            side = not_ready if conditions.get("ready") is False else ready
+            is_ready = conditions.get("ready") is not False
+            if stands_by and not is_ready:
+                continue  # a pod that is asked for comes as soon as one that stands by
+            side = standby if stands_by else ready if is_ready else not_ready
             side.update((address, port) for address in endpoint.get("addresses") or ())
-    return Endpoints(frozenset(ready), frozenset(not_ready - ready))
+    return Endpoints(frozenset(ready), frozenset(not_ready - ready), frozenset(standby - ready))
 
 
 def _port(piece: Object, port_name: str) -> int:

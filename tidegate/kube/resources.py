@@ -9,6 +9,7 @@ NODES = Resource("", "v1", "nodes", "Node", namespaced=False)
 PODS = Resource("", "v1", "pods", "Pod")
 SERVICES = Resource("", "v1", "services", "Service")
 CONFIG_MAPS = Resource("", "v1", "configmaps", "ConfigMap")
+PERSISTENT_VOLUME_CLAIMS = Resource("", "v1", "persistentvolumeclaims", "PersistentVolumeClaim")
 SECRETS = Resource("", "v1", "secrets", "Secret")
 SERVICE_ACCOUNTS = Resource("", "v1", "serviceaccounts", "ServiceAccount")
 EVENTS = Resource("", "v1", "events", "Event")
@@ -48,6 +49,10 @@ KNATIVE_SERVICES = Resource("serving.knative.dev", "v1", "services", "Service")
 CONFIGURATIONS = Resource("serving.knative.dev", "v1", "configurations", "Configuration")
 REVISIONS = Resource("serving.knative.dev", "v1", "revisions", "Revision")
 ROUTES = Resource("serving.knative.dev", "v1", "routes", "Route")
+DOMAIN_MAPPINGS = Resource("serving.knative.dev", "v1beta1", "domainmappings", "DomainMapping")
+CLUSTER_DOMAIN_CLAIMS = Resource(
+    "networking.internal.knative.dev", "v1alpha1", "clusterdomainclaims", "ClusterDomainClaim", namespaced=False
+)
 INFERENCE_SERVICES = Resource("serving.kserve.io", "v1beta1", "inferenceservices", "InferenceService")
 SERVING_RUNTIMES = Resource("serving.kserve.io", "v1alpha1", "servingruntimes", "ServingRuntime")
 CLUSTER_SERVING_RUNTIMES = Resource(

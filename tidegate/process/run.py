@@ -7,7 +7,6 @@ its own order. A second signal ends the process at once. uvloop is used when it 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import errno
 import gc
 import logging
@@ -16,6 +15,11 @@ import sys
 from collections.abc import Awaitable, Callable
 
 from tidegate.process import settings
+
+try:  # here, not when it is needed: processes that are forked from a template share it
+    import uvloop
+except ImportError:
+    uvloop = None  # type: ignore[assignment]
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +32,7 @@ def run(main: Main) -> None:
     """Run `main(stopping)` to its end; exits 1 with one line on standard error for a `SettingsError` or when an address
     cannot be listened on."""
     try:
-        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        with asyncio.Runner(loop_factory=loop_factory()) as runner:
             runner.run(_with_signals(main))
     except settings.SettingsError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -51,13 +55,9 @@ def freeze_start_up() -> None:
     gc.freeze()
 
 
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
-    with contextlib.suppress(ImportError):
-        import uvloop
-
-        factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
-        return factory
-    return asyncio.new_event_loop
+def loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
+    """Return what makes an event loop: uvloop's where it is installed."""
+    return asyncio.new_event_loop if uvloop is None else uvloop.new_event_loop
 
 
 async def _with_signals(main: Main) -> None:

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from cluster.api import openapi_protobuf
 from cluster.api.openapi import swagger, v3_document, v3_index
 
 CRD = {
@@ -101,3 +102,30 @@ def test_the_definition_is_not_changed():
     before = json.dumps(CRD)
     v3_document("apis/serving.example.dev/v1", [CRD])
     assert json.dumps(CRD) == before
+
+
+def test_a_two_typed_field_is_a_string_in_v2_and_references_are_bare():
+    definitions = swagger([CRD])["definitions"]
+    port = definitions["io.k8s.api.core.v1.ServicePort"]["properties"]["targetPort"]
+    assert (port["type"], port["format"]) == ("string", "int-or-string")
+    assert (
+        definitions["io.k8s.api.core.v1.Pod"]["properties"]["spec"]["$ref"]
+        == "#/definitions/io.k8s.api.core.v1.PodSpec"
+    )
+    containers = definitions["io.k8s.api.core.v1.PodSpec"]["properties"]["containers"]
+    assert containers["x-kubernetes-patch-merge-key"] == "name"
+
+
+def test_the_binary_form():
+    document = {
+        "swagger": "2.0",
+        "info": {"title": "T", "version": "v"},
+        "paths": {"/a": {"get": {"operationId": "o", "parameters": [{"name": "p", "in": "query", "type": "string"}]}}},
+        "definitions": {"D": {"type": "object", "properties": {"n": {"type": "integer"}}, "x-g": [1]}},
+    }
+    assert openapi_protobuf.encode(document) == (
+        b"\n\x032.0\x12\x06\n\x01T\x12\x01v"
+        b"B'\x12%\n\x02/a\x12\x1f\x12\x1d*\x01oB\x18\n\x16\x12\x14\x1a\x12\"\x01p\x12\x05query2\x06string"
+        b"J7\n5\n\x01D\x120\xb2\x01\x08\n\x06object\xca\x01\x13\n\x11\n\x01n\x12\x0c\xb2\x01\t\n\x07integer"
+        b"\xfa\x01\x0c\n\x03x-g\x12\x05\x12\x03[1]"
+    )

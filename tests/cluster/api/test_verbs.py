@@ -331,6 +331,44 @@ async def test_a_terminating_namespace_takes_nothing_new_until_it_is_finalized(c
     assert (await refused(client.get(resources.NAMESPACES, "n"))).is_not_found
 
 
+async def test_a_deletion_is_tried_when_its_body_says_so(running, client: Client) -> None:
+    await client.create(CM, {"metadata": {"name": "a", "namespace": "default"}})
+    headers = client._headers() | {"Content-Type": "application/json"}
+    for path in (CM.path("default", "a"), CM.path("default")):
+        body = {"kind": "DeleteOptions", "apiVersion": "v1", "dryRun": ["All"]}
+        async with client._open().delete(running.url + path, json=body, headers=headers) as answer:
+            assert answer.status == 200
+    assert await client.get(CM, "a", "default")
+    async with client._open().delete(running.url + path, json={"dryRun": ["Some"]}, headers=headers) as answer:
+        assert answer.status == 422
+
+
+async def test_hpas_and_events_in_both_their_forms(client: Client) -> None:
+    old = Resource("autoscaling", "v1", "horizontalpodautoscalers", "HorizontalPodAutoscaler")
+    new = Resource("autoscaling", "v2", "horizontalpodautoscalers", "HorizontalPodAutoscaler")
+    spec = {
+        "scaleTargetRef": {"kind": "Deployment", "name": "d"},
+        "maxReplicas": 3,
+        "targetCPUUtilizationPercentage": 50,
+    }
+    made = await client.create(old, {"metadata": {"name": "h", "namespace": "default"}, "spec": spec})
+    assert (made["apiVersion"], made["spec"]["targetCPUUtilizationPercentage"]) == ("autoscaling/v1", 50)
+    await client.patch(old, "h", {"spec": {"targetCPUUtilizationPercentage": 70}}, "default")
+    live = await client.get(new, "h", "default")
+    assert live["spec"]["metrics"][0]["resource"]["target"]["averageUtilization"] == 70
+    named = Resource("events.k8s.io", "v1", "events", "Event")
+    event = {
+        "metadata": {"name": "e", "namespace": "default"},
+        "regarding": {"kind": "Pod", "name": "p", "namespace": "default"},
+    }
+    event |= {"note": "n", "reason": "R", "type": "Normal", "action": "A", "reportingController": "c"}
+    event |= {"reportingInstance": "c-1", "eventTime": "2026-01-01T00:00:00.000000Z"}
+    assert (await client.create(named, event))["note"] == "n"
+    core = await client.get(resources.EVENTS, "e", "default")
+    assert (core["message"], core["involvedObject"]["name"], core["apiVersion"]) == ("n", "p", "v1")
+    assert [one["regarding"]["name"] for one in (await client.list(named, "default")).items] == ["p"]
+
+
 async def test_dry_run_answers_but_stores_nothing(running, client: Client) -> None:
     answer = await client._call("POST", CM.path("default"), params={"dryRun": "All"}, body=config_map())
     assert answer["metadata"]["uid"]
@@ -386,11 +424,50 @@ async def test_lists_come_in_pages_when_asked(running, client: Client) -> None:
     assert (names, first["remainingItemCount"]) == (["a", "b"], 3)
     await client.delete(CM, "c", "default")
     names, second = await page(**{"continue": first["continue"]})
-    assert (names, second["resourceVersion"]) == (["d", "e"], first["resourceVersion"])
-    assert "continue" not in second
+    assert (names, second["resourceVersion"]) == (["c", "d"], first["resourceVersion"])  # the state of the first page
+    names, last = await page(**{"continue": second["continue"]})
+    assert names == ["e"]
+    assert "continue" not in last
     names, _ = await page(labelSelector="!x", limit="0")
     assert names == ["a", "b", "d", "e"]
     assert (await refused(page(**{"continue": "nonsense"}))).status == 400
     assert (await refused(page(limit="many"))).status == 400
     running.server.backend.store.oldest_revision = int(first["resourceVersion"]) + 1
     assert (await refused(page(**{"continue": first["continue"]}))).is_gone
+    url = running.url + CM.path("default")
+    params = {"limit": "2", "continue": first["continue"]}
+    async with client._open().get(url, params=params, headers=client._headers()) as answer:
+        refusal = await answer.json()
+    assert (refusal["reason"], refusal["code"]) == ("Expired", 410)
+    names, rest = await page(**{"continue": refusal["metadata"]["continue"]})
+    assert names == ["d", "e"]  # the rest, as it is now
+    assert rest["resourceVersion"] == str(running.server.backend.store.revision)
+
+
+@pytest.mark.parametrize(
+    ("params", "expected"),
+    [
+        ({"resourceVersion": "0"}, "abc"),
+        ({"resourceVersion": "AT", "resourceVersionMatch": "NotOlderThan"}, "abc"),
+        ({"resourceVersion": "AT", "resourceVersionMatch": "Exact"}, "ab"),
+        ({"resourceVersion": "AT", "limit": "5"}, "ab"),
+        ({"resourceVersion": "AT"}, "abc"),
+        ({"resourceVersion": "0", "resourceVersionMatch": "Exact"}, 422),
+        ({"resourceVersionMatch": "Exact"}, 422),
+        ({"resourceVersion": "AT", "resourceVersionMatch": "About"}, 422),
+        ({"resourceVersion": "999999"}, 504),
+        ({"resourceVersion": "1", "resourceVersionMatch": "Exact"}, 410),
+        ({"resourceVersion": "x"}, 400),
+    ],
+)
+async def test_which_state_a_list_shows(running, client: Client, params: Object, expected: str | int) -> None:
+    running.server.backend.store.forget(running.server.backend.store.revision)
+    for name in "ab":
+        made = await client.create(CM, config_map(name))
+    await client.create(CM, config_map("c"))
+    params = {field: made["metadata"]["resourceVersion"] if value == "AT" else value for field, value in params.items()}
+    listing = client._call("GET", CM.path("default"), params=params)
+    if isinstance(expected, int):
+        assert (await refused(listing)).status == expected
+    else:
+        assert "".join(item["metadata"]["name"] for item in (await listing)["items"]) == expected

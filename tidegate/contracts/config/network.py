@@ -15,13 +15,24 @@ import msgspec
 
 from tidegate.contracts import problems
 from tidegate.contracts.config.reading import Reader
-from tidegate.contracts.names import NAME_LIMIT, VISIBILITY_LABEL
+from tidegate.contracts.names import (
+    CLUSTER_DOMAIN,
+    CLUSTER_LOCAL,
+    HTTP_PROTOCOL_ANNOTATION,
+    NAME_LIMIT,
+    REDIRECTED,
+    VISIBILITY_LABEL,
+)
 from tidegate.contracts.problems import FieldProblem
 
-CLUSTER_DOMAIN = "svc.cluster.local"
 DOMAIN_TEMPLATE = "{{.Name}}.{{.Namespace}}.{{.Domain}}"
 TAG_TEMPLATE = "{{.Tag}}-{{.Name}}"
-CLUSTER_LOCAL = "cluster-local"
+ENABLED, DISABLED = "enabled", "disabled"
+HTTP_PROTOCOLS = (ENABLED, REDIRECTED)
+HTTP_PROTOCOL_KEYS = (HTTP_PROTOCOL_ANNOTATION, "networking.knative.dev/httpOption")
+DISABLE_TLS_KEYS = tuple(
+    f"networking.knative.dev/{name}" for name in ("disable-external-domain-tls", "disable-auto-tls", "disableAutoTLS")
+)
 
 _FIELD = re.compile(r"\{\{\s*\.(\w+)\s*\}\}")
 _INDEX = re.compile(r"\{\{\s*index\s+\.(Labels|Annotations)\s+\"([^\"]+)\"\s*\}\}")
@@ -45,6 +56,9 @@ class Network:
     tag_template: str = TAG_TEMPLATE
     scheme: str = "http"
     rollout_duration_s: int = 0
+    http_protocol: str = ENABLED
+    has_external_tls: bool = False
+    creates_domain_claims: bool = False
     domains: tuple[Domain, ...] = (Domain(CLUSTER_DOMAIN),)
 
 
@@ -63,20 +77,26 @@ def parse(
         tag_template=_template(reader, "tag-template", TAG_TEMPLATE),
         scheme=scheme,
         rollout_duration_s=reader.integer("rollout-duration", 0),
+        http_protocol=reader.choice("http-protocol", (*HTTP_PROTOCOLS, DISABLED), ENABLED),
+        has_external_tls=_has_tls(reader),
+        creates_domain_claims=reader.boolean("autocreate-cluster-domain-claims", False),
         domains=domains,
     )
     return values, [*reader.problems, *found]
 
 
-def host(network: Network, route: Mapping[str, Any], tag: str = "") -> str:
-    """Return the host of a route or of one of its tags; raises ValueError when a label of it is over 63 characters."""
+def host(network: Network, route: Mapping[str, Any], tag: str = "", *, is_local: bool = False) -> str:
+    """Return the host of a route or of one of its tags; raises ValueError when a label of it is over 63 characters.
+
+    `is_local`: only for the cluster, whatever the route says. Names inside the cluster follow no template.
+    """
     metadata = route["metadata"]
-    name = metadata["name"]
-    if tag:
-        name = _render(network.tag_template, {"Name": name, "Tag": tag}, metadata)
-    if is_cluster_local(network, route):
-        result = f"{name}.{metadata['namespace']}.{CLUSTER_DOMAIN}"
+    if is_local or is_cluster_local(network, route):
+        result = f"{local_name(route, tag)}.{metadata['namespace']}.{CLUSTER_DOMAIN}"
     else:
+        name = metadata["name"]
+        if tag:
+            name = _render(network.tag_template, {"Name": name, "Tag": tag}, metadata)
         fields = {"Name": name, "Namespace": metadata["namespace"], "Domain": domain(network, route)}
         result = _render(network.domain_template, fields, metadata)
     too_long = [label for label in result.split(".") if len(label) > NAME_LIMIT]
@@ -85,10 +105,18 @@ def host(network: Network, route: Mapping[str, Any], tag: str = "") -> str:
     return result
 
 
-def url(network: Network, route: Mapping[str, Any], tag: str = "") -> str:
+def url(network: Network, route: Mapping[str, Any], tag: str = "", *, is_local: bool = False) -> str:
     """Return the URL under which people reach a route or one of its tags; raises ValueError like `host`."""
-    scheme = "http" if is_cluster_local(network, route) else network.scheme
-    return f"{scheme}://{host(network, route, tag)}"
+    name = host(network, route, tag, is_local=is_local)
+    if name.endswith(f".{CLUSTER_DOMAIN}"):
+        return f"http://{name}"
+    return f"{'https' if has_tls(network, route) else network.scheme}://{name}"
+
+
+def local_name(route: Mapping[str, Any], tag: str = "") -> str:
+    """Return the first label of a route's, or its tag's, name inside the cluster: that of its placeholder Service."""
+    name = str(route["metadata"]["name"])
+    return f"{tag}-{name}" if tag else name
 
 
 def local_url(route: Mapping[str, Any]) -> str:
@@ -98,8 +126,29 @@ def local_url(route: Mapping[str, Any]) -> str:
 
 def is_cluster_local(network: Network, route: Mapping[str, Any]) -> bool:
     """Whether a route has no public host: by its label, or because no public domain fits it."""
-    labels = route["metadata"].get("labels") or {}
-    return labels.get(VISIBILITY_LABEL) == CLUSTER_LOCAL or domain(network, route) == CLUSTER_DOMAIN
+    return is_marked_local(route) or domain(network, route) == CLUSTER_DOMAIN
+
+
+def is_marked_local(obj: Mapping[str, Any] | None) -> bool:
+    """Whether an object (a Route, a placeholder Service) has the label that keeps it inside the cluster."""
+    labels = ((obj or {}).get("metadata") or {}).get("labels") or {}
+    return bool(labels.get(VISIBILITY_LABEL) == CLUSTER_LOCAL)
+
+
+def has_tls(network: Network, route: Mapping[str, Any]) -> bool:
+    """Whether a route's public hosts are served by TLS: by config-network, unless the route switches it off."""
+    annotations = route["metadata"].get("annotations") or {}
+    is_off = any(str(annotations.get(key, "")).lower() == "true" for key in DISABLE_TLS_KEYS)
+    return network.has_external_tls and not is_off
+
+
+def http_protocol(network: Network, route: Mapping[str, Any]) -> str:
+    """Return `enabled` or `redirected` for a route; raises ValueError when its annotation is neither."""
+    annotations = route["metadata"].get("annotations") or {}
+    text = next((str(annotations[key]) for key in HTTP_PROTOCOL_KEYS if key in annotations), network.http_protocol)
+    if text.lower() not in HTTP_PROTOCOLS and text.lower() != DISABLED:
+        raise ValueError(f"incorrect http-protocol annotation: {text}")
+    return text.lower()
 
 
 def domain(network: Network, route: Mapping[str, Any]) -> str:
@@ -115,6 +164,14 @@ def _render(template: str, fields: Mapping[str, str], metadata: Mapping[str, Any
     maps = {"Labels": metadata.get("labels") or {}, "Annotations": metadata.get("annotations") or {}}
     filled = _INDEX.sub(lambda match: str(maps[match[1]].get(match[2], "")), template)
     return _FIELD.sub(lambda match: fields.get(match[1], ""), filled)
+
+
+def _has_tls(reader: Reader) -> bool:
+    older = reader.choice("auto-tls", (ENABLED, DISABLED), DISABLED)
+    for key in ("cluster-local-domain-tls", "system-internal-tls"):
+        if reader.choice(key, (ENABLED, DISABLED), DISABLED) == ENABLED:
+            reader.complain(problems.invalid(ENABLED, key, "Tidegate speaks clear text inside the cluster"))
+    return reader.choice("external-domain-tls", (ENABLED, DISABLED), older) == ENABLED
 
 
 def _template(reader: Reader, key: str, default: str) -> str:

@@ -6,7 +6,7 @@ that is wrong.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tidegate.contracts import durations, problems
@@ -33,6 +33,13 @@ class Reader:
         if text:
             self.complain(problems.invalid(text, key))
         return default
+
+    def choice(self, key: str, allowed: Sequence[str], default: str) -> str:
+        """Return one of `allowed` (lower case, written in any case)."""
+        text = self.text(key).lower()
+        if text and text not in allowed:
+            self.complain(problems.invalid(self.text(key), key, f"write one of: {', '.join(allowed)}"))
+        return text if text in allowed else default
 
     def integer(self, key: str, default: int, low: int = 0, high: int = 2**31 - 1) -> int:
         """Return an integer within `low..high`."""

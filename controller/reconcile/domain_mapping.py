@@ -1,0 +1,120 @@
+"""DomainMapping → a host of the user's choosing for what has a name inside the cluster.
+
+A domain belongs to the namespace that a ClusterDomainClaim of its name gives it to. What is mapped is written into the
+mapping's status, where gateways read it; a reference that stops resolving leaves the last good one there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from controller.reconcile.outcome import Action, Create, Delete, Object, Outcome
+from tidegate.contracts import conditions, names
+from tidegate.contracts.conditions import Conditions
+from tidegate.contracts.config.network import Network
+
+CLAIM_API_VERSION = "networking.internal.knative.dev/v1alpha1"
+CLAIMED, RESOLVED = "DomainClaimed", "ReferenceResolved"
+INGRESS, CERTIFICATE = "IngressReady", "CertificateProvisioned"
+MADE_FOR_ANNOTATION = "tidegate.dev/made-for"
+"""On claims that were made here: they go with their mapping."""
+KINDS = {
+    ("serving.knative.dev/v1", "Service"): "services.serving.knative.dev",
+    ("serving.knative.dev/v1", "Route"): "routes.serving.knative.dev",
+    ("v1", "Service"): "services",
+}
+"""What may be mapped, by apiVersion and kind, as messages name it."""
+
+
+@dataclass(frozen=True)
+class Observed:
+    """A DomainMapping (None when it is gone) by namespace and name, its claim, and what it refers to."""
+
+    namespace: str
+    name: str
+    mapping: Object | None
+    claim: Object | None = None
+    target: Object | None = None
+
+
+def reconcile(observed: Observed, config: Network, now_unix: float) -> Outcome:
+    """Return what one DomainMapping needs."""
+    mapping = observed.mapping
+    if mapping is None or mapping["metadata"].get("deletionTimestamp"):
+        return Outcome(tuple(_released(observed)))
+    state = Conditions(conditions.DOMAIN_MAPPING, mapping, now_unix)
+    status: Object = dict(mapping.get("status") or {})
+    url = f"http://{observed.name}"
+    status |= {"url": url, "address": {"url": url}}
+    state.mark_true(CERTIFICATE, "TLSNotEnabled", "external-domain-tls is not enabled")
+    if not conditions.is_observed(mapping):
+        state.mark_unknown(INGRESS, "IngressNotConfigured", "Ingress has not yet been reconciled.")
+    actions, is_claimed = _claim(observed, config, state)
+    if is_claimed:
+        _resolve(observed, mapping, status, state)
+    else:
+        status.pop("annotations", None)  # another namespace has the domain: nothing of ours may answer for it
+    status |= {"observedGeneration": mapping["metadata"].get("generation", 0), "conditions": state.finish()}
+    return Outcome(tuple(actions), status)
+
+
+def claim(namespace: str, name: str) -> Object:
+    """Return the claim of a domain for a namespace."""
+    metadata = {"name": name, "annotations": {MADE_FOR_ANNOTATION: namespace}}
+    return {
+        "apiVersion": CLAIM_API_VERSION,
+        "kind": "ClusterDomainClaim",
+        "metadata": metadata,
+        "spec": {"namespace": namespace},
+    }
+
+
+def _claim(observed: Observed, config: Network, state: Conditions) -> tuple[list[Action], bool]:
+    found = observed.claim
+    if found is not None and (found.get("spec") or {}).get("namespace") == observed.namespace:
+        state.mark_true(CLAIMED)
+        return [], True
+    if found is not None:
+        text = "The domain name is already in use by another DomainMapping"
+        state.mark_false(CLAIMED, "DomainAlreadyClaimed", text)
+        return [], False
+    if config.creates_domain_claims:
+        state.mark_unknown(CLAIMED)
+        return [Create(claim(observed.namespace, observed.name))], False
+    text = f'no ClusterDomainClaim found for domain "{observed.name}"'
+    state.mark_false(CLAIMED, "DomainClaimFailed", text)
+    return [], False
+
+
+def _resolve(observed: Observed, mapping: Object, status: Object, state: Conditions) -> None:
+    reference = (mapping.get("spec") or {}).get("ref") or {}
+    kind, name = str(reference.get("kind") or ""), str(reference.get("name") or "")
+    plural = KINDS.get((str(reference.get("apiVersion") or ""), kind))
+    if plural is None:
+        text = f"{reference.get('apiVersion')} {kind} has no address: refer to a Service or a Route"
+        state.mark_false(RESOLVED, "ResolveFailed", text)
+    elif observed.target is None:
+        state.mark_false(RESOLVED, "ResolveFailed", f'{plural} "{name}" not found')
+    elif not _has_address(observed.target):
+        state.mark_false(RESOLVED, "ResolveFailed", f'address not set for {kind} "{name}"')
+    else:
+        state.mark_true(RESOLVED)
+        state.mark_true(INGRESS)
+        annotations = status.get("annotations") or {}
+        host = f"{name}.{observed.namespace}.{names.CLUSTER_DOMAIN}"
+        status["annotations"] = annotations | {names.MAPPED_TO_ANNOTATION: host}
+
+
+def _has_address(target: Object) -> bool:
+    # Of plain Services those that stand for a route are known to the gateway, no others.
+    if target["apiVersion"] == "v1":
+        return names.ROUTE_LABEL in (target["metadata"].get("labels") or {})
+    return bool(((target.get("status") or {}).get("address") or {}).get("url"))
+
+
+def _released(observed: Observed) -> list[Action]:
+    found = observed.claim
+    if found is None:
+        return []
+    made_for = (found["metadata"].get("annotations") or {}).get(MADE_FOR_ANNOTATION)
+    return [Delete(found)] if made_for == observed.namespace else []
