@@ -85,7 +85,7 @@ FILES: list[tuple[str, str, dict[str, str], dict[str, str], Object]] = [
         ROLLING,
     ),
     (
-        "service.yaml",
+        "knative.yaml",
         "registry.example.com/vision:1",
         {"nvidia.com/gpu": "1"},
         {"nvidia.com/gpu.present": "true"},
@@ -123,7 +123,7 @@ def test_every_manifest_is_tested() -> None:
 
 
 def test_a_service_needs_knatives_flags_for_selector_and_tolerations() -> None:
-    spec = documents("service.yaml")["Service"]["spec"]["template"]["spec"]
+    spec = documents("knative.yaml")["Service"]["spec"]["template"]["spec"]
     (problem,) = revision_spec.validate(spec, ClusterConfig())
     assert problem.paths == ("nodeSelector", "tolerations")
 
