@@ -66,6 +66,7 @@ def parse(config_map: Mapping[str, Any] | None) -> tuple[DeploymentConfig, list[
 
 def _quantities(reader: Reader, kind: str) -> dict[str, str]:
     found = {
-        resource: reader.text(f"queue-sidecar-{resource}-{kind}") for resource in ("cpu", "memory", "ephemeral-storage")
+        resource: reader.quantity(f"queue-sidecar-{resource}-{kind}")
+        for resource in ("cpu", "memory", "ephemeral-storage")
     }
     return {resource: quantity for resource, quantity in found.items() if quantity}
