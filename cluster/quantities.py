@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tidegate.contracts.quantities import parse
+from tidegate.contracts.quantities import parse, text
 
-__all__ = ["parse"]
+__all__ = ["parse", "text"]

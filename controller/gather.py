@@ -80,7 +80,7 @@ def _inference_service(world: World, key: Key, obj: Object) -> inference_service
         known.get(resources.ROUTES, key.namespace, key.name),
         {name: found for name in wanted if (found := known.get(resources.REVISIONS, key.namespace, name))},
         [one for one in known.all(resources.SERVING_RUNTIMES) if one["metadata"]["namespace"] == key.namespace],
-        shipped.runtimes(list(known.all(resources.CLUSTER_SERVING_RUNTIMES))),
+        shipped.runtimes(list(known.all(resources.CLUSTER_SERVING_RUNTIMES)), world.config.deployment.runtime_image),
         _refusal(world, key, obj),
     )
 

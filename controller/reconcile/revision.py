@@ -103,6 +103,7 @@ def deployment(revision: Object, config: ClusterConfig, credentials: Sequence[Ob
                 metadata.own_annotations(revision),
                 config.deployment.storage_initializer_image,
                 credentials,
+                config.deployment.model_cache,
             ),
         },
     }

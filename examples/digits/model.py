@@ -101,17 +101,18 @@ class TorchModel:
         )
 
     @classmethod
-    def train(cls, images: Any, digits: Any) -> TorchModel:
+    def train(cls, images: Any, digits: Any, epochs: int = EPOCHS) -> TorchModel:
         """Train on arrays of images and digits."""
         import torch
 
         torch.manual_seed(SEED)
+        torch.set_num_threads(1)  # the batches are too small to share among threads, more so on a busy machine
         inputs = torch.tensor(images, dtype=torch.float32) / BRIGHTEST
         wanted = torch.tensor(digits, dtype=torch.long)
         network = cls.build()
         optimizer = torch.optim.Adam(network.parameters(), lr=2e-3)
         network.train()
-        for _ in range(EPOCHS):
+        for _ in range(epochs):
             for batch in torch.randperm(len(inputs)).split(BATCH):
                 optimizer.zero_grad()
                 torch.nn.functional.cross_entropy(network(inputs[batch]), wanted[batch]).backward()

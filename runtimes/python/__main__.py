@@ -6,15 +6,10 @@ import sys
 from pathlib import Path
 
 from runtimes.frame import main
-from runtimes.python.runtime import ImportFailed, import_class
 
 if __name__ == "__main__":
     arguments = sys.argv[1:]
-    target = None
+    sys.path.insert(0, str(Path.cwd()))
     if arguments and ":" in arguments[0] and not arguments[0].startswith("-"):
-        sys.path.insert(0, str(Path.cwd()))
-        try:
-            target = import_class(arguments.pop(0))()
-        except ImportFailed as error:
-            raise SystemExit(f"error: {error}") from None
-    main("runtimes.python", "python", target, arguments)
+        arguments.insert(0, "--model-class")
+    main("runtimes.python", "python", argv=arguments)

@@ -7,14 +7,17 @@ from typing import Any
 
 from runtimes.config import Config
 from runtimes.opening import must_allow_code
-from runtimes.python.runtime import class_of_file, import_class
-from runtimes.repository.layout import ModelConfig
+from runtimes.python.runtime import class_of_file, import_class, made_of
+from runtimes.repository.layout import SETTINGS, LayoutError, ModelConfig
 
 
 def open_file(file: Path, model: ModelConfig, config: Config) -> Any:
-    """Return an instance of the model's class; raises CodeRefused for a model.py that may not run."""
+    """Return an instance of the model's class; raises CodeRefused for a model.py that may not run, LayoutError when
+    nothing names a class."""
     named = str(model.options.get("class") or "")
     if file.suffix != ".py":
-        return import_class(named)()
+        if not named:
+            raise LayoutError(f'{file}: write "implementation": "module.Class" into {SETTINGS}, or add model.py')
+        return made_of(import_class(named), file)
     must_allow_code(config, str(file))
-    return class_of_file(file, named.rpartition(":")[2])()
+    return made_of(class_of_file(file, named.rpartition(":")[2]), file.parent)

@@ -23,6 +23,7 @@ _LATEST = VersionPolicy()
 SETTINGS = "model-settings.json"
 CONFIG = "config.pbtxt"
 LABELS = "labels.json"
+MODEL_STORE = "model-store"
 CONFIG_LIMIT_BYTES = 1 << 20
 
 FILES = {
@@ -121,8 +122,9 @@ def artefact(folder: Path, config: ModelConfig) -> tuple[str, Path]:
     for name, runtime in FILES.items():
         if (folder / name).exists() and config.runtime in ("", runtime):
             return runtime, folder / name
-    archives = sorted(folder.glob("*.mar"))
-    if archives and config.runtime in ("", "mar"):
+    # TorchServe's own archives are torch's business; KServe's samples keep them in a folder of their own.
+    archives = sorted(folder.glob("*.mar")) or sorted(folder.glob(f"{MODEL_STORE}/*.mar"))
+    if archives and config.runtime in ("", "mar", "torch"):
         return "mar", archives[0]
     if config.runtime:
         return config.runtime, folder

@@ -6,7 +6,8 @@ Pickles (joblib's too) can run anything when they are read, so they need `allow_
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,9 @@ import numpy as np
 from runtimes.config import Config
 from runtimes.contract import ContractError
 from runtimes.opening import must_allow_code
-from runtimes.repository.layout import ModelConfig
+from runtimes.repository.layout import LayoutError, ModelConfig
+from tidegate.contracts import wake
+from tidegate.process import start_clock
 
 METHODS = ("predict", "predict_proba", "decision_function", "transform")
 
@@ -23,15 +26,27 @@ METHODS = ("predict", "predict_proba", "decision_function", "transform")
 def open_file(file: Path, model: ModelConfig, config: Config) -> Any:
     """Return the model of a file; raises CodeRefused for a pickle that may not run."""
     if file.suffix == ".skops":
-        import skops.io
-
-        estimator = skops.io.load(file, trusted=list(model.options.get("trusted") or []))
+        estimator = _of_skops(file, list(model.options.get("trusted") or []))
     else:
         must_allow_code(config, f"{file.name} (a pickle)")
-        import joblib
+        with start_clock.this().phase(wake.IMPORTS):
+            import joblib
 
         estimator = joblib.load(file)
     return SklearnModel(estimator, str(model.options.get("method", "predict")))
+
+
+def _of_skops(file: Path, trusted: list[str]) -> Any:
+    with start_clock.this().phase(wake.IMPORTS):
+        import skops.io
+        from skops.io.exceptions import UntrustedTypesFoundException
+
+    try:
+        return skops.io.load(file, trusted=trusted)
+    except UntrustedTypesFoundException as error:
+        found = json.dumps(sorted({*skops.io.get_untrusted_types(file=file), *trusted}))
+        text = f'{file}: holds types that skops does not know; if you do, set options.trusted ("trusted": {found})'
+        raise LayoutError(text) from error
 
 
 class SklearnModel:
@@ -44,9 +59,10 @@ class SklearnModel:
             raise ContractError(f"options.method {method!r}: {type(estimator).__name__} answers to none such")
         self._call = getattr(estimator, method)
         self._method = method
+        self.outputs: Sequence[Any] = ()
 
     def predict(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
-        """Return what the method answers, under its name."""
+        """Return what the method answers, under the one declared output's name or else its own."""
         columns = [array if array.ndim > 1 else array[:, None] for array in inputs.values()]
         rows = columns[0] if len(columns) == 1 else np.concatenate(columns, axis=1)
-        return {self._method: self._call(rows)}
+        return {self.outputs[0]["name"] if len(self.outputs) == 1 else self._method: self._call(rows)}

@@ -11,10 +11,13 @@ import torch
 
 from runtimes.contract import ContractError, spec_of
 from runtimes.messages import TensorSpec
+from tidegate.contracts import wake
+from tidegate.process import start_clock
 
 log = logging.getLogger(__name__)
 
 DTYPES = {"": None, "float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+STEPS = ("preprocess", "postprocess")
 
 
 class TorchModel:
@@ -22,6 +25,7 @@ class TorchModel:
 
     `device` is cpu, cuda, cuda:N or auto; `dtype` converts floating weights and inputs; `threads` 0 leaves torch's
     number. With declared inputs the module runs once before it is ready, so that no request pays for the first call.
+    `preprocess` and `postprocess` (name -> array, in and out) of the module are run too: text becomes numbers that way.
     """
 
     platform = "pytorch"
@@ -35,6 +39,9 @@ class TorchModel:
         self._module = module
         self.inputs: Sequence[Any] = ()
         self.outputs: Sequence[Any] = ()
+        for step in STEPS:
+            if callable(getattr(module, step, None)):
+                setattr(self, step, getattr(module, step))
 
     def load(self) -> None:
         """Move the weights, set the threads, run once."""
@@ -51,6 +58,8 @@ class TorchModel:
     def unload(self) -> None:
         """Let the weights go; device memory goes back to the driver."""
         self._module = None
+        for step in STEPS:
+            vars(self).pop(step, None)
         if self._device.type == "cuda":
             torch.cuda.empty_cache()
 
@@ -68,14 +77,15 @@ class TorchModel:
 
     def _tensor(self, array: Any) -> Any:
         if array.dtype == object:
-            raise TypeError("torch takes numbers: BYTES inputs need a model class with preprocess (runtimes.python)")
+            raise TypeError("torch takes numbers: BYTES inputs need a module with preprocess")
         # Arrays of a request share its memory, which is read-only; torch warns about tensors on such memory.
         tensor = torch.from_numpy(array if array.flags.writeable else array.copy())
         dtype = self._dtype if tensor.is_floating_point() else None
         return tensor.to(device=self._device, dtype=dtype)
 
     def _named(self, made: Any) -> dict[str, Any]:
-        declared = [_name(each) for each in self.outputs]
+        # With postprocess the declared outputs are what that makes of the module's own.
+        declared = [] if hasattr(self, "postprocess") else [_name(each) for each in self.outputs]
         if isinstance(made, Mapping):
             return dict(made)
         values = list(made) if isinstance(made, tuple | list) else [made]
@@ -86,15 +96,20 @@ class TorchModel:
 
     def _warm_up(self) -> None:
         specs = spec_of(self).inputs
-        if not specs or any(spec.datatype == "BYTES" for spec in specs):
+        preprocess = getattr(self, "preprocess", None)
+        if not specs or (preprocess is None and any(spec.datatype == "BYTES" for spec in specs)):
             return
-        self.predict({spec.name: example(spec, 1) for spec in specs})
+        values = {spec.name: example(spec, 1) for spec in specs}
+        with start_clock.this().phase(wake.WARM_UP):
+            self.predict(values if preprocess is None else preprocess(values))
 
 
 def example(spec: TensorSpec, rows: int) -> Any:
-    """Return zeros of a declared shape, variable dimensions as `rows`."""
+    """Return zeros (empty texts) of a declared shape, variable dimensions as `rows`."""
     from runtimes.datatypes import DATATYPES
 
+    if spec.datatype == "BYTES":
+        return np.full([rows if size == -1 else size for size in spec.shape], b"", dtype=object)
     return np.zeros([rows if size == -1 else size for size in spec.shape], DATATYPES[spec.datatype].numpy)
 
 

@@ -2,7 +2,7 @@
 
 Weights are read with `weights_only`, which refuses code in them. The class for weights is `options.class`
 ("module:Class", importable), or the one in the folder's model.py where running it was allowed; `options.arguments` are
-its keyword arguments.
+its keyword arguments, and `folder` is the model's folder where it takes one.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import torch
 
 from runtimes.config import Config
 from runtimes.opening import must_allow_code
-from runtimes.python.runtime import class_of_file, import_class
+from runtimes.python.runtime import class_of_file, folder_argument, import_class
 from runtimes.repository.layout import LayoutError, ModelConfig
 from runtimes.torch import weights
 from runtimes.torch.model import TorchModel
@@ -61,7 +61,7 @@ def _module(file: Path, model: ModelConfig, config: Config) -> Any:
 
 def _with_weights(file: Path, found: Any, model: ModelConfig, config: Config) -> Any:
     made = _class(file.parent, model, config)
-    arguments = dict(model.options.get("arguments") or {})
+    arguments = folder_argument(made, file.parent) | dict(model.options.get("arguments") or {})
     return weights.module_with(lambda: made(**arguments), found, file)
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from controller import cluster_config
 from controller.cluster_config import ClusterConfig
 from controller.gather import World
 from controller.inference import canary, component, credentials, shipped, status, template
@@ -15,11 +16,13 @@ from controller.inference.runtimes import Refusal, choose
 from controller.model_credentials import ModelCredentials
 from controller.objects import Objects
 from controller.reconcile import inference_service, metadata, model_storage
+from controller.reconcile import revision as reconcile_revision
 from controller.reconcile.inference_service import Observed
 from controller.reconcile.outcome import Apply, Delete
 from controller.triggers import Key
 from tests.support.fake_api import FakeApi
-from tidegate.contracts import problems
+from tidegate.contracts import names, problems
+from tidegate.contracts.config.deployment import ModelCache
 from tidegate.kube import resources
 
 Object = dict[str, Any]
@@ -81,7 +84,19 @@ REFUSED = [
     ({"predictor": {"sklearn": {"storageUri": "x"}, "scaleMetric": "cats"}},
      "invalid value: cats: spec.predictor.scaleMetric"),
     ({"predictor": {"sklearn": {"storageUri": "x"}, "logger": {"mode": "all"}}},
-     "logger is not served yet: spec.predictor.logger"),
+     "invalid value: : spec.predictor.logger.url\nwrite http://host/path"),
+    ({"predictor": {"sklearn": {"storageUri": "x"}, "logger": {"url": "http://s", "mode": "some"}}},
+     "invalid value: some: spec.predictor.logger.mode"),
+    ({"predictor": {"sklearn": {"storageUri": "x"}, "logger": {"url": "http://s", "storage": {}}}},
+     "storage is not served yet: spec.predictor.logger.storage"),
+    ({"predictor": {"sklearn": {"storageUri": "x"}, "batcher": {"maxBatchSize": 0}}},
+     "expected 1 <= 0 <= 65536: spec.predictor.batcher.maxBatchSize"),
+    ({"predictor": {"sklearn": {"storageUri": "x"}, "batcher": {"timeout": 60}}},
+     "timeout is not served yet: spec.predictor.batcher.timeout"),
+    ({"predictor": {"containers": [{"image": "mine"}], "batcher": {"maxLatency": 5}}},
+     "only Tidegate's own runtimes do this; use one, or leave it out: spec.predictor.batcher"),
+    ({"predictor": {"sklearn": {"storageUri": "x"}, "autoScaling": {"metrics": []}}},
+     "autoScaling is not served yet: spec.predictor.autoScaling"),
     ({"predictor": {"sklearn": {"storageUri": "x"}}, "explainer": {"art": {}}},
      "explainers are not served yet: spec.explainer"),
     ({"predictor": {"sklearn": {"storageUri": "x"}}, "transformer": {"minReplicas": 1}},
@@ -147,6 +162,37 @@ def test_runtimes_of_the_namespace_come_first_and_shipped_ones_last() -> None:
     own = runtime("tidegate-sklearn", format={"version": "7"})
     assert chosen(Model("sklearn", "7"), *shipped.runtimes([own])) == "tidegate-sklearn"
     assert sum(one["metadata"]["name"] == "tidegate-sklearn" for one in shipped.runtimes([own])) == 1
+
+
+TRITONS = [
+    (Model("triton", protocol="v2"), "tidegate-triton"),
+    (Model("triton", protocol="grpc-v2"), "tidegate-triton-grpc"),
+    (Model("tensorrt", protocol="v2", runtime="tidegate-triton"), "tidegate-triton"),
+    (Model("onnx", protocol="v2"), "tidegate-onnx"),
+]
+
+
+@pytest.mark.parametrize(("model", "name"), TRITONS)
+def test_triton_is_chosen_for_its_own_format_and_by_name_for_what_its_backends_may_read(
+    model: Model, name: str
+) -> None:
+    assert chosen(model, *shipped.runtimes()) == name
+
+
+def test_triton_is_not_chosen_for_what_its_backends_may_not_read() -> None:
+    assert "tidegate-triton: it is not selected by itself" in chosen(
+        Model("tensorrt", protocol="v2"), *shipped.runtimes()
+    )
+    assert "it speaks v2, not v1" in chosen(Model("triton", protocol="v1"), *shipped.runtimes())
+
+
+def test_tritons_adapter_has_one_port_for_both_protocols() -> None:
+    for name, ports in (("tidegate-triton", None), ("tidegate-triton-grpc", [{"name": "h2c", "containerPort": 9000}])):
+        (found,) = [one for one in shipped.runtimes() if one["metadata"]["name"] == name]
+        (container,) = found["spec"]["containers"]
+        assert container["args"] == ["--model-name={{.Name}}", "--model-dir=/mnt/models"]
+        assert container.get("ports") == ports
+        assert container["readinessProbe"] == {"httpGet": {"path": "/v2/health/ready"}}
 
 
 # What it becomes
@@ -381,6 +427,57 @@ def test_a_transformer_stands_in_front_and_knows_its_predictor() -> None:
     assert route.obj["spec"]["traffic"][0]["configurationName"] == "flowers-transformer"
 
 
+def variables(container: Object) -> dict[str, str]:
+    return {one["name"]: one.get("value", "") for one in container.get("env") or []}
+
+
+def test_logger_and_batcher_are_settings_of_our_servers() -> None:
+    logger = {"url": "http://broker.events/default", "mode": "response"}
+    predictor = {"sklearn": {"storageUri": "s3://b/m"}, "logger": logger, "batcher": {"maxLatency": 20}}
+    service = isvc(predictor)
+    assert component.validate(service) == []
+    made = inference_service.reconcile(observed(service), NOW)
+    (applied,) = made.actions
+    assert isinstance(applied, Apply)
+    spec = applied.obj["spec"]["template"]["spec"]
+    assert not {"logger", "batcher"} & set(spec)
+    found = variables(spec["containers"][0])
+    about = found.pop("TIDEGATE_PAYLOAD_LOG_ATTRIBUTES")
+    assert "inferenceservicename=flowers,namespace=ml,component=predictor" in about
+    assert found == {
+        "TIDEGATE_PAYLOAD_LOG_URL": "http://broker.events/default",
+        "TIDEGATE_PAYLOAD_LOG_MODE": "response",
+        "TIDEGATE_MAX_BATCH_SIZE": "32",
+        "TIDEGATE_MAX_BATCH_DELAY_MS": "20",
+        "PROTOCOL": "v1",
+    }
+
+
+@pytest.mark.parametrize(
+    ("fields", "why"),
+    [
+        ({"logger": {"url": "http://s"}}, "logger: only Tidegate's own runtimes do this"),
+        ({"batcher": {}}, "batcher: only Tidegate's own runtimes do this"),
+        ({}, ""),
+    ],
+)
+def test_what_a_runtime_of_others_cannot_do_is_told(fields: Object, why: str) -> None:
+    service = isvc({"sklearn": {"storageUri": "x"}, **fields})
+    made = inference_service.reconcile(Observed(service, cluster_runtimes=[runtime("theirs")]), NOW)
+    assert made.status is not None
+    told = condition(made.status, "PredictorReady")
+    assert told.get("message", "").startswith(why)
+    assert (told.get("reason") == "NotServed") is bool(why)
+
+
+def test_grpc_calls_are_not_logged_and_that_is_told() -> None:
+    model = {"modelFormat": {"name": "sklearn"}, "storageUri": "x", "protocolVersion": "grpc-v2"}
+    service = isvc({"model": model, "logger": {"url": "http://s"}})
+    made = inference_service.reconcile(observed(service), NOW)
+    assert made.status is not None
+    assert "gRPC calls are not logged" in condition(made.status, "PredictorReady")["message"]
+
+
 def test_a_component_that_is_asked_for_no_more_goes_and_a_stopped_service_keeps_its_memory() -> None:
     service = isvc()
     first = inference_service.reconcile(observed(isvc(transformer={"containers": [{"image": "x"}]})), NOW)
@@ -451,6 +548,45 @@ def test_a_model_is_fetched_by_a_container_that_alone_has_the_credentials() -> N
     assert "env" not in main
     assert "volumeMounts" not in queue
     assert model_storage.add(pod, {}, "fetcher") == pod
+
+
+@pytest.mark.parametrize(
+    ("cache", "volume"),
+    [
+        (ModelCache("hostPath", "/var/models"), {"hostPath": {"path": "/var/models", "type": "DirectoryOrCreate"}}),
+        (ModelCache("persistentVolumeClaim", "shared"), {"persistentVolumeClaim": {"claimName": "shared"}}),
+    ],
+)
+def test_the_cache_of_a_node_is_the_fetching_containers_alone(cache: ModelCache, volume: Object) -> None:
+    pod = {"containers": [{"name": "kserve-container", "image": "x"}]}
+    annotations = {template.STORAGE_URI_ANNOTATION: "s3://b/m"}
+    made = model_storage.add(pod, annotations, "fetcher", [{"name": "A"}], cache)
+    (initializer,) = made["initContainers"]
+    mounted = {one["name"]: one["mountPath"] for one in initializer["volumeMounts"]}
+    assert mounted == {"kserve-provision-location": "/mnt/models", "tidegate-model-cache": "/var/cache/tidegate/models"}
+    assert {"name": "TIDEGATE_MODEL_CACHE", "value": "/var/cache/tidegate/models"} in initializer["env"]
+    assert {"name": "TIDEGATE_MODEL_CACHE_LIMIT_GIB", "value": "100"} in initializer["env"]
+    assert {"name": "tidegate-model-cache", **volume} in made["volumes"]
+    assert [one["name"] for one in made["containers"][0]["volumeMounts"]] == ["kserve-provision-location"]
+
+
+def test_config_deployment_says_where_models_are_kept() -> None:
+    data = {"data": {"model-cache": "hostPath:/var/models"}}
+    config, refused = cluster_config.read({names.CONFIG_DEPLOYMENT: data})
+    revision = {
+        "metadata": {
+            "name": "r",
+            "namespace": "ml",
+            "uid": "1",
+            "annotations": {template.STORAGE_URI_ANNOTATION: "s3://b/m"},
+        },
+        "apiVersion": "serving.knative.dev/v1",
+        "kind": "Revision",
+        "spec": {"containers": [{"name": "kserve-container", "image": "x"}]},
+    }
+    pod = reconcile_revision.deployment(revision, config)["spec"]["template"]["spec"]
+    assert not refused
+    assert {"path": "/var/models", "type": "DirectoryOrCreate"} in [one.get("hostPath") for one in pod["volumes"]]
 
 
 def test_a_claim_is_mounted_where_the_model_is_looked_for() -> None:

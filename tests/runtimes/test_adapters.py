@@ -11,11 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from runtimes import contract
+from runtimes import contract, opening
 from runtimes.adapters import archive
 from runtimes.adapters.archive import ArchiveError
 from runtimes.adapters.seldon import SeldonStyle, is_seldon_style
-from runtimes.python.runtime import ImportFailed, import_class
+from runtimes.config import Config
+from runtimes.python.runtime import ImportFailed, import_class, made_of
+from runtimes.repository import layout
 from tests.support.model_servers import client_of, serving
 
 MANIFEST = {"model": {"modelName": "words", "modelVersion": "1.0", "handler": "handler.py", "serializedFile": "w.txt"}}
@@ -68,6 +70,13 @@ async def test_a_torchserve_archive_answers(tmp_path: Path) -> None:
         text = {"name": "t", "shape": [1], "datatype": "BYTES", "data": ["hi"]}
         status, document = await http.post("/v2/models/words/infer", {"inputs": [text]})
         assert (status, document["outputs"][0]["data"]) == (200, ['{"text": "HI!"}'])
+
+
+@pytest.mark.parametrize("runtime", ["", "torch"])
+def test_the_archive_is_torchs_too_and_may_lie_in_a_model_store(tmp_path: Path, runtime: str) -> None:
+    (tmp_path / "model-store").mkdir()
+    file = write_archive(tmp_path / "model-store" / "words.mar")
+    assert layout.artefact(tmp_path, layout.ModelConfig("words", runtime)) == ("mar", file)
 
 
 async def test_an_archives_handler_is_code(tmp_path: Path) -> None:
@@ -197,6 +206,21 @@ def test_classes_by_import_path() -> None:
     for path, text in (("no.such:Thing", "importing"), ("json:Nothing", "no class"), ("json:decoder.nope", "no class")):
         with pytest.raises(ImportFailed, match=text):
             import_class(path)
+
+
+def test_a_class_that_takes_its_folder_gets_it(tmp_path: Path) -> None:
+    class Wants:
+        def __init__(self, folder: Path) -> None:
+            self.folder = folder
+
+    assert made_of(Wants, tmp_path).folder == tmp_path
+    assert made_of(Seldon, tmp_path).feedback == []
+    assert made_of(dict, tmp_path) == {}
+
+
+def test_a_python_model_without_a_class_says_where_to_write_it(tmp_path: Path) -> None:
+    with pytest.raises(layout.LayoutError, match=r'"implementation": "module\.Class" into model-settings\.json'):
+        opening.open_model(tmp_path, layout.ModelConfig("m", "python"), Config())
 
 
 def test_a_model_that_takes_one_row_at_a_time() -> None:

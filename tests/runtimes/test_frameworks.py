@@ -154,6 +154,48 @@ def test_weights_with_an_importable_class(net: Any, tmp_path: Path, suffix: str)
     assert model.target.memory_bytes() == 40
 
 
+class Letters:
+    """What a module of the texts below may be: built lazily, so that this file needs no torch."""
+
+    @staticmethod
+    def build(folder: Path) -> Any:
+        import torch
+
+        class Net(torch.nn.Module):
+            def __init__(self) -> None:
+                super().__init__()
+                self.layer = torch.nn.Linear(4, 2)
+                self.folder = folder
+
+            def forward(self, counts: Any) -> Any:
+                return self.layer(counts)
+
+            def preprocess(self, inputs: dict[str, Any]) -> dict[str, Any]:
+                texts = inputs["text"].tolist()
+                return {"counts": np.array([[text.count(letter) for letter in b"abcd"] for text in texts], np.float32)}
+
+            def postprocess(self, outputs: dict[str, Any]) -> dict[str, Any]:
+                return {"largest": outputs["output"].argmax(axis=1)}
+
+        return Net()
+
+
+def test_a_module_that_takes_texts_and_its_folder(net: Any, tmp_path: Path) -> None:
+    from safetensors.torch import save_file
+
+    weights = {name.replace("0.", "layer."): value for name, value in net.state_dict().items()}
+    save_file(weights, tmp_path / "model.safetensors")
+    extra = {"class": "tests.runtimes.test_frameworks:Letters.build"}
+    inputs = [{"name": "text", "datatype": "BYTES", "shape": [-1]}]
+    model = opened(tmp_path, inputs=inputs, parameters={"extra": extra})
+    assert model.target._module.folder == tmp_path
+    texts = np.array([b"abba", b"dad", b""], dtype=object)
+    [answer] = model.predict([Tensor("text", "BYTES", texts)], {})
+    counts = np.array([[2, 2, 0, 0], [1, 0, 0, 2], [0, 0, 0, 0]], np.float32)
+    expected = counts @ weights["layer.weight"].numpy().T + weights["layer.bias"].numpy()
+    assert (answer.name, answer.array.tolist()) == ("largest", expected.argmax(axis=1).tolist())
+
+
 def test_a_class_beside_the_weights_is_code(net: Any, tmp_path: Path) -> None:
     import torch
 
@@ -258,6 +300,27 @@ def test_onnx(tmp_path: Path) -> None:
     assert np.array_equal(predict(model), ROWS * ROWS)
     assert model.spec.inputs[0].document() == {"name": "x", "datatype": "FP32", "shape": [-1, 4]}
     assert model.spec.outputs[0].name == "y"
+
+
+def test_onnx_weights_beside_the_graph_are_their_files_pages(tmp_path: Path) -> None:
+    onnx = pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    from onnx import TensorProto, helper, numpy_helper
+
+    weights = np.random.default_rng(1).random((4, 1 << 16), dtype=np.float32)
+    made = helper.make_graph(
+        [helper.make_node("MatMul", ["x", "w"], ["y"])],
+        "linear",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", 4])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["batch", 1 << 16])],
+        [numpy_helper.from_array(weights, "w")],
+    )
+    document = helper.make_model(made, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    where = {"save_as_external_data": True, "location": "model.data", "size_threshold": 0}
+    onnx.save(document, str(tmp_path / "model.onnx"), **where)
+    model = opened(tmp_path, parameters={"extra": {"share_weights": True}})
+    assert mapped_from(tmp_path / "model.data")
+    assert np.allclose(predict(model), ROWS @ weights, rtol=1e-5)
 
 
 @pytest.mark.parametrize("suffix", ["ubj", "json"])
