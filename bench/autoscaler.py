@@ -1,19 +1,15 @@
 """What the autoscaler costs: decisions, reports, memory, the way from a first report to a patched scale.
 
 Decisions and reports are measured as CPU time of this process, so that neighbours on the machine count for little; the
-wake path is wall time. Memory is what is in use by a fresh process's own account.
+wake path is wall time. Memory is read in processes of their own (`autoscaler_memory`).
 """
 
 from __future__ import annotations
 
 import asyncio
 import gc
-import json
 import random
-import subprocess
-import sys
 import time
-import tracemalloc
 from collections.abc import Callable
 from typing import Any
 
@@ -22,9 +18,11 @@ import numpy as np
 from autoscaler import state
 from autoscaler.demand import Demand
 from autoscaler.fleet_turn import Turn
+from bench import autoscaler_memory
 from bench.autoscaler_api import cold_starts_with_server
+from bench.autoscaler_memory import LIVED, RESIDENT, TRACED, report_all
 from bench.autoscaler_world import NAMESPACE, Autoscaler, SimulatedApi, revision
-from loadtest.figures import ROOT, Bar, Figures, percentile
+from loadtest.figures import Bar, Figures, percentile
 from tidegate.contracts import report
 from tidegate.contracts.autoscaling import ScalingSpec
 from tidegate.contracts.decision import Activity
@@ -57,8 +55,12 @@ Say = Callable[[str], None]
 def measure(revisions: int, rounds: int, say: Say) -> Figures:
     """Measure everything; rounds are independent, the bars hold the medians. Memory does not vary and is read once."""
     figures = Figures()
-    say("memory")
-    in_use = {kind: memory(revisions, kind) for kind in ("active", "idle", "fleet_active", "fleet_idle")}
+    in_use = {}
+    for kind in autoscaler_memory.KINDS:
+        count = min(revisions, autoscaler_memory.LIVED_LIMIT) if kind == LIVED else revisions
+        for account in (TRACED, RESIDENT):
+            say(f"memory of {count} revisions: {kind}, {account}")
+            in_use[f"{kind}_{account}"] = autoscaler_memory.memory(count, kind, account)
     for number in range(1, rounds + 1):
         say(f"round {number} of {rounds}")
         figures.rounds.append(
@@ -89,13 +91,13 @@ def _judge(figures: Figures) -> None:
         Bar("decision_us_per_revision", middle("decision", "us_per_revision"), "us", DECISION_LIMIT_US),
         Bar("ingest_one_frame_per_report", middle("ingest", "single_per_s"), "/s", INGEST_LIMIT, at_least=True),
         Bar("ingest_many_reports_per_frame", middle("ingest", "batched_per_s"), "/s", INGEST_LIMIT, at_least=True),
-        Bar("memory_active_bytes", middle("memory", "active"), "B", ACTIVE_LIMIT_BYTES),
-        Bar("memory_idle_bytes", middle("memory", "idle"), "B", IDLE_LIMIT_BYTES),
+        Bar("memory_active_bytes", middle("memory", "active_traced"), "B", ACTIVE_LIMIT_BYTES),
+        Bar("memory_idle_bytes", middle("memory", "idle_traced"), "B", IDLE_LIMIT_BYTES),
         Bar("wake_p99_ms", middle("wake_ms", "p99"), "ms", WAKE_LIMIT_MS),
         Bar("cold_starts_per_s", middle("cold_starts", "per_cpu_s"), "/s", COLD_STARTS_LIMIT, at_least=True),
     ]
-    figures.notes["memory_without_api_objects"] = {
-        kind: round(middle("memory", kind)) for kind in ("fleet_active", "fleet_idle")
+    figures.notes["memory_per_revision_bytes"] = {
+        name: round(value) for name, value in figures.rounds[0]["memory"].items()
     }
     figures.notes["cold_starts_per_s_with_local_api_server"] = round(middle("cold_starts_with_server", "patched_per_s"))
 
@@ -131,7 +133,7 @@ def decision_cost(revisions: int) -> dict[str, float]:
         is_measured = tick >= 35  # the windows are full then
         for _ in range(2):
             now += 1.0
-            _report_all(demand, rows, level * draw.uniform(0.9, 1.1, revisions), now)
+            report_all(demand, rows, level * draw.uniform(0.9, 1.1, revisions), now)
             began = time.process_time()
             demand.record(now)
             spent_s += (time.process_time() - began) * is_measured
@@ -157,15 +159,6 @@ def _obey(demand: Demand, turn: Turn) -> None:
         pods = max(0, int(columns["desired"][slot]))
         if columns["current_scale"][slot] != pods:
             demand.fleet.see(slot, current_scale=pods, ready_pods=pods)
-
-
-def _report_all(demand: Demand, rows: list[int], levels: Any, now: float) -> None:
-    """One report of each source, written as a batch; what reading them costs is measured apart."""
-    sources = demand.sources
-    at = np.array(rows)
-    ones = np.ones(len(rows))
-    zeros = np.zeros(len(rows))
-    sources._write(at, np.stack([ones * now, ones, levels, zeros, levels * 10, zeros, levels]))
 
 
 def ingest_rates(revisions: int) -> dict[str, float]:
@@ -207,47 +200,6 @@ def _reading(number: int, sequence: int) -> Report:
 
 def _chunks(count: int) -> list[tuple[int, int]]:
     return [(first, min(count, first + CHUNK)) for first in range(0, count, CHUNK)]
-
-
-def memory(revisions: int, kind: str) -> float:
-    """Bytes in use per revision, in a process of its own."""
-    command = [sys.executable, "-m", "bench.autoscaler", kind, str(revisions)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=600, cwd=ROOT)
-    return float(json.loads(done.stdout))
-
-
-async def _grown(revisions: int, kind: str) -> float:
-    """Bytes in use per revision, by Python's and numpy's own account (tracemalloc): what lists had in passing is left
-    out, and so are sockets."""
-    is_active = kind.endswith("active")
-    system = None if kind.startswith("fleet") else Autoscaler(SimulatedApi(revisions, int(is_active)))
-    warm, _ = fleet(100, is_active=True)
-    warm.record(1000.5)
-    gc.collect()
-    tracemalloc.start()
-    before, _ = tracemalloc.get_traced_memory()
-    if system is not None:
-        await system.start()
-        demand = system.demand
-        rows = [demand.open((NAMESPACE, revision(number)), 1000.0) for number in range(revisions * is_active)]
-    else:
-        demand, rows = fleet(revisions, is_active=is_active)
-    await _let_live(demand, rows)
-    if system is not None:
-        await system.loop.tick(time.monotonic())
-        await system.rest()
-    gc.collect()
-    now, _ = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-    if system is not None:
-        await system.stop()
-    return (now - before) / revisions
-
-
-async def _let_live(demand: Demand, rows: list[int]) -> None:
-    for second in range(65 if rows else 0):
-        _report_all(demand, rows, np.full(len(rows), 2.0), 1000.0 + second)
-        demand.record(1000.5 + second)
 
 
 async def wakes() -> dict[str, float]:
@@ -306,7 +258,3 @@ async def cold_starts() -> dict[str, float]:
         "patched_per_s": COLD_STARTS / patched_s,
         "settled_per_s": COLD_STARTS / settled_s,
     }
-
-
-if __name__ == "__main__":
-    sys.stdout.write(json.dumps(asyncio.run(_grown(int(sys.argv[2]), sys.argv[1]))))

@@ -41,8 +41,17 @@ class LocalApi:
         kind = self._kind(resource, subresource)
         return self._answer(kind, reads.get(self._backend, kind, namespace, name), subresource)
 
-    async def list(self, resource: Resource, namespace: str = "", labels: str = "", fields: str = "") -> Page:
-        """Return all matching objects; raises `ApiError`."""
+    async def list(
+        self,
+        resource: Resource,
+        namespace: str = "",
+        labels: str = "",
+        fields: str = "",
+        *,
+        limit: int = 0,
+        after: str = "",
+    ) -> Page:
+        """Return all matching objects, whatever the limit: they are here anyway; raises `ApiError`."""
         kind = self._kind(resource)
         selection = reads.select(kind, namespace, labels, fields)
         entries = reads.list_entries(self._backend, kind, selection)

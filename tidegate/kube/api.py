@@ -55,10 +55,11 @@ class WatchEvent(NamedTuple):
 
 
 class Page(NamedTuple):
-    """A list answer: its items and the resourceVersion at which they were read."""
+    """A list answer: its items, the resourceVersion at which they were read, and what leads to those that follow."""
 
     items: list[Object]
     resource_version: str
+    more: str = ""
 
 
 class ApiError(Exception):
@@ -109,8 +110,21 @@ class Api(Protocol):
         """Return one object."""
         ...
 
-    async def list(self, resource: Resource, namespace: str = "", labels: str = "", fields: str = "") -> Page:
-        """Return all objects that match the selectors, across namespaces when `namespace` is empty."""
+    async def list(
+        self,
+        resource: Resource,
+        namespace: str = "",
+        labels: str = "",
+        fields: str = "",
+        *,
+        limit: int = 0,
+        after: str = "",
+    ) -> Page:
+        """Return the objects that match the selectors, across namespaces when `namespace` is empty.
+
+        `limit`: a page of so many where the server can, 0 for all at once; `after`: the `more` of the page before. A
+        page that comes too late is refused as gone (410).
+        """
         ...
 
     def watch(
