@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from cluster.api import strictness
+from cluster.api import bootstrap, strictness
 from cluster.api.guards import is_held
 from cluster.api.housekeeping import History
 from tests.cluster.api.conftest import acting_as
@@ -203,3 +203,11 @@ async def test_applying_a_scale_writes_the_replicas(client: Client) -> None:
     scale = await client.patch(resources.DEPLOYMENTS, "web", body, "default", **options)
     assert scale["spec"]["replicas"] == 4
     assert (await client.get(resources.DEPLOYMENTS, "web", "default"))["metadata"]["generation"] == 2
+
+
+async def test_the_roles_of_an_older_version_are_brought_up_to_date(running, client: Client) -> None:
+    await client.patch(resources.CLUSTER_ROLES, "system:node", {"rules": [], "metadata": {"labels": {"kept": "yes"}}})
+    await bootstrap.ensure(running.server.backend)
+    found = await client.get(resources.CLUSTER_ROLES, "system:node")
+    assert found["rules"] == bootstrap.ROLES["system:node"]
+    assert found["metadata"]["labels"] == {"kept": "yes"}
