@@ -214,7 +214,7 @@ class Repository(Catalog):
         slot = self.slot(*_key(step.key))
         slot.reason = f"needs {step.needed_bytes:.0f} bytes, the memory budget leaves {step.possible_bytes:.0f}"
         slot.retry_at = self._clock() + RETRY_AFTER_S
-        self._plan.settle(slot.key)
+        self._plan.settle(slot.key, self._clock())
         self._announce()
 
     def _expected_bytes(self, slot: Slot) -> float:
@@ -256,7 +256,7 @@ class Repository(Catalog):
             await self._load(slot)
         finally:
             del self._loading[slot.key]
-            self._plan.settle(slot.key)
+            self._plan.settle(slot.key, self._clock())
             self._announce()
             self._turn()
 
@@ -355,9 +355,9 @@ class Repository(Catalog):
             if servable is not None and isinstance(servable.model, RemoteModel):
                 servable.model.link.arena.trim()
                 memory = await asyncio.to_thread(process_memory.of, servable.model.link.pid)
-                if slot.servable is servable and memory.pss:
+                if slot.servable is servable and memory.rss:
                     servable.memory = memory
-                    slot.size_bytes = float(memory.pss)
+                    slot.size_bytes = servable.model.size_bytes(memory)
         if self._is_over_budget():
             self._turn()
 
