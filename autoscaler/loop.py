@@ -200,7 +200,7 @@ class Loop:
     def _take_over(self, key: Key, decision: Decision) -> None:
         """Remember a decision that says something new, and see to it that it is told and done."""
         was_panicking = self.history.was_panicking(key)
-        if was_panicking is None and _is_at_rest(decision):
+        if was_panicking is None and _is_at_rest(decision) and status.is_of_rest(self.world.autoscaler(key)):
             return  # it sleeps, as it did before we looked
         if decision.is_panicking != bool(was_panicking):
             self.publisher.tell_panic(key, decision)
@@ -299,7 +299,7 @@ class Loop:
 
 
 def _is_at_rest(decision: Decision) -> bool:
-    """Whether there is nothing to do and nothing to tell: at zero, and its status says so."""
+    """Whether there is nothing to do: at zero, and none is wanted."""
     return (
         decision.desired <= 0
         and decision.current_scale == decision.ready_pods == decision.not_ready_pods == decision.waiting == 0

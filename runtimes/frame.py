@@ -85,6 +85,10 @@ class Frame:
         if self.grpc_port:
             log.info("gRPC on port %d", self.grpc_port)
 
+    def is_busy(self) -> bool:
+        """Whether a request is inside a model."""
+        return any(slot.servable is not None and slot.servable.pending for slot in self.repository.slots())
+
     async def close(self) -> None:
         """Drain and unload."""
         await tasks.cancel(self._poller, self._weigher)
@@ -197,8 +201,9 @@ def main(program: str, runtime: str = "", target: Any = None, argv: Sequence[str
 
     async def serve(stopping: asyncio.Event) -> None:
         await frame.start()
-        run.freeze_start_up()
+        settling = tasks.spawn(run.settle_start_up(frame.is_busy), "settle")
         await stopping.wait()
+        await tasks.cancel(settling)
         await frame.close()
 
     run.run(serve)
