@@ -19,6 +19,7 @@ from collections.abc import Callable
 import msgspec
 import numpy as np
 
+from autoscaler import status
 from autoscaler.decide import decide
 from autoscaler.demand import Demand, Key
 from autoscaler.fleet_state import BECAUSE
