@@ -15,6 +15,7 @@ from controller.reconcile.images import Lookup
 from controller.reconcile.outcome import Action, Apply, Create, Object, Outcome
 from tidegate.contracts import autoscaling, autoscaling_extensions, conditions, durations, names, recreate, serving
 from tidegate.contracts.conditions import Conditions
+from tidegate.contracts.config import observability
 
 _NOT_FOR_PODS = frozenset(
     {
@@ -73,6 +74,9 @@ def reconcile(observed: Observed, config: ClusterConfig, now_unix: float) -> Out
         )
         revision_status.judge(state, health)
     _count_replicas(observed.pod_autoscaler, status)
+    status["logUrl"] = _log_url(revision, config)
+    if not status["logUrl"]:
+        del status["logUrl"]
     status |= {"observedGeneration": revision["metadata"].get("generation", 0), "conditions": state.finish()}
     return Outcome(tuple(actions), status)
 
@@ -210,6 +214,11 @@ def _strategy(revision: Object) -> Object:
     if recreate.is_recreate(revision):
         return {"type": "Recreate"}
     return {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0}}
+
+
+def _log_url(revision: Object, config: ClusterConfig) -> str:
+    template = config.observability.revision_url_template
+    return template.replace(observability.REVISION_UID, str(revision["metadata"]["uid"]))
 
 
 def _progress_deadline_s(revision: Object, config: ClusterConfig) -> int:

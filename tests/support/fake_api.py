@@ -110,8 +110,12 @@ class FakeApi:
         finally:
             self._wakers.discard(waker)
 
-    async def create(self, resource: Resource, obj: Object, namespace: str = "", subresource: str = "") -> Object:
+    async def create(
+        self, resource: Resource, obj: Object, namespace: str = "", subresource: str = "", *, dry_run: bool = False
+    ) -> Object:
         await self._enter("create", resource, obj["metadata"].get("name", ""))
+        if dry_run:
+            return copy.deepcopy(obj)
         obj = copy.deepcopy(obj)
         metadata = obj["metadata"]
         if subresource == "token":

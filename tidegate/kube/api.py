@@ -133,8 +133,10 @@ class Api(Protocol):
         """Yield changes after resourceVersion `since` until the server closes the stream."""
         ...
 
-    async def create(self, resource: Resource, obj: Object, namespace: str = "", subresource: str = "") -> Object:
-        """Create `obj` (namespace from its metadata unless given) and return it as stored."""
+    async def create(
+        self, resource: Resource, obj: Object, namespace: str = "", subresource: str = "", *, dry_run: bool = False
+    ) -> Object:
+        """Create `obj` (namespace from its metadata unless given) and return it as stored; `dry_run` stores nothing."""
         ...
 
     async def replace(self, resource: Resource, obj: Object, subresource: str = "") -> Object:

@@ -98,12 +98,18 @@ class Client:
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
             raise Unreachable(f"watch of {resource.plural} broke: {error or type(error).__name__}") from error
 
-    async def create(self, resource: Resource, obj: Object, namespace: str = "", subresource: str = "") -> Object:
-        """Create `obj`; with a subresource (`token`) the object's metadata names the parent. Raises `ApiError`."""
+    async def create(
+        self, resource: Resource, obj: Object, namespace: str = "", subresource: str = "", *, dry_run: bool = False
+    ) -> Object:
+        """Create `obj`; with a subresource (`token`) the object's metadata names the parent. Raises `ApiError`.
+
+        `dry_run`: all is checked, nothing is stored.
+        """
         metadata = obj.get("metadata") or {}
         where = namespace or metadata.get("namespace", "")
         name = metadata.get("name", "") if subresource else ""
-        return await self._call("POST", resource.path(where, name, subresource), body=obj)
+        params = {"dryRun": "All"} if dry_run else {}
+        return await self._call("POST", resource.path(where, name, subresource), params=params, body=obj)
 
     async def replace(self, resource: Resource, obj: Object, subresource: str = "") -> Object:
         """PUT `obj`; raises `ApiError` (`is_conflict` when its resourceVersion is old)."""
