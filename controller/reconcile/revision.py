@@ -114,7 +114,8 @@ def pod_autoscaler(revision: Object, config: ClusterConfig, reachability: str) -
     """Return the PodAutoscaler of a revision."""
     annotations = metadata.own_annotations(revision, without=_NOT_FOR_PODS)
     annotations.setdefault(CLASS_ANNOTATION, autoscaling.class_of(annotations, config.autoscaler))
-    if recreate.is_recreate(revision) and reachability == autoscaling.Reachability.UNREACHABLE.value:
+    is_released = metadata.own_labels(revision).get(names.ROUTING_STATE_LABEL) == serving.ROUTING_RESERVE
+    if is_released and recreate.is_recreate(revision) and reachability == autoscaling.Reachability.UNREACHABLE.value:
         annotations |= recreate.LEAVING
     name = revision["metadata"]["name"]
     head = metadata.child(
