@@ -10,8 +10,8 @@ import asyncio
 import gc
 import random
 import time
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -27,7 +27,7 @@ from tidegate.contracts import report
 from tidegate.contracts.autoscaling import ScalingSpec
 from tidegate.contracts.decision import Activity
 from tidegate.contracts.report import Report, Reports
-from tidegate.process import tasks
+from tidegate.process import run, tasks
 
 DECISION_LIMIT_US = 1.0
 INGEST_LIMIT = 200_000
@@ -50,31 +50,49 @@ SPECS = (
 )
 
 Say = Callable[[str], None]
+T = TypeVar("T")
 
 
-def measure(revisions: int, rounds: int, say: Say) -> Figures:
+def measure(revisions: int, rounds: int, say: Say, *, with_memory: bool = True) -> Figures:
     """Measure everything; rounds are independent, the bars hold the medians. Memory does not vary and is read once."""
     figures = Figures()
-    in_use = {}
-    for kind in autoscaler_memory.KINDS:
-        count = min(revisions, autoscaler_memory.LIVED_LIMIT) if kind == LIVED else revisions
-        for account in (TRACED, RESIDENT):
-            say(f"memory of {count} revisions: {kind}, {account}")
-            in_use[f"{kind}_{account}"] = autoscaler_memory.memory(count, kind, account)
+    if with_memory:
+        _judge_memory(figures, revisions, say)
     for number in range(1, rounds + 1):
         say(f"round {number} of {rounds}")
         figures.rounds.append(
             {
                 "decision": decision_cost(revisions),
                 "ingest": ingest_rates(revisions),
-                "memory": in_use,
-                "wake_ms": asyncio.run(wakes()),
-                "cold_starts": asyncio.run(cold_starts()),
-                "cold_starts_with_server": asyncio.run(cold_starts_with_server(WITH_SERVER)),
+                "wake_ms": _run(wakes()),
+                "cold_starts": _run(cold_starts()),
+                "cold_starts_with_server": _run(cold_starts_with_server(WITH_SERVER)),
             }
         )
-    _judge(figures)
+    if rounds:
+        _judge(figures)
     return figures
+
+
+def _judge_memory(figures: Figures, revisions: int, say: Say) -> None:
+    in_use: dict[str, int] = {}
+    for kind in autoscaler_memory.KINDS:
+        count = min(revisions, autoscaler_memory.LIVED_LIMIT) if kind == LIVED else revisions
+        for account in (TRACED, RESIDENT):
+            say(f"memory of {count} revisions: {kind}, {account}")
+            in_use[f"{kind}_{account}"] = round(autoscaler_memory.memory(count, kind, account))
+    figures.bars += [
+        Bar("memory_active_bytes", in_use["active_traced"], "B", ACTIVE_LIMIT_BYTES),
+        Bar("memory_idle_bytes", in_use["idle_traced"], "B", IDLE_LIMIT_BYTES),
+    ]
+    figures.notes["memory_per_revision_bytes"] = in_use
+    figures.notes["memory_lived_revisions"] = min(revisions, autoscaler_memory.LIVED_LIMIT)
+
+
+def _run(main: Coroutine[Any, Any, T]) -> T:
+    """Run as the autoscaler's process does: on the same kind of event loop."""
+    with asyncio.Runner(loop_factory=run.loop_factory()) as runner:
+        return runner.run(main)
 
 
 def _judge(figures: Figures) -> None:
@@ -87,18 +105,13 @@ def _judge(figures: Figures) -> None:
             values.append(float(value))
         return sorted(values)[len(values) // 2]
 
-    figures.bars = [
+    figures.bars += [
         Bar("decision_us_per_revision", middle("decision", "us_per_revision"), "us", DECISION_LIMIT_US),
         Bar("ingest_one_frame_per_report", middle("ingest", "single_per_s"), "/s", INGEST_LIMIT, at_least=True),
         Bar("ingest_many_reports_per_frame", middle("ingest", "batched_per_s"), "/s", INGEST_LIMIT, at_least=True),
-        Bar("memory_active_bytes", middle("memory", "active_traced"), "B", ACTIVE_LIMIT_BYTES),
-        Bar("memory_idle_bytes", middle("memory", "idle_traced"), "B", IDLE_LIMIT_BYTES),
         Bar("wake_p99_ms", middle("wake_ms", "p99"), "ms", WAKE_LIMIT_MS),
         Bar("cold_starts_per_s", middle("cold_starts", "per_cpu_s"), "/s", COLD_STARTS_LIMIT, at_least=True),
     ]
-    figures.notes["memory_per_revision_bytes"] = {
-        name: round(value) for name, value in figures.rounds[0]["memory"].items()
-    }
     figures.notes["cold_starts_per_s_with_local_api_server"] = round(middle("cold_starts_with_server", "patched_per_s"))
 
 
@@ -163,7 +176,7 @@ def _obey(demand: Demand, turn: Turn) -> None:
 
 def ingest_rates(revisions: int) -> dict[str, float]:
     """Reports per second of CPU: each in a frame of its own from its own connection, and a thousand to a frame."""
-    return asyncio.run(_ingest_rates(revisions))
+    return _run(_ingest_rates(revisions))
 
 
 async def _ingest_rates(revisions: int) -> dict[str, float]:
@@ -207,6 +220,7 @@ async def wakes() -> dict[str, float]:
     api = SimulatedApi(WAKE_REVISIONS, 0)
     system = Autoscaler(api)
     await system.start()
+    run.freeze_start_up()
     activator = system.activator()
     poked: dict[str, float] = {}
     took_ms: list[float] = []
@@ -233,6 +247,7 @@ async def cold_starts() -> dict[str, float]:
     api = SimulatedApi(COLD_STARTS, 0)
     system = Autoscaler(api)
     await system.start()
+    run.freeze_start_up()  # as the process does before its first turn
     activator = system.activator()
     all_patched, patched = asyncio.Event(), 0
 
@@ -253,6 +268,7 @@ async def cold_starts() -> dict[str, float]:
     await system.rest()
     settled_s = time.perf_counter() - began
     await system.stop()
+    gc.unfreeze()
     return {
         "per_cpu_s": COLD_STARTS / cpu_s,
         "patched_per_s": COLD_STARTS / patched_s,

@@ -31,7 +31,7 @@ from loadtest.figures import ROOT
 ACTIVE, IDLE, LIVED = KINDS = ("active", "idle", "lived")
 """With a pod and load; at zero since before the autoscaler began; at zero again after a life with a pod under it."""
 TRACED, RESIDENT = "traced", "resident"
-LIVED_LIMIT = 20_000
+LIVED_LIMIT = 10_000
 """A life takes all decisions there are, so fewer of them are led."""
 WINDOW_S = 65
 POKES_AT_ONCE = 100

@@ -33,7 +33,7 @@ _DIFFERENCES = re.compile(
     rb'|resourceVersion":"(?P<version>[1-9]\d{0,13}))(?=")'
 )
 """Begins with a quotation mark in any case, so that a search looks at those alone."""
-_MARKS = re.compile(rb"[\x01-\x04]")
+_MARKS = re.compile(rb"([\x01-\x07\x0b])")
 
 
 class Templates:
@@ -42,7 +42,8 @@ class Templates:
     def __init__(self, limit: int = LIMIT) -> None:
         self._limit = min(limit, COMPRESSED)
         self._number: dict[bytes, int] = {}
-        self._texts: list[bytes] = []
+        self._texts: list[list[bytes]] = []
+        """Templates, cut at their marks: text and mark by turns."""
         self._common = b""
         """What the compressor takes as known: the first text of all."""
 
@@ -58,7 +59,7 @@ class Templates:
             if len(self._texts) >= self._limit:
                 return COMPRESSED.to_bytes(2) + self._compress(text)
             number = self._number[template] = len(self._texts)
-            self._texts.append(template)
+            self._texts.append(_MARKS.split(template))
         return number.to_bytes(2) + values
 
     def unpack(self, name: str, packed: bytes) -> bytes:
@@ -67,10 +68,7 @@ class Templates:
         if number == COMPRESSED:
             unpacker = zlib.decompressobj(WINDOW_BITS, zdict=self._common)
             return unpacker.decompress(packed[2:]) + unpacker.flush()
-        text = _filled(self._texts[number], packed[2:])
-        for mark, prefix in zip(PREFIXES, _prefixes(name), strict=False):
-            text = text.replace(mark, prefix)
-        return text
+        return _filled(self._texts[number], packed, 2, _prefixes(name))
 
     def _compress(self, text: bytes) -> bytes:
         packer = zlib.compressobj(LEVEL, zlib.DEFLATED, WINDOW_BITS, 4, zdict=self._common)
@@ -114,26 +112,26 @@ def _cut(name: str, text: bytes) -> tuple[bytes, bytes]:
     return _DIFFERENCES.sub(cut, text), b"".join(values)
 
 
-def _filled(template: bytes, values: bytes) -> bytes:
-    """Return a text with its values, names aside."""
-    at, last = 0, b""
-
-    def fill(found: re.Match[bytes]) -> bytes:
-        nonlocal at, last
-        mark, begin = found[0], at
+def _filled(template: list[bytes], packed: bytes, at: int, prefixes: list[bytes]) -> bytes:
+    """Return a text with its name, and with its values, which begin at `at`."""
+    parts, last = template.copy(), b""
+    for place in range(1, len(parts), 2):
+        mark = parts[place]
         if mark == UUID:
-            at += UUID_BYTES
-            digits = values[begin:at].hex()
-            return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}".encode()
-        if mark == VERSION:
-            at += VERSION_BYTES
-            return str(int.from_bytes(values[begin:at])).encode()
-        if mark == TIME:
-            at += TIME_BYTES
-            last = _time_text(values[begin:at])
-        return last
-
-    return _MARKS.sub(fill, template)
+            begin, at = at, at + UUID_BYTES
+            digits = packed[begin:at].hex()
+            parts[place] = f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}".encode()
+        elif mark == VERSION:
+            begin, at = at, at + VERSION_BYTES
+            parts[place] = str(int.from_bytes(packed[begin:at])).encode()
+        elif mark == TIME:
+            begin, at = at, at + TIME_BYTES
+            parts[place] = last = _time_text(packed[begin:at])
+        elif mark == SAME_TIME:
+            parts[place] = last
+        else:
+            parts[place] = prefixes[PREFIXES.index(mark)]
+    return b"".join(parts)
 
 
 @lru_cache(1024)
