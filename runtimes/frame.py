@@ -145,9 +145,27 @@ def _object_of(config: Config) -> Any:
     from runtimes.python.runtime import ImportFailed, import_class, made_of
 
     try:
-        return made_of(import_class(config.model_class), Path(config.model_dir or "."))
+        made = made_of(import_class(config.model_class), Path(config.model_dir or "."))
     except ImportFailed as error:
         raise settings.SettingsError(str(error)) from error
+    if config.predictor_host and not callable(getattr(made, "predict", None)):
+        return _transformer(made, config)
+    return made
+
+
+def _transformer(target: Any, config: Config) -> Any:
+    from runtimes.python.remote import Predictor, Transformer
+
+    try:
+        predictor = Predictor(
+            config.predictor_host,
+            config.model_name,
+            config.predictor_protocol,
+            config.predictor_timeout_s,
+        )
+    except ValueError as error:
+        raise settings.SettingsError(str(error)) from error
+    return Transformer(target, predictor)
 
 
 def _payload_log(config: Config) -> PayloadLog | None:
