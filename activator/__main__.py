@@ -50,10 +50,14 @@ async def serve(config: Config, api: Api, stopping: asyncio.Event) -> None:
     links = _make_links(config, watch)
     demand = pipeline.demand = Demand(links, time.monotonic, pipeline.waiting_for)
     backends = pipeline.backends = _make_backends(pipeline, watch)
+    demand.on_asked = pipeline.wakes.asked
+    links.on_scaled = lambda scaled: pipeline.wakes.scaled((scaled.namespace, scaled.revision))
     watch.on_endpoints = backends.replace
     watch.on_revision_gone = pipeline.revision_gone
     watch.on_link_changed = links.refresh
-    export = _export_spans(config, await observability.read(api, config.system_namespace), metrics, pipeline)
+    observed = await observability.read(api, config.system_namespace)
+    pipeline.wakes.writes_header = observed.is_wake_timing_enabled
+    export = _export_spans(config, observed, metrics, pipeline)
     pool = Pool()
     server = Server(pipeline, pool, timers=ServerTimers(**BETWEEN_HOPS))
     _show(metrics, pipeline, links, server)
@@ -113,12 +117,14 @@ def _make_backends(pipeline: Pipeline, watch: Watch) -> Backends:
         on_change=pipeline.pods_changed,
         is_wanted=lambda key: pipeline.waiting_for(key) > 0,
         may_hurry=may_hurry,
+        on_started=pipeline.wakes.started,
     )
 
 
 def _show(metrics: Metrics, pipeline: Pipeline, links: ReportLinks, server: Server) -> None:
     metrics.show("requests_in_flight", "Requests in flight, waiting ones included.", lambda: server.in_flight)
     metrics.show("requests_waiting", "Requests in all waiting rooms.", lambda: pipeline.waiting)
+    metrics.show("wakes_under_way", "Cold starts that a request waits for.", lambda: len(pipeline.wakes))
     metrics.show("autoscaler_connected", "Autoscaler replicas that reports reach.", lambda: links.connected)
     metrics.show("reports_dropped", "Reports that could not be sent.", lambda: links.dropped)
 

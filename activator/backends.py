@@ -2,7 +2,8 @@
 
 The cold-start short cut: while somebody waits for a revision, each of its addresses that Kubernetes does not call
 ready is asked every few milliseconds. queueproxy holds the question until the app accepts, so the answer comes in
-that moment, ahead of kubelet, API server and watch. This module places no requests.
+that moment, ahead of kubelet, API server and watch. What a pod tells with its answer, how it started, is handed on.
+This module places no requests.
 """
 
 from __future__ import annotations
@@ -29,13 +30,16 @@ PROBE_HEADERS = (
 )
 
 
-async def is_pod_ready(address: Address) -> bool:
-    """Ask one pod's queueproxy; False when it does not answer, or answers anything but `queue`."""
+async def ask_pod(address: Address) -> bytes | None:
+    """Ask one pod's queueproxy; None when it does not answer, or answers anything but `queue`.
+
+    Otherwise what it tells of its start, empty for nothing.
+    """
     try:
-        status, body = await wire_probe.get(*address, "/", PROBE_HEADERS, PROBE_TIMEOUT_S)
+        status, head, body = await wire_probe.ask(*address, "/", PROBE_HEADERS, PROBE_TIMEOUT_S)
     except (OSError, TimeoutError, ValueError):
-        return False
-    return status == 200 and body == headers.PROBE_QUEUE
+        return None
+    return wire_probe.value_of(head, headers.START) if status == 200 and body == headers.PROBE_QUEUE else None
 
 
 @dataclass(slots=True)
@@ -51,7 +55,7 @@ class Backends:
     """Knows the usable addresses of every revision; calls `on_change(key)` when they change.
 
     `is_wanted(key)` says whether somebody waits; `may_hurry(key)` whether the revision allows the short cut (exec
-    readiness and startup probes do not: only kubelet can run them).
+    readiness and startup probes do not: only kubelet can run them). `on_started` hears what a pod tells of its start.
     """
 
     def __init__(
@@ -60,12 +64,14 @@ class Backends:
         on_change: Callable[[Key], None],
         is_wanted: Callable[[Key], bool],
         may_hurry: Callable[[Key], bool],
-        is_ready: Callable[[Address], Awaitable[bool]] = is_pod_ready,
+        ask: Callable[[Address], Awaitable[bytes | None]] = ask_pod,
+        on_started: Callable[[Key, Address, bytes], None] = lambda _key, _address, _told: None,
     ) -> None:
         self._on_change = on_change
         self._is_wanted = is_wanted
         self._may_hurry = may_hurry
-        self._is_ready = is_ready
+        self._ask = ask
+        self._on_started = on_started
         self._pods: dict[Key, _Pods] = {}
 
     def usable(self, key: Key) -> Set[Address]:
@@ -107,11 +113,27 @@ class Backends:
             self._on_change(key)
             self.hurry(key)
 
+    def inquire(self, key: Key, address: Address) -> None:
+        """Ask a pod that Kubernetes calls ready how it started; nobody waits for what it says."""
+        pods = self._pods.get(key)
+        if pods is not None and address not in pods.probing:
+            pods.probing[address] = tasks.spawn(self._inquire(key, pods, address), f"inquire {address[0]}")
+
+    async def _inquire(self, key: Key, pods: _Pods, address: Address) -> None:
+        try:
+            told = await self._ask(address)
+            if told:
+                self._on_started(key, address, told)
+        finally:
+            pods.probing.pop(address, None)
+
     async def _ask_until_ready(self, key: Key, pods: _Pods, address: Address) -> None:
         pause_s = FIRST_PAUSE_S
         try:
             while address in pods.endpoints.not_ready and self._is_wanted(key):
-                if await self._is_ready(address):
+                told = await self._ask(address)
+                if told is not None:
+                    self._on_started(key, address, told)
                     if address in pods.endpoints.not_ready:
                         pods.answered.add(address)
                         self._on_change(key)

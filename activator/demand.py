@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from tidegate.contracts import report
+from tidegate.contracts import report, wake
 from tidegate.process.level import Level
 from tidegate.process.report_link import ReportLink
 from tidegate.process.report_links import ReportLinks
@@ -59,6 +59,8 @@ class Demand:
         self._waiting = waiting
         self._seen: dict[Key, _Seen] = {}
         self._sequence = 0
+        self.on_asked: Callable[[Key, float], None] = lambda _key, _now: None
+        """Called when the autoscaler was told that somebody waits."""
         links.on_connected = self.connected
         links.on_moved = self.repeat_pokes
 
@@ -148,8 +150,16 @@ class Demand:
 
     def _poke(self, key: Key, seen: _Seen, now: float) -> None:
         seen.poked_at, seen.poked_with = now, seen.level.value
+        is_sent = False
         for link in self._links.links_for(*key):
-            link.send(self._report(link, key, seen, float(seen.level.value), 0.0, is_first=True))
+            is_sent |= link.send(self._report(link, key, seen, float(seen.level.value), 0.0, is_first=True))
+        if is_sent:
+            self.on_asked(key, now)
+
+    def tell(self, record: wake.Wake) -> None:
+        """Tell the replica that decides for a revision of a wake that is over."""
+        for link in self._links.links_for(record.namespace, record.revision):
+            link.send(record)
 
     def _report(
         self, link: ReportLink, key: Key, seen: _Seen, mean: float, interval_s: float, *, is_first: bool = False

@@ -9,6 +9,7 @@ for another.
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import Awaitable, Callable
 from typing import Final
 
@@ -17,8 +18,10 @@ from activator.config import Config
 from activator.demand import Demand, Key
 from activator.metrics import Metrics
 from activator.placement import Placement
+from activator.wakes import Wakening, Wakes
 from activator.watch import Revision, Watch
 from tidegate.contracts import headers, outcomes
+from tidegate.contracts.wake import Wake
 from tidegate.wire import tracing
 from tidegate.wire.answers import answer_of
 from tidegate.wire.balance import Address
@@ -64,6 +67,7 @@ class Visit:
         "ticket",
         "trace",
         "turn",
+        "wake",
     )
 
     def __init__(
@@ -81,6 +85,7 @@ class Visit:
         self.pod: Address | None = None
         self.turn: asyncio.Future[Direction] | None = None
         self.trace: Trace | None = None
+        self.wake: Wakening | None = None  # the cold start that this request pays
 
 
 class Pipeline:
@@ -108,6 +113,7 @@ class Pipeline:
         # Set by __main__: both ask this pipeline who waits.
         self.demand: Demand
         self.backends: Backends
+        self.wakes = Wakes(metrics, self._tell_wake, clock)
 
     def trace_by(self, tracer: Tracing) -> None:
         """Make spans from now on; to be called before a server is made of this director."""
@@ -172,6 +178,8 @@ class Pipeline:
             visit.placement.leave(visit.pod)
             visit.pod = None
         key = visit.key
+        if visit.wake is not None:
+            self._leave_wake(visit.wake, visit.placement)
         self.demand.ended(key, request.arrived + outcome.duration_s)
         self._metrics.results.ended(outcome, request.method)
         if visit.trace is not None and self._tracing is not None:
@@ -261,6 +269,8 @@ class Pipeline:
             return FULL
         visit.is_waiting = True
         visit.turn = self._loop.create_future()
+        if visit.wake is None and not self.backends.usable(visit.key):
+            visit.wake = self.wakes.begin(visit.key, visit.entered, writes_header=visit.revision.tells_wake)
         self.demand.began_to_wait(visit.key)
         self.backends.hurry(visit.key)
         self._rest(visit.key)
@@ -273,7 +283,28 @@ class Pipeline:
             self._metrics.standby.inc()
             self.demand.took_standby(visit.key)
         added = PROXIED if visit.trace is None else PROXIED + visit.trace.lines
-        return Relay(pod[0], pod[1], added, visit.revision.timeouts, protocol=visit.protocol)
+        relay = Relay(pod[0], pod[1], added, visit.revision.timeouts, protocol=visit.protocol)
+        if visit.wake is not None:
+            self._relay_woken(visit.wake, visit.key, pod, relay)
+        return relay
+
+    def _relay_woken(self, wakening: Wakening, key: Key, pod: Address, relay: Relay) -> None:
+        if wakening.seated(pod, self._clock()):
+            self.backends.inquire(key, pod)
+        relay.on_answer = functools.partial(self.wakes.answered, wakening)
+
+    def _tell_wake(self, record: Wake) -> None:
+        self.demand.tell(record)
+
+    def _leave_wake(self, wakening: Wakening, placement: Placement[Visit]) -> None:
+        """Let the next who waits carry a record that this request leaves before its answer began."""
+        if not wakening.is_open:
+            return
+        heir = placement.room.first()
+        if heir is None:
+            self.wakes.give_up(wakening)
+        else:
+            heir.wake = self.wakes.hand_over(wakening, heir.entered)
 
     def _rest(self, key: Key) -> None:
         """Arm the one timer of a revision for what happens by itself; forget a deleted revision when it is empty."""

@@ -53,6 +53,10 @@ class WaitingRoom(Generic[W]):
         ticket, (waiter, _) = self._waiting.popitem(last=False)
         return ticket, waiter
 
+    def first(self) -> W | None:
+        """Return who has waited longest, without removing it; None when nobody waits."""
+        return next(iter(self._waiting.values()))[0] if self._waiting else None
+
     def abandon(self, ticket: int) -> None:
         """Let a waiter go that does not want to wait any longer."""
         del self._waiting[ticket]

@@ -12,9 +12,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from activator.backends import Key
-from tidegate.contracts import names, report
+from tidegate.contracts import names, report, wake
 from tidegate.kube import endpoints, resources
-from tidegate.kube.api import Api, Object, labels_of, name_of, namespace_of
+from tidegate.kube.api import Api, Object, annotations_of, labels_of, name_of, namespace_of
 from tidegate.kube.cache import Cache
 from tidegate.process import tasks
 from tidegate.wire.director import Timeouts
@@ -32,6 +32,8 @@ class Revision:
     container_concurrency: int
     timeouts: Timeouts
     may_hurry: bool
+    tells_wake: bool = True
+    """Whether the answer of a request that paid a cold start says what it consisted of."""
 
 
 def parse_revision(obj: Object, connect_timeout_s: float) -> Revision:
@@ -47,7 +49,8 @@ def parse_revision(obj: Object, connect_timeout_s: float) -> Revision:
         idle_s=float(spec.get("idleTimeoutSeconds") or 0),
         total_s=float(spec.get("timeoutSeconds") or DEFAULT_TIMEOUT_S),
     )
-    return Revision(int(spec.get("containerConcurrency") or 0), timeouts, not only_kubelet_knows)
+    tells_wake = annotations_of(obj).get(wake.ANNOTATION) != wake.OFF
+    return Revision(int(spec.get("containerConcurrency") or 0), timeouts, not only_kubelet_knows, tells_wake)
 
 
 class Watch:

@@ -23,7 +23,8 @@ from autoscaler.keeper import Keeper
 from autoscaler.leases import Leases
 from autoscaler.loop import Loop
 from autoscaler.metrics import Metrics
-from autoscaler.pages import decisions_page
+from autoscaler.pages import decisions_page, wakes_page
+from autoscaler.wakes import Wakes
 from autoscaler.watch import World
 from tidegate.contracts import buckets
 from tidegate.kube import connect
@@ -62,6 +63,7 @@ async def serve(config: Config, api: Api, stopping: asyncio.Event) -> None:
     loop = Loop(api, world, demand, time.monotonic, time.time)
     me = buckets.identity(config.pod, config.pod_ip, config.report_port)
     leases = Leases(api, config.system_namespace, me, config.buckets, time.monotonic)
+    wakes = Wakes(loop.publisher.tell_revision, time.time)
     bounds = Bounds()
     ingest = Ingest(
         demand,
@@ -71,7 +73,9 @@ async def serve(config: Config, api: Api, stopping: asyncio.Event) -> None:
         is_ours=leases.is_ours,
         owners=leases.owners,
         bounds=replace(bounds, connections=_allowed(bounds.connections)),
+        on_wake=wakes.keep,
     )
+    loop.on_scaled = ingest.scaled
     loop.is_ours, loop.may_decide = leases.is_ours, leases.may_decide
     handover = Handover(api, world, time.time)
     loop.hand_over = handover.changed
@@ -86,6 +90,7 @@ async def serve(config: Config, api: Api, stopping: asyncio.Event) -> None:
         registry=metrics.registry,
     )
     admin.page("/decisions", decisions_page(loop, leases))
+    admin.page("/wakes", wakes_page(wakes, leases))
     for port in (config.admin_port, config.metrics_port):
         await admin.start(config.pod_ip, port)
     caches = (*world.caches, leases.cache, handover.cache)

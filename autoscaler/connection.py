@@ -82,12 +82,12 @@ class Connection(asyncio.Protocol):
                 return
         self._take_frames(data)
 
-    def send(self, owners: reports.Owners) -> None:
+    def send(self, said: reports.Said) -> None:
         """Tell the peer something; one that does not read is cut."""
         transport = self._transport
         if transport is None or transport.is_closing():
             return
-        transport.write(reports.encode(owners))
+        transport.write(reports.encode(said))
         if transport.get_write_buffer_size() > self._ingest.bounds.unread_bytes:
             self.cut("it does not read what it is told")
 

@@ -17,7 +17,8 @@ from autoscaler.connection import Connection
 from autoscaler.demand import Book, Demand, Key
 from autoscaler.sessions import Session, Sessions, Verdict
 from tidegate.contracts import report as reports
-from tidegate.contracts.report import Hello, History, Owners, Report
+from tidegate.contracts.report import Hello, History, Owners, Report, Scaled
+from tidegate.contracts.wake import Wake
 
 log = logging.getLogger(__name__)
 
@@ -25,6 +26,9 @@ QUEUEPROXY = "queueproxy"
 ACTIVATOR = "activator"
 
 Who = tuple[str, ...]
+
+POKED_LIMIT = 10_000
+"""Revisions whose pokers are remembered until the scale is written; the oldest are forgotten."""
 
 BREATH = 500
 """Connections that are told something between two chances for others to be heard."""
@@ -68,7 +72,8 @@ class Peer:
 class Ingest:
     """The server. `key` gives the report key now (None: not known yet), `clock` the monotonic time in seconds,
     `on_poke` is called with the revision whose first request waits. `is_ours` says whether this replica decides for a
-    revision, `owners` which replica does; without them all are ours."""
+    revision, `owners` which replica does; without them all are ours. `on_wake` takes what an activator tells of a cold
+    start, and says whether it can be one."""
 
     def __init__(
         self,
@@ -80,6 +85,7 @@ class Ingest:
         is_ours: Callable[[Key], bool] = lambda _key: True,
         owners: Callable[[], Owners | None] = lambda: None,
         bounds: Bounds | None = None,
+        on_wake: Callable[[Wake], bool] = lambda _wake: True,
     ) -> None:
         self.demand = demand
         self.key = key
@@ -88,12 +94,14 @@ class Ingest:
         self.is_ours = is_ours
         self.owners = owners
         self.bounds = bounds or Bounds()
+        self.on_wake = on_wake
         self.connections: set[Connection] = set()
         self.tally: Counter[str] = Counter()
         self.taken = 0
         self._take = demand.sources.take
         self._sessions = Sessions()
         self._peers: dict[Who, Peer] = {}
+        self._pokers: dict[Key, set[Connection]] = {}
         self._server: asyncio.Server | None = None
 
     @property
@@ -156,6 +164,9 @@ class Ingest:
         if self._peers.get(peer.who) is peer:
             del self._peers[peer.who]
         self._sessions.end(peer.who, peer.session)
+        if peer.key is None:
+            for pokers in self._pokers.values():
+                pokers.discard(peer.connection)
         for row in [peer.row, *peer.book.values()]:
             if row >= 0:
                 self.demand.close(row)
@@ -172,6 +183,8 @@ class Ingest:
                 self._report(peer, report)
         elif isinstance(message, History):
             self._history(peer, message)
+        elif isinstance(message, Wake) and peer.key is None:
+            self._wake(message)
         else:
             return False
         return True
@@ -221,7 +234,21 @@ class Ingest:
         self.taken += 1
         self._take(row, report, now)
         if report.is_first:
+            self._pokers.setdefault(key, set()).add(peer.connection)
+            if len(self._pokers) > POKED_LIMIT:
+                del self._pokers[next(iter(self._pokers))]
             self.on_poke(key)
+
+    def scaled(self, key: Key) -> None:
+        """Tell the activators that asked for a pod of this revision that the API server has taken the scale."""
+        for connection in self._pokers.pop(key, ()):
+            connection.send(Scaled(*key))
+
+    def _wake(self, wake: Wake) -> None:
+        if not self.is_ours((wake.namespace, wake.revision)):
+            self.tally["elsewhere"] += 1
+        else:
+            self.tally["wakes" if self.on_wake(wake) else "implausible"] += 1
 
     def _history(self, peer: Peer, history: History) -> None:
         key = (history.namespace, history.revision)

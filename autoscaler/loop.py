@@ -65,6 +65,8 @@ class Loop:
         self.may_decide: Callable[[], bool] = lambda: True
         self.hand_over: Callable[[Key], None] = lambda _key: None
         """Called where something changed about a revision that another class of autoscaler has, or may have had."""
+        self.on_scaled: Callable[[Key], None] = lambda _key: None
+        """Called when the API server has taken a scale above zero."""
         recorder = Recorder(api, COMPONENT, clock, tasks.spawn)
         self.publisher = Publisher(api, world, unix_clock, self._patched, recorder)
         self._clock = clock
@@ -206,6 +208,8 @@ class Loop:
 
     def _patched(self, key: Key, decision: Decision, unix_s: float) -> None:
         self.history.patched(decision, unix_s)
+        if decision.desired > 0:
+            self.on_scaled(key)
         self._see_scale(key)
 
     # What the world tells

@@ -1,4 +1,4 @@
-"""The admin pages on decisions: the latest of every revision, and the remembered ones of one."""
+"""The admin pages on decisions (the latest of every revision, the remembered ones of one) and on wakes."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from autoscaler import explain
 from autoscaler.demand import Key
 from autoscaler.history import is_alike
 from autoscaler.loop import Loop
+from autoscaler.wakes import Wakes
 from tidegate.contracts import buckets
 from tidegate.contracts.decision import Decision
 from tidegate.process.admin import Handler, Page, json_page
@@ -46,12 +47,29 @@ def decisions_page(loop: Loop, holders: Holders) -> Handler:
         if key in loop.slots:
             return json_page([explain.explain(decision) for decision in _told(loop, key)])
         if not holders.is_ours(key):
-            holder = holders.holder_of(key)
-            known = {"reason": ELSEWHERE, "message": buckets.pod_in(holder)}
-            return json_page(known, 421) if holder else Page(503, b"nobody decides now\n")
+            return _elsewhere(holders, key)
         return Page(404, f"no revision {name!r} in namespace {namespace!r} is autoscaled here\n".encode())
 
     return answer
+
+
+def wakes_page(wakes: Wakes, holders: Holders) -> Handler:
+    """Return the handler of `/wakes/<namespace>/<revision>` (newest last); 421 as for decisions."""
+
+    def answer(path: str, _query: dict[str, str]) -> Page:
+        namespace, _, name = path.partition("/")
+        if not name:
+            return Page(404, b"write /wakes/<namespace>/<revision>\n")
+        key = (namespace, name)
+        return json_page(wakes.of(key)) if holders.is_ours(key) else _elsewhere(holders, key)
+
+    return answer
+
+
+def _elsewhere(holders: Holders, key: Key) -> Page:
+    holder = holders.holder_of(key)
+    known = {"reason": ELSEWHERE, "message": buckets.pod_in(holder)}
+    return json_page(known, 421) if holder else Page(503, b"nobody decides now\n")
 
 
 def _told(loop: Loop, key: Key) -> list[Decision]:

@@ -225,6 +225,10 @@ class Publisher:
         reason = "PanicStarted" if decision.is_panicking else "PanicEnded"
         self._tell(key, reason, explain.sentence(decision))
 
+    def tell_revision(self, key: Key, reason: str, message: str) -> None:
+        """Tell something of a revision."""
+        self._tell(key, reason, message)
+
     def tell_bad_config(self, config_map: Object, why: str) -> None:
         """Tell that a ConfigMap is not used; `why` names the key."""
         about = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": config_map["metadata"]}

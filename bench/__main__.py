@@ -94,6 +94,17 @@ def batching_command(rounds: int, seconds: int, as_json: bool, save: Path | None
     _end(figures, figures.as_text(), as_json, save)
 
 
+@main.command("imports")
+@click.option("--rounds", default=5, show_default=True, type=click.IntRange(1, 100))
+@_printed
+def imports_command(rounds: int, as_json: bool, save: Path | None) -> None:
+    """What precompiled imports save at the start of programs, with and without by turns (about a minute)."""
+    from bench import imports
+
+    figures = imports.measure(rounds)
+    _end(figures, figures.as_text(), as_json, save)
+
+
 @main.command("observability")
 @_repeated(rounds=6, seconds=2)
 @_printed

@@ -53,7 +53,7 @@ def _gateway() -> Any:
 def _activator() -> Any:
     from activator import config, demand, metrics, pipeline, watch
 
-    revision = watch.parse_revision({"spec": {}}, 1.0)
+    revision = watch.parse_revision({"metadata": {}, "spec": {}}, 1.0)
     world: Any = SimpleNamespace(revision=lambda _key: revision, usable=lambda _key: PODS)
     result = pipeline.Pipeline(config.Config(), world, metrics.Metrics(), lambda: False, time.monotonic)
     link: Any = SimpleNamespace(send=lambda _message: True)

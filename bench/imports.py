@@ -57,9 +57,7 @@ def _summarise(figures: Figures, name: str) -> None:
 
 def _start(code: str, prefix: Path, *, writes: bool) -> float:
     """Return the seconds of one interpreter with these imports."""
-    environment = os.environ | {"PYTHONPYCACHEPREFIX": str(prefix)}
-    if not writes:
-        environment["PYTHONDONTWRITEBYTECODE"] = "1"
+    environment = os.environ | {"PYTHONPYCACHEPREFIX": str(prefix), "PYTHONDONTWRITEBYTECODE": "" if writes else "1"}
     began = time.perf_counter()
     subprocess.run([sys.executable, "-c", code], env=environment, check=True, timeout=LIMIT_S, capture_output=True)
     return time.perf_counter() - began

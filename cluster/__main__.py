@@ -19,7 +19,7 @@ def main() -> int:
     state.mkdir(parents=True, exist_ok=True, mode=0o700)
     images = str(Path(flags.images).absolute()) if flags.images else ""
     try:
-        supervisor = supervise.Supervisor(state, flags.api_port, images)
+        supervisor = supervise.Supervisor(state, flags.api_port, images, flags.strict)
     except instance.StartError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -34,6 +34,7 @@ def _parser() -> argparse.ArgumentParser:
         "--api-port", type=int, default=0, help="port of the API server; 0 takes a free one and keeps it"
     )
     parser.add_argument("--images", default="", help="image catalog of the process node, a YAML file")
+    parser.add_argument("--strict", action="store_true", help="an API server that is hard on its clients, for tests")
     parser.add_argument("--foreground", action="store_true", help="accepted for clarity; it always stays in front")
     return parser
 

@@ -20,6 +20,11 @@ class StateFolder:
         return self.root / "kubeconfig"
 
     @property
+    def node_kubeconfig(self) -> Path:
+        """The node's kubeconfig: what a node may do, no more."""
+        return self.pki / "node.kubeconfig"
+
+    @property
     def pki(self) -> Path:
         """Certificates, keys and tokens."""
         return self.root / "pki"
@@ -60,6 +65,7 @@ class ApiConfig:
     service_cidr: str = setting("network from which Services get their clusterIP", default="127.1.128.0/17")
     kubelet_token_file: str = setting("file with the token for the node's log endpoint", default="")
     controllers: bool = setting("run the built-in controllers", default=True)
+    strict: bool = setting("be harder on clients than any cluster, for tests (docs/api-server.md)", default=False)
     log_level: str = setting("debug, info, warning or error", default="info")
 
     def __post_init__(self) -> None:

@@ -1,6 +1,6 @@
 """Kubernetes quantities (`250m`, `1Gi`, `2e3`) as exact numbers.
 
-Pure. Only reading: nothing here formats a quantity back.
+Pure. Texts are canonical as Kubernetes has them: the largest suffix with which the number is whole.
 """
 
 from __future__ import annotations
@@ -35,3 +35,29 @@ def parse(text: str | int | float) -> decimal.Decimal:
     if found is None:
         raise ValueError(f"{text!r} is not a quantity")
     return decimal.Decimal(found[1]) * _SUFFIXES[found[2] or ""]
+
+
+def text(value: decimal.Decimal, like: str = "") -> str:
+    """Return the shortest exact text of `value`, with binary suffixes when `like`, another quantity, has one."""
+    binary = str(like).endswith("i")
+    if value == 0:
+        return "0"
+    if binary and value == value.to_integral_value():
+        return _scaled(int(value), 1024, ("", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei"))
+    for suffix in ("", "m", "u"):
+        scaled = value / _SUFFIXES[suffix]
+        if scaled == scaled.to_integral_value():
+            break
+    else:
+        suffix, scaled = "n", (value / _SUFFIXES["n"]).to_integral_value(decimal.ROUND_UP)
+    if suffix:
+        return f"{int(scaled)}{suffix}"
+    return _scaled(int(scaled), 1000, ("", "k", "M", "G", "T", "P", "E"))
+
+
+def _scaled(number: int, base: int, suffixes: tuple[str, ...]) -> str:
+    step = 0
+    while number % base == 0 and step < len(suffixes) - 1:
+        number //= base
+        step += 1
+    return f"{number}{suffixes[step]}"

@@ -84,12 +84,17 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One committed write; `previous` is the shadow before it, None for ADDED."""
+    """One committed write; `before` is the object before it, None for ADDED."""
 
     type: str
     key: Key
     entry: Entry
-    previous: Object | None
+    before: Entry | None
+
+    @property
+    def previous(self) -> Object | None:
+        """The shadow before the write."""
+        return self.before.shadow if self.before else None
 
 
 def decode(raw: bytes) -> Object:
@@ -155,6 +160,7 @@ class Store:
         self._history_limits = (history_events, history_bytes)
         self._subscribers: dict[Collection, list[Subscription]] = {}
         self._observers: dict[Collection, list[Callable[[Change], None]]] = {}
+        self._observers_of_all: list[Callable[[Change], None]] = []
         self.writes_since_checkpoint = 0
         self.revision = int(self._database.execute("SELECT revision FROM counter").fetchone()[0])
         self.oldest_revision = self.revision
@@ -185,6 +191,21 @@ class Store:
         wanted = objects if not namespace else [where for where in objects if where[0] == namespace]
         return [objects[where] for where in sorted(wanted)]
 
+    def entries_at(self, collection: Collection, namespace: str, revision: int) -> list[Entry]:
+        """Return what `entries` returned at `revision`, by taking back what came later. Raises `HistoryGone`."""
+        if not self.oldest_revision <= revision <= self.revision:
+            raise HistoryGone(f"revision {revision} is outside {self.oldest_revision}..{self.revision}")
+        objects = dict(self._objects.get(collection, {}))
+        for change in reversed(self._history):
+            if change.entry.revision <= revision:
+                break
+            if change.key.collection == collection:
+                where = (change.key.namespace, change.key.name)
+                objects.pop(where, None)
+                if change.before is not None:
+                    objects[where] = change.before
+        return [objects[where] for where in sorted(objects) if not namespace or where[0] == namespace]
+
     def count(self, collection: Collection) -> int:
         """Return how many objects a collection holds."""
         return len(self._objects.get(collection, {}))
@@ -207,8 +228,7 @@ class Store:
         self._commit(revision, PUT, (*key, raw))
         entry = Entry(raw, revision, self._shadow(key.collection, obj))
         self._objects.setdefault(key.collection, {})[key.namespace, key.name] = entry
-        previous = before.shadow if before else None
-        self._publish(Change("MODIFIED" if before else "ADDED", key, entry, previous))
+        self._publish(Change("MODIFIED" if before else "ADDED", key, entry, before))
         return entry
 
     def delete(self, key: Key, expected: int | None = None, last: Object | None = None) -> Entry:
@@ -225,7 +245,7 @@ class Store:
         self._commit(revision, DROP, tuple(key))
         del self._objects[key.collection][key.namespace, key.name]
         entry = Entry(msgspec.json.encode(obj), revision, before.shadow)
-        self._publish(Change("DELETED", key, entry, before.shadow))
+        self._publish(Change("DELETED", key, entry, before))
         return entry
 
     def _check(self, key: Key, expected: int | None) -> Entry | None:
@@ -253,11 +273,21 @@ class Store:
             oldest = self._history.popleft()
             self._history_bytes -= len(oldest.entry.raw)
             self.oldest_revision = oldest.entry.revision
-        for observer in self._observers.get(change.key.collection, ()):
+        for observer in (*self._observers.get(change.key.collection, ()), *self._observers_of_all):
             observer(change)
         for subscriber in self._subscribers.get(change.key.collection, ()):
             if subscriber.wants(change.key):
                 subscriber.deliver(change)
+
+    def observe_all(self, observer: Callable[[Change], None]) -> None:
+        """Call `observer` with every later change of whatever collection; like `observe`."""
+        self._observers_of_all.append(observer)
+
+    def forget(self, revision: int) -> None:
+        """Drop the history up to `revision`: nobody can follow from before it any more."""
+        while self._history and self._history[0].entry.revision <= revision:
+            self._history_bytes -= len(self._history.popleft().entry.raw)
+        self.oldest_revision = max(self.oldest_revision, min(revision, self.revision))
 
     def observe(self, collection: Collection, observer: Callable[[Change], None]) -> None:
         """Call `observer` with every later change, inside the write. For caches; it must be quick and never raise."""

@@ -24,13 +24,14 @@ API_GRACE_S = 4.0
 class Supervisor:
     """One running instance."""
 
-    def __init__(self, state: Path, api_port: int, images: str) -> None:
+    def __init__(self, state: Path, api_port: int, images: str, strict: bool = False) -> None:
         self._state = state
         self._lock = instance.lock(state)
         known = instance.remembered(state)
         self.octet, self._holder = instance.hold_octet(state, known.get("octet", 0))
         self.api_port = instance.choose_port(api_port, known.get("api_port", 0))
         instance.remember(state, self.octet, self.api_port)
+        self._strict = strict
         token_file = _kubelet_token(state)
         logs = state / "logs"
         logs.mkdir(exist_ok=True, mode=0o700)
@@ -44,12 +45,13 @@ class Supervisor:
             *(sys.executable, "-m", "cluster.api", "--state", str(self._state)),
             *("--host", instance.API_HOST, "--port", str(self.api_port)),
             *("--service-cidr", f"127.{self.octet}.128.0/17", "--kubelet-token-file", str(token_file)),
+            *(("--strict", "true") if self._strict else ()),
         ]
 
     def _node_command(self, token_file: Path, images: str) -> list[str]:
         command = [
             *(sys.executable, "-m", "cluster.node", "--state", str(self._state)),
-            *("--kubeconfig", str(self._state / "kubeconfig"), "--name", "local"),
+            *("--kubeconfig", str(self._state / "pki" / "node.kubeconfig"), "--name", "local"),
             *("--pod-cidr", f"127.{self.octet}.0.0/17", "--kubelet-token-file", str(token_file)),
         ]
         return [*command, "--images", images] if images else command

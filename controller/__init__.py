@@ -1,7 +1,7 @@
 """Makes the cluster match the objects: Service → Configuration + Route → Revision → Deployment + PodAutoscaler.
 
 handlers (kopf watches) → objects (what is) → triggers (whom it concerns) → workqueue → gather → reconcile/ (what should
-be) → apply. Beside it: admission (defaulting and validation) behind webhook, certificates, secrets.
+be) → apply. Beside it: admission (defaulting and validation) behind webhook, certificates, secrets, digests of images.
 
 Verbs used. get, list, watch, create, update, patch, delete on: serving.knative.dev services, configurations,
 revisions, routes; autoscaling.internal.knative.dev podautoscalers; apps deployments; core services. get, list, watch:

@@ -56,7 +56,8 @@ async def serve(config: Config, stopping: asyncio.Event) -> None:
     async with Client(connection, user_agent="tidegate-controller") as client:
         parts = build(config, client)
         admin = AdminServer(is_ready=lambda: _readiness(parts), config=settings.describe(config))
-        await admin.start(config.pod_ip, config.admin_port)
+        for port in (config.admin_port, config.metrics_port):
+            await admin.start(config.pod_ip, port)
         working = tasks.spawn(work(parts, stopping), "controller")
         stopper = tasks.spawn(stopping.wait(), "stop")
         try:

@@ -14,7 +14,8 @@ class Config:
 
     pod_ip: str = setting("address to listen on", default="127.0.0.1", env="POD_IP")
     pod_name: str = setting("who we are to the other replicas; empty: the host's name", default="", env="POD_NAME")
-    admin_port: int = setting("port for health and metrics", default=names.ADMIN_PORT)
+    admin_port: int = setting("port for health and settings", default=names.ADMIN_PORT)
+    metrics_port: int = setting("port for Prometheus", default=names.METRICS_PORT)
     webhook_port: int = setting("port for admission reviews", default=names.WEBHOOK_PORT)
     kubeconfig: str = setting("kubeconfig file; empty: the usual places", default="")
     system_namespace: str = setting("namespace of Tidegate itself", default=names.SYSTEM_NAMESPACE)

@@ -14,6 +14,7 @@ from controller.objects import Objects
 from controller.reconcile import (
     configuration,
     domain_mapping,
+    images,
     inference_service,
     placeholders,
     revision,
@@ -31,13 +32,14 @@ class World:
     """All that reconcilers are given.
 
     `refused` holds, by key, the generation and message of a refused child; `credentials`, by namespace and
-    ServiceAccount, the variables with which pods fetch models.
+    ServiceAccount, the variables with which pods fetch models; `lookups`, by a revision's uid, what its images are.
     """
 
     known: Objects
     config: ClusterConfig
     refused: dict[Key, tuple[int, str]] = field(default_factory=dict)
     credentials: dict[tuple[str, str], list[Object]] = field(default_factory=dict)
+    lookups: dict[str, images.Lookup] = field(default_factory=dict)
 
 
 def target(world: World, key: Key) -> Object | None:
@@ -78,7 +80,7 @@ def _inference_service(world: World, key: Key, obj: Object) -> inference_service
         known.get(resources.ROUTES, key.namespace, key.name),
         {name: found for name in wanted if (found := known.get(resources.REVISIONS, key.namespace, name))},
         [one for one in known.all(resources.SERVING_RUNTIMES) if one["metadata"]["namespace"] == key.namespace],
-        shipped.runtimes(list(known.all(resources.CLUSTER_SERVING_RUNTIMES))),
+        shipped.runtimes(list(known.all(resources.CLUSTER_SERVING_RUNTIMES)), world.config.deployment.runtime_image),
         _refusal(world, key, obj),
     )
 
@@ -117,6 +119,7 @@ def _revision(world: World, key: Key, obj: Object) -> revision.Observed:
         world.credentials.get((key.namespace, str(obj["spec"].get("serviceAccountName") or "default")), []),
         known.get(resources.DEPLOYMENTS, key.namespace, names.standby_deployment_name(key.name)),
         known.get(resources.SERVICES, key.namespace, names.standby_service_name(key.name)),
+        world.lookups.get(obj["metadata"]["uid"]),
     )
 
 

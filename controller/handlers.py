@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import datetime
 import logging
 import signal
 from collections.abc import Callable
@@ -19,11 +20,13 @@ from controller.worker import Worker
 from tidegate.contracts import names
 from tidegate.kube import resources
 from tidegate.kube.api import Object, Resource
-from tidegate.kube.connect import Connection
+from tidegate.kube.connect import Bearer, Connection
 
 CONNECT_TIMEOUT_S = 5.0
 REQUEST_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 3.0
+TOKEN_LASTS_S = 300.0
+"""kopf asks for the token again after this time; clusters replace a pod's token minutes before it ends."""
 RETRY_DELAYS_S = (0.1, 0.2, 0.5, 1.0, *(2.0,) * 10_000)
 """An API server may be away for hours; kopf gives up for good when these are spent."""
 OnConfig = Callable[[], None]
@@ -34,11 +37,11 @@ _SELECTED_BY_LABEL = (resources.DEPLOYMENTS, resources.PODS)
 
 def registry(worker: Worker, connection: Connection, config_changed: OnConfig) -> kopf.OperatorRegistry:
     """Return kopf's registry with a handler per watched kind; `config_changed` is called when a ConfigMap changes."""
-    made = kopf.OperatorRegistry()
+    made, bearer = kopf.OperatorRegistry(), Bearer(connection)
 
     @kopf.on.login(registry=made)
     def login(**_: Any) -> kopf.ConnectionInfo:
-        return connection_info(connection)
+        return connection_info(connection, bearer.token())
 
     for resource in WATCHED:
         _watch(made, resource, worker, config_changed)
@@ -74,6 +77,8 @@ async def run(
         settings=settings(system_namespace),
         standalone=True,
         clusterwide=True,
+        # Peering is off; kopf would still ask for the user's name, which a container's user need not have.
+        identity="tidegate",  # type: ignore[arg-type]  # a NewType of kopf that it does not export
     )
     # kopf took the signals, for an orderly end of many seconds; nothing here needs one. For the same reason its tasks
     # are watched here and not by kopf.run_tasks, which would also cancel every other task of the process.
@@ -92,16 +97,18 @@ async def run(
         await asyncio.wait(spawned, timeout=STOP_TIMEOUT_S)
 
 
-def connection_info(connection: Connection) -> kopf.ConnectionInfo:
-    """Return our connection in kopf's terms."""
+def connection_info(connection: Connection, token: str) -> kopf.ConnectionInfo:
+    """Return our connection in kopf's terms; with a token from a file, only for as long as such a token is fresh."""
+    lasting = datetime.timedelta(seconds=TOKEN_LASTS_S)
     return kopf.ConnectionInfo(
         server=connection.server,
         ca_data=_encoded(connection.ca_pem),
         insecure=not connection.verify,
-        token=connection.token or None,
+        token=token or None,
         certificate_data=_encoded(connection.client_cert_pem),
         private_key_data=_encoded(connection.client_key_pem),
         default_namespace=connection.namespace,
+        expiration=datetime.datetime.now(datetime.UTC) + lasting if connection.token_file else None,
     )
 
 

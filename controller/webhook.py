@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import datetime
+import functools
 import logging
 import ssl
 from collections.abc import Callable
@@ -105,7 +106,8 @@ class Webhook:
         return await self._answer(request, review.default)
 
     async def _validation(self, request: web.Request) -> web.Response:
-        return await self._answer(request, review.validate)
+        controller = f"system:serviceaccount:{self._namespace}:{names.CONTROLLER_ACCOUNT}"
+        return await self._answer(request, functools.partial(review.validate, controller=controller))
 
     async def _answer(
         self, request: web.Request, judge: Callable[[Object, ClusterConfig], dict[str, Any]]

@@ -15,6 +15,7 @@ from prometheus_client import Counter, Gauge, Histogram
 
 from controller import gather, triggers
 from controller.apply import Performer
+from controller.digests.resolver import Resolver
 from controller.gather import World
 from controller.model_credentials import ModelCredentials
 from controller.triggers import Key
@@ -49,6 +50,7 @@ class Worker:
         self._wall = wall
         self._performer = Performer(api, world, self.see, self.forget)
         self._credentials = ModelCredentials(api, world)
+        self._digests = Resolver(api, world, self.mark)
         self._queue: WorkQueue[Key] = WorkQueue()
         self._concurrency = concurrency
         self._running: set[asyncio.Task[Any]] = set()
@@ -96,6 +98,7 @@ class Worker:
                 await self._sleep()
         finally:
             await tasks.cancel(*self._running)
+            await self._digests.close()
 
     def _start_ready(self) -> None:
         while len(self._running) < self._concurrency:
@@ -146,6 +149,7 @@ class Worker:
 
     async def _reconcile(self, key: Key, target: Object | None) -> float:
         await self._credentials.look_up(key, target, asyncio.get_running_loop().time())
+        self._digests.look_up(key, target)
         outcome = gather.decide(self.world, key, self._wall())
         await self._performer.perform(key, target, outcome)
         return outcome.requeue_after_s

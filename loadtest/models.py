@@ -1,8 +1,7 @@
-"""200 models in one server with memory for 20: all answer, and alternating access loads few of them.
+"""200 models in one server with memory for 20: all answer, few loads for alternating access, shared pages of weights.
 
-The same clients ask two servers: one with the swap plan, and one without residency, where the first request for a
-model that is not there pushes out the least recently used one at once (first come, first served; those that wait for
-one model share its load there too). Each model holds 8 MiB.
+Each of the 200 models holds 8 MiB. What alternating access costs says models_swaps.py, what ten pods of one large model
+weigh models_memory.py.
 """
 
 from __future__ import annotations
@@ -21,14 +20,12 @@ from typing import Any
 import aiohttp
 
 from bench import processes
-from loadtest.figures import Bar, Figures, percentile
+from loadtest import models_swaps
+from loadtest.figures import Bar, Figures
 
 MODELS = 200
 ROOM = 20
 MODEL_MIB = 8
-ALTERNATING = 40
-CLIENTS = 64
-REQUESTS_OF_EACH = 60
 REQUEST_LIMIT_S = 60.0
 CODE = f"""
 import numpy as np
@@ -57,24 +54,24 @@ async def _measure() -> Figures:
         for number in range(MODELS):
             (Path(folder) / f"m{number}" / "1").mkdir(parents=True)
             (Path(folder) / f"m{number}" / "1" / "model.py").write_text(CODE)
-        async with _server(folder) as planned:
+        async with _server(folder) as planned, _server(folder, "--min-residency-s", "0") as in_order:
             everyone = await planned.ask_all()
-            loads, waits = await planned.alternate()
             figures.notes["resident_bytes"] = processes.rss_bytes(planned.pid)
-        async with _server(folder, "--min-residency-s", "0") as served_in_turn:
-            loads_in_turn, waits_in_turn = await served_in_turn.alternate()
+            for name in models_swaps.LISTS:
+                for in_flight in models_swaps.IN_FLIGHT:
+                    figures.rounds.append(await models_swaps.planned(planned, name, in_flight))
+                figures.rounds.append(await models_swaps.first_in_first_out(in_order, name, ROOM))
+            most_resident = max(everyone["most_resident"], await planned.metric("model_repository_resident"))
     figures.bars = [
         Bar("models_that_answered", everyone["answered"], "", MODELS, at_least=True),
-        Bar("most_resident", max(everyone["most_resident"], planned.most_resident), "", ROOM),
-        Bar("swaps_over_first_come", loads / max(loads_in_turn, 1), "x", 0.25),
+        Bar("most_resident", most_resident, "", ROOM),
+        *models_swaps.bars(figures.rounds),
+        *await _memory(figures.notes),
     ]
-    figures.bars += await _memory(figures.notes)
-    requests = CLIENTS * REQUESTS_OF_EACH
-    for name, count, seconds in (("planned", loads, waits), ("first_come", loads_in_turn, waits_in_turn)):
-        line = {"server": name, "requests": requests, "loads": count}
-        line |= {"p50_ms": percentile(seconds, 0.5) * 1e3, "p99_ms": percentile(seconds, 0.99) * 1e3}
-        figures.rounds.append(line)
-        figures.notes[name] = f"{count} loads for {requests} requests, p99 {line['p99_ms']:.0f} ms"
+    for line in figures.rounds:
+        ratio = f", {line['loads_over_fifo']:.2f} of first in, first out" if "loads_over_fifo" in line else ""
+        what = f"{line['server']}, {line['list']}, {line['in_flight']} in flight"
+        figures.notes[what] = f"{line['loads']} loads{ratio}; p50 {line['p50_ms']} ms, {line['requests_per_s']}/s"
     return figures
 
 
@@ -95,7 +92,6 @@ class _Server:
         self._session = session
         self._base = f"http://127.0.0.1:{port}"
         self.pid = pid
-        self.most_resident = 0
 
     async def ask(self, number: int) -> float:
         """Ask a model; return how long it took in seconds. Raises RuntimeError for a wrong answer."""
@@ -116,23 +112,12 @@ class _Server:
 
     async def ask_all(self) -> dict[str, int]:
         """Ask every model once, eight at a time; count the answers and the most that were in memory."""
-        answered = 0
+        answered = most_resident = 0
         for start in range(0, MODELS, 8):
             group = range(start, min(start + 8, MODELS))
             answered += len(await asyncio.gather(*(self.ask(number) for number in group)))
-            self.most_resident = max(self.most_resident, await self.metric("model_repository_resident"))
-        return {"answered": answered, "most_resident": self.most_resident}
-
-    async def alternate(self) -> tuple[int, list[float]]:
-        """Let all clients go round the same models, each from another start; return loads and times."""
-        before = await self.metric("model_repository_loads_total")
-        clients = [self._go_round(first) for first in range(CLIENTS)]
-        times = [each for one in await asyncio.gather(*clients) for each in one]
-        self.most_resident = max(self.most_resident, await self.metric("model_repository_resident"))
-        return await self.metric("model_repository_loads_total") - before, times
-
-    async def _go_round(self, first: int) -> list[float]:
-        return [await self.ask((first + step) % ALTERNATING) for step in range(REQUESTS_OF_EACH)]
+            most_resident = max(most_resident, await self.metric("model_repository_resident"))
+        return {"answered": answered, "most_resident": most_resident}
 
 
 @contextlib.asynccontextmanager
@@ -142,7 +127,7 @@ async def _server(folder: str, *flags: str) -> AsyncIterator[_Server]:
     command = [sys.executable, "-m", "runtimes.python", "--model-repository", folder, "--port", str(port)]
     command += ["--model-control", "on-demand", "--allow-code", "true", "--memory-budget-mib", budget]
     timeout = aiohttp.ClientTimeout(total=REQUEST_LIMIT_S)
-    connector = aiohttp.TCPConnector(limit=CLIENTS)
+    connector = aiohttp.TCPConnector(limit=max(models_swaps.IN_FLIGHT))
     options: dict[str, Any] = {"timeout": timeout, "connector": connector}
     with processes.running([*command, "--log-level", "warning", *flags], port) as pid:
         async with aiohttp.ClientSession(**options) as session:

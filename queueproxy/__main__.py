@@ -19,7 +19,7 @@ from queueproxy.pipeline import Pipeline, Visit
 from queueproxy.probe import AppProtocol, Readiness, parse
 from queueproxy.report import Reporter
 from tidegate.contracts import headers, report
-from tidegate.process import logs, run, settings, tasks
+from tidegate.process import logs, run, settings, start_clock, tasks
 from tidegate.process.admin import AdminServer, Page
 from tidegate.process.report_link import ReportLink
 from tidegate.process.span_export import SpanExport
@@ -46,7 +46,8 @@ async def serve(config: Config, stopping: asyncio.Event) -> None:
     limiter: Limiter[Visit] = Limiter(config.container_concurrency, config.queue_limit)
     meter, metrics = Meter(time.monotonic()), Metrics()
     protocol = AppProtocol(config.user_port, config.user_protocol, detects=config.http2_auto_detection)
-    readiness = Readiness(parse(config.readiness_probe, config.user_port, config.user_protocol), protocol)
+    probes = parse(config.readiness_probe, config.user_port, config.user_protocol)
+    readiness = Readiness(probes, protocol, start_clock.began()[0])
     drain = Drain(meter, time.monotonic, quiet_s=config.drain_quiet_s, idle_s=config.drain_idle_s)
     pipeline = Pipeline(config, limiter, meter, readiness, metrics, lambda: drain.is_draining, time.monotonic)
     export = _export_spans(config, metrics, pipeline)

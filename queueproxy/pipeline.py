@@ -18,7 +18,7 @@ from queueproxy.limiter import RUN, Limiter
 from queueproxy.meter import Meter
 from queueproxy.metrics import Metrics
 from queueproxy.probe import Readiness
-from tidegate.contracts import headers, outcomes, serving
+from tidegate.contracts import headers, outcomes, serving, wake
 from tidegate.wire import tracing
 from tidegate.wire.answers import answer_of
 from tidegate.wire.director import Answer, Direction, Failure, Outcome, Relay, Request, Timeouts
@@ -69,7 +69,7 @@ FULL = answer_of(outcomes.QUEUE_FULL)
 LATE = answer_of(outcomes.REQUEST_TIMEOUT)
 APP_REFUSED = answer_of(outcomes.UPSTREAM_CONNECT_FAILED, "the app does not accept connections")
 APP_BROKE = answer_of(outcomes.UPSTREAM_FAILED)
-READY = Answer(200, body=headers.PROBE_QUEUE)
+START: Final = headers.START.title()
 NOT_READY = answer_of(outcomes.NOT_READY)
 SHUTTING_DOWN = answer_of(outcomes.DRAINING, text=b"shutting down")
 
@@ -225,8 +225,14 @@ class Pipeline:
         if self._is_draining():
             return SHUTTING_DOWN
         if self._readiness.is_known_ready(self._clock()):
-            return READY
+            return self._ready()
         return self._held_probe()
 
     async def _held_probe(self) -> Direction:
-        return READY if await self._readiness.ask() else NOT_READY
+        return self._ready() if await self._readiness.ask() else NOT_READY
+
+    def _ready(self) -> Answer:
+        """Say that the app is ready, and how it started: who holds a request wants to know what it waited for."""
+        start = self._readiness.start(self._clock(), self._config.pod)
+        told = () if start is None else ((START, wake.encode_start(start).encode("ascii")),)
+        return Answer(200, body=headers.PROBE_QUEUE, headers=told)

@@ -9,12 +9,13 @@ does not say it, the app's protocol is found out here as well. This module knows
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
 
-from tidegate.contracts import serving
+from tidegate.contracts import serving, wake
+from tidegate.contracts.headers import START
 from tidegate.process import tasks
 from tidegate.wire import h2_probe
 from tidegate.wire import probe as wire_probe
@@ -49,19 +50,25 @@ class AppProbe:
     service: str | None = None
     is_h2c: bool = False
 
-    async def is_passing(self, by_h2c: bool = False) -> bool:
-        """Try the app once; `by_h2c`: it was found to speak HTTP/2."""
+    async def ask(self, by_h2c: bool = False) -> bytes | None:
+        """Try the app once; None when it is not ready, else what its answer tells of its start, empty for nothing.
+
+        `by_h2c`: it was found to speak HTTP/2.
+        """
         try:
             if self.service is not None:
-                return await h2_probe.is_serving(self.host, self.port, self.service, USER_AGENT, self.timeout_s)
+                serves = await h2_probe.is_serving(self.host, self.port, self.service, USER_AGENT, self.timeout_s)
+                return b"" if serves else None
             if not self.path:
                 await wire_probe.connect(self.host, self.port, self.timeout_s)
-                return True
-            get = h2_probe.get if self.is_h2c or by_h2c else wire_probe.get
-            status, _ = await get(self.host, self.port, self.path, self.headers, self.timeout_s)
-            return 200 <= status < 400
+                return b""
+            if self.is_h2c or by_h2c:
+                status, _ = await h2_probe.get(self.host, self.port, self.path, self.headers, self.timeout_s)
+                return b"" if 200 <= status < 400 else None
+            status, head, _ = await wire_probe.ask(self.host, self.port, self.path, self.headers, self.timeout_s)
+            return wire_probe.value_of(head, START) if 200 <= status < 400 else None
         except (OSError, TimeoutError, ValueError):
-            return False
+            return None
 
 
 def parse(text: str, user_port: int, protocol: str = serving.HTTP1) -> list[AppProbe]:
@@ -132,9 +139,15 @@ class AppProtocol:
 
 
 class Readiness:
-    """Holds questions while the app starts, and lets everybody share one running probe."""
+    """Holds questions while the app starts, and lets everybody share one running probe.
 
-    def __init__(self, probes: list[AppProbe], protocol: AppProtocol | None = None) -> None:
+    `began`: when this process did, in loop time; it stands for the pod's begin where the app does not tell its own.
+    """
+
+    def __init__(self, probes: list[AppProbe], protocol: AppProtocol | None = None, began: float | None = None) -> None:
+        self._began = began
+        self._told: tuple[wake.Start, float] | None = None
+        self._opened_at: float | None = None  # loop time of the first success
         self._probes = probes
         self.protocol = protocol or AppProtocol(0, serving.HTTP1)
         self._ready_at: float | None = None  # loop time of the last success
@@ -146,6 +159,16 @@ class Readiness:
     def is_known_ready(self, now: float) -> bool:
         """Whether the app was ready within its probe's period, so that nobody needs to ask it."""
         return self._ready_at is not None and now - self._ready_at < min(probe.period_s for probe in self._probes)
+
+    def start(self, now: float, pod: str) -> wake.Start | None:
+        """Return how the app of this pod started, as it told or as it was seen from here; None while it starts."""
+        if self._told is not None:
+            told, told_at = self._told
+            return replace(told, open_s=told.open_s + now - told_at, pod=pod)
+        if self._opened_at is None:
+            return None
+        all_s = max(0.0, self._opened_at - self._began) if self._began is not None else None
+        return wake.Start(open_s=now - self._opened_at, all_s=all_s, pod=pod)
 
     def doubt(self) -> None:
         """Ask the app anew at the next question: it has just refused a connection."""
@@ -173,11 +196,14 @@ class Readiness:
         needed = max(probe.successes for probe in self._probes)
         longest_s = LAST_PAUSE_ONCE_READY_S if self._was_ready else LAST_PAUSE_S
         while loop.time() < self._wanted_until:
-            passing = await self._is_passing()
+            found = await self._ask_all()
+            passing = found is not None
             streak = streak + 1 if passing else 0
             if streak >= needed:
                 self.protocol.settle()
                 self._ready_at = loop.time()
+                if not self._was_ready:
+                    self._note_start(found or b"", self._ready_at)
                 self._was_ready = True
                 self._became_ready.set()
                 return
@@ -186,11 +212,20 @@ class Readiness:
             await asyncio.sleep(pause_s)
             pause_s = min(pause_s * PAUSE_GROWTH, longest_s)
 
-    async def _is_passing(self) -> bool:
+    def _note_start(self, told: bytes, now: float) -> None:
+        self._opened_at = now
+        start = wake.decode_start(told) if told else None
+        self._told = (start, now) if start is not None else None
+
+    async def _ask_all(self) -> bytes | None:
+        """Return None when a probe fails, else the first thing that one of them tells."""
         protocol = self.protocol
         try:
             await protocol.look()
         except OSError:
-            return False
+            return None
         by_h2c = protocol.current == serving.H2C
-        return all([await probe.is_passing(by_h2c and probe.port == protocol.port) for probe in self._probes])
+        answers = [await probe.ask(by_h2c and probe.port == protocol.port) for probe in self._probes]
+        if None in answers:
+            return None
+        return next((told for told in answers if told), b"")

@@ -24,6 +24,14 @@ class Config:
     memory_budget_mib: int = setting("memory for all models together; 0: no limit (MiB)", default=0)
     min_residency_s: float = setting("a model stays this long before another may push it out (s)", default=1.0)
     max_swap_wait_s: float = setting("a request for a model waits at most this long for room (s)", default=10.0)
+    isolate: bool = setting("each model of a folder lives in a worker process of its own", default=False)
+    worker_arena_mib: int = setting(
+        "memory that a server shares with a worker, for tensors in flight (MiB)", default=256
+    )
+    worker_start_s: float = setting("a worker loads its model within this time (s)", default=300.0)
+    worker_call_limit_s: float = setting(
+        "a worker that takes longer for one call hangs: it is ended (s)", default=600.0
+    )
     poll_s: float = setting("read the repository folder again every so often; 0: never (s)", default=0.0)
     max_batch_size: int = setting("rows that share one call of the model; 0: as the model says", default=0)
     max_batch_delay_ms: float = setting("how long a request waits for company (ms)", default=0.0)
@@ -40,6 +48,9 @@ class Config:
     def __post_init__(self) -> None:
         if self.model_control not in ("all", "explicit", "on-demand"):
             raise ValueError(f"model_control: {self.model_control!r} is not all, explicit or on-demand")
+        for name in ("worker_arena_mib", "worker_start_s", "worker_call_limit_s"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"{name}: {getattr(self, name)} is not more than 0")
         if self.model_class and self.model_repository:
             raise ValueError("give model_class (one model) or model_repository (many), not both")
         if self.model_dir and self.model_repository:

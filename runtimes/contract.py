@@ -57,7 +57,7 @@ class Model:
         self._predict_tensors = getattr(target, "predict_tensors", None)
         self._preprocess = getattr(target, "preprocess", None)
         self._postprocess = getattr(target, "postprocess", None)
-        self.is_async = inspect.iscoroutinefunction(self._predict)
+        self.is_async = self.is_cancellable = inspect.iscoroutinefunction(self._predict)
         self.is_blocking = bool(getattr(target, "blocking", True)) and not self.is_async
         self.takes_json = getattr(target, "payload", "tensors") == "json"
         self._takes_parameters = _accepts(self._predict, "parameters")

@@ -32,6 +32,7 @@ class Kind(enum.Enum):
     UNSUPPORTED = "unsupported"
     UNPROCESSABLE = "unprocessable"
     MODEL_FAILED = "model_failed"
+    WORKER_ENDED = "worker_ended"
     CANCELLED = "cancelled"
 
 
@@ -47,6 +48,7 @@ CODES = {
     Kind.UNSUPPORTED: Codes(501, "UNIMPLEMENTED"),
     Kind.UNPROCESSABLE: Codes(422, "INVALID_ARGUMENT"),
     Kind.MODEL_FAILED: Codes(500, "INTERNAL"),
+    Kind.WORKER_ENDED: Codes(503, "UNAVAILABLE", 1),
     Kind.CANCELLED: Codes(499, "CANCELLED"),
 }
 

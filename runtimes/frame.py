@@ -6,8 +6,13 @@ side drains, then gRPC, then the models are unloaded.
 
 from __future__ import annotations
 
+from tidegate.process import start_clock  # first: it notes when the program's own imports begin
+
+# isort: split
+
 import asyncio
 import dataclasses
+import functools
 import logging
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,23 +23,29 @@ from runtimes.config import Config
 from runtimes.http.messages import HttpLimits
 from runtimes.http.routes import Routes
 from runtimes.http.server import HttpServer
+from runtimes.isolation import zygote_link
+from runtimes.isolation.isolation import Isolation
 from runtimes.repository.layout import LayoutError, ModelConfig
 from runtimes.repository.slots import Control
 from runtimes.repository.store import Repository
 from runtimes.repository.swap_plan import SwapLimits
 from runtimes.servable import Servable
+from tidegate.contracts import wake
 from tidegate.process import logs, run, settings, tasks
 
 log = logging.getLogger(__name__)
 _MIB = 1 << 20
+WEIGH_EVERY_S = 5.0
 
 
 class Frame:
     """A model server: repository, HTTP listener, and a gRPC listener where one is asked for."""
 
-    def __init__(self, config: Config, target: Any = None, runtime: str = "") -> None:
+    def __init__(
+        self, config: Config, target: Any = None, runtime: str = "", zygote: zygote_link.Handle | None = None
+    ) -> None:
         self.config = config
-        self.repository = _repository(config, runtime)
+        self.repository = _repository(config, runtime, Isolation(config, zygote))
         self.http = HttpServer(
             Routes(self.repository, config.body_limit_mib * _MIB).handle,
             HttpLimits(body_bytes=config.body_limit_mib * _MIB, drain_s=config.drain_s),
@@ -43,17 +54,21 @@ class Frame:
         self.grpc_port = 0
         self._grpc: Any = None
         self._poller: asyncio.Task[None] | None = None
+        self._weigher: asyncio.Task[None] | None = None
         self._target = target
 
     async def start(self) -> None:
         """Load what is wanted, then listen. Raises SettingsError for a model that cannot be served."""
         await self._load()
         if self.config.grpc_port:
-            from runtimes.grpc_server import GrpcServer
+            with start_clock.this().phase(wake.IMPORTS):
+                from runtimes.grpc_server import GrpcServer
 
             self._grpc = GrpcServer(self.repository, self.config.body_limit_mib * _MIB)
             self.grpc_port = await self._grpc.start(self.config.host, max(self.config.grpc_port, 0))
         self.port = await self.http.start(self.config.host, self.config.port)
+        start_clock.this().opened()
+        self._weigher = tasks.spawn(self._weigh(), "weigh models")
         if self.config.poll_s:
             self._poller = tasks.spawn(self._poll(), "poll models")
         names = ", ".join(self.repository.entries) or "no model yet"
@@ -63,7 +78,7 @@ class Frame:
 
     async def close(self) -> None:
         """Drain and unload."""
-        await tasks.cancel(self._poller)
+        await tasks.cancel(self._poller, self._weigher)
         await self.http.close()
         if self._grpc is not None:
             await self._grpc.close(self.config.drain_s)
@@ -71,6 +86,7 @@ class Frame:
 
     async def _load(self) -> None:
         config = self.config
+        start_clock.this().enter(wake.WEIGHTS)
         if self._target is not None:
             self._add_object(self._target)
         elif config.model_class:
@@ -96,6 +112,11 @@ class Frame:
             raise settings.SettingsError(str(error)) from error
         self.repository.add(Servable(self.config.model_name, "1", model, chosen))
 
+    async def _weigh(self) -> None:
+        while True:
+            await asyncio.sleep(WEIGH_EVERY_S)
+            await self.repository.weigh()
+
     async def _poll(self) -> None:
         while True:
             await asyncio.sleep(self.config.poll_s)
@@ -114,7 +135,7 @@ def _object_of(config: Config) -> Any:
         raise settings.SettingsError(str(error)) from error
 
 
-def _repository(config: Config, runtime: str) -> Repository:
+def _repository(config: Config, runtime: str, isolation: Isolation) -> Repository:
     budget = config.memory_budget_mib * _MIB
     limits = SwapLimits(
         budget_bytes=budget or float("inf"),
@@ -122,18 +143,21 @@ def _repository(config: Config, runtime: str) -> Repository:
         max_wait_s=config.max_swap_wait_s,
     )
 
-    def open_model(folder: Path, model: ModelConfig) -> Any:
-        if runtime and not model.runtime and not config.model_repository:
-            model = dataclasses.replace(model, runtime=runtime)
-        model = dataclasses.replace(model, batching={**model.batching, **config.batching()})
-        return opening.open_model(folder, model, config)
-
     return Repository(
-        open_model,
+        lambda folder, model: opening.open_model(folder, model, config),
+        isolation=isolation,
+        complete=functools.partial(_completed, config, runtime),
         root=Path(config.model_repository) if config.model_repository else None,
         control=Control(config.model_control),
         limits=limits,
     )
+
+
+def _completed(config: Config, runtime: str, model: ModelConfig) -> ModelConfig:
+    """Return a model's configuration with what the server's says for all of its models."""
+    if runtime and not model.runtime and not config.model_repository:
+        model = dataclasses.replace(model, runtime=runtime)
+    return dataclasses.replace(model, batching={**model.batching, **config.batching()})
 
 
 def main(program: str, runtime: str = "", target: Any = None, argv: Sequence[str] | None = None) -> None:
@@ -143,7 +167,9 @@ def main(program: str, runtime: str = "", target: Any = None, argv: Sequence[str
     except settings.SettingsError as error:
         raise SystemExit(f"error: {error}") from None
     logs.configure(program, config.log_level)
-    frame = Frame(config, target, runtime)
+    # Now, before this process has threads: workers are forked from what is imported here.
+    zygote = zygote_link.fork_zygote() if config.isolate else None
+    frame = Frame(config, target, runtime, zygote)
 
     async def serve(stopping: asyncio.Event) -> None:
         await frame.start()

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from runtimes.isolation.process_memory import ProcessMemory
 from runtimes.repository.store import Repository
 from runtimes.servable import Servable
 from runtimes.statistics import Statistics
@@ -27,6 +28,12 @@ _METRICS: tuple[tuple[str, str, str, Value], ...] = (
 )
 
 
+_WORKER_METRICS: tuple[tuple[str, str, Callable[[ProcessMemory], float]], ...] = (
+    ("model_worker_resident_bytes", "Resident memory of the worker", lambda memory: memory.rss),
+    ("model_worker_proportional_bytes", "Memory of the worker, shared pages divided", lambda memory: memory.pss),
+)
+
+
 def render(repository: Repository) -> bytes:
     """Return every metric of every model in memory, and the repository's own."""
     lines: list[str] = []
@@ -34,8 +41,9 @@ def render(repository: Repository) -> bytes:
     for name, kind, meaning, value in _METRICS:
         lines += [f"# HELP {name} {meaning}.", f"# TYPE {name} {kind}"]
         for servable in servables:
-            labels = f'model="{_escaped(servable.name)}",version="{_escaped(servable.version)}"'
+            labels = _labels(servable.name, servable.version)
             lines.append(f"{name}{{{labels}}} {value(servable, servable.statistics):g}")
+    lines += _of_workers(repository, servables)
     for name, kind, meaning, number in (
         ("model_repository_loads_total", "counter", "Models loaded", repository.loads),
         ("model_repository_evictions_total", "counter", "Models unloaded for another", repository.evictions),
@@ -44,6 +52,26 @@ def render(repository: Repository) -> bytes:
     ):
         lines += [f"# HELP {name} {meaning}.", f"# TYPE {name} {kind}", f"{name} {number}"]
     return ("\n".join(lines) + "\n").encode()
+
+
+def _of_workers(repository: Repository, servables: list[Servable]) -> list[str]:
+    lines: list[str] = []
+    for name, meaning, value in _WORKER_METRICS:
+        lines += [f"# HELP {name} {meaning}.", f"# TYPE {name} gauge"]
+        lines += [
+            f"{name}{{{_labels(servable.name, servable.version)}}} {value(servable.memory)}"
+            for servable in servables
+            if servable.memory is not None
+        ]
+    name = "model_worker_ends_total"
+    lines += [f"# HELP {name} Workers that ended though nobody asked them to.", f"# TYPE {name} counter"]
+    for (model, version, how), count in repository.worker_ends.items():
+        lines.append(f'{name}{{{_labels(model, version)},reason="{_escaped(how)}"}} {count}')
+    return lines
+
+
+def _labels(model: str, version: str) -> str:
+    return f'model="{_escaped(model)}",version="{_escaped(version)}"'
 
 
 def _escaped(text: str) -> str:

@@ -14,6 +14,8 @@ from typing import Any, Protocol
 from runtimes.config import Config
 from runtimes.repository import layout
 from runtimes.repository.layout import ModelConfig
+from tidegate.contracts import wake
+from tidegate.process import start_clock
 
 RUNTIMES = {
     "echo": "runtimes.echo.opener",
@@ -49,7 +51,8 @@ def open_model(folder: Path, model: ModelConfig, config: Config) -> Any:
     if module is None:
         raise layout.LayoutError(f"{folder}: runtime {runtime!r} is unknown; known are {', '.join(RUNTIMES)}")
     try:
-        opener: Any = importlib.import_module(module)
+        with start_clock.this().phase(wake.IMPORTS):
+            opener: Any = importlib.import_module(module)
         target = opener.open_file(file, model, config)
     except ModuleNotFoundError as error:
         if error.name and error.name.split(".")[0] != "runtimes":

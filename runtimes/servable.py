@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import inspect
 import logging
 import math
 import time
@@ -20,6 +21,8 @@ from runtimes import messages, tensors
 from runtimes.batching import Batcher, BatchSettings
 from runtimes.contract import Model
 from runtimes.failures import InferenceError, Kind
+from runtimes.isolation.process_memory import ProcessMemory
+from runtimes.isolation.remote_model import RemoteModel
 from runtimes.messages import InferRequest, InferResponse, ModelSpec, TensorSpec
 from runtimes.statistics import Statistics
 from runtimes.tensors import Parameters, Tensor
@@ -32,26 +35,27 @@ _DRAIN_LIMIT_S = 30.0
 class Servable:
     """A loaded model version. `pending` counts the requests inside; it is never unloaded before they are gone."""
 
-    def __init__(self, name: str, version: str, model: Model, settings: BatchSettings) -> None:
+    def __init__(self, name: str, version: str, model: Model | RemoteModel, settings: BatchSettings) -> None:
         self.name = name
         self.version = version
         self.model = model
         self.settings = settings
         self.statistics = Statistics()
-        self.batcher = Batcher(settings, self._run, self.statistics, is_cancellable=model.is_async)
+        self.batcher = Batcher(settings, self._run, self.statistics, is_cancellable=model.is_cancellable)
         self.is_inline = not model.is_blocking and not model.is_async and not settings.joins
         self._threads = (
             ThreadPoolExecutor(settings.limits.max_in_flight, f"{name}-{version}") if self._needs() else None
         )
         self.is_leaving = False
         self.load_s = 0.0
+        self.memory: ProcessMemory | None = None
         self._beside = 0
         self._idle = asyncio.Event()
         self._idle.set()
         self.on_idle: Callable[[], None] | None = None
 
     def _needs(self) -> bool:
-        return self.model.is_blocking or self.settings.joins
+        return not isinstance(self.model, RemoteModel) and (self.model.is_blocking or self.settings.joins)
 
     @property
     def spec(self) -> ModelSpec:
@@ -68,6 +72,7 @@ class Servable:
         messages.check(request.inputs, self.spec.inputs)
         statistics = self.statistics
         began = time.perf_counter()
+        assert isinstance(self.model, Model), "inline models are in this process"
         try:
             outputs = self.model.predict(request.inputs, request.parameters)
         except BaseException as error:
@@ -111,11 +116,14 @@ class Servable:
     async def call(self, function: Callable[..., T], *arguments: Any) -> T:
         """Run a method of the model beside the queue, in its threads: explain, route, generate."""
         work = functools.partial(function, *arguments)
+        if isinstance(self.model, RemoteModel):
+            made: T = await _resolved(work())
+            return made
         if self._threads is None:
             return work()
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
-    async def beside(self, function: Callable[..., T], *arguments: Any, deadline: float = math.inf) -> T:
+    async def beside(self, function: Callable[..., Any], *arguments: Any, deadline: float = math.inf) -> Any:
         """Run another method of the model as a request of its own, beside the batch queue; raises QUEUE_FULL when as
         many of these wait as the queue holds."""
         limit = self.settings.limits.max_queue
@@ -126,8 +134,7 @@ class Servable:
         self._beside += 1
         try:
             asked = InferRequest(self.name, [], self.version, deadline=deadline)
-            made: T = await self.counted(self.call(function, *arguments), asked)
-            return made
+            return await self.counted(self.call(function, *arguments), asked)
         finally:
             self._beside -= 1
 
@@ -216,7 +223,7 @@ class Servable:
             self._threads.shutdown(wait=False)
 
     async def _run(self, inputs: Sequence[Tensor], parameters: Parameters) -> list[Tensor]:
-        if self.model.is_async:
+        if isinstance(self.model, RemoteModel) or self.model.is_async:
             return await self.model.predict_async(inputs, parameters)
         return await self.call(self.model.predict, inputs, parameters)
 
@@ -229,6 +236,10 @@ class Servable:
             raise error
         log.warning("model %s/%s failed: %r", self.name, self.version, error, exc_info=error)
         return InferenceError(Kind.MODEL_FAILED, f"model {self.name!r} failed: {type(error).__name__}: {error}")
+
+
+async def _resolved(value: Any) -> Any:
+    return await value if inspect.isawaitable(value) else value
 
 
 def _configured(spec: TensorSpec) -> dict[str, Any]:

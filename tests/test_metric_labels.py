@@ -13,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.support.hop_worlds import HOPS, world
 from tests.support.hops import client
 from tests.support.wire import OK, Peer
-from tidegate.contracts import outcomes
+from tidegate.contracts import outcomes, wake
 from tidegate.wire.director import Failure
 from tidegate.wire.durations import METHODS, OTHER
 from tidegate.wire.h2_floods import BUCKETS
@@ -27,6 +27,7 @@ CLOSED: dict[str, set[str]] = {
     "way": {"pod", "activator"},
     "kind": set(BUCKETS),
     "protocol": {"http1", "h2c"},
+    "phase": {*wake.PHASES, "untold"},
     "result": {"exported", "dropped", "failed"},
 }
 """Every label of the data plane with all its values; `le` is a bound of ours, `version` and so on are the build's."""

@@ -16,12 +16,15 @@ from typing import IO
 
 from aiohttp import web
 
-from cluster.api import bootstrap, crd_cleanup, crds, credentials, housekeeping, strategies
+from cluster.api import bootstrap, crd_cleanup, crds, credentials, housekeeping, strategies, strictness, users
 from cluster.api.authorize import Authorizer
-from cluster.api.backend import Backend
+from cluster.api.backend import Backend, Chain
 from cluster.api.builtin_kinds import builtin_kinds
 from cluster.api.connect import Connector
+from cluster.api.guards import Guards
 from cluster.api.kinds import Registry
+from cluster.api.limit_ranges import LimitRanges
+from cluster.api.quota_admission import Quotas
 from cluster.api.server import ApiServer
 from cluster.api.service_addresses import ServiceAddresses
 from cluster.api.shadow import shadow_maker
@@ -35,6 +38,7 @@ from tidegate.process import logs, run, settings, tasks
 
 log = logging.getLogger(__name__)
 
+NODE_NAME = "local"
 SHUTDOWN_TIMEOUT_S = 0.25
 PAUSE_FIRST_S = 0.1
 PAUSE_LAST_S = 30.0
@@ -59,26 +63,33 @@ async def serving(config: ApiConfig) -> AsyncIterator[tuple[ApiServer, str]]:
     folder.root.mkdir(parents=True, exist_ok=True)
     lock = _lock(folder)
     backend = build_backend(folder, config.service_cidr)
+    backend.strictness = strictness.STRICT if config.strict else strictness.NORMAL
     keys = credentials.ensure(folder.pki, config.host)
     connector = Connector(backend, config.kubelet_token_file)
-    authenticator = Authenticator(backend.store, keys.admin_token, keys.signing_key)
-    server = ApiServer(backend, authenticator, Authorizer(backend.store), connector)
+    tokens = {keys.admin_token: users.ADMIN, keys.node_token: users.node(NODE_NAME)}
+    authenticator = Authenticator(backend.store, tokens, keys.signing_key)
+    authorizer = Authorizer(backend.store)
+    server = ApiServer(backend, authenticator, authorizer, connector)
     await bootstrap.ensure(backend)
     runner = web.AppRunner(
         server.application(), access_log=None, shutdown_timeout=SHUTDOWN_TIMEOUT_S, handler_cancellation=True
     )
     await runner.setup()
     webhook_client = WebhookClient(backend.store)
-    backend.admission = WebhookAdmission(backend.store, backend.registry, webhook_client)
+    webhooks = WebhookAdmission(backend.store, backend.registry, webhook_client)
+    limits = Quotas(backend)
+    backend.admission = Chain(LimitRanges(backend), Guards(backend, authorizer), webhooks, limits)
     background = [
         tasks.spawn(_again_and_again(lambda: housekeeping.run(backend)), "housekeeping"),
         tasks.spawn(_again_and_again(lambda: crd_cleanup.run(backend)), "crd-cleanup"),
+        tasks.spawn(_again_and_again(limits.run), "quotas"),
     ]
     try:
         site = web.TCPSite(runner, config.host, config.port, ssl_context=keys.server_context(), backlog=512)
         await site.start()
         url = f"https://{config.host}:{runner.addresses[0][1]}"
-        credentials.write_private(folder.kubeconfig, credentials.kubeconfig(url, keys))
+        credentials.write_private(folder.node_kubeconfig, credentials.kubeconfig(url, keys, keys.node_token))
+        credentials.write_private(folder.kubeconfig, credentials.kubeconfig(url, keys, keys.admin_token))
         if config.controllers:
             background += _controllers(server, keys.ca_pem)
         server.ready = True

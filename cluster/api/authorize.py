@@ -95,7 +95,7 @@ def refusal(user: users.User, question: AccessRequest) -> ApiError:
         return ApiError(403, "Forbidden", message)
     resource = "/".join(part for part in (question.resource, question.subresource) if part)
     scope = f'in the namespace "{question.namespace}"' if question.namespace else "at the cluster scope"
-    why = f'User "{user.name}" cannot {question.verb} resource "{resource}" in API group "{question.group}" {scope}'
+    why = f"{users.may_not(user, question.verb, resource, question.group)} {scope}"
     return status.forbidden(status.Named(question.group, question.resource, ""), question.name, why)
 
 

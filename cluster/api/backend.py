@@ -9,7 +9,7 @@ import secrets
 import time
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import msgspec
@@ -18,6 +18,7 @@ from cluster import timestamps
 from cluster.api import status
 from cluster.api.kinds import Kind, Registry
 from cluster.api.shadow import shadow
+from cluster.api.strictness import NORMAL, Strictness
 from cluster.api.users import Call
 from cluster.store import Entry, Key, Store
 from tidegate.kube.api import Object
@@ -65,6 +66,24 @@ class NoAdmission:
         """Accept."""
 
 
+class Chain:
+    """Several admissions one after the other; each sees what the ones before it made of the object."""
+
+    def __init__(self, *steps: Admission) -> None:
+        self._steps = steps
+
+    async def mutate(self, write: Admitted) -> Object | None:
+        """Return the object after all steps; raises `ApiError` of the first that refuses."""
+        for step in self._steps:
+            write = replace(write, obj=await step.mutate(write))
+        return write.obj
+
+    async def validate(self, write: Admitted) -> None:
+        """Raise `ApiError` of the first step that refuses."""
+        for step in self._steps:
+            await step.validate(write)
+
+
 class Strategy(Protocol):
     """What one kind needs besides the general rules when it is written."""
 
@@ -90,6 +109,7 @@ class Backend:
     admission: Admission = field(default_factory=NoAdmission)
     strategies: dict[tuple[str, str], Strategy] = field(default_factory=dict)
     clock: Callable[[], float] = time.time
+    strictness: Strictness = NORMAL
     watches: set[Closable] = field(default_factory=set)
 
     def now(self) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from cluster.api import cel_rules
 from cluster.api.backend import Backend
 from cluster.api.kinds import Kind, Registry
 from cluster.store import Change, Collection, Store
@@ -49,6 +50,7 @@ def _kind(spec: Object, version: Object, stored: str) -> Kind:
         columns=tuple(version.get("additionalPrinterColumns") or ()),
         scale=subresources.get("scale"),
         warning=_deprecation(spec, version),
+        has_rules=cel_rules.has_rules(schema),
     )
 
 

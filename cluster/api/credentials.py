@@ -34,6 +34,7 @@ class Credentials:
     certificate_file: Path
     key_file: Path
     admin_token: str
+    node_token: str
     signing_key: bytes
 
     def server_context(self) -> ssl.SSLContext:
@@ -53,13 +54,12 @@ def ensure(folder: Path, host: str) -> Credentials:
     certificate, key = folder / f"server-{_safe(host)}.crt", folder / f"server-{_safe(host)}.key"
     if not certificate.exists():
         _make_server_certificate(folder, host, certificate, key)
-    token, signing = folder / "admin.token", folder / "signing.key"
-    for file in (token, signing):
+    token, node_token, signing = (folder / name for name in ("admin.token", "node.token", "signing.key"))
+    for file in (token, node_token, signing):
         if not file.exists():
             write_private(file, secrets.token_hex(32))
-    return Credentials(
-        (folder / "ca.crt").read_text(), certificate, key, token.read_text(), bytes.fromhex(signing.read_text())
-    )
+    tokens = (token.read_text(), node_token.read_text())
+    return Credentials((folder / "ca.crt").read_text(), certificate, key, *tokens, bytes.fromhex(signing.read_text()))
 
 
 def make_apart(folder: Path, host: str) -> None:
@@ -88,8 +88,8 @@ def write_private(path: Path, text: str) -> None:
     temporary.replace(path)
 
 
-def kubeconfig(server: str, credentials: Credentials) -> str:
-    """Return the administrator's kubeconfig for the server at that URL, in JSON (which is YAML)."""
+def kubeconfig(server: str, credentials: Credentials, token: str) -> str:
+    """Return the kubeconfig of `token`'s owner for the server at that URL, in JSON (which is YAML)."""
     import msgspec
 
     authority = base64.b64encode(credentials.ca_pem.encode()).decode()
@@ -97,7 +97,7 @@ def kubeconfig(server: str, credentials: Credentials) -> str:
         "apiVersion": "v1",
         "kind": "Config",
         "clusters": [{"name": "tidegate", "cluster": {"server": server, "certificate-authority-data": authority}}],
-        "users": [{"name": "tidegate", "user": {"token": credentials.admin_token}}],
+        "users": [{"name": "tidegate", "user": {"token": token}}],
         "contexts": [{"name": "tidegate", "context": {"cluster": "tidegate", "user": "tidegate"}}],
         "current-context": "tidegate",
     }

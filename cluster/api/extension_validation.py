@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from cluster.api import names
+from cluster.api import cel_rules, expressions, names
 from cluster.api.field_errors import FieldError, duplicate, forbidden, invalid, required, unsupported
 from tidegate.kube.api import Object
 
@@ -90,6 +90,10 @@ def _check_versions(versions: list[Object]) -> Iterator[FieldError]:
         seen.add(name or "")
         if not isinstance((version.get("schema") or {}).get("openAPIV3Schema"), dict):
             yield required(f"{path}.schema.openAPIV3Schema", "schemas are required")
+            continue
+        for error, _ in cel_rules.check_schema(version["schema"]["openAPIV3Schema"], f"{path}.schema.openAPIV3Schema"):
+            if error is not None:
+                yield error
     stored = [version for version in versions if version.get("storage")]
     if len(stored) != 1:
         yield invalid(
@@ -140,6 +144,16 @@ def _check_webhook(webhook: Object, path: str) -> Iterator[FieldError]:
         yield required(f"{path}.admissionReviewVersions", "must specify one of v1, v1beta1")
     if not 1 <= (webhook.get("timeoutSeconds") or 10) <= 30:
         yield invalid(f"{path}.timeoutSeconds", webhook["timeoutSeconds"], "must be between 1 and 30 seconds")
+    for index, condition in enumerate(webhook.get("matchConditions") or []):
+        where, text = f"{path}.matchConditions[{index}]", str(condition.get("expression") or "")
+        if not condition.get("name"):
+            yield required(f"{where}.name")
+        try:
+            expressions.compiled(text)
+        except expressions.BadExpression as error:
+            yield invalid(f"{where}.expression", text, f"compilation failed: {error}")
+        except expressions.NotEnforced as error:
+            yield invalid(f"{where}.expression", text, str(error))
     for index, rule in enumerate(webhook.get("rules") or []):
         for field in ("operations", "apiGroups", "apiVersions", "resources"):
             if not rule.get(field):

@@ -46,6 +46,7 @@ class Kind:
     columns: tuple[Object, ...] | None = None
     scale: Object | None = None
     warning: str = ""
+    has_rules: bool = False
 
     @property
     def api_version(self) -> str:

@@ -52,7 +52,7 @@ def is_allowed(user: UserInfo, request: AccessRequest, rules: RuleSet) -> bool:
     """Whether any role bound to the user allows the request."""
     if MASTERS in user.groups:
         return True
-    return any(_covers(rule, request) for rule in rules_for(user, request.namespace, rules))
+    return any(covers(rule, request) for rule in rules_for(user, request.namespace, rules))
 
 
 def rules_for(user: UserInfo, namespace: str, rules: RuleSet) -> Iterator[Object]:
@@ -95,7 +95,8 @@ def _is_subject(subject: Object, user: UserInfo, binding_namespace: str) -> bool
     return False
 
 
-def _covers(rule: Object, request: AccessRequest) -> bool:
+def covers(rule: Object, request: AccessRequest) -> bool:
+    """Whether one rule allows the request."""
     if not _has(rule.get("verbs"), request.verb):
         return False
     if request.path:

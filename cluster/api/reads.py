@@ -60,10 +60,12 @@ def get(backend: Backend, kind: Kind, namespace: str, name: str) -> Entry:
     return backend.require(kind, backend.key(kind, namespace, name))
 
 
-def list_entries(backend: Backend, kind: Kind, selection: Selection) -> list[Entry]:
-    """Return the selected objects ordered by namespace and name."""
+def list_entries(backend: Backend, kind: Kind, selection: Selection, at: int | None = None) -> list[Entry]:
+    """Return the selected objects, of now or `at` a revision, ordered by namespace and name; raises `HistoryGone`."""
     name = selection.fields.exact("metadata.name")
-    if name is not None and (selection.namespace or not kind.namespaced):
+    if at is not None:
+        entries = backend.store.entries_at(kind.collection, selection.namespace, at)
+    elif name is not None and (selection.namespace or not kind.namespaced):
         found = backend.store.get(backend.key(kind, selection.namespace, name))
         entries = [found] if found else []
     else:

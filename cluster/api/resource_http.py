@@ -28,9 +28,10 @@ from cluster.api.backend import Backend
 from cluster.api.connect import Connector
 from cluster.api.kinds import Kind
 from cluster.api.routing import Target
+from cluster.api.strictness import Strictness
 from cluster.api.tokens import Authenticator
 from cluster.api.users import Call
-from cluster.store import Entry
+from cluster.store import Entry, HistoryGone
 from tidegate.kube.api import Object, PatchKind
 
 FORMS = ("Table", "PartialObjectMetadata", "PartialObjectMetadataList")
@@ -61,7 +62,7 @@ class Resources:
             return await self._connector.logs(request, kind, target)
         if method == "GET":
             return await self._read(request, kind, target)
-        call = call_of(request, user)
+        call = call_of(request, user, self._backend.strictness)
         if method == "POST":
             return await self._create(request, kind, target, call)
         if method == "PUT" and target.name:
@@ -81,6 +82,7 @@ class Resources:
     async def _read(self, request: web.Request, kind: Kind, target: Target) -> web.StreamResponse:
         query = request.query
         if target.name and not _is_true(query, "watch"):
+            paging.check_not_ahead(query.get("resourceVersion", ""), self._backend.store.revision)
             entry = reads.get(self._backend, kind, target.namespace, target.name)
             return self._object(request, kind, entry, target.subresource, None)
         fields = query.get("fieldSelector", "")
@@ -90,10 +92,13 @@ class Resources:
         wanted = negotiate.accepted(request.headers.get("Accept", ""), FORMS)
         if _is_true(query, "watch"):
             return await watch_http.stream(request, self._backend, kind, selection, wanted)
-        entries = reads.list_entries(self._backend, kind, selection)
-        store = self._backend.store
-        limit, token = query.get("limit", ""), query.get("continue", "")
-        page = paging.page(entries, limit, token, store.revision, store.oldest_revision)
+        revision = self._backend.store.revision
+        wish = paging.wish(query, revision)
+        try:
+            entries = reads.list_entries(self._backend, kind, selection, wish.at)
+        except HistoryGone as error:
+            raise paging.too_old(wish) from error
+        page = paging.page(entries, wish, revision)
         return _json(present.list_in_form(kind, page, wanted, self._backend.clock(), query))
 
     def _object(
@@ -158,12 +163,12 @@ class Resources:
 # Reading requests
 
 
-def call_of(request: web.Request, user: users.User) -> Call:
+def call_of(request: web.Request, user: users.User, strictness: Strictness) -> Call:
     """Return who calls and with which options; raises `ApiError` BadRequest."""
     query = request.query
     dry_run = is_dry_run(query.getall("dryRun", []))
     manager = query.get("fieldManager") or request.headers.get("User-Agent", "unknown").split("/", 1)[0]
-    validation = query.get("fieldValidation") or "Warn"
+    validation = query.get("fieldValidation") or strictness.field_validation
     if validation not in ("Strict", "Warn", "Ignore"):
         raise status.bad_request(f"fieldValidation must be Ignore, Warn or Strict, not {validation}")
     return Call(user, manager[:MANAGER_LIMIT], dry_run, validation, _is_true(query, "force"))

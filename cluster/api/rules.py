@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import msgspec
 
-from cluster.api import builtin_schemas, builtins, decoding, metadata, schema, status
+from cluster.api import builtin_schemas, builtins, cel_rules, decoding, metadata, schema, status
 from cluster.api.backend import Backend
+from cluster.api.field_errors import FieldError
 from cluster.api.kinds import Kind
 from cluster.api.users import Call
 from tidegate.kube.api import Object
@@ -104,15 +105,25 @@ def normalise(backend: Backend, kind: Kind, obj: Object, old: Object | None, cal
         strategy.prepare(obj, old, call.dry_run)
 
 
-def validate(kind: Kind, obj: Object, old: Object | None) -> None:
-    """Raise `ApiError` Invalid with every rule the object breaks."""
+def validate(kind: Kind, obj: Object, old: Object | None, call: Call) -> None:
+    """Raise `ApiError` Invalid with every rule the object breaks; warn the caller of rules that are not enforced."""
     causes = metadata.check(obj, kind)
     if kind.is_custom:
-        found = schema.validate(obj, kind.schema) if kind.schema else []
+        found = _validate_custom(kind, obj, old)
     elif old is not None and metadata.desired_state(obj, kind) == metadata.desired_state(old, kind):
         found = builtin_schemas.check_fields(kind.kind, kind.group, decoding.changed_parts(obj, old)).errors
     else:
         found = builtins.validate_builtin(kind.kind, kind.group, obj, old)
     causes += [(one.path, one.message, one.reason) for one in found]
+    if kind.kind == "CustomResourceDefinition":
+        call.warnings.extend(cel_rules.not_enforced(obj))
     if causes:
         raise status.invalid(kind.named, obj["metadata"].get("name", ""), causes)
+
+
+def _validate_custom(kind: Kind, obj: Object, old: Object | None) -> list[FieldError]:
+    if not kind.schema:
+        return []
+    # Rules presume a valid value, as expressions have types.
+    found = schema.validate(obj, kind.schema)
+    return found or (cel_rules.validate(obj, old, kind.schema) if kind.has_rules else [])

@@ -11,6 +11,9 @@ from typing import NamedTuple
 
 from tidegate.kube.api import ApiError, Object
 
+CONTINUE = "continue"
+"""Detail of a refused list: the token for the rest, which travels in the Status's metadata."""
+
 
 class Named(NamedTuple):
     """The words for one kind in a message: its API group, plural and kind name."""
@@ -91,6 +94,13 @@ def expired(message: str) -> ApiError:
     return ApiError(410, "Expired", message)
 
 
+def too_large_version(asked: int, present: int) -> ApiError:
+    """A read asked for a version that this server has not reached."""
+    text = f"Too large resource version: {asked}, current: {present}"
+    cause = {"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}
+    return ApiError(504, "Timeout", f"Timeout: {text}", {"retryAfterSeconds": 1, "causes": [cause]})
+
+
 def unsupported_media_type(given: str, accepted: Iterable[str]) -> ApiError:
     """The body's Content-Type is not one the endpoint reads."""
     listed = ", ".join(accepted)
@@ -119,8 +129,11 @@ def failure(error: ApiError) -> Object:
     """Return the `Status` object of a refusal."""
     status: Object = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure"}
     status |= {"message": error.message, "reason": error.reason, "code": error.status}
-    if error.details:
-        status["details"] = error.details
+    details = dict(error.details or {})
+    if token := details.pop(CONTINUE, ""):
+        status["metadata"] = {"continue": token}
+    if details:
+        status["details"] = details
     return status
 
 

@@ -1,4 +1,4 @@
-"""Who is behind a bearer token: the administrator's random token, or a signed one of a service account.
+"""Who is behind a bearer token: a fixed one (the administrator's, the node's), or a signed one of a service account.
 
 Service account tokens are JWTs (RFC 7519, HS256) over a key of this cluster: they survive restarts without being
 stored, name the account and its uid, and die with either. Tokens are compared in constant time and never logged.
@@ -28,11 +28,11 @@ _HEADER = base64.urlsafe_b64encode(b'{"alg":"HS256","typ":"JWT"}').rstrip(b"=")
 
 
 class Authenticator:
-    """Turns an Authorization header into a user. `signing_key` is this cluster's secret."""
+    """Turns an Authorization header into a user. `known` are fixed tokens; `signing_key` is this cluster's secret."""
 
-    def __init__(self, store: Store, admin_token: str, signing_key: bytes) -> None:
+    def __init__(self, store: Store, known: dict[str, users.User], signing_key: bytes) -> None:
         self._store = store
-        self._admin_token = admin_token.encode()
+        self._known = {token.encode(): user for token, user in known.items()}
         self._key = signing_key
 
     def user(self, authorization: str, now_unix_s: float) -> users.User | None:
@@ -40,14 +40,15 @@ class Authenticator:
         scheme, _, token = authorization.partition(" ")
         if scheme.lower() != "bearer" or not token:
             return None
-        if hmac.compare_digest(token.strip().encode(), self._admin_token):
-            return users.ADMIN
+        for known, user in self._known.items():
+            if hmac.compare_digest(token.strip().encode(), known):
+                return user
         return self.service_account(token.strip(), now_unix_s)
 
     def issue(
         self, account: Object, lifetime_s: int, audiences: list[str], pod: Object | None, now_unix_s: float
     ) -> str:
-        """Return a token for a stored ServiceAccount, good for `lifetime_s` seconds; `pod` only describes its use."""
+        """Return a token for a stored ServiceAccount, good for `lifetime_s` seconds and while `pod`, if any, exists."""
         metadata = account["metadata"]
         namespace, name = metadata["namespace"], metadata["name"]
         private: Object = {"namespace": namespace, "serviceaccount": {"name": name, "uid": metadata["uid"]}}
@@ -78,7 +79,15 @@ class Authenticator:
         stored = self._store.get(Key("", "serviceaccounts", namespace, account["name"]))
         if stored is None or stored.shadow["metadata"]["uid"] != account["uid"]:
             return None
+        pod = private.get("pod")
+        if pod and not self._runs(namespace, pod):
+            return None
         return users.service_account(namespace, account["name"], account["uid"])
+
+    def _runs(self, namespace: str, pod: Object) -> bool:
+        """Whether the pod that a token was issued for is still there."""
+        entry = self._store.get(Key("", "pods", namespace, str(pod.get("name"))))
+        return entry is not None and pod.get("uid") in (None, entry.shadow["metadata"]["uid"])
 
     def _signature(self, signed: bytes) -> bytes:
         return _encode(hmac.new(self._key, signed, hashlib.sha256).digest())

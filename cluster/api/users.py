@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 
 MASTERS = "system:masters"
 AUTHENTICATED = "system:authenticated"
+NODES = "system:nodes"
+NODE_PREFIX = "system:node:"
 SERVICE_ACCOUNT_PREFIX = "system:serviceaccount:"
 
 
@@ -35,6 +37,16 @@ def service_account(namespace: str, name: str, uid: str) -> User:
     """Return the user that a service account's token stands for."""
     groups = ("system:serviceaccounts", f"system:serviceaccounts:{namespace}", AUTHENTICATED)
     return User(f"{SERVICE_ACCOUNT_PREFIX}{namespace}:{name}", groups, uid)
+
+
+def node(name: str) -> User:
+    """Return the user that the node of that name is."""
+    return User(f"{NODE_PREFIX}{name}", (NODES, AUTHENTICATED))
+
+
+def may_not(user: User, verb: str, resource: str, group: str) -> str:
+    """Return the words of a refusal."""
+    return f'User "{user.name}" cannot {verb} resource "{resource}" in API group "{group}"'
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,10 +15,10 @@ from aiohttp import web
 from cluster.api import negotiate, present, reads, status
 from cluster.api.backend import Backend
 from cluster.api.kinds import Kind
+from cluster.api.strictness import Strictness
 from cluster.store import Entry
 from tidegate.kube.api import ApiError
 
-TIMEOUT_MIN_S = 1800
 SEND_TIMEOUT_S = 60.0
 INITIAL_EVENTS_END = {"k8s.io/initial-events-end": "true"}
 
@@ -42,7 +42,8 @@ async def stream(
         await response.prepare(request)
         writer = _Writer(response, backend, kind, wanted, query)
         bookmarks = query.get("allowWatchBookmarks") == "true"
-        await _follow(watch, writer, _timeout_s(query.get("timeoutSeconds")), bookmarks, initial_events)
+        timeout_s = _timeout_s(query.get("timeoutSeconds"), backend.strictness)
+        await _follow(watch, writer, timeout_s, bookmarks, initial_events)
         await response.write_eof()
     except ConnectionError:
         _hang_up(request)  # the client left or reads no more; there is nobody to tell
@@ -68,6 +69,8 @@ async def _follow(watch: reads.Watch, writer: _Writer, timeout_s: float, bookmar
                 await writer.events(events)
             elif bookmarks:
                 await writer.bookmark()
+        if bookmarks:
+            await writer.bookmark()  # so that a quiet watch goes on from here and not from where it began
     except ApiError as error:
         await writer.error(error)
 
@@ -121,10 +124,11 @@ def _since(text: str) -> int | None:
         raise status.bad_request(f"resourceVersion: Invalid value: {text!r}") from None
 
 
-def _timeout_s(text: str | None) -> float:
+def _timeout_s(text: str | None, strictness: Strictness) -> float:
     try:
         asked = float(text) if text else 0.0
     except ValueError:
         raise status.bad_request(f"timeoutSeconds: Invalid value: {text!r}") from None
     # Without a wish each watch ends at another moment, so that clients do not all come back at once.
-    return asked if asked > 0 else TIMEOUT_MIN_S * (1 + random.random())
+    own = strictness.watch_s * (1 + random.random())
+    return min(asked or own, own) if strictness.caps_watches or asked <= 0 else asked

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from cluster.api import patch, selectors
+from cluster.api import expressions, patch, selectors
 from cluster.api.backend import CREATE, DELETE, UPDATE, Admitted
 from tidegate.kube.api import ApiError, Object
 
@@ -116,6 +116,26 @@ def _selects_object(spec: Object, write: Admitted) -> bool:
         return True
     parsed = selectors.from_label_selector(selector)
     return any(parsed.matches(obj) for obj in (write.obj, write.old) if obj is not None)
+
+
+def conditions_hold(hook: Hook, review_object: Object) -> bool:
+    """Whether the hook's matchConditions let it be asked; raises `BadAnswer` for one that fails where policy is Fail.
+
+    `review_object` is the AdmissionReview that it would get.
+    """
+    conditions = hook.spec.get("matchConditions") or []
+    request = review_object["request"]
+    variables = {"request": request, "object": request.get("object"), "oldObject": request.get("oldObject")}
+    failed = ""
+    for one in conditions:
+        try:
+            if expressions.evaluate(str(one.get("expression")), variables) is not True:
+                return False  # one that does not match wins over one that fails
+        except (expressions.BadExpression, expressions.NotEnforced, expressions.EvaluationFailed) as error:
+            failed = failed or f"match condition {one.get('name')!r}: {error}"
+    if failed and not hook.may_fail:
+        raise BadAnswer(failed)
+    return not failed
 
 
 def review(write: Admitted, version: str, uid: str) -> Object:

@@ -90,11 +90,14 @@ class WebhookAdmission:
             await asyncio.gather(*(self._ask(hook, version, write) for hook, version in concerned))
 
     async def _ask(self, hook: Hook, version: str, write: Admitted) -> Verdict | None:
-        if write.call.dry_run and hook.has_side_effects:
-            raise status.bad_request(f'admission webhook "{hook.name}" does not support dry run')
         uid = str(uuid.uuid4())
         try:
-            answer = await self._client.call(hook, webhook_rules.review(write, version, uid))
+            review = webhook_rules.review(write, version, uid)
+            if not webhook_rules.conditions_hold(hook, review):
+                return None
+            if write.call.dry_run and hook.has_side_effects:
+                raise status.bad_request(f'admission webhook "{hook.name}" does not support dry run')
+            answer = await self._client.call(hook, review)
             verdict = webhook_rules.verdict(hook, answer, uid)
         except (CallFailed, BadAnswer) as error:
             if hook.may_fail:

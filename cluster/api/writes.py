@@ -51,7 +51,7 @@ async def create_once(
     if mutated is not None and mutated is not obj:
         obj = rules.after_admission(obj, mutated)
         rules.normalise(backend, kind, obj, None, call)
-    rules.validate(kind, obj, None)
+    rules.validate(kind, obj, None, call)
     await backend.admission.validate(Admitted(CREATE, kind, key, "", obj, None, call))
     if not applied:
         obj = ownership.track(None, obj, kind, call, backend.now())
@@ -129,7 +129,7 @@ async def _admitted(
     new["metadata"]["resourceVersion"] = live["metadata"]["resourceVersion"]
     metadata.bump_generation(live, new, kind)
     if not metadata.is_same(live, new):
-        rules.validate(kind, new, live)
+        rules.validate(kind, new, live, call)
     await backend.admission.validate(Admitted(UPDATE, kind, key, subresource, new, live, call))
     return new
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from cluster import timestamps
 from cluster.controllers import conditions, rollout
 from cluster.controllers.conditions import Condition
-from cluster.controllers.replicasets import wanted_replicas
+from cluster.controllers.replicasets import FAILURE, wanted_replicas
 from tidegate.kube.api import Object, name_of
 
 DEFAULT_DEADLINE_S = 600.0
@@ -19,10 +19,14 @@ def status(deployment: Object, new: Object | None, old: list[Object], now: float
     before: Object = deployment.get("status") or {}
     counts = _counts(deployment, new, old)
     wanted = [_available(deployment, counts), _progressing(deployment, new, before, counts, now)]
+    kept = [one for one in before.get("conditions") or [] if one.get("type") != FAILURE]
+    if failure := _failure(new, old):
+        wanted.append(failure)
+        kept = before.get("conditions") or []
     after = {
         **counts,
         "observedGeneration": deployment["metadata"].get("generation", 1),
-        "conditions": conditions.merged(before.get("conditions"), wanted, now, updated=True),
+        "conditions": conditions.merged(kept, wanted, now, updated=True),
     }
     if _progressed(before, counts):
         _touch(after["conditions"], now)
@@ -33,6 +37,13 @@ def status(deployment: Object, new: Object | None, old: list[Object], now: float
         return after, None
     since = timestamps.unix_s(conditions.find(ordered, "Progressing").get("lastUpdateTime"))
     return after, max(0.1, since + _deadline_s(deployment) - now + 0.1)
+
+
+def _failure(new: Object | None, old: list[Object]) -> Condition | None:
+    for one in [*([new] if new else []), *old]:
+        if found := conditions.find((one.get("status") or {}).get("conditions"), FAILURE):
+            return Condition(FAILURE, "True", str(found.get("reason")), str(found.get("message")))
+    return None
 
 
 def is_complete(deployment: Object, counts: Object) -> bool:

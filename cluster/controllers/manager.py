@@ -7,9 +7,10 @@ batches. A slow resync queues everything again, so that a lost event costs minut
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import NamedTuple
 
-from cluster.controllers import endpoints, owners
+from cluster.controllers import endpoints, owners, replicasets
 from cluster.controllers.actions import Action, PatchStatus, Plan, is_deleting
 from cluster.controllers.perform import perform
 from cluster.controllers.reconcilers import Reconcilers
@@ -17,13 +18,16 @@ from cluster.controllers.scheduler import is_unscheduled
 from cluster.controllers.watches import Watches
 from cluster.controllers.workqueue import WorkQueue
 from tidegate.kube import resources
-from tidegate.kube.api import Api, Object, Resource, name_of, namespace_of
+from tidegate.kube.api import Api, ApiError, Object, Resource, name_of, namespace_of
 from tidegate.process import tasks
 
 RESYNC_S = 300.0
 COUNTS_DELAY_S = 0.03
 """Nobody waits for the replica counts of a Deployment or ReplicaSet, and every write of theirs is told to all watchers:
 written at once they would cost a cold start more than the pod's own way."""
+
+
+CORE_ENDPOINTS_DELAY_S = 0.3
 
 
 class Key(NamedTuple):
@@ -103,7 +107,12 @@ class Manager:
     async def _perform(self, key: Key, plan: Plan) -> float | None:
         """Write specs at once; counts of replicas a moment later, when the pods they count are on their way."""
         counts = [action for action in plan.actions if _is_count(action)]
-        await perform(self._api, self.watches, [action for action in plan.actions if not _is_count(action)])
+        try:
+            await perform(self._api, self.watches, [action for action in plan.actions if not _is_count(action)])
+        except ApiError as error:
+            if key.controller == "replica_set" and error.reason in ("Forbidden", "Invalid"):
+                await self._tell_refusal(key, error)
+            raise
         if not counts:
             self._counts_due.pop(key, None)
             return plan.again_in_s
@@ -114,6 +123,12 @@ class Manager:
         del self._counts_due[key]
         await perform(self._api, self.watches, counts)
         return plan.again_in_s
+
+    async def _tell_refusal(self, key: Key, error: ApiError) -> None:
+        """The server takes no pod of this ReplicaSet, for its quota or its rules: the Deployment has to show that."""
+        found = self.watches.view(resources.REPLICA_SETS).get(key.name, key.namespace)
+        if found is not None:
+            await perform(self._api, self.watches, replicasets.failed(found, error.message, time.time()))
 
     def _changed(self, resource: Resource, kind: str, old: Object | None, new: Object | None) -> None:
         self._add_concerned(resource, old, new)
@@ -132,6 +147,13 @@ class Manager:
         elif resource == resources.ENDPOINT_SLICES and endpoints.is_managed(obj):
             service = (obj["metadata"].get("labels") or {}).get(endpoints.SERVICE_NAME, "")
             self.queue.add(Key("service", resources.SERVICES, namespace_of(obj), service))
+            self._add_core_endpoints(namespace_of(obj), service)
+        elif resource == resources.SERVICES:
+            self._add_core_endpoints(namespace_of(obj), name_of(obj))
+        elif resource == resources.CLUSTER_ROLES:
+            for role in self.watches.view(resources.CLUSTER_ROLES):
+                if role.get("aggregationRule"):
+                    self._add("cluster_role", resource, role)
         elif resource == resources.NODES:
             self._add_unscheduled()
         elif resource == resources.CUSTOM_RESOURCE_DEFINITIONS:
@@ -153,6 +175,10 @@ class Manager:
         for service in self.watches.view(resources.SERVICES).by_index("namespace", namespace_of(pod)):
             if any(endpoints.is_selected(service, one) for one in (old, new) if one is not None):
                 self._add("service", resources.SERVICES, service)
+
+    def _add_core_endpoints(self, namespace: str, service: str) -> None:
+        key = Key("core_endpoints", resources.SERVICES, namespace, service)
+        self.queue.add_within(key, CORE_ENDPOINTS_DELAY_S)
 
     def _add_unscheduled(self) -> None:
         for pod in self.watches.view(resources.PODS).by_index("unscheduled", "yes"):

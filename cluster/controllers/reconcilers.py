@@ -7,7 +7,17 @@ from __future__ import annotations
 
 import time
 
-from cluster.controllers import deployments, endpoints, namespaces, nodes, owners, replicasets, scheduler
+from cluster.controllers import (
+    aggregation,
+    core_endpoints,
+    deployments,
+    endpoints,
+    namespaces,
+    nodes,
+    owners,
+    replicasets,
+    scheduler,
+)
 from cluster.controllers.actions import Plan, controller_uid, is_deleting
 from cluster.controllers.watches import Watches
 from tidegate.kube import resources
@@ -45,6 +55,24 @@ class Reconcilers:
         slices = self._watches.view(resources.ENDPOINT_SLICES).by_index("service", f"{namespace}/{name}")
         pods = self._watches.view(resources.PODS).by_index("namespace", namespace)
         return endpoints.plan(found, [pod for pod in pods if endpoints.is_selected(found, pod)], slices)
+
+    async def core_endpoints(self, namespace: str, name: str) -> Plan:
+        """Plan the Endpoints object of one Service."""
+        found = self._watches.view(resources.SERVICES).get(name, namespace)
+        slices = self._watches.view(resources.ENDPOINT_SLICES).by_index("service", f"{namespace}/{name}")
+        try:
+            present = await self._api.get(core_endpoints.ENDPOINTS, name, namespace)
+        except ApiError as error:
+            if not error.is_not_found:
+                raise
+            present = None
+        return core_endpoints.plan(found, list(slices), present)
+
+    async def cluster_role(self, _namespace: str, name: str) -> Plan:
+        """Plan one aggregated ClusterRole."""
+        view = self._watches.view(resources.CLUSTER_ROLES)
+        found = view.get(name)
+        return aggregation.plan(found, list(view)) if found else Plan()
 
     async def pod(self, namespace: str, name: str) -> Plan:
         """Give one pod a node."""

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from cluster import timestamps
 from cluster.controllers import conditions
-from cluster.controllers.actions import Action, Create, Delete, PatchStatus, Plan, is_deleting, owner_reference
+from cluster.controllers.actions import Action, Create, Delete, PatchStatus, Plan, Record, is_deleting, owner_reference
 from tidegate.kube import resources
 from tidegate.kube.api import Object, annotations_of, labels_of, name_of, namespace_of
 
 DELETION_COST = "controller.kubernetes.io/pod-deletion-cost"
+FAILURE = "ReplicaFailure"
 BURST = 500
 """Most pods created or deleted in one go."""
 
@@ -30,9 +31,24 @@ def plan(replica_set: Object, pods: list[Object], now: float) -> Plan:
     elif surplus > 0:
         actions += [_delete(pod) for pod in sorted(active, key=removal_key)[: min(surplus, BURST)]]
     status, again_in_s = _status(replica_set, active, now)
+    if failure := conditions.find((replica_set.get("status") or {}).get("conditions"), FAILURE):
+        status["conditions"] = [failure] if surplus < 0 else None
     if status != (replica_set.get("status") or {}):
         actions.append(PatchStatus(resources.REPLICA_SETS, namespace_of(replica_set), name_of(replica_set), status))
     return Plan(actions, again_in_s)
+
+
+def failed(replica_set: Object, message: str, now: float) -> list[Action]:
+    """Return what tells people and the Deployment that the server refused a pod, with `message`."""
+    status = replica_set.get("status") or {}
+    found = conditions.merged(
+        status.get("conditions"), [conditions.Condition(FAILURE, "True", "FailedCreate", message)], now
+    )
+    if found == status.get("conditions"):
+        return []
+    where = (resources.REPLICA_SETS, namespace_of(replica_set), name_of(replica_set))
+    event = Record(replica_set, "FailedCreate", f"Error creating: {message}", "Warning")
+    return [PatchStatus(*where, {"conditions": found}), event]
 
 
 def wanted_replicas(obj: Object) -> int:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from cluster.controllers import conditions, endpoints
+from cluster.controllers.core_endpoints import ENDPOINTS
 from cluster.controllers.owners import owner_uids
 from cluster.controllers.scheduler import is_unscheduled
 from cluster.controllers.views import Indexer, View
@@ -34,9 +35,16 @@ BUILT_IN = (
     resources.ENDPOINT_SLICES,
     resources.ROLES,
     resources.ROLE_BINDINGS,
+    resources.CLUSTER_ROLES,
     resources.CUSTOM_RESOURCE_DEFINITIONS,
+    resources.HORIZONTAL_POD_AUTOSCALERS,
+    Resource("policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget"),
+    Resource("networking.k8s.io", "v1", "networkpolicies", "NetworkPolicy"),
+    Resource("", "v1", "persistentvolumeclaims", "PersistentVolumeClaim"),
+    Resource("", "v1", "resourcequotas", "ResourceQuota"),
+    Resource("", "v1", "limitranges", "LimitRange"),
 )
-UNWATCHED = (resources.EVENTS, resources.LEASES)
+UNWATCHED = (resources.EVENTS, resources.LEASES, ENDPOINTS)
 """Namespaced kinds that change too often to be watched whole; namespace deletion lists them."""
 NODE_LEASES = "kube-node-lease"
 SYNC_TIMEOUT_S = 60.0

@@ -56,6 +56,11 @@ class WorkQueue(Generic[K]):
             old.cancel()
         self._timers[key] = asyncio.get_running_loop().call_later(delay_s, self._due, key)
 
+    def add_within(self, key: K, delay_s: float) -> None:
+        """Reconcile `key` in at most `delay_s` seconds: a timer that runs is left alone."""
+        if key not in self._timers:
+            self.add_after(key, delay_s)
+
     async def run(self) -> None:
         """Work until cancelled."""
         workers = [tasks.spawn(self._work(), f"reconcile-{number}") for number in range(self._workers)]

@@ -18,6 +18,7 @@ import runpy
 import signal
 import sys
 import threading
+import time
 import traceback
 from pathlib import Path
 from typing import Any, NoReturn
@@ -28,6 +29,10 @@ TITLE_LIMIT_BYTES = 64 << 10
 PROOF_SIZE = 256
 _LIBC = ctypes.CDLL(None)
 
+started: tuple[int, float, float] | None = None
+"""For the program itself, which may want to tell how its start went (`tidegate.process.start_clock`): its pid, and when
+it was forked and when its first line ran, in seconds of its monotonic clock."""
+
 
 def become(request: dict[str, Any], descriptors: list[int], template: int) -> NoReturn:
     """Turn the forked child into the asked-for program.
@@ -35,10 +40,13 @@ def become(request: dict[str, Any], descriptors: list[int], template: int) -> No
     `request`: kind (module, script, code), args, env, cwd, limits {name of RLIMIT_*: value}; `descriptors`: stdout and
     stderr; `template`: the pid of the parent.
     """
+    global started  # noqa: PLW0603 -- a process is started once
     code = 1
+    forked_at = time.monotonic()
     try:
         _detach(descriptors, template)
         _enter(request)
+        started = os.getpid(), forked_at, time.monotonic()
         _run(request["kind"], request["args"])
         code = 0
     except SystemExit as error:

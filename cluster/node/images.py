@@ -52,6 +52,7 @@ RUNTIME_IMPORTS = {
     "onnx": ("runtimes.frame", "onnxruntime", "runtimes.onnx.opener"),
     "xgboost": ("runtimes.frame", "xgboost", "runtimes.xgboost.opener"),
     "lightgbm": ("runtimes.frame", "lightgbm", "runtimes.lightgbm.opener"),
+    "triton": ("tritonclient.http.aio", "runtimes.triton.__main__"),
 }
 BUILT_IN: tuple[Pattern, ...] = (
     *(Pattern(f"tidegate.dev/{name}", Image((PYTHON, "-m", name))) for name in COMPONENTS),

@@ -36,6 +36,8 @@ INHERITED = (
 )
 KUBECONFIG_NAME = "kubeconfig"
 TOKEN_NAME = "token"
+CLAIMS = "claims"
+"""Below the node's folder: a folder for each claim, by namespace and name."""
 
 
 class UnknownImage(Exception):
@@ -80,7 +82,7 @@ async def prepare(context: Context, pod: Object, folder: PodFolder) -> None:
     planned = volumes.plan(pod, folder.facts, folder.sources)
     needs_token = any(isinstance(file, volumes.Token) for one in planned.values() for file in one.files.values())
     token = await _token(context, pod, is_needed=needs_token)
-    folder.folders = volume_files.materialise(folder.root / "volumes", planned, token)
+    folder.folders = volume_files.materialise(folder.root / "volumes", planned, token, context.root / CLAIMS)
     folder.api_env = _api_env(context, folder.root, token if _wants_api(pod) else "", namespace_of(pod))
 
 
@@ -105,6 +107,8 @@ def setting(context: Context, pod: Object, container: Object, folder: PodFolder)
 
 
 async def _source(context: Context, kind: str, name: str, namespace: str) -> dict[str, bytes] | None:
+    if kind == volumes.CLAIM:
+        return await _bound(context, name, namespace)
     resource = resources.SECRETS if kind == "secret" else resources.CONFIG_MAPS
     try:
         found = await context.api.get(resource, name, namespace)
@@ -113,6 +117,23 @@ async def _source(context: Context, kind: str, name: str, namespace: str) -> dic
             return None
         raise
     return environment.decoded({"kind": resource.kind, **found})
+
+
+async def _bound(context: Context, name: str, namespace: str) -> dict[str, bytes] | None:
+    """Return nothing but that the claim is there; the first pod that uses it binds it, as with WaitForFirstConsumer."""
+    claims = resources.PERSISTENT_VOLUME_CLAIMS
+    try:
+        found = await context.api.get(claims, name, namespace)
+        if (found.get("status") or {}).get("phase") != "Bound":
+            spec = found.get("spec") or {}
+            capacity = ((spec.get("resources") or {}).get("requests")) or {}
+            status = {"phase": "Bound", "accessModes": spec.get("accessModes") or [], "capacity": capacity}
+            await context.api.patch(claims, name, {"status": status}, namespace, subresource="status")
+    except ApiError as error:
+        if error.is_not_found:
+            return None
+        raise
+    return {}
 
 
 def _preload(pod: Object, image: Image | None) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ child. What a child finds around itself is `forked_child`'s matter.
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import importlib
 import json
@@ -69,7 +70,8 @@ def preload(modules: list[str]) -> tuple[list[str], dict[str, str]]:
             sys.modules.pop(module, None)
     # What nearly every child would import by itself, and have a copy of: name resolution, numpy's seed.
     for module in ("encodings.idna", *(("numpy.random",) if "numpy" in sys.modules else ())):
-        importlib.import_module(module)
+        with contextlib.suppress(Exception):
+            importlib.import_module(module)
     return imported, failed
 
 

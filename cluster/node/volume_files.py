@@ -12,11 +12,18 @@ from cluster.node.environment import ConfigError
 from cluster.node.volumes import File, Folder
 
 
-def materialise(root: Path, folders: Mapping[str, Folder], token: str) -> dict[str, str]:
-    """Write every volume under `root` and return each one's real folder; `token` fills service-account token files."""
+def materialise(root: Path, folders: Mapping[str, Folder], token: str, claims: Path) -> dict[str, str]:
+    """Write every volume under `root` and return each one's real folder.
+
+    `token` fills service-account token files; under `claims` each claim has a folder that is never removed.
+    """
     found = {}
     for name, folder in folders.items():
-        found[name] = _host_path(folder) if folder.host_path else _own_folder(root / name, folder, token)
+        if folder.claim:
+            (claims / folder.claim).mkdir(parents=True, exist_ok=True)
+            found[name] = str(claims / folder.claim)
+        else:
+            found[name] = _host_path(folder) if folder.host_path else _own_folder(root / name, folder, token)
     return found
 
 

@@ -14,6 +14,7 @@ from cluster.node.environment import ConfigError, PodFacts, Sources
 from tidegate.kube.api import Object
 
 READABLE = 0o644
+CLAIM = "persistentvolumeclaim"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,17 +35,21 @@ class Token:
 
 @dataclass(frozen=True, slots=True)
 class Folder:
-    """One volume: `host_path` is a folder that is not ours; otherwise the files go into a folder of the pod."""
+    """One volume: `host_path` is a folder that is not ours, `claim` names one that outlives its pods; otherwise the
+    files go into a folder of the pod."""
 
     files: dict[str, File | Token] = field(default_factory=dict)
     host_path: str = ""
     host_type: str = ""
+    claim: str = ""
 
 
 def sources_of(pod: Object) -> set[tuple[str, str]]:
-    """Return the ConfigMaps and Secrets that the pod's volumes are made of."""
+    """Return the ConfigMaps, Secrets and claims that the pod's volumes are made of."""
     found: set[tuple[str, str]] = set()
     for volume in pod["spec"].get("volumes") or []:
+        if reference := volume.get("persistentVolumeClaim"):
+            found.add((CLAIM, reference["claimName"]))
         for one in [volume, *((volume.get("projected") or {}).get("sources") or [])]:
             if reference := one.get("configMap"):
                 found.add(("configmap", reference["name"]))
@@ -97,6 +102,8 @@ def _folder(volume: Object, pod: Object, facts: PodFacts, sources: Sources) -> F
         return Folder(host_path=reference["path"], host_type=reference.get("type") or "")
     if "emptyDir" in volume or volume.keys() <= {"name"}:
         return Folder()
+    if reference := volume.get("persistentVolumeClaim"):
+        return _claimed(reference["claimName"], pod, sources)
     if projected := volume.get("projected"):
         files: dict[str, File | Token] = {}
         mode = projected.get("defaultMode", READABLE)
@@ -108,6 +115,12 @@ def _folder(volume: Object, pod: Object, facts: PodFacts, sources: Sources) -> F
         raise ConfigError(f'volume "{volume["name"]}": {kind} is not supported by the process node')
     mode = volume[kind].get("defaultMode", READABLE)
     return Folder(_files(volume, pod, facts, sources, mode))
+
+
+def _claimed(name: str, pod: Object, sources: Sources) -> Folder:
+    if sources.get((CLAIM, name)) is None:
+        raise ConfigError(f'{CLAIM} "{name}" not found')
+    return Folder(claim=f"{pod['metadata'].get('namespace') or 'default'}/{name}")
 
 
 def _files(one: Object, pod: Object, facts: PodFacts, sources: Sources, mode: int) -> dict[str, File | Token]:

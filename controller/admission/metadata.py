@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from tidegate.contracts import durations, names, problems, session_affinity
+from tidegate.contracts import durations, names, problems, session_affinity, wake
 from tidegate.contracts.problems import FieldProblem
 
 Object = dict[str, Any]
@@ -95,6 +95,8 @@ def template(obj: Object, old: Object | None) -> list[FieldProblem]:
             found.append(problems.invalid_key(key, "metadata.annotations"))
         elif key == session_affinity.ANNOTATION:
             found += problems.under("metadata.annotations", _session_affinity(str(inner["annotations"][key])))
+        elif key == wake.ANNOTATION:
+            found += problems.under("metadata.annotations", _wake_timing(str(inner["annotations"][key])))
     return problems.under("spec.template", found)
 
 
@@ -145,6 +147,14 @@ def _session_affinity(text: str) -> list[FieldProblem]:
         session_affinity.parse(text)
     except ValueError:
         return [problems.invalid(text, session_affinity.ANNOTATION, "write cookie, or header: and a header's name")]
+    return []
+
+
+def _wake_timing(text: str) -> list[FieldProblem]:
+    try:
+        wake.parse_enabled(text)
+    except ValueError:
+        return [problems.invalid(text, wake.ANNOTATION, f"write {wake.ON} or {wake.OFF}")]
     return []
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import copy
+import dataclasses
 from typing import Any
 
 import msgspec
@@ -17,6 +18,7 @@ from controller.admission import defaults, domain_mapping, metadata, revision_sp
 from controller.cluster_config import ClusterConfig
 from controller.inference import component
 from tidegate.contracts import names, problems
+from tidegate.contracts.config import features
 from tidegate.contracts.problems import FieldProblem
 
 Object = dict[str, Any]
@@ -38,11 +40,16 @@ def default(request: Object, config: ClusterConfig) -> Object:
     return answer
 
 
-def validate(request: Object, config: ClusterConfig) -> Object:
-    """Return the answer to a validation request."""
+def validate(request: Object, config: ClusterConfig, controller: str = "") -> Object:
+    """Return the answer to a validation request; `controller` is the user name of the controller itself.
+
+    What it makes of an InferenceService has the pod fields that models need, whatever config-features says to people.
+    """
     obj, old = request.get("object"), request.get("oldObject")
     if obj is None or request.get("subResource"):
         return {"uid": request["uid"], "allowed": True}
+    if controller and _user(request) == controller:
+        config = dataclasses.replace(config, features=config.features.with_enabled(features.MODEL_FLAGS))
     try:
         found = problems_of(obj, old, config)
     except (AttributeError, TypeError, KeyError) as error:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from controller.reconcile.outcome import Object
+from tidegate.contracts.config.deployment import DEFAULT_RUNTIME_IMAGE
 
 REST, GRPC = ("v1", "v2"), ("grpc-v2",)
 GRPC_SUFFIX = "-grpc"
@@ -22,26 +23,37 @@ FORMATS = {
     "tidegate-xgboost": ("xgboost", "xgboost"),
 }
 """Name of the runtime -> the module of `runtimes` that runs, the model format it serves."""
+TRITON = "triton"
+TRITON_FORMATS = ("onnx", "python", "pytorch", "tensorflow", "tensorrt")
+"""Which of them a Triton reads depends on its backends, which nobody knows here: for these `runtime` must name it."""
 
 
-def runtimes(existing: Sequence[Object] = ()) -> list[Object]:
-    """Return `existing` and the shipped ones whose names are not taken."""
+def runtimes(existing: Sequence[Object] = (), image: str = DEFAULT_RUNTIME_IMAGE) -> list[Object]:
+    """Return `existing` and the shipped ones whose names are not taken; `image` has `{name}` for the runtime's name."""
     taken = {one["metadata"]["name"] for one in existing}
-    made = [_runtime(name, module, form, speaks) for name, (module, form) in FORMATS.items() for speaks in (REST, GRPC)]
+    made = [
+        _runtime(name, image.replace("{name}", module), form, speaks)
+        for name, (module, form) in FORMATS.items()
+        for speaks in (REST, GRPC)
+    ]
+    made = [_of_triton(one) if one["metadata"]["name"].startswith("tidegate-triton") else one for one in made]
     return [*existing, *(one for one in made if one["metadata"]["name"] not in taken)]
 
 
-def _runtime(name: str, module: str, form: str, protocols: Sequence[str]) -> Object:
+def _runtime(name: str, image: str, form: str, protocols: Sequence[str]) -> Object:
     # A pod has one serving port; what is served there depends on the protocol that was asked for.
     is_grpc = protocols == GRPC
     ports = ["--grpc-port=$(PORT)", "--port=0"] if is_grpc else []
     container: Object = {
         "name": "kserve-container",
-        "image": f"tidegate.dev/runtimes/{module}",
+        "image": image,
         "args": ["--model-name={{.Name}}", "--model-dir=/mnt/models", *ports],
     }
     if is_grpc:
         container["ports"] = [{"name": "h2c", "containerPort": 9000}]
+    elif form != "triton":
+        # Its answer tells how the server started; that a port is open would tell nothing.
+        container["readinessProbe"] = {"httpGet": {"path": "/v2/health/live"}}
     return {
         "apiVersion": "serving.kserve.io/v1alpha1",
         "kind": "ClusterServingRuntime",
@@ -51,4 +63,24 @@ def _runtime(name: str, module: str, form: str, protocols: Sequence[str]) -> Obj
             "protocolVersions": list(protocols),
             "containers": [container],
         },
+    }
+
+
+def _of_triton(runtime: Object) -> Object:
+    """Triton's adapter serves REST and gRPC on one port; which of them it is spoken to in is the port's name."""
+    spec = runtime["spec"]
+    is_grpc = spec["protocolVersions"] == list(GRPC)
+    container = spec["containers"][0] | {
+        "args": ["--model-name={{.Name}}", "--model-dir=/mnt/models"],
+        "readinessProbe": {"httpGet": {"path": "/v2/health/ready"}},
+    }
+    formats = [{"name": name, "autoSelect": False} for name in TRITON_FORMATS]
+    protocols = list(GRPC) if is_grpc else ["v2"]
+    return runtime | {
+        "spec": spec
+        | {
+            "supportedModelFormats": [*spec["supportedModelFormats"], *formats],
+            "protocolVersions": protocols,
+            "containers": [container],
+        }
     }

@@ -2,7 +2,7 @@
 
 Pure. A template that carries the annotation of a storage URI gets what KServe's pod webhook would add: for `pvc://` a
 mount of the claim, for every other scheme an empty volume and an init container that fetches into it. Credentials of
-the pod's ServiceAccount are the fetching container's alone.
+the pod's ServiceAccount are the fetching container's alone, and so is the cache that pods of a node share.
 """
 
 from __future__ import annotations
@@ -11,15 +11,27 @@ from collections.abc import Sequence
 
 from controller.inference.template import STORAGE_URI_ANNOTATION
 from controller.reconcile.outcome import Object
+from tidegate.contracts.config.deployment import ModelCache
 
 MODEL_PATH = "/mnt/models"
 VOLUME = "kserve-provision-location"
 CLAIM_VOLUME = "kserve-pvc-source"
 INITIALIZER = "storage-initializer"
+CACHE_VOLUME = "tidegate-model-cache"
+CACHE_PATH = "/var/cache/tidegate/models"
 
 
-def add(pod: Object, annotations: dict[str, str], image: str, credentials: Sequence[Object] = ()) -> Object:
-    """Return the pod spec with the model's volume; unchanged without a storage URI. `credentials` are env entries."""
+def add(
+    pod: Object,
+    annotations: dict[str, str],
+    image: str,
+    credentials: Sequence[Object] = (),
+    cache: ModelCache | None = None,
+) -> Object:
+    """Return the pod spec with the model's volume; unchanged without a storage URI.
+
+    `credentials`: env entries; `cache`: where fetched models are kept between pods.
+    """
     uri = annotations.get(STORAGE_URI_ANNOTATION, "")
     if not uri:
         return pod
@@ -28,7 +40,7 @@ def add(pod: Object, annotations: dict[str, str], image: str, credentials: Seque
     containers = [
         _mounted(one, index, {"name": VOLUME, "readOnly": True}) for index, one in enumerate(pod["containers"])
     ]
-    initializer = {
+    initializer: Object = {
         "name": INITIALIZER,
         "image": image,
         "args": [uri, MODEL_PATH],
@@ -40,11 +52,23 @@ def add(pod: Object, annotations: dict[str, str], image: str, credentials: Seque
             "limits": {"cpu": "1", "memory": "1Gi"},
         },
     }
+    volumes = [{"name": VOLUME, "emptyDir": {}}]
+    if cache is not None:
+        limit = {"name": "TIDEGATE_MODEL_CACHE_LIMIT_GIB", "value": str(cache.limit_gib)}
+        initializer["env"] += [{"name": "TIDEGATE_MODEL_CACHE", "value": CACHE_PATH}, limit]
+        initializer["volumeMounts"].append({"name": CACHE_VOLUME, "mountPath": CACHE_PATH})
+        volumes.append(_cache_volume(cache))
     return pod | {
         "containers": containers,
         "initContainers": [initializer, *(pod.get("initContainers") or [])],
-        "volumes": [*(pod.get("volumes") or []), {"name": VOLUME, "emptyDir": {}}],
+        "volumes": [*(pod.get("volumes") or []), *volumes],
     }
+
+
+def _cache_volume(cache: ModelCache) -> Object:
+    if cache.kind == "hostPath":
+        return {"name": CACHE_VOLUME, "hostPath": {"path": cache.where, "type": "DirectoryOrCreate"}}
+    return {"name": CACHE_VOLUME, "persistentVolumeClaim": {"claimName": cache.where}}
 
 
 def wants_model(revision: Object) -> bool:

@@ -7,10 +7,11 @@ that is applied here.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from controller.cluster_config import ClusterConfig
-from controller.reconcile import metadata, model_storage, revision_pod, revision_status, standby
+from controller.reconcile import images, metadata, model_storage, revision_pod, revision_status, standby
+from controller.reconcile.images import Lookup
 from controller.reconcile.outcome import Action, Apply, Create, Object, Outcome
 from tidegate.contracts import autoscaling, autoscaling_extensions, conditions, durations, names, serving
 from tidegate.contracts.conditions import Conditions
@@ -33,7 +34,8 @@ CLASS_ANNOTATION = names.AUTOSCALING + "class"
 class Observed:
     """A Revision, its children by name, and its pods.
 
-    `refused` says why its Deployment was refused, if it was; `credentials` are variables for fetching its model.
+    `refused` says why its Deployment was refused, if it was; `credentials` are variables for fetching its model;
+    `lookup` is how far the look-up of its images is, None while it runs.
     """
 
     revision: Object
@@ -45,6 +47,7 @@ class Observed:
     credentials: Sequence[Object] = field(default_factory=tuple)
     standby_deployment: Object | None = None
     standby_service: Object | None = None
+    lookup: Lookup | None = None
 
 
 def reconcile(observed: Observed, config: ClusterConfig, now_unix: float) -> Outcome:
@@ -53,8 +56,14 @@ def reconcile(observed: Observed, config: ClusterConfig, now_unix: float) -> Out
     state = Conditions(conditions.REVISION, revision, now_unix)
     status = dict(revision.get("status") or {})
     actions: list[Action] = []
-    if not _mark_foreign(observed, state):
-        actions = _children(observed, config)
+    if _mark_foreign(observed, state):
+        pass
+    elif _is_looking_up(observed, config, state):
+        status |= {"observedGeneration": revision["metadata"].get("generation", 0), "conditions": state.finish()}
+        return Outcome((), status)
+    else:
+        status |= images.statuses(revision, (observed.lookup or Lookup()).digests)
+        actions = _children(replace(observed, revision=images.pinned(revision | {"status": status})), config)
         health = revision_status.Health(
             observed.deployment,
             observed.pod_autoscaler,
@@ -64,10 +73,6 @@ def reconcile(observed: Observed, config: ClusterConfig, now_unix: float) -> Out
         )
         revision_status.judge(state, health)
     _count_replicas(observed.pod_autoscaler, status)
-    spec = revision["spec"]
-    status["containerStatuses"] = _container_statuses(spec.get("containers"))
-    if spec.get("initContainers"):
-        status["initContainerStatuses"] = _container_statuses(spec["initContainers"])
     status |= {"observedGeneration": revision["metadata"].get("generation", 0), "conditions": state.finish()}
     return Outcome(tuple(actions), status)
 
@@ -94,6 +99,7 @@ def deployment(revision: Object, config: ClusterConfig, credentials: Sequence[Ob
                 metadata.own_annotations(revision),
                 config.deployment.storage_initializer_image,
                 credentials,
+                config.deployment.model_cache,
             ),
         },
     }
@@ -213,6 +219,14 @@ def _count_replicas(scaler: Object | None, status: Object) -> None:
             status[field_name] = value
 
 
-def _container_statuses(containers: Sequence[Object] | None) -> list[Object]:
-    # Tags are not resolved to digests yet, so there is nothing to record but the names.
-    return [{"name": container.get("name", "")} for container in containers or []]
+def _is_looking_up(observed: Observed, config: ClusterConfig, state: Conditions) -> bool:
+    """Whether images are still looked up, or could not be: there is nothing to run yet."""
+    revision, lookup = observed.revision, observed.lookup
+    if not images.wanted(revision, config.deployment) or (lookup is not None and not lookup.failure):
+        return False
+    if lookup is not None:
+        state.mark_false(revision_status.HEALTHY, "ContainerMissing", lookup.message)
+    else:
+        for kind in (revision_status.RESOURCES, revision_status.HEALTHY):
+            state.mark_unknown(kind, "ResolvingDigests")
+    return True

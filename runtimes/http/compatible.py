@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable
 
 from runtimes.failures import bad_input, not_found
-from runtimes.http import messages
+from runtimes.http import readiness
 from runtimes.http.exchange import body_of, must_be, reply_with
 from runtimes.http.messages import Reply, Request
 from runtimes.http.v1 import V1
@@ -61,7 +61,8 @@ class Compatible:
         """/ping."""
         must_be(request, b"GET")
         is_ready = self._repository.is_ready()
-        return messages.json_reply({"status": "Healthy" if is_ready else "Unhealthy"}, 200 if is_ready else 500)
+        document = {"status": "Healthy" if is_ready else "Unhealthy"}
+        return readiness.reply(document, is_ready=is_ready, refusal=500)
 
     async def seldon(self, request: Request, parts: list[str]) -> Reply:
         """/api/v1.0/predictions, /transform-input, /transform-output, /route, /aggregate (/combine), /send-feedback."""

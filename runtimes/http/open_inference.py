@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from runtimes.failures import InferenceError, Kind, bad_input, not_found
-from runtimes.http import messages
+from runtimes.http import messages, readiness
 from runtimes.http.exchange import body_of, deadline_of, header_length, must_be, reply_with
 from runtimes.http.generate import Generate
 from runtimes.http.messages import BINARY, Reply, Request
@@ -72,11 +72,11 @@ class OpenInference:
                 return messages.json_reply(SERVER)
             case ["health", "live"]:
                 must_be(request, b"GET")
-                return messages.json_reply({"live": True})
+                return readiness.reply({"live": True}, is_ready=True)
             case ["health", "ready"]:
                 must_be(request, b"GET")
                 is_ready = self._repository.is_ready()
-                return messages.json_reply({"ready": is_ready}, 200 if is_ready else 503)
+                return readiness.reply({"ready": is_ready}, is_ready=is_ready)
             case ["models"]:
                 must_be(request, b"GET")
                 return messages.json_reply({"models": sorted(self._repository.entries)})
@@ -85,7 +85,7 @@ class OpenInference:
     def _ready(self, request: Request, name: str, version: str) -> Reply:
         must_be(request, b"GET")
         if self._repository.is_ready(name, version):
-            return messages.json_reply({"name": name, "ready": True})
+            return readiness.reply({"name": name, "ready": True}, is_ready=True)
         slot = self._repository.slot(name, version)
         raise InferenceError(Kind.NOT_READY, f"model {name!r} is {slot.state.value} {slot.reason}".rstrip())
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Awaitable
 
 from runtimes.failures import InferenceError, Kind, not_found
-from runtimes.http import messages
+from runtimes.http import messages, readiness
 from runtimes.http.exchange import body_of, must_be, reply_with
 from runtimes.http.messages import Reply, Request
 from runtimes.messages import InferResponse
@@ -129,7 +129,7 @@ class V1:
             status = {"error_code": "UNKNOWN" if slot.reason else "OK", "error_message": slot.reason}
             states.append({"version": slot.version, "state": state, "status": status})
         document = {"name": name, "ready": is_ready, "model_version_status": states}
-        return messages.json_reply(document, 200 if is_ready else 503)
+        return readiness.reply(document, is_ready=is_ready)
 
     def _metadata(self, name: str, version: str, label: str) -> Answer:
         try:

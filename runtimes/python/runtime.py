@@ -13,6 +13,8 @@ from types import ModuleType
 from typing import Any
 
 from runtimes.adapters import seldon
+from tidegate.contracts import wake
+from tidegate.process import start_clock
 
 
 class ImportFailed(Exception):
@@ -25,7 +27,8 @@ def import_class(path: str) -> Any:
     if not name:
         module_name, _, name = path.rpartition(".")
     try:
-        module = importlib.import_module(module_name)
+        with start_clock.this().phase(wake.IMPORTS):
+            module = importlib.import_module(module_name)
     except Exception as error:
         raise ImportFailed(f"{path}: importing {module_name!r} failed: {type(error).__name__}: {error}") from error
     try:
@@ -78,7 +81,8 @@ def module_of_file(file: Path) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:
-        spec.loader.exec_module(module)
+        with start_clock.this().phase(wake.IMPORTS):
+            spec.loader.exec_module(module)
     except Exception as error:
         del sys.modules[name]
         raise ImportFailed(f"{file}: {type(error).__name__}: {error}") from error

@@ -13,7 +13,7 @@ from runtimes.failures import InferenceError, Kind, not_found
 from runtimes.repository.slots import Control, Entry, NotResident, Slot, State
 from runtimes.servable import Servable
 
-_SECONDS_TO_RETRY = 30.0
+RETRY_AFTER_S = 30.0
 
 
 class Catalog:
@@ -71,7 +71,7 @@ class Catalog:
         text = f"model {name!r} version {slot.version} is {slot.state.value}"
         if slot.reason:
             text += f": {slot.reason}"
-        has_failed = slot.reason and self._clock() < slot.failed_at + _SECONDS_TO_RETRY
+        has_failed = slot.reason and self._clock() < slot.retry_at
         if self.control is Control.ON_DEMAND and not has_failed:
             raise NotResident(Kind.NOT_READY, text)
         raise InferenceError(Kind.LOAD_FAILED if slot.reason else Kind.NOT_READY, text)

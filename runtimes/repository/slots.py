@@ -7,6 +7,7 @@ import math
 from dataclasses import dataclass, field
 
 from runtimes.failures import InferenceError
+from runtimes.isolation.restarts import Restarts
 from runtimes.repository.layout import ModelFolder
 from runtimes.repository.versions import Labels
 from runtimes.servable import Servable
@@ -45,7 +46,8 @@ class Slot:
     size_bytes: float = 0.0
     loaded_at: float = 0.0
     last_used: float = 0.0
-    failed_at: float = -math.inf
+    retry_at: float = -math.inf
+    restarts: Restarts = field(default_factory=Restarts)
     is_measured: bool = False
     is_draining: bool = False
     is_pinned: bool = False

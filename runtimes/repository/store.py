@@ -9,20 +9,22 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ctypes
+import dataclasses
+import functools
 import logging
 import math
-import os
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from runtimes import contract
 from runtimes.failures import InferenceError, Kind, not_found
-from runtimes.repository import layout
-from runtimes.repository.catalog import Catalog
+from runtimes.isolation import process_memory
+from runtimes.isolation.isolation import Isolation, OpenFailed
+from runtimes.isolation.remote_model import RemoteModel
+from runtimes.repository import layout, loading
+from runtimes.repository.catalog import RETRY_AFTER_S, Catalog
 from runtimes.repository.layout import LayoutError, ModelFolder
 from runtimes.repository.slots import Control, Entry, NotResident, Slot, State
 from runtimes.repository.swap_plan import Drain, Evict, Load, Refuse, Resident, SwapLimits, SwapPlan, Wait
@@ -31,11 +33,7 @@ from tidegate.process import tasks
 
 log = logging.getLogger(__name__)
 
-Open = Callable[[Path, layout.ModelConfig], Any]
-"""Makes the model object of a version folder; runs in a thread; whatever it raises is the reason of UNAVAILABLE."""
-
 _UNLIMITED = SwapLimits()
-_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
 class Repository(Catalog):
@@ -43,8 +41,10 @@ class Repository(Catalog):
 
     def __init__(
         self,
-        open_model: Open,
+        open_model: loading.Open,
         *,
+        isolation: Isolation | None = None,
+        complete: Callable[[layout.ModelConfig], layout.ModelConfig] = lambda model: model,
         root: Path | None = None,
         control: Control = Control.ALL,
         limits: SwapLimits = _UNLIMITED,
@@ -52,8 +52,11 @@ class Repository(Catalog):
     ) -> None:
         super().__init__(control, clock)
         self.loads = 0
+        self._is_closed = False
         self.evictions = 0
         self._open = open_model
+        self._isolation = isolation
+        self._complete = complete
         self._root = root
         self._plan = SwapPlan(limits)
         self._loading: dict[tuple[str, str], asyncio.Task[None]] = {}
@@ -68,6 +71,11 @@ class Repository(Catalog):
         """How many requests wait for a load."""
         return self._plan.waiting
 
+    @property
+    def worker_ends(self) -> Mapping[tuple[str, str, str], int]:
+        """How often workers ended though nobody asked them to, by model, version and how."""
+        return self._isolation.ended if self._isolation is not None else {}
+
     def rescan(self) -> None:
         """Read the repository folder again: new models and versions appear, vanished ones are unloaded by `settle`."""
         if self._root is None:
@@ -80,14 +88,14 @@ class Repository(Catalog):
 
     def _take_folder(self, name: str, folder: ModelFolder) -> Entry:
         entry = self.entries.setdefault(name, Entry(name, is_wanted=self.control is Control.ALL))
-        entry.folder = folder
+        folder = entry.folder = dataclasses.replace(folder, config=self._complete(folder.config))
         for label, version in folder.labels.items():
             if entry.labels.of.get(label) != version:
                 entry.labels.move(label, version)
         for version in folder.served():
             slot = entry.slots.setdefault(version, Slot(name, version, is_pinned=folder.config.is_pinned))
             if not slot.size_bytes:
-                slot.size_bytes = _files_bytes(folder.versions[version])
+                slot.size_bytes = loading.files_bytes(folder.versions[version])
         for version in [known for known in entry.slots if known not in folder.served()]:
             tasks.spawn(self._retire(entry, version), f"retire {name}/{version}")
         return entry
@@ -163,9 +171,12 @@ class Repository(Catalog):
         """Unload everything."""
         if self._timer is not None:
             self._timer.cancel()
+        self._is_closed = True
         await tasks.cancel(*self._loading.values())
         for slot in list(self.slots()):
             await self._evict(slot)
+        if self._isolation is not None:
+            self._isolation.close()
         self._thread.shutdown(wait=False)
 
     # How it is done
@@ -202,8 +213,8 @@ class Repository(Catalog):
     def _refuse(self, step: Refuse) -> None:
         slot = self.slot(*_key(step.key))
         slot.reason = f"needs {step.needed_bytes:.0f} bytes, the memory budget leaves {step.possible_bytes:.0f}"
-        slot.failed_at = self._clock()
-        self._plan.settle(slot.key)
+        slot.retry_at = self._clock() + RETRY_AFTER_S
+        self._plan.settle(slot.key, self._clock())
         self._announce()
 
     def _expected_bytes(self, slot: Slot) -> float:
@@ -245,7 +256,7 @@ class Repository(Catalog):
             await self._load(slot)
         finally:
             del self._loading[slot.key]
-            self._plan.settle(slot.key)
+            self._plan.settle(slot.key, self._clock())
             self._announce()
             self._turn()
 
@@ -276,12 +287,16 @@ class Repository(Catalog):
         loop = asyncio.get_running_loop()
         try:
             began = self._clock()
-            servable, size_bytes = await loop.run_in_executor(self._thread, self._make, folder, slot.version)
+            if self._isolation is not None and self._isolation.wants(folder.config):
+                servable, size_bytes = await self._load_isolated(self._isolation, folder, slot)
+            else:
+                load = functools.partial(loading.load, self._open, folder, slot.version)
+                servable, size_bytes = await loop.run_in_executor(self._thread, load)
             servable.load_s = self._clock() - began
         except Exception as error:
             log.warning("model %s/%s failed to load: %r", slot.model, slot.version, error, exc_info=error)
-            slot.reason = f"{type(error).__name__}: {error}"
-            slot.failed_at = self._clock()
+            slot.reason = str(error) if isinstance(error, OpenFailed) else f"{type(error).__name__}: {error}"
+            slot.retry_at = self._clock() + RETRY_AFTER_S
             slot.state = State.READY if old is not None else State.UNAVAILABLE
             return
         self.loads += 1
@@ -296,14 +311,55 @@ class Repository(Catalog):
         if old is not None:
             await old.close()
 
-    def _make(self, folder: ModelFolder, version: str) -> tuple[Servable, float]:
-        before = _resident_bytes()
-        target = self._open(folder.versions[version], folder.config)
-        model = contract.wrap(target)
-        model.load()
-        settings = contract.settings_of(target, folder.config.batching)
-        declared = float(target.memory_bytes()) if hasattr(target, "memory_bytes") else 0.0
-        return Servable(folder.name, version, model, settings), max(_resident_bytes() - before, declared, 1.0)
+    async def _load_isolated(self, isolation: Isolation, folder: ModelFolder, slot: Slot) -> tuple[Servable, float]:
+        made: list[Servable] = []
+
+        def ended(how: str) -> None:
+            if made:
+                self._has_lost_worker(slot, made[0], how)
+
+        path, version = folder.versions[slot.version], slot.version
+        model, settings, memory, size_bytes = await isolation.open(path, folder.config, version, ended)
+        made.append(Servable(folder.name, version, model, settings))
+        made[0].memory = memory
+        return made[0], size_bytes
+
+    def _has_lost_worker(self, slot: Slot, servable: Servable, how: str) -> None:
+        if slot.servable is not servable or slot.state is State.UNLOADING:
+            return
+        now = self._clock()
+        pause_s = slot.restarts.ended(now - slot.loaded_at)
+        servable.is_leaving = True
+        slot.servable, slot.state = None, State.UNAVAILABLE
+        slot.retry_at = math.inf if pause_s is None else now + pause_s
+        again = "load it again by the repository API" if pause_s is None else f"it is started again after {pause_s:g} s"
+        slot.reason = f"its worker process {how}; {again}"
+        tasks.spawn(servable.close(), f"leave {slot.model}/{slot.version}")
+        if pause_s is not None and self.control is not Control.ON_DEMAND:
+            tasks.spawn(self._restart(slot, pause_s), f"restart {slot.model}/{slot.version}")
+        self._announce()
+        self._turn()
+
+    async def _restart(self, slot: Slot, pause_s: float) -> None:
+        await asyncio.sleep(pause_s)
+        entry = self.entries.get(slot.model)
+        is_ours = entry is not None and entry.is_wanted and entry.slots.get(slot.version) is slot
+        if is_ours and slot.servable is None and slot.key not in self._loading and not self._is_closed:
+            with contextlib.suppress(InferenceError):  # the reason stands in the slot
+                await self._single(slot)
+
+    async def weigh(self) -> None:
+        """Measure the models in workers anew; what grew beyond the budget pushes others out. Call now and then."""
+        for slot in list(self.slots()):
+            servable = slot.servable
+            if servable is not None and isinstance(servable.model, RemoteModel):
+                servable.model.link.arena.trim()
+                memory = await asyncio.to_thread(process_memory.of, servable.model.link.pid)
+                if slot.servable is servable and memory.pss:
+                    servable.memory = memory
+                    slot.size_bytes = float(memory.pss)
+        if self._is_over_budget():
+            self._turn()
 
     def _has_fallen_idle(self) -> None:
         if self._plan.waiting or self._is_over_budget():
@@ -322,7 +378,7 @@ class Repository(Catalog):
             await servable.close()
         finally:
             slot.servable = None
-            _give_memory_back()
+            loading.give_memory_back()
             slot.state, slot.is_draining = State.UNAVAILABLE, False
 
     async def _retire(self, entry: Entry, version: str) -> None:
@@ -333,24 +389,6 @@ class Repository(Catalog):
 def _key(key: Any) -> tuple[str, str]:
     model, version = key
     return model, version
-
-
-def _resident_bytes() -> int:
-    return int(Path("/proc/self/statm").read_text().split()[1]) * _PAGE_BYTES
-
-
-def _give_memory_back() -> None:
-    """Let the C library return what it keeps of freed memory: the next measurement would count too little."""
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).malloc_trim(0)
-
-
-def _files_bytes(folder: Path) -> int:
-    total = 0
-    for file in folder.rglob("*"):
-        with contextlib.suppress(FileNotFoundError):  # Python renames its caches beside a model.py at any time
-            total += file.stat().st_size if file.is_file() else 0
-    return total
 
 
 def _write_labels(file: Path, labels: Mapping[str, str]) -> None:

@@ -17,6 +17,8 @@ from runtimes.config import Config
 from runtimes.contract import ContractError
 from runtimes.opening import must_allow_code
 from runtimes.repository.layout import LayoutError, ModelConfig
+from tidegate.contracts import wake
+from tidegate.process import start_clock
 
 METHODS = ("predict", "predict_proba", "decision_function", "transform")
 
@@ -27,15 +29,17 @@ def open_file(file: Path, model: ModelConfig, config: Config) -> Any:
         estimator = _of_skops(file, list(model.options.get("trusted") or []))
     else:
         must_allow_code(config, f"{file.name} (a pickle)")
-        import joblib
+        with start_clock.this().phase(wake.IMPORTS):
+            import joblib
 
         estimator = joblib.load(file)
     return SklearnModel(estimator, str(model.options.get("method", "predict")))
 
 
 def _of_skops(file: Path, trusted: list[str]) -> Any:
-    import skops.io
-    from skops.io.exceptions import UntrustedTypesFoundException
+    with start_clock.this().phase(wake.IMPORTS):
+        import skops.io
+        from skops.io.exceptions import UntrustedTypesFoundException
 
     try:
         return skops.io.load(file, trusted=trusted)

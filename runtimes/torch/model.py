@@ -11,6 +11,8 @@ import torch
 
 from runtimes.contract import ContractError, spec_of
 from runtimes.messages import TensorSpec
+from tidegate.contracts import wake
+from tidegate.process import start_clock
 
 log = logging.getLogger(__name__)
 
@@ -98,7 +100,8 @@ class TorchModel:
         if not specs or (preprocess is None and any(spec.datatype == "BYTES" for spec in specs)):
             return
         values = {spec.name: example(spec, 1) for spec in specs}
-        self.predict(values if preprocess is None else preprocess(values))
+        with start_clock.this().phase(wake.WARM_UP):
+            self.predict(values if preprocess is None else preprocess(values))
 
 
 def example(spec: TensorSpec, rows: int) -> Any:

@@ -29,13 +29,13 @@ class World:
             on_change=lambda _key: self.changes.append(self.time()),
             is_wanted=lambda _key: self.is_wanted,
             may_hurry=lambda _key: self.may_hurry,
-            is_ready=self.is_ready,
+            ask=self.ask,
         )
 
-    async def is_ready(self, address: tuple[str, int]) -> bool:
+    async def ask(self, address: tuple[str, int]) -> bytes | None:
         self.asked.append((self.time(), address))
         await asyncio.sleep(0.001)
-        return self.time() >= self.ready_at[address]
+        return b"open=0" if self.time() >= self.ready_at[address] else None
 
     def kubernetes_says(self, ready=(), not_ready=()) -> None:
         self.backends.replace(KEY, Endpoints(frozenset(ready), frozenset(not_ready)))

@@ -28,11 +28,12 @@ class World:
     def __init__(self, concurrency: int = 0, timeout_s: int = 300, **settings: object) -> None:
         clock = asyncio.get_running_loop().time
         spec = {"containerConcurrency": concurrency, "timeoutSeconds": timeout_s}
-        self.revisions: dict[object, Revision] = {KEY: parse_revision({"spec": spec}, 1.0)}
+        self.revisions: dict[object, Revision] = {KEY: parse_revision({"metadata": {}, "spec": spec}, 1.0)}
         self.is_draining = False
         self.pods: dict[object, set[tuple[str, int]]] = {}
         self.standing_by: set[tuple[str, int]] = set()
         self.refusals: list[object] = []
+        self.inquiries: list[object] = []
         self.hurried: list[object] = []
         self.sent: list[object] = []
         self.on_connected = None
@@ -58,6 +59,9 @@ class World:
 
     def hurry(self, key: object) -> None:
         self.hurried.append(key)
+
+    def inquire(self, key: object, address: object) -> None:
+        self.inquiries.append((key, address))
 
     def refused(self, key: object, address: object) -> None:
         self.refusals.append(address)

@@ -137,6 +137,44 @@ async def test_a_client_that_leaves_frees_its_place(api):
             assert (await held).status == 200
 
 
+@pytest.mark.parametrize("is_ready_first", [False, True])
+async def test_the_answer_of_who_paid_a_cold_start_says_what_it_consisted_of(api, is_ready_first):
+    own = ("Server-Timing", "app;dur=1")
+    app, app_port = App(headers=[own, ("X-Tidegate-Start", "open=0 way=forked")]), free_port()
+    async with activator(api) as hop, pod(app_port) as port, client() as fetch:
+        held = tasks.spawn(fetch(hop.port, **ASKED), "request")
+        await asyncio.sleep(0.05)
+        async with app.running(app_port):
+            show_pods(api, port, ready=is_ready_first)
+            paid = await held
+            later = await fetch(hop.port, x_tidegate_start="open=0 way=forked", **ASKED)
+    (apps, ours) = paid.all("server-timing")
+    assert apps == own[1]  # ours comes after the app's
+    timing = dict(part.split(";dur=") for part in ours.split(", "))
+    if not is_ready_first:  # else it may be answered before the pod is asked
+        assert set(timing) >= {"wake-process-to-warm-up", "wake-ready", "wake-first-byte", "wake"}
+    total = float(timing.pop("wake"))
+    assert sum(map(float, timing.values())) == pytest.approx(total) and total > 50
+    assert later.all("server-timing") == [own[1]]
+    assert "x-tidegate-start" not in app.heads[-1]
+    for reply in (paid, later):
+        assert reply.all("x-tidegate-start") == []
+
+
+@pytest.mark.parametrize(
+    ("annotations", "config"), [({"tidegate.dev/wake-timing": "disabled"}, {}), ({}, {"wake-timing": "disabled"})]
+)
+async def test_nobody_has_to_tell_the_world_of_cold_starts(api, annotations, config):
+    put_revision(api, REVISION, annotations=annotations)
+    metadata = {"name": names.CONFIG_OBSERVABILITY, "namespace": names.SYSTEM_NAMESPACE}
+    api.put(resources.CONFIG_MAPS, {"metadata": metadata, "data": config})
+    async with App().running() as app, activator(api) as hop, pod(app.port) as port, client() as fetch:
+        held = tasks.spawn(fetch(hop.port, **ASKED), "request")
+        await asyncio.sleep(0.05)
+        show_pods(api, port)
+        assert (await held).all("server-timing") == []
+
+
 async def test_who_waits_too_long_gets_504(api):
     put_revision(api, REVISION, timeoutSeconds=0.2)
     async with activator(api) as hop, client() as fetch:

@@ -50,7 +50,7 @@ async def until(condition: Callable[[], object]) -> None:
     ],
 )
 def test_what_matters_of_a_revision(spec, concurrency, total_s, idle_s, may_hurry):
-    revision = parse_revision({"spec": spec}, 1.0)
+    revision = parse_revision({"metadata": {}, "spec": spec}, 1.0)
     assert (revision.container_concurrency, revision.may_hurry) == (concurrency, may_hurry)
     assert (revision.timeouts.total_s, revision.timeouts.idle_s, revision.timeouts.connect_s) == (total_s, idle_s, 1.0)
 

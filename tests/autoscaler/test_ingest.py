@@ -11,7 +11,8 @@ from autoscaler.demand import Demand
 from autoscaler.ingest import Bounds, Ingest
 from tidegate.contracts import report
 from tidegate.contracts.autoscaling import ScalingSpec
-from tidegate.contracts.report import Hello, History, Owners, Report, Reports
+from tidegate.contracts.report import Hello, History, Owners, Report, Reports, Scaled
+from tidegate.contracts.wake import PHASES, Stretch, Wake
 
 KEY = bytes(range(32))
 REVISION = ("default", "hello-00001")
@@ -26,6 +27,7 @@ class Port:
         self.demand = Demand()
         self.demand.configure(REVISION, ScalingSpec())
         self.pokes: list[tuple[str, str]] = []
+        self.wakes: list[Wake] = []
         self.owners: Owners | None = None
         self.ours = {REVISION, ("default", "other-00001")}
         self.ingest = Ingest(
@@ -36,9 +38,14 @@ class Port:
             is_ours=lambda key: key in self.ours,
             owners=lambda: self.owners,
             bounds=Bounds(**bounds),
+            on_wake=self.take_wake,
         )
         self.port = 0
         self.writers: list[asyncio.StreamWriter] = []
+
+    def take_wake(self, told: Wake) -> bool:
+        self.wakes.append(told)
+        return bool(told.pod)
 
     async def connect(self) -> Peer:
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
@@ -54,7 +61,7 @@ class Peer:
     def say(self, *messages: report.Message) -> None:
         self.writer.write(b"".join(report.encode(message) for message in messages))
 
-    async def heard(self) -> Owners:
+    async def heard(self) -> Owners | Scaled:
         async with asyncio.timeout(20):
             length = int.from_bytes(await self.reader.readexactly(4), "big")
             return report.decode_answer(await self.reader.readexactly(length))
@@ -325,3 +332,50 @@ async def test_a_history_is_heard_for_the_own_revision_only():
         assert port.ingest.counts["histories"] == 1
         assert port.ingest.counts["foreign"] == 1
         assert port.demand.averages(REVISION, "concurrency", 99.0) == (4.0, 4.0)
+
+
+def wake_of(revision: str = REVISION[1], pod: str = "pod-1") -> Wake:
+    return Wake("default", revision, pod, "", (Stretch(PHASES, 5000),))
+
+
+async def test_an_activator_tells_of_wakes_of_our_revisions():
+    async with listening() as port:
+        peer = await port.connect()
+        peer.say(hello("activator"), wake_of("foreign-00001"), wake_of(pod=""), wake_of())
+        await until(lambda: port.ingest.counts["wakes"] == 1)
+        assert port.wakes == [wake_of(pod=""), wake_of()]
+        assert (port.ingest.counts["elsewhere"], port.ingest.counts["implausible"]) == (1, 1)
+
+
+async def test_a_pod_has_no_say_about_wakes():
+    async with listening() as port:
+        peer = await port.connect()
+        peer.say(hello(), wake_of())
+        assert await peer.is_cut()
+        assert port.wakes == []
+
+
+async def test_who_asked_for_a_pod_hears_once_that_it_is_asked_for():
+    async with listening() as port:
+        asking, silent = await port.connect(), await port.connect()
+        asking.say(hello("activator"), Report(*REVISION, 1, 0.0, 1.0, in_flight=1, is_first=True, session_s=0.1))
+        silent.say(hello("activator", pod="pod-2"))
+        await until(lambda: port.pokes == [REVISION] and len(port.ingest._peers) == 2)
+        port.ingest.scaled(REVISION)
+        port.ingest.scaled(REVISION)
+        port.ingest.scaled(("default", "other-00001"))
+        assert await asking.heard() == Scaled(*REVISION)
+        port.owners = Owners(["127.0.0.1:1"], [0])
+        await port.ingest.owners_changed()
+        assert await asking.heard() == await silent.heard() == port.owners
+
+
+async def test_who_asked_and_left_is_forgotten():
+    async with listening() as port:
+        peer = await port.connect()
+        peer.say(hello("activator"), Report(*REVISION, 1, 0.0, 1.0, in_flight=1, is_first=True, session_s=0.1))
+        await until(lambda: port.pokes == [REVISION])
+        peer.writer.close()
+        await until(lambda: not port.ingest.connections)
+        assert not any(port.ingest._pokers.values())
+        port.ingest.scaled(REVISION)

@@ -14,10 +14,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 from tidegate.cli import __main__ as cli
-from tidegate.cli import common, install, instance, memory, output, status, why
+from tidegate.cli import common, install, instance, memory, output, status, wakes, why
 from tidegate.cli.failures import Failure, Late, NotRunning
 from tidegate.contracts.decision import Because, Decision, ServingMode
-from tidegate.kube.api import ApiError
+from tidegate.kube.api import ApiError, Page
 
 
 def run(*arguments: str, env: dict[str, str] | None = None) -> Result:
@@ -405,3 +405,78 @@ def test_convert_says_which_file_object_and_field_is_wrong() -> None:
     done = CliRunner().invoke(cli.main, ["convert"], input=OLD.replace("tensorflow: {storageUri: s3://b}", "alibi: {}"))
     assert done.exit_code == 1
     assert "InferenceService 'recommender': spec.canary.predictor.alibi: explainers" in done.stderr
+
+
+# wakes
+
+
+def woken(unix_s: float = 1_700_000_000.25, **changes: Any) -> dict[str, Any]:
+    known = {"held": 1.0, "decided": 9.0, "scheduled": 20.0, "ready": 5.0, "first-byte": 5.0}
+    values = {
+        "unix_s": unix_s,
+        "namespace": "default",
+        "revision": "hello-00001",
+        "pod": "pod-1",
+        "way": None,
+        "total_ms": 100.0,
+        "phases": {**dict.fromkeys(("process", "imports", "weights", "warm-up")), **known},
+        "together": [{"phases": ["process", "imports", "weights", "warm-up"], "ms": 60.0}],
+    }
+    return values | changes
+
+
+def test_a_wake_is_drawn_to_one_scale() -> None:
+    head, *lines = wakes.waterfall(woken(way="forked")).splitlines()
+    assert head.endswith("100.0 ms  pod pod-1, forked from a template")
+    names = [line.split("  ")[1] for line in lines]
+    assert names == ["held", "decided", "scheduled", "process to warm-up", "ready", "first-byte"]
+    drawn = {name: (line.count("·"), line.count("█")) for name, line in zip(names, lines, strict=True)}
+    assert drawn == {
+        "held": (0, 0),
+        "decided": (0, 4),
+        "scheduled": (4, 8),
+        "process to warm-up": (12, 24),
+        "ready": (36, 2),
+        "first-byte": (38, 2),
+    }
+    assert "60.0 ms" in lines[3] and lines[3].endswith("together; each one's share is unknown")
+
+
+def test_every_phase_is_a_line_when_all_are_known() -> None:
+    phases = dict.fromkeys(("held", "decided", "scheduled", "process", "imports", "weights"), 0.0)
+    phases |= {"warm-up": 0.0, "ready": 0.0, "first-byte": 0.0}
+    text = wakes.waterfall(woken(total_ms=0.0, phases=phases, together=[], way="plain"))
+    assert len(text.splitlines()) == 10 and "started plainly" in text
+
+
+def test_who_never_woke_has_nothing_to_show() -> None:
+    assert "no request has paid a cold start" in wakes.render("default/hello-00001", [])
+    assert run("why", "hello", "--wake", "--follow").exit_code == 2
+
+
+def test_the_last_wakes_or_those_of_a_time() -> None:
+    many = [woken(float(number)) for number in range(9)]
+    assert [one["unix_s"] for one in wakes.recent(many, None)] == [4, 5, 6, 7, 8]
+    assert [one["unix_s"] for one in wakes.recent(many, 2.5)] == [3, 4, 5, 6, 7, 8]
+    assert wakes.recent(many, 99.0) == []
+
+
+@pytest.mark.parametrize(
+    ("message", "way"),
+    [
+        ("Started container user-container (pid 7, forked from a template of torch)", "forked"),
+        ("Started container user-container (pid 7, started plainly)", "plain"),
+        ("Started container user-container", None),
+        ("Started container queue-proxy (pid 7, forked from a template of queueproxy)", None),
+    ],
+)
+async def test_how_a_silent_pod_was_started_is_in_its_events(message: str, way: str | None) -> None:
+    class Events:
+        async def list(self, *_arguments: object, fields: str) -> Page:
+            assert fields == "reason=Started"
+            return Page([{"involvedObject": {"name": "pod-1"}, "message": message}], "1")
+
+    silent, other, told = woken(), woken(pod="pod-2"), woken(way="forked")
+    found = await wakes.complete(Events(), "default", [silent, other, told])  # type: ignore[arg-type]
+    assert [one["way"] for one in found] == [way, None, "forked"]
+    assert await wakes.complete(None, "default", [told]) == [told]  # type: ignore[arg-type]

@@ -237,6 +237,27 @@ for number in range(known, 100000):
 """
 
 
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(operations=OPERATIONS)
+def test_every_state_that_history_reaches_can_be_listed_again(operations: list) -> None:
+    store = Store(":memory:", shadow, history_events=12)
+    seen: dict[int, list[tuple[str, int]]] = {store.revision: []}
+    for operation, name, value in operations:
+        if operation == "put":
+            store.put(key(name), thing(name, value))
+        elif store.get(key(name)):
+            store.delete(key(name))
+        seen[store.revision] = [(one.decode()["metadata"]["name"], one.revision) for one in store.entries(PODS)]
+    for revision, expected in seen.items():
+        if revision < store.oldest_revision:
+            with pytest.raises(HistoryGone):
+                store.entries_at(PODS, "", revision)
+            continue
+        found = [(one.decode()["metadata"]["name"], one.revision) for one in store.entries_at(PODS, "ns", revision)]
+        assert found == expected
+    store.close()
+
+
 @pytest.mark.slow
 def test_kill_minus_nine_loses_no_acknowledged_write(tmp_path: Path) -> None:
     acknowledged = -1

@@ -82,6 +82,17 @@ def test_resources_are_taken_where_set():
     assert (found.requests, found.limits) == ({"cpu": "400m"}, {"memory": "1G"})
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["hostPath:relative", "hostPath:/a/../b", "persistentVolumeClaim:", "persistentVolumeClaim:A/b", "emptyDir:"],
+)
+def test_a_model_cache_is_a_folder_or_a_claim(text):
+    (found,) = deployment.parse(config_map(model_cache=text))[1]
+    assert problems.render([found]).startswith(f"invalid value: {text}: model-cache\nwrite hostPath:")
+    found, refused = deployment.parse(config_map(model_cache="persistentVolumeClaim:a.b-c", model_cache_limit_gib="7"))
+    assert (found.model_cache, refused) == (deployment.ModelCache("persistentVolumeClaim", "a.b-c", 7), [])
+
+
 def test_bad_deployment_values_are_refused():
     assert deployment.parse(config_map(progress_deadline="0s"))[1]
     assert deployment.parse(config_map(progress_deadline="1.5s"))[1]
@@ -181,9 +192,10 @@ def test_a_request_log_of_ones_own():
         ({"tracing-protocol": "http/protobuf", "tracing-endpoint": "c:4318"}, "write http://host:4318"),
         ({"tracing-sampling-rate": "1.5"}, "from 0 to 1"),
         ({"tracing-sampling-rate": "often"}, "from 0 to 1"),
+        ({"wake-timing": "off"}, "write enabled or disabled"),
     ],
 )
-def test_tracing_that_cannot_be_is_refused(data, said):
+def test_what_cannot_be_is_refused_for_observability(data, said):
     _, found = observability.parse({"data": data})
     assert said in problems.render(found)
 

@@ -172,6 +172,10 @@ CASES = {
         service(template={"annotations": {"autoscaling.knative.dev/min-scale": "x"}}),
         "invalid value: x: spec.template.metadata.annotations.autoscaling.knative.dev/min-scale",
     ),
+    "wake timing": (
+        service(template={"annotations": {"tidegate.dev/wake-timing": "off"}}),
+        "invalid value: off: spec.template.metadata.annotations.tidegate.dev/wake-timing\nwrite enabled or disabled",
+    ),
     "session affinity": (
         service(template={"annotations": {"tidegate.dev/session-affinity": "ip"}}),
         "invalid value: ip: spec.template.metadata.annotations.tidegate.dev/session-affinity\n"

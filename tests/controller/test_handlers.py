@@ -62,7 +62,10 @@ def test_settings_are_quiet_and_selective():
 
 
 def test_the_connection_is_told_in_kopfs_terms():
-    info = handlers.connection_info(CONNECTION)
+    info = handlers.connection_info(CONNECTION, CONNECTION.token)
+    assert info.expiration is None
     assert (info.server, info.token, info.insecure) == ("https://1.2.3.4", "t", False)
     assert isinstance(info, kopf.ConnectionInfo)
-    assert handlers.connection_info(Connection(server="http://x", verify=False)).insecure
+    assert handlers.connection_info(Connection(server="http://x", verify=False), "").insecure
+    # A pod's token is replaced by its cluster: kopf has to ask again.
+    assert handlers.connection_info(Connection(server="http://x", token_file="/t"), "t").expiration is not None

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from controller import cluster_config
 from controller.cluster_config import ClusterConfig
 from controller.gather import World
 from controller.inference import canary, component, credentials, shipped, status, template
@@ -15,11 +16,13 @@ from controller.inference.runtimes import Refusal, choose
 from controller.model_credentials import ModelCredentials
 from controller.objects import Objects
 from controller.reconcile import inference_service, metadata, model_storage
+from controller.reconcile import revision as reconcile_revision
 from controller.reconcile.inference_service import Observed
 from controller.reconcile.outcome import Apply, Delete
 from controller.triggers import Key
 from tests.support.fake_api import FakeApi
-from tidegate.contracts import problems
+from tidegate.contracts import names, problems
+from tidegate.contracts.config.deployment import ModelCache
 from tidegate.kube import resources
 
 Object = dict[str, Any]
@@ -147,6 +150,37 @@ def test_runtimes_of_the_namespace_come_first_and_shipped_ones_last() -> None:
     own = runtime("tidegate-sklearn", format={"version": "7"})
     assert chosen(Model("sklearn", "7"), *shipped.runtimes([own])) == "tidegate-sklearn"
     assert sum(one["metadata"]["name"] == "tidegate-sklearn" for one in shipped.runtimes([own])) == 1
+
+
+TRITONS = [
+    (Model("triton", protocol="v2"), "tidegate-triton"),
+    (Model("triton", protocol="grpc-v2"), "tidegate-triton-grpc"),
+    (Model("tensorrt", protocol="v2", runtime="tidegate-triton"), "tidegate-triton"),
+    (Model("onnx", protocol="v2"), "tidegate-onnx"),
+]
+
+
+@pytest.mark.parametrize(("model", "name"), TRITONS)
+def test_triton_is_chosen_for_its_own_format_and_by_name_for_what_its_backends_may_read(
+    model: Model, name: str
+) -> None:
+    assert chosen(model, *shipped.runtimes()) == name
+
+
+def test_triton_is_not_chosen_for_what_its_backends_may_not_read() -> None:
+    assert "tidegate-triton: it is not selected by itself" in chosen(
+        Model("tensorrt", protocol="v2"), *shipped.runtimes()
+    )
+    assert "it speaks v2, not v1" in chosen(Model("triton", protocol="v1"), *shipped.runtimes())
+
+
+def test_tritons_adapter_has_one_port_for_both_protocols() -> None:
+    for name, ports in (("tidegate-triton", None), ("tidegate-triton-grpc", [{"name": "h2c", "containerPort": 9000}])):
+        (found,) = [one for one in shipped.runtimes() if one["metadata"]["name"] == name]
+        (container,) = found["spec"]["containers"]
+        assert container["args"] == ["--model-name={{.Name}}", "--model-dir=/mnt/models"]
+        assert container.get("ports") == ports
+        assert container["readinessProbe"] == {"httpGet": {"path": "/v2/health/ready"}}
 
 
 # What it becomes
@@ -451,6 +485,45 @@ def test_a_model_is_fetched_by_a_container_that_alone_has_the_credentials() -> N
     assert "env" not in main
     assert "volumeMounts" not in queue
     assert model_storage.add(pod, {}, "fetcher") == pod
+
+
+@pytest.mark.parametrize(
+    ("cache", "volume"),
+    [
+        (ModelCache("hostPath", "/var/models"), {"hostPath": {"path": "/var/models", "type": "DirectoryOrCreate"}}),
+        (ModelCache("persistentVolumeClaim", "shared"), {"persistentVolumeClaim": {"claimName": "shared"}}),
+    ],
+)
+def test_the_cache_of_a_node_is_the_fetching_containers_alone(cache: ModelCache, volume: Object) -> None:
+    pod = {"containers": [{"name": "kserve-container", "image": "x"}]}
+    annotations = {template.STORAGE_URI_ANNOTATION: "s3://b/m"}
+    made = model_storage.add(pod, annotations, "fetcher", [{"name": "A"}], cache)
+    (initializer,) = made["initContainers"]
+    mounted = {one["name"]: one["mountPath"] for one in initializer["volumeMounts"]}
+    assert mounted == {"kserve-provision-location": "/mnt/models", "tidegate-model-cache": "/var/cache/tidegate/models"}
+    assert {"name": "TIDEGATE_MODEL_CACHE", "value": "/var/cache/tidegate/models"} in initializer["env"]
+    assert {"name": "TIDEGATE_MODEL_CACHE_LIMIT_GIB", "value": "100"} in initializer["env"]
+    assert {"name": "tidegate-model-cache", **volume} in made["volumes"]
+    assert [one["name"] for one in made["containers"][0]["volumeMounts"]] == ["kserve-provision-location"]
+
+
+def test_config_deployment_says_where_models_are_kept() -> None:
+    data = {"data": {"model-cache": "hostPath:/var/models"}}
+    config, refused = cluster_config.read({names.CONFIG_DEPLOYMENT: data})
+    revision = {
+        "metadata": {
+            "name": "r",
+            "namespace": "ml",
+            "uid": "1",
+            "annotations": {template.STORAGE_URI_ANNOTATION: "s3://b/m"},
+        },
+        "apiVersion": "serving.knative.dev/v1",
+        "kind": "Revision",
+        "spec": {"containers": [{"name": "kserve-container", "image": "x"}]},
+    }
+    pod = reconcile_revision.deployment(revision, config)["spec"]["template"]["spec"]
+    assert not refused
+    assert {"path": "/var/models", "type": "DirectoryOrCreate"} in [one.get("hostPath") for one in pod["volumes"]]
 
 
 def test_a_claim_is_mounted_where_the_model_is_looked_for() -> None:

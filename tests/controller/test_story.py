@@ -4,7 +4,6 @@ import dataclasses
 
 import pytest
 
-from controller.cluster_config import ClusterConfig
 from tests.support.controller_world import NAMESPACE, controller_world, service
 from tidegate.contracts import conditions, names
 from tidegate.contracts.config.network import Domain, Network
@@ -434,8 +433,8 @@ async def test_a_revision_name_that_another_configuration_has_is_taken(world):
 
 
 async def test_visibility_follows_the_label_of_the_service(world):
-    config = ClusterConfig(network=Network(domains=(Domain("example.com"),)), autoscaler_address="a:1", report_key=b"k")
-    world.worker.world.config = config
+    network = Network(domains=(Domain("example.com"),))
+    world.worker.world.config = dataclasses.replace(world.config, network=network)
     await world.apply(service())
     await world.make_ready("hello-00001")
     assert world.get(KSVC, "hello")["status"]["url"] == "http://hello.default.example.com"

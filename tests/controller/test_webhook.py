@@ -110,3 +110,21 @@ async def test_without_webhook_configurations_it_is_not_trusted_yet():
     await made.check()
     await made.close()
     assert not made.is_trusted
+
+
+@pytest.mark.parametrize(
+    ("user", "spec", "is_allowed"),
+    [
+        ("ann", {"nodeSelector": {"gpu": "a"}}, False),
+        ("system:serviceaccount:tidegate-system:controller", {"nodeSelector": {"gpu": "a"}}, True),
+        ("system:serviceaccount:tidegate-system:controller", {"tolerations": [], "affinity": {}}, True),
+        ("system:serviceaccount:tidegate-system:controller", {"hostNetwork": True}, False),
+        ("system:serviceaccount:other:controller", {"nodeSelector": {"gpu": "a"}}, False),
+    ],
+)
+async def test_the_controllers_own_services_have_what_models_need(webhook, api, user, spec, is_allowed):
+    await webhook.check()
+    template = {"spec": {"containers": [{"name": "c", "image": "x"}], **spec}}
+    request = review(template=template, traffic=[{"latestRevision": True, "percent": 100}])
+    status, body = await ask(webhook, api, "/validation", request | {"userInfo": {"username": user}})
+    assert (status, msgspec.json.decode(body)["response"]["allowed"]) == (200, is_allowed), body

@@ -35,7 +35,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def running_instance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Instance]:
     instance = Instance(tmp_path_factory.mktemp("instance") / "state", free_port())
     try:
-        instance.tidegate("up", "--port", str(instance.port), timeout_s=UP_TIMEOUT_S)
+        # Strict: watches end soon, history is short, every right is checked (docs/api-server.md).
+        instance.tidegate("up", "--strict", "--port", str(instance.port), timeout_s=UP_TIMEOUT_S)
         asyncio.run(_configure(instance))
         yield instance
     finally:

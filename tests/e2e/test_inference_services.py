@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from loadtest import load
+from loadtest import load, waterfall
 from loadtest.instance import Instance, eventually
+from tidegate.contracts import wake
 
 FLOWER = [5.1, 3.5, 1.4, 0.2]
 """The first row of the iris data: a setosa, class 0."""
@@ -74,8 +76,14 @@ async def test_from_eleven_lines_to_predictions_and_from_zero_again(
     assert v1["predictions"] == [0]
     await instance.wait_zero("flowers-predictor-00001")
     tensor = {"name": "x", "shape": [1, 4], "datatype": "FP64", "data": FLOWER}
-    v2 = await predict(instance, "flowers", "/v2/models/flowers/infer", {"inputs": [tensor]})
-    assert v2["outputs"][0]["data"] == [0]
+    body = json.dumps({"inputs": [tensor]}).encode()
+    woken = await load.get(
+        instance.port, "flowers.default.localhost", "/v2/models/flowers/infer", method="POST", body=body
+    )
+    assert json.loads(woken.body)["outputs"][0]["data"] == [0]
+    phases = waterfall.read(woken)  # a model server tells each of its own
+    assert {*phases} == {*wake.PHASES, "total"}
+    assert "x-tidegate-start" not in woken.headers
 
     async def is_awake() -> bool:
         status = json.loads(await instance.command(kubectl, "get", "isvc", "flowers", "-o", "json"))["status"]
@@ -108,6 +116,27 @@ async def test_a_canary_by_one_number(instance: Instance, kubectl: str, models: 
     await shares({0: 20})
     await apply(instance, kubectl, tmp_path, document("canary", f"file://{models}/v2"))
     await shares({9: 20})
+
+
+async def test_a_model_on_a_claim_is_served_from_it(
+    instance: Instance, kubectl: str, tmp_path: Path, models: Path
+) -> None:
+    claim = {
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": {"name": "models", "namespace": "default"},
+        "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}},
+    }
+    await apply(instance, kubectl, tmp_path, claim)
+    shutil.copytree(models / "v2", instance.state / "node" / "claims" / "default" / "models" / "nines")
+    # A pod field that config-features refuses to people; models have it.
+    placed = document("claimed", "pvc://models/nines", nodeSelector={"kubernetes.io/os": "linux"})
+    await apply(instance, kubectl, tmp_path, placed)
+    await instance.command(kubectl, "wait", "--for=condition=Ready", "isvc/claimed", "--timeout=60s")
+    answer = await predict(instance, "claimed", "/v1/models/claimed:predict", {"instances": [FLOWER]})
+    assert answer == {"predictions": [9]}
+    phase = await instance.command(kubectl, "get", "pvc", "models", "-o", "jsonpath={.status.phase}")
+    assert phase == "Bound"
 
 
 async def test_what_cannot_be_served_says_why(instance: Instance, kubectl: str, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from loadtest import load, tools
+from loadtest import load, tools, waterfall
 from loadtest.instance import Instance, eventually, example
 
 SHORT = {"autoscaling.knative.dev/window": "6s"}
@@ -53,6 +53,27 @@ async def test_a_service_goes_to_zero_and_one_request_wakes_it(instance: Instanc
     assert reply.status == 200
     assert reply.body == f"Hello World! ({revision})\n".encode()
     assert "x-tidegate-reason" not in reply.headers
+    assert waterfall.read(await load.get(instance.port, host("life"))) == {}  # this one paid nothing
+    await _check_wake(instance, kubectl, revision, waterfall.read(reply))
+
+
+async def _check_wake(instance: Instance, kubectl: str, revision: str, paid: dict[str, float]) -> None:
+    """The answer, the Event and the command say the same of one cold start."""
+    total = paid.pop("total")
+    assert list(paid) == ["held", "decided", "scheduled", "process-to-warm-up", "ready", "first-byte"]
+    assert sum(paid.values()) == pytest.approx(total)
+    (found,) = json.loads(instance.tidegate("why", "life", "--wake", "--json", "--since", "1m"))
+    told = {name: ms for name, ms in found["phases"].items() if ms is not None}
+    told |= {f"{one['phases'][0]}-to-{one['phases'][-1]}": one["ms"] for one in found["together"]}
+    assert (told, found["total_ms"], found["revision"]) == (pytest.approx(paid), pytest.approx(total), revision)
+    assert found["way"] in ("forked", "plain")  # from the node's Event, as this app does not say
+
+    async def is_told() -> bool:
+        selector = f"reason=WokeUp,involvedObject.name={revision}"
+        events = await instance.command(kubectl, "get", "events", "--field-selector", selector, "-o", "json")
+        return any(f"by pod {found['pod']}" in event["message"] for event in json.loads(events)["items"])
+
+    await eventually(is_told, 10, "an Event WokeUp on the revision", poll_s=0.2)
 
 
 async def test_the_url_of_the_readme_works_in_curl(instance: Instance) -> None:

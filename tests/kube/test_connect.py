@@ -67,3 +67,24 @@ def test_inside_a_pod_the_service_account_files_are_used(tmp_path, monkeypatch):
 def test_errors_name_what_is_missing(tmp_path, change, expected):
     with pytest.raises(connect.ConnectError, match=expected):
         connect.load(write(tmp_path / "k", **change))
+
+
+def test_a_token_of_a_file_is_read_again_and_a_lost_file_changes_nothing(tmp_path):
+    file, now = tmp_path / "token", 100.0
+    file.write_text("first\n")
+    bearer = connect.Bearer(connect.Connection("https://x", "first", token_file=str(file)), lambda: now)
+    file.write_text("second\n")
+    assert bearer.token() == "first"
+    now += connect.TOKEN_REREAD_S
+    assert bearer.token() == "second"
+    file.unlink()
+    now += connect.TOKEN_REREAD_S
+    assert bearer.token() == "second"
+
+
+def test_a_user_without_a_home_is_told_what_is_missing(monkeypatch):
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.delenv("KUBECONFIG", raising=False)
+    monkeypatch.setattr(connect, "SERVICE_ACCOUNT_DIR", connect.Path("/nowhere"))
+    with pytest.raises(connect.ConnectError, match="set KUBECONFIG"):
+        connect.load()

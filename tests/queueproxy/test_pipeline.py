@@ -15,6 +15,7 @@ from queueproxy.metrics import Metrics
 from queueproxy.pipeline import Pipeline
 from queueproxy.probe import AppProtocol
 from tests.support.heads import answer_of, make_request, outcome, relay_of
+from tidegate.contracts import wake
 from tidegate.wire.director import Failure, Request
 
 pytestmark = pytest.mark.looptime
@@ -39,6 +40,9 @@ class Harness:
 
     def doubt(self) -> None:
         self.is_ready = False
+
+    def start(self, now: float, pod: str) -> wake.Start | None:
+        return wake.Start(0.25, 1.5, pod=pod) if self.is_ready else None
 
     async def ask(self) -> bool:
         await asyncio.sleep(0.1)
@@ -186,11 +190,13 @@ async def test_a_routed_request_that_calls_itself_a_kubelet_counts_like_any_othe
     [(True, 200, b"queue"), (False, 503, b"the app is not ready"), (None, 200, b"queue")],
 )
 async def test_readiness_probe(is_ready, status, body):
-    harness = Harness(container_concurrency=1)
+    harness = Harness(container_concurrency=1, pod="a-1")
     harness.is_ready = is_ready
     request, direction = harness.enter(k_network_probe="queue", user_agent="Knative-Activator-Probe")
     answer = answer_of(await direction if isinstance(direction, Awaitable) else direction)
     assert (answer.status, answer.body, answer.reason) == (status, body, "" if status == 200 else "not_ready")
+    told = ((b"X-Tidegate-Start", b"open=250.000 all=1500.000 pod=a-1"),)
+    assert answer.headers == {True: told, False: ((b"Retry-After", b"1"),), None: ()}[is_ready]
     harness.end(request)
     harness.assert_empty()
 

@@ -10,6 +10,7 @@ from queueproxy import probe
 from queueproxy.probe import AppProbe, Readiness
 from tests.support import servers
 from tests.support.grpc_apps import GrpcApp, HealthApp
+from tidegate.contracts import wake
 from tidegate.process import tasks
 
 
@@ -54,14 +55,15 @@ class App:
     period_s = 10.0
     successes = 1
 
-    def __init__(self, ready_at: float) -> None:
+    def __init__(self, ready_at: float, told: bytes = b"") -> None:
         self.ready_at = ready_at
+        self.told = told
         self.tries: list[float] = []
 
-    async def is_passing(self, by_h2c: bool) -> bool:
+    async def ask(self, by_h2c: bool) -> bytes | None:
         now = asyncio.get_running_loop().time()
         self.tries.append(now)
-        return now >= self.ready_at
+        return self.told if now >= self.ready_at else None
 
 
 @pytest.mark.looptime
@@ -152,20 +154,75 @@ async def test_a_grpc_app_is_ready_when_its_health_service_says_so():
         whole, one = AppProbe(port, service=""), AppProbe(port, service="a.B")
         for serving, unknown, expected in ((True, False, True), (False, False, False), (True, True, False)):
             app.is_serving, app.is_unknown = serving, unknown
-            assert await whole.is_passing() is expected
-            assert await one.is_passing() is expected
+            assert (await whole.ask() is not None) is expected
+            assert (await one.ask() is not None) is expected
         assert app.asked[:2] == [b"", b"\x0a\x03a.B"]
-    assert await whole.is_passing() is False
+    assert await whole.ask() is None
 
 
 async def test_a_grpc_probe_of_an_app_without_the_health_service_does_not_pass():
     async with GrpcApp().running() as app:
-        assert await AppProbe(app.port, service="").is_passing() is False
-        assert await AppProbe(app.port).is_passing() is True
+        assert await AppProbe(app.port, service="").ask() is None
+        assert await AppProbe(app.port).ask() == b""
     async with servers.serving(_http1) as port:
-        assert await AppProbe(port, service="", timeout_s=0.5).is_passing() is False
+        assert await AppProbe(port, service="", timeout_s=0.5).ask() is None
 
 
 async def _http1(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
     await reader.read()
+
+
+# how the app started
+
+TELLS = b"open=50 all=900 process=100 imports=600 weights=150 warm-up=50 way=forked pod=somebody-else"
+
+
+@pytest.mark.looptime
+@pytest.mark.parametrize(
+    ("told", "began", "expected"),
+    [
+        (TELLS, -0.25, wake.Start(1.05, 0.9, (0.1, 0.6, 0.15, 0.05), "forked", "a-1")),
+        (b"", -0.25, wake.Start(1.0, 0.75, pod="a-1")),  # from our own begin until it accepted
+        (b"nonsense", -0.25, wake.Start(1.0, 0.75, pod="a-1")),
+        (b"", None, wake.Start(1.0, None, pod="a-1")),
+    ],
+)
+async def test_how_the_app_started_is_what_it_told_or_what_was_seen(told, began, expected):
+    readiness = Readiness([App(0.5, told)], began=began)
+    loop = asyncio.get_running_loop()
+    assert readiness.start(loop.time(), "a-1") is None
+    readiness.doubt()
+    while not await readiness.ask():
+        pass
+    opened_at = loop.time()
+    await asyncio.sleep(1.0)
+    start = readiness.start(loop.time(), "a-1")
+    assert start is not None
+    seen = opened_at - 0.5  # the probe that found it open came so much later
+    assert start.open_s == pytest.approx(expected.open_s)
+    assert start.all_s == pytest.approx(expected.all_s + (0 if told == TELLS else seen) if expected.all_s else None)
+    assert (start.own_s, start.way, start.pod) == (expected.own_s, expected.way, expected.pod)
+
+
+@pytest.mark.looptime
+async def test_an_app_that_comes_back_later_has_started_once():
+    app = App(0.0, b"open=0 all=10")
+    readiness = Readiness([app])
+    assert await readiness.ask()
+    app.told = b"open=0 all=99"
+    readiness.doubt()
+    assert await readiness.ask()
+    start = readiness.start(asyncio.get_running_loop().time(), "")
+    assert start is not None and start.all_s == 0.01
+
+
+async def test_a_get_probe_reads_what_the_app_tells():
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nx-TIDEGATE-start:  open=1 way=plain \r\nContent-Length: 0\r\n\r\n")
+        writer.close()
+
+    async with servers.serving(answer) as port:
+        assert await AppProbe(port, path="/").ask() == b"open=1 way=plain"
+        assert await AppProbe(port).ask() == b""

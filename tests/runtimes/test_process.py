@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.model_servers import client_of, serving
+from tidegate.contracts import wake
 
 MODEL = """
 class Plus:
@@ -40,11 +41,25 @@ def test_a_class_by_its_import_path_until_sigterm(tmp_path: Path) -> None:
         url = f"http://127.0.0.1:{port}/v1/models/plus:predict"
         with urllib.request.urlopen(url, b'{"instances": [1, 2]}', timeout=10) as answer:
             assert answer.read() == b'{"predictions":[2,3]}'
+            assert answer.headers["X-Tidegate-Start"] is None
+        _check_start(port)
         process.send_signal(signal.SIGTERM)
         assert process.wait(10) == 0
     finally:
         process.kill()
         process.communicate()
+
+
+def _check_start(port: int) -> None:
+    """Who asks for its health hears how it started: every phase, and they are all of the time it took."""
+    for path in ("/v2/health/live", "/v2/health/ready", "/v2/models/plus/ready", "/v1/models/plus", "/ping"):
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as answer:
+            start = wake.decode_start(answer.headers["X-Tidegate-Start"].encode())
+        assert start is not None and start.way == "plain"
+        took_s = [value for value in start.own_s if value is not None]
+        assert len(took_s) == 4 and start.all_s is not None
+        assert sum(took_s) == pytest.approx(start.all_s, abs=1e-5)  # told to a microsecond each
+        assert took_s[1] > 0.01  # imports
 
 
 async def test_a_class_by_setting_gets_its_folder(tmp_path: Path) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import random
+from collections.abc import Iterable, Iterator
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -40,6 +42,39 @@ def test_the_first_to_wait_is_the_first_to_be_loaded() -> None:
     assert step(made, now=0.0) == Load("b")
     made.settle("b")
     assert step(made, resident("b"), now=0.0) == Load("a")
+
+
+def test_the_model_for_which_most_wait_is_next_until_another_waits_half_the_longest_time() -> None:
+    made = plan()
+    for key, at in (("old", 0.0), ("many", 1.0), ("many", 2.0), ("late", 1.0)):
+        made.want(key, 1, at)
+    assert step(made, now=4.9) == Load("many"), "one load serves two"
+    assert step(made, now=5.0) == Load("old")
+    made.settle("many")
+    assert step(made, now=4.9) == Load("old"), "of as many, the one that waits longer"
+
+
+def test_residency_does_not_count_while_nothing_comes() -> None:
+    made = plan(budget_bytes=1)
+    for number in range(100):
+        made.want("b", 1, number * 0.05)
+    last = 99 * 0.05
+    fresh = resident("a", loaded_at=last - 0.1, used=last)
+    waiting = step(made, fresh, now=last)
+    assert isinstance(waiting, Wait) and 0.2 <= waiting.until - last < 0.25, "four pauses of 50 ms, not the residency"
+    assert step(made, fresh, now=waiting.until) == Load("b", ("a",))
+    asked = resident("a", loaded_at=last - 0.1, used=last + 0.1)
+    assert step(made, asked, now=waiting.until) == Wait(waiting.until + 0.1), "a was asked for meanwhile"
+
+
+def test_one_swap_at_a_time_and_what_fits_beside_it() -> None:
+    made = plan(budget_bytes=3)
+    for key in "cd":
+        made.want(key, 1, 5.0)
+    residents = resident("a"), resident("b", used=1.0)
+    assert step(made, *residents, now=5.0) == Load("c")
+    assert step(made, *residents, now=5.0, loading=("c",)) == Wait(), "its end is a turn: who needs it most may change"
+    assert step(made, resident("a"), now=5.0, loading=("c",)) == Load("d")
 
 
 def test_the_least_recently_used_idle_one_goes() -> None:
@@ -139,65 +174,138 @@ def test_the_budget_is_kept_and_everybody_is_served(asked: list[tuple[str, float
         made.settle(chosen.key)
 
 
-def loads_of_first_come_first_served(arrivals: list[tuple[float, str]], budget: int) -> int:
-    """Count the loads when each request is served in its turn and the least recently used model goes."""
-    memory: dict[str, float] = {}
+# How many loads alternating access costs, beside first in, first out
+
+
+LOAD_S = 0.01
+TURNS = [f"m{number % 40}" for number in range(2000)]
+MIXED = [f"m{number}" for number in random.Random(7).choices(range(40), k=2000)]
+SKEWED = [
+    f"m{number}" for number in random.Random(7).choices(range(200), [1 / (1 + each) for each in range(200)], k=2000)
+]
+
+
+def loads_of_fifo(keys: Iterable[str], room: int) -> int:
+    """Count the loads when requests are served strictly as they came and the least recently used model goes."""
+    memory: dict[str, None] = {}
     loads = 0
-    for at, key in arrivals:
-        if key not in memory:
-            loads += 1
-            if len(memory) >= budget:
-                del memory[min(memory, key=lambda each: memory[each])]
-        memory[key] = at
+    for key in keys:
+        loads += key not in memory
+        memory.pop(key, None)
+        memory[key] = None
+        if len(memory) > room:
+            del memory[next(iter(memory))]
     return loads
 
 
-def loads_of_the_plan(arrivals: list[tuple[float, str]], budget: int) -> tuple[int, float]:
-    """Count the loads of the plan for the same requests, each served in no time; also the longest wait in seconds."""
-    made = plan(budget_bytes=budget)
-    memory: dict[str, Resident] = {}
-    since: dict[str, float] = {}
-    loads, longest = 0, 0.0
+class Window:
+    """A server in virtual time: `in_flight` requests of a list at a time, the next comes when one is answered.
 
-    def work(until: float, now: float) -> None:
-        nonlocal loads, longest
-        while now <= until:
-            chosen = step(made, *memory.values(), now=now)
+    Requests for models in memory take no time, a load takes 10 ms.
+    """
+
+    def __init__(self, room: int, in_flight: int, **limits: float) -> None:
+        self.made = plan(budget_bytes=room, **limits)
+        self.room = room
+        self.in_flight = in_flight
+        self.memory: dict[str, Resident] = {}
+        self.waiting: dict[str, list[float]] = {}
+        self.loads = 0
+        self.hits = 0
+        self.waits: list[float] = []
+
+    def serve(self, keys: Iterable[str]) -> None:
+        rest = iter(keys)
+        now = 0.0
+        self._let_in(rest, now)
+        while self.waiting:
+            chosen = step(self.made, *self.memory.values(), now=now)
             if isinstance(chosen, Wait):
-                if chosen.until > until:
-                    return
+                assert now < chosen.until < math.inf, "somebody waits: there is a time to look again"
                 now = chosen.until
                 continue
             assert isinstance(chosen, Load)
-            for victim in chosen.evict:
-                del memory[str(victim)]
-            key = str(chosen.key)
-            memory[key] = resident(key, loaded_at=now, used=now)
-            longest = max(longest, now - since.pop(key))
-            loads += 1
-            made.settle(key)
+            now += LOAD_S
+            self._load(chosen, now)
+            self._let_in(rest, now)
 
-    last = 0.0
-    for at, key in arrivals:
-        work(at, last)
-        last = at
+    def _load(self, chosen: Load, now: float) -> None:
+        for victim in chosen.evict:
+            del self.memory[str(victim)]
+        key = str(chosen.key)
+        self.memory[key] = resident(key, loaded_at=now, used=now)
+        assert len(self.memory) <= self.room
+        self.loads += 1
+        self.waits += [now - since for since in self.waiting.pop(key)]
+        self.made.settle(key, now)
+
+    def _let_in(self, rest: Iterator[str], now: float) -> None:
+        while sum(map(len, self.waiting.values())) < self.in_flight and (key := next(rest, None)) is not None:
+            if key in self.memory:
+                self.hits += 1
+                self.memory[key] = resident(key, loaded_at=self.memory[key].loaded_at, used=now)
+                continue
+            self.waiting.setdefault(key, []).append(now)
+            assert self.made.want(key, 1, now) is not None
+
+
+@pytest.mark.parametrize(
+    ("keys", "in_flight", "at_most"),
+    [
+        (TURNS, 10, 1.0),
+        (TURNS, 40, 0.25),
+        (TURNS, 200, 0.05),
+        (MIXED, 10, 0.65),
+        (MIXED, 40, 0.25),
+        (MIXED, 200, 0.1),
+        (SKEWED, 40, 0.8),
+        (SKEWED, 200, 0.4),
+    ],
+    ids=[
+        f"{name}-{count}"
+        for name, counts in (("turns", (10, 40, 200)), ("mixed", (10, 40, 200)), ("skewed", (40, 200)))
+        for count in counts
+    ],
+)
+def test_loads_beside_first_in_first_out(keys: list[str], in_flight: int, at_most: float) -> None:
+    """The more requests are in flight, the more of them one load serves; with few, nobody can know what comes next."""
+    window = Window(20, in_flight)
+    window.serve(keys)
+    assert window.loads <= at_most * loads_of_fifo(keys, 20)
+    assert max(window.waits) <= 10.0
+
+
+def test_two_models_that_alternate_slowly_are_gathered_by_residency() -> None:
+    """Open arrivals, one each 50 ms for three models and room for one: a load per residency, not one per request."""
+    made = plan(budget_bytes=1)
+    memory: dict[str, Resident] = {}
+    loads, since, longest = 0, {}, 0.0
+    arrivals = [(number * 0.05, "ABC"[number % 3]) for number in range(600)]
+    now = 0.0
+    for at, key in [*arrivals, (100.0, "")]:
+        while not isinstance(chosen := step(made, *memory.values(), now=now), Wait) or chosen.until <= at:
+            if isinstance(chosen, Wait):
+                now = chosen.until
+                continue
+            assert isinstance(chosen, Load)
+            loads += 1
+            longest = max(longest, now - since.pop(str(chosen.key)))
+            memory = {str(chosen.key): resident(str(chosen.key), loaded_at=now, used=now)}
+            made.settle(chosen.key)
+        now = at
         if key in memory:
             memory[key] = resident(key, loaded_at=memory[key].loaded_at, used=at)
-        else:
+        elif key:
             since.setdefault(key, at)
             made.want(key, 1, at)
-    work(last + 100, last)
-    assert made.waiting == 0
-    return loads, longest
-
-
-def test_alternating_access_costs_a_quarter_of_the_loads_at_most() -> None:
-    alternating = [(number * 0.05, "ABC"[number % 3]) for number in range(600)]
-    loads, longest = loads_of_the_plan(alternating, budget=1)
-    assert loads <= loads_of_first_come_first_served(alternating, budget=1) / 4
+    assert loads <= loads_of_fifo((key for _, key in arrivals), 1) / 4
     assert longest <= 10.0
-    chance = random.Random(7)
-    mixed = [(number * 0.02, f"m{chance.randrange(60)}") for number in range(3000)]
-    loads, longest = loads_of_the_plan(mixed, budget=20)
-    assert loads < loads_of_first_come_first_served(mixed, budget=20)
-    assert longest <= 10.0 + 1.0
+
+
+@given(st.lists(st.sampled_from("aaaaaabbbcde"), max_size=120), st.integers(1, 3), st.integers(1, 12))
+def test_nobody_waits_beyond_the_longest_wait(keys: list[str], room: int, in_flight: int) -> None:
+    """Whatever comes: who has waited half of it is next by age, and five loads take less than the other half."""
+    window = Window(room, in_flight, max_wait_s=0.2, min_residency_s=5.0)
+    window.serve(keys)
+    assert window.hits + len(window.waits) == len(keys), "all were served"
+    assert max(window.waits, default=0.0) <= 0.2 + 5 * LOAD_S

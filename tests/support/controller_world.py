@@ -20,11 +20,13 @@ from controller.objects import Objects
 from controller.worker import Worker
 from tests.support.fake_api import FakeApi
 from tidegate.contracts import conditions, names, serving
+from tidegate.contracts.config.deployment import DeploymentConfig
 from tidegate.kube import resources
 from tidegate.kube.api import Object, Resource
 from tidegate.process import tasks
 
 NAMESPACE = "default"
+NO_LOOKUPS = DeploymentConfig(registries_without_digests=frozenset({"*"}))
 USER = "ann@example.com"
 
 
@@ -62,7 +64,9 @@ class ControllerWorld:
 
     def __init__(self, config: ClusterConfig | None = None) -> None:
         self.api = ReviewedApi()
-        self.config = config or ClusterConfig(autoscaler_address="127.1.128.1:8080", report_key=b"k" * 32)
+        self.config = config or ClusterConfig(
+            deployment=NO_LOOKUPS, autoscaler_address="127.1.128.1:8080", report_key=b"k" * 32
+        )
         loop, began = asyncio.get_running_loop(), time.time()
         self.worker = Worker(self.api, World(Objects(), self.config), 4, wall=lambda: began + loop.time())
 

@@ -7,11 +7,12 @@ import contextlib
 import io
 import random
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from typing import NamedTuple
 
 import aiohttp
 from aiohttp import web
+from multidict import CIMultiDict
 
 from tidegate.process import run, tasks
 
@@ -35,8 +36,9 @@ _given: set[int] = set()
 class App:
     """A user's app: answers its name after `?ms=` milliseconds, and remembers what it saw."""
 
-    def __init__(self, name: str = "app") -> None:
+    def __init__(self, name: str = "app", headers: Iterable[tuple[str, str]] = ()) -> None:
         self.name = name
+        self.headers = tuple(headers)  # of its answers
         self.port = 0
         self.in_flight = 0
         self.peak = 0
@@ -67,7 +69,7 @@ class App:
         try:
             await asyncio.sleep(int(request.query.get("ms", "0")) / 1000)
             body = self.name if request.method == "GET" else str(len(await request.read()))
-            return web.Response(text=body)
+            return web.Response(text=body, headers=CIMultiDict(self.headers))
         finally:
             self.in_flight -= 1
 
@@ -134,6 +136,11 @@ class Reply(NamedTuple):
     status: int
     body: bytes
     headers: dict[str, str]
+    lines: tuple[tuple[str, str], ...] = ()
+
+    def all(self, name: str) -> list[str]:
+        """Return the values of every line of this lower-case name, in order."""
+        return [value for key, value in self.lines if key == name]
 
     @property
     def reason(self) -> str:
@@ -156,8 +163,8 @@ async def client() -> AsyncIterator[Callable[..., Awaitable[Reply]]]:
             url = f"http://127.0.0.1:{port}{path}"
             async with session.request(method, url, headers=headers, data=data and io.BytesIO(data)) as response:
                 body = await response.read()
-                seen = {name.lower(): value for name, value in response.headers.items()}
-                return Reply(response.status, body, seen)
+                lines = tuple((name.lower(), value) for name, value in response.headers.items())
+                return Reply(response.status, body, dict(lines), lines)
 
         yield fetch
 

@@ -33,10 +33,13 @@ def put_redirected_route(api: FakeApi, name: str, traffic: Iterable[dict[str, An
     api.put(resources.ROUTES, route)
 
 
-def put_revision(api: FakeApi, name: str, namespace: str = "default", **spec: Any) -> None:
+def put_revision(
+    api: FakeApi, name: str, namespace: str = "default", annotations: dict[str, str] | None = None, **spec: Any
+) -> None:
     """Store a Revision."""
     body = {"containers": [{"image": "app"}], "timeoutSeconds": 300, **spec}
-    api.put(resources.REVISIONS, {"metadata": {"name": name, "namespace": namespace}, "spec": body})
+    metadata = {"name": name, "namespace": namespace, "annotations": annotations or {}}
+    api.put(resources.REVISIONS, {"metadata": metadata, "spec": body})
 
 
 def put_autoscaler(api: FakeApi, name: str, mode: str, concurrency: int = 0, namespace: str = "default") -> None:

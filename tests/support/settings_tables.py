@@ -21,6 +21,7 @@ MODULES = {
     "autoscaler.config": "autoscaler",
     "controller.config": "controller",
     "runtimes.config": "model servers",
+    "runtimes.triton.config": "Triton",
     "cluster.config": "the local cluster",
     "cluster.node.config": "the process node",
 }

@@ -128,6 +128,47 @@ async def test_the_directors_lines_are_those_of_this_request() -> None:
         assert turns == [b"0", b"0", b"1", b"1", b"2"]
 
 
+@pytest.mark.parametrize("http", ["1.1", "2"])
+@pytest.mark.parametrize(
+    "framing",
+    [b"Content-Length: 5\r\n\r\nhello", b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"],
+    ids=["whole", "chunked"],
+)
+async def test_lines_that_are_made_when_the_answer_comes(framing: bytes, http: str) -> None:
+    calls: list[int] = []
+
+    def direct(request: object, port: int) -> Relay:
+        relay = Relay("127.0.0.1", port, answer_head=b"X-Out: fixed\r\n")
+        if len(calls) in (0, 2):  # of an answer that is read anew, and of one whose head is known
+            relay.on_answer = lambda: calls.append(0) or b"Server-Timing: ours;dur=%d\r\n" % len(calls)  # type: ignore[func-returns-value]
+        else:
+            calls.append(0)
+        return relay
+
+    upstream = b"HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 200 OK\r\nServer-Timing: app;dur=7\r\n" + framing
+    async with rig(script(*[upstream] * 4), direct=direct) as wire:
+        found = []
+        if http == "2":
+            peer = H2Peer(await wire.client(), is_client=True)
+            for _ in range(4):
+                headers, body, _ = await peer.answer(peer.ask(h2_peers.GET))
+                assert body == b"hello"
+                found.append(headers["server-timing"] if "x-out" not in headers else headers["x-out"])
+            peer.close()
+            assert found == ["ours;dur=1", "fixed", "ours;dur=3", "fixed"]
+            return
+        client = await wire.client()
+        for _ in range(4):
+            client.send(GET)
+            assert (await client.answer()).status == 103
+            answer = await client.answer()
+            assert answer.body == b"hello"
+            lines = [line.partition(b": ")[2] for line in answer.head.split(b"\r\n")]
+            assert b"app;dur=7" in lines  # the app's own line stays
+            found.append(next(line for line in lines if line.startswith((b"ours", b"fixed"))))
+        assert found == [b"ours;dur=1", b"fixed", b"ours;dur=3", b"fixed"]
+
+
 async def test_many_in_flight_keep_their_order_and_are_sent_before_the_close() -> None:
     """Ten connections, pipelined: relayed, answered here, relayed with `Connection: close`."""
 

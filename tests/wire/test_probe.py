@@ -57,3 +57,15 @@ async def test_nobody_there_is_an_os_error():
         await probe.connect("127.0.0.1", port, 1.0)
     with pytest.raises(OSError):
         await probe.get("127.0.0.1", port, "/", [], 1.0)
+
+
+@pytest.mark.parametrize(
+    ("head", "value"),
+    [
+        (b"HTTP/1.1 200 OK\r\nA: 1\r\nX-Start:  a b \r\nx-start: c\r\n\r\n", b"a b"),
+        (b"HTTP/1.1 200 OK\r\nx-START:\r\n\r\n", b""),
+        (b"HTTP/1.1 200 x-start: no\r\nb: x-start: no\r\nx-start\r\n\r\n", b""),
+    ],
+)
+def test_the_first_value_of_a_header(head: bytes, value: bytes) -> None:
+    assert probe.value_of(head, b"x-start") == value

@@ -32,6 +32,7 @@ class Wish:
     api_port: int
     images: Path | None
     timeout_s: float
+    strict: bool = False
 
     @property
     def listen(self) -> str:
@@ -40,7 +41,7 @@ class Wish:
 
     def flags(self) -> list[str]:
         """Return the supervisor's flags."""
-        flags = ["--api-port", str(self.api_port)]
+        flags = ["--api-port", str(self.api_port), *(["--strict"] if self.strict else [])]
         return [*flags, "--images", str(self.images.absolute())] if self.images else flags
 
 
@@ -57,6 +58,7 @@ class Wish:
     help="Image catalog: which command an image stands for (docs/operating.md).",
 )
 @click.option("--timeout", "timeout_s", default=60.0, show_default=True, help="Seconds to wait until all is available.")
+@click.option("--strict", is_flag=True, help="An API server that is hard on its clients, for tests.")
 @click.option("--foreground", is_flag=True, help="Stay until Ctrl-C, then stop the instance.")
 @common.json_option
 def up(
@@ -66,12 +68,13 @@ def up(
     api_port: int,
     images: Path | None,
     timeout_s: float,
+    strict: bool,
     foreground: bool,
     as_json: bool,
 ) -> None:
     """Start a local instance: an API server, a process node, and Tidegate on top of them."""
     local = common.open_instance(state)
-    wish = Wish(bind, port, api_port, images, timeout_s)
+    wish = Wish(bind, port, api_port, images, timeout_s, strict)
     progress = output.Progress(STEPS)
     process = _ensure_started(local, wish)
     try:

@@ -1,4 +1,4 @@
-"""`tidegate why NAME`: the last scaling decision of a revision as a sentence, with what went into it.
+"""`tidegate why NAME`: the last scaling decision of a revision as a sentence, with its inputs; or its last wakes.
 
 Decisions are read from the autoscaler's admin port through the API server's service proxy, so it needs no more than a
 kubeconfig. NAME is a revision, or a service: then every revision of it that the autoscaler knows is explained.
@@ -15,7 +15,7 @@ from typing import Any
 import click
 import msgspec
 
-from tidegate.cli import common, output
+from tidegate.cli import common, output, wakes
 from tidegate.cli.failures import Failure
 from tidegate.contracts import decision as contract
 from tidegate.contracts import durations, names
@@ -44,6 +44,7 @@ class _Elsewhere(msgspec.Struct):
 @common.namespace_option
 @click.option("--since", default="", help="Also the decisions of the last so long, like 30s or 5m.")
 @click.option("--follow", "-f", is_flag=True, help="Go on with every new decision, until interrupted.")
+@click.option("--wake", "wants_wakes", is_flag=True, help="Show the last cold starts that requests paid, by phase.")
 @common.state_option
 @common.kubeconfig_option
 @common.json_option
@@ -52,13 +53,23 @@ def why(
     namespace: str,
     since: str,
     follow: bool,
+    wants_wakes: bool,
     state: Path | None,
     kubeconfig: Path | None,
     as_json: bool,
 ) -> None:
     """Explain the number of pods of NAME, a service or a revision."""
     oldest_unix_s = _oldest(since)
+    if wants_wakes and follow:
+        raise click.UsageError("--wake and --follow do not go together")
     where = common.connection(state, kubeconfig)
+    if wants_wakes:
+        found = common.call(where, lambda client: _wakes(client, namespace, name, oldest_unix_s))
+        if as_json:
+            output.print_json([one for of_revision in found.values() for one in of_revision])
+        else:
+            click.echo("\n\n".join(wakes.render(f"{namespace}/{each}", those) for each, those in found.items()))
+        return
     if follow:
         with contextlib.suppress(KeyboardInterrupt):
             common.call(where, lambda client: _follow(client, namespace, name, oldest_unix_s, as_json))
@@ -100,6 +111,17 @@ async def read(client: Client, namespace: str, name: str) -> list[Ring]:
             f"it does so once there is a PodAutoscaler: kubectl get kpa -n {namespace}"
         )
     return rings
+
+
+async def _wakes(
+    client: Client, namespace: str, name: str, oldest_unix_s: float | None
+) -> dict[str, list[wakes.Found]]:
+    """Return the last wakes of each revision that `name` means."""
+    found = {}
+    for revision in await revisions(client, namespace, name):
+        told = wakes.read(await _page(client, f"wakes/{namespace}/{revision}"))
+        found[revision] = await wakes.complete(client, namespace, wakes.recent(told, oldest_unix_s))
+    return found
 
 
 async def revisions(client: Client, namespace: str, name: str) -> list[str]:

@@ -19,6 +19,7 @@ KUBELET_PROBE = b"k-kubelet-probe"
 ORIGINAL_HOST = b"k-original-host"
 REASON = b"x-tidegate-reason"
 UNCOUNTED = b"x-tidegate-uncounted"
+START = b"x-tidegate-start"
 
 PROXIED_BY_ACTIVATOR = b"activator"
 PROBE_QUEUE = b"queue"
@@ -81,6 +82,7 @@ class AnswerRule:
 
 ANSWER_RULES = (
     AnswerRule(REASON, "every hop", False, "Tidegate made this answer, and why"),
+    AnswerRule(START, "queueproxy", False, "on answers to probes: how this pod started; apps may tell it the same way"),
     AnswerRule(b"x-tidegate-*", "nobody", False, "kept free for our own hops"),
     AnswerRule(b"date", "the last hop", True, "added where the app's answer has none"),
 )

@@ -2,8 +2,9 @@
 
 A frame is a 4-byte big-endian length and a msgpack body of that many bytes; an empty frame is a heartbeat. The first
 frame of a connection is `Hello`. Reports carry durations and averages, never timestamps: monotonic clocks of two
-processes do not compare, so the autoscaler stamps arrival itself. The autoscaler answers with `Owners` alone: which of
-its replicas decides for which revisions.
+processes do not compare, so the autoscaler stamps arrival itself. The autoscaler answers with `Owners`, which of its
+replicas decides for which revisions, and an activator that asked for a pod with `Scaled`. A `Wake` is what a cold start
+consisted of, once it is over.
 
 A report token ties a connection to one revision: HMAC-SHA256 of `<namespace>/<revision>` under the cluster's report
 key, so that a pod can speak for its own revision and for no other. The activator speaks for all (`*`).
@@ -20,6 +21,7 @@ from typing import Any
 import msgspec
 
 from tidegate.contracts import names
+from tidegate.contracts.wake import Wake
 
 FRAME_LIMIT_BYTES = 1 << 20
 ANSWER_LIMIT_BYTES = 64 << 10
@@ -98,14 +100,22 @@ class Owners(msgspec.Struct, tag="owners", array_like=True, frozen=True):
     of_bucket: list[int]
 
 
-Message = Hello | Report | Reports | History
+class Scaled(msgspec.Struct, tag="scaled", array_like=True, frozen=True):
+    """The API server has taken a scale above zero for a revision that the hearer said somebody waits for."""
+
+    namespace: str
+    revision: str
+
+
+Message = Hello | Report | Reports | History | Wake
+Said = Owners | Scaled
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder: msgspec.msgpack.Decoder[Message] = msgspec.msgpack.Decoder(Message)
-_answer_decoder: msgspec.msgpack.Decoder[Owners] = msgspec.msgpack.Decoder(Owners)
+_answer_decoder: msgspec.msgpack.Decoder[Said] = msgspec.msgpack.Decoder(Said)
 
 
-def encode(message: Message | Owners) -> bytes:
+def encode(message: Message | Said) -> bytes:
     """Return the whole frame, length prefix included."""
     body = _encoder.encode(message)
     return len(body).to_bytes(4, "big") + body
@@ -119,7 +129,7 @@ def decode(body: bytes) -> Message:
     return _decoder.decode(body)
 
 
-def decode_answer(body: bytes) -> Owners:
+def decode_answer(body: bytes) -> Said:
     """Return what an autoscaler said in a frame's body; raises like `decode`."""
     return _answer_decoder.decode(body)
 

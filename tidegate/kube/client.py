@@ -14,7 +14,7 @@ import aiohttp
 import msgspec
 
 from tidegate.kube.api import ApiError, Object, Page, PatchKind, Resource, Unreachable, WatchEvent
-from tidegate.kube.connect import Connection
+from tidegate.kube.connect import Bearer, Connection
 
 CALL_TIMEOUT_S = 15.0
 CONNECT_TIMEOUT_S = 5.0
@@ -34,6 +34,7 @@ class Client:
 
     def __init__(self, connection: Connection, *, user_agent: str = "tidegate") -> None:
         self.connection = connection
+        self._bearer = Bearer(connection)
         self._user_agent = user_agent
         self._session: aiohttp.ClientSession | None = None
 
@@ -191,8 +192,8 @@ class Client:
 
     def _headers(self) -> dict[str, str]:
         headers = {"Accept": "application/json", "User-Agent": self._user_agent}
-        if self.connection.token:
-            headers["Authorization"] = f"Bearer {self.connection.token}"
+        if token := self._bearer.token():
+            headers["Authorization"] = f"Bearer {token}"
         return headers
 
 

@@ -8,9 +8,11 @@ logged.
 from __future__ import annotations
 
 import base64
+import contextlib
 import os
 import ssl
-import tempfile
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from typing import Any
 import yaml
 
 SERVICE_ACCOUNT_DIR = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+TOKEN_REREAD_S = 60.0
 
 
 class ConnectError(Exception):
@@ -26,7 +29,10 @@ class ConnectError(Exception):
 
 @dataclass(frozen=True)
 class Connection:
-    """How to reach one API server. `token` is the bearer token; the certificate fields hold PEM text."""
+    """How to reach one API server. `token` is the bearer token; the certificate fields hold PEM text.
+
+    `token_file` is where the token came from, when it came from a file: a pod's token is written anew before it ends.
+    """
 
     server: str
     token: str = field(default="", repr=False)
@@ -35,6 +41,7 @@ class Connection:
     client_key_pem: str = field(default="", repr=False)
     verify: bool = True
     namespace: str = "default"
+    token_file: str = ""
 
     def ssl_context(self) -> ssl.SSLContext | None:
         """Return the TLS context for this server, None for plain HTTP."""
@@ -49,11 +56,33 @@ class Connection:
         return context
 
     def _load_client_certificate(self, context: ssl.SSLContext) -> None:
-        # The ssl module reads key pairs from files only; the file lives for the length of this call.
-        with tempfile.NamedTemporaryFile("w", suffix=".pem") as pair:
-            pair.write(self.client_cert_pem + "\n" + self.client_key_pem)
-            pair.flush()
-            context.load_cert_chain(pair.name)
+        # The ssl module reads key pairs from files only: this one is in memory, and needs no folder to write to.
+        descriptor = os.memfd_create("client-certificate")
+        try:
+            with open(descriptor, "w", closefd=False) as pair:
+                pair.write(self.client_cert_pem + "\n" + self.client_key_pem)
+            context.load_cert_chain(f"/proc/self/fd/{descriptor}")
+        finally:
+            os.close(descriptor)
+
+
+class Bearer:
+    """The token to send now: read again from its file now and then, because a cluster replaces it within the hour."""
+
+    def __init__(self, connection: Connection, clock: Callable[[], float] = time.monotonic) -> None:
+        self._token = connection.token
+        self._file = connection.token_file
+        self._clock = clock
+        self._read_at = clock()
+
+    def token(self) -> str:
+        """Return the token; empty for none. A file that cannot be read leaves the one that was."""
+        now = self._clock()
+        if self._file and now - self._read_at >= TOKEN_REREAD_S:
+            self._read_at = now
+            with contextlib.suppress(OSError):
+                self._token = Path(self._file).read_text().strip() or self._token
+        return self._token
 
 
 def load(path: str | Path | None = None) -> Connection:
@@ -64,9 +93,9 @@ def load(path: str | Path | None = None) -> Connection:
         return from_kubeconfig(Path(os.environ["KUBECONFIG"].split(os.pathsep)[0]))
     if (SERVICE_ACCOUNT_DIR / "token").exists():
         return from_service_account(SERVICE_ACCOUNT_DIR)
-    home = Path.home() / ".kube" / "config"
-    if home.exists():
-        return from_kubeconfig(home)
+    home = os.environ.get("HOME", "")  # a container's user need not have one
+    if home and (usual := Path(home) / ".kube" / "config").exists():
+        return from_kubeconfig(usual)
     raise ConnectError("no kubeconfig found: pass one, or set KUBECONFIG to its path")
 
 
@@ -83,6 +112,7 @@ def from_service_account(folder: Path) -> Connection:
         token=(folder / "token").read_text().strip(),
         ca_pem=(folder / "ca.crt").read_text(),
         namespace=(folder / "namespace").read_text().strip(),
+        token_file=str(folder / "token"),
     )
 
 
@@ -99,7 +129,7 @@ def from_kubeconfig(path: Path) -> Connection:
     user = _named(document, "users", context.get("user", ""), "user", path) if context.get("user") else {}
     if "exec" in user or "auth-provider" in user:
         raise ConnectError(f"kubeconfig {path}: user uses an exec or auth-provider plug-in; give it a token instead")
-    token_file = user.get("tokenFile")
+    token_file = str(user.get("tokenFile") or "")
     return Connection(
         server=str(cluster.get("server", "")).rstrip("/"),
         token=str(user.get("token") or (Path(token_file).read_text().strip() if token_file else "")),
@@ -108,6 +138,7 @@ def from_kubeconfig(path: Path) -> Connection:
         client_key_pem=_pem(user, "client-key", path),
         verify=not cluster.get("insecure-skip-tls-verify", False),
         namespace=context.get("namespace", "default"),
+        token_file="" if user.get("token") else token_file,
     )
 
 

@@ -2,7 +2,7 @@
 
 Used by queueproxy and activator. It never blocks the data path: a report is handed to the socket or, when there is no
 connection or the peer does not read, dropped (the next one covers its own second). It reconnects for ever with growing,
-jittered pauses. It does not know what is in a report; what the autoscaler says (`Owners`) is handed on.
+jittered pauses. It does not know what is in a report; what the autoscaler says is handed on.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class ReportLink:
 
     `address` and `hello` are asked before every connect: the autoscaler may move and the key may change; None means
     "not known yet". `on_connected` may be set; it is called after each Hello was written. `on_owners` may be set; it
-    hears which replica decides for which revisions.
+    hears which replica decides for which revisions; `on_scaled` of a scale that was written.
     """
 
     def __init__(
@@ -48,6 +48,7 @@ class ReportLink:
         self._hello = hello
         self.on_connected: Callable[[], None] = lambda: None
         self.on_owners: Callable[[report.Owners], None] = lambda _owners: None
+        self.on_scaled: Callable[[report.Scaled], None] = lambda _scaled: None
         self._writer: asyncio.StreamWriter | None = None
         self._wake = asyncio.Event()
         self._last_sent = 0.0
@@ -182,7 +183,11 @@ class ReportLink:
                 break
             body, data = data[4 : 4 + length], data[4 + length :]
             if body:
-                self.on_owners(report.decode_answer(body))
+                said = report.decode_answer(body)
+                if isinstance(said, report.Owners):
+                    self.on_owners(said)
+                else:
+                    self.on_scaled(said)
         return data
 
 

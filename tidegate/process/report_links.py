@@ -20,7 +20,8 @@ LINKS_LIMIT = 64
 class ReportLinks:
     """Links to all of `addresses()`; call `refresh` when they or the `hello` have changed.
 
-    `on_connected` hears of each fresh connection, `on_moved` when revisions have another owner than before.
+    `on_connected` hears of each fresh connection, `on_moved` when revisions have another owner than before,
+    `on_scaled` of each scale above zero that was written for a revision that somebody waits for.
     """
 
     def __init__(self, addresses: Callable[[], frozenset[Address]], hello: Callable[[], report.Hello | None]) -> None:
@@ -32,6 +33,7 @@ class ReportLinks:
         self._dropped = 0
         self.on_connected: Callable[[ReportLink], None] = lambda _link: None
         self.on_moved: Callable[[], None] = lambda: None
+        self.on_scaled: Callable[[report.Scaled], None] = lambda _scaled: None
 
     @property
     def connected(self) -> int:
@@ -73,7 +75,11 @@ class ReportLinks:
         link = self._links[address] = ReportLink(lambda: address, self._hello)
         link.on_connected = lambda: self.on_connected(link)
         link.on_owners = self._owners_changed
+        link.on_scaled = self._scaled
         self._running[address] = tasks.spawn(link.run(), f"report-link {address[0]}:{address[1]}")
+
+    def _scaled(self, scaled: report.Scaled) -> None:
+        self.on_scaled(scaled)
 
     def _owners_changed(self, owners: report.Owners) -> None:
         if owners != self._owners:

@@ -32,7 +32,7 @@ def run(main: Main) -> None:
     """Run `main(stopping)` to its end; exits 1 with one line on standard error for a `SettingsError` or when an address
     cannot be listened on."""
     try:
-        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        with asyncio.Runner(loop_factory=loop_factory()) as runner:
             runner.run(_with_signals(main))
     except settings.SettingsError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -55,7 +55,8 @@ def freeze_start_up() -> None:
     gc.freeze()
 
 
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
+def loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
+    """Return what makes an event loop: uvloop's where it is installed."""
     return asyncio.new_event_loop if uvloop is None else uvloop.new_event_loop
 
 

@@ -81,7 +81,7 @@ class AnswerWriter:
             framing += answers.connection_line(self.request, client.keep_alive)
         self._status = answer.status
         self._first_byte_at = time.monotonic()
-        return answer.client_head(framing, relay.answer_head)
+        return answer.client_head(framing, relay.answer_head if relay.on_answer is None else relay.on_answer())
 
     def write_switch(self, answer: AnswerHeadReader) -> None:
         """Write the head of a 101."""
@@ -91,7 +91,8 @@ class AnswerWriter:
         self._status = 101
         self.answer_bytes = UNKNOWN_BYTES
         self._first_byte_at = time.monotonic()
-        self.write_answer(answer.client_head(framing, relay.answer_head))
+        lines = relay.answer_head if relay.on_answer is None else relay.on_answer()
+        self.write_answer(answer.client_head(framing, lines))
 
     def write_answer(self, data: bytes) -> None:
         """Write answer bytes to the client."""

@@ -12,9 +12,12 @@ from __future__ import annotations
 
 import enum
 import math
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+if TYPE_CHECKING:
+    from tidegate.wire.request_body import RequestBody
 
 HeaderLine = tuple[bytes, bytes]
 UNKNOWN_BYTES: Final = -1
@@ -51,9 +54,11 @@ class Relay:
     `context`: the director's own value for this attempt (which pod, which slot); the engine only hands it back.
     `answer_head`: ready-made header lines appended to the response's head towards the client.
     `protocol`: what the upstream is spoken to in: empty for HTTP/1.1, `H2C` for HTTP/2 in clear text.
+    `on_answer`: None, or called once when the upstream's final head is about to go to the client; the lines that it
+    returns stand in place of `answer_head`. It must not raise or block.
     """
 
-    __slots__ = ("add_head", "answer_head", "context", "host", "port", "protocol", "timeouts")
+    __slots__ = ("add_head", "answer_head", "context", "host", "on_answer", "port", "protocol", "timeouts")
 
     def __init__(
         self,
@@ -72,6 +77,7 @@ class Relay:
         self.context = context
         self.answer_head = answer_head
         self.protocol = protocol
+        self.on_answer: Callable[[], bytes] | None = None
 
 
 @dataclass(slots=True)
@@ -145,11 +151,13 @@ class Request:
     time in seconds.
     `http_version`: 1.0, 1.1 or 2.
     `state` belongs to the director (its own per-request value); the engine never reads it.
+    `body`: None for a request without one; a director that must look into it before it decides awaits `body.first`.
     """
 
     __slots__ = (
         "arrived",
         "attempts",
+        "body",
         "headers",
         "host",
         "http_version",
@@ -185,6 +193,7 @@ class Request:
         self.is_upgrade = is_upgrade
         self.attempts = attempts
         self.state = state
+        self.body: RequestBody | None = None
         self.index: dict[bytes, bytes] = {} if index is None else index
 
     def header(self, name: bytes) -> bytes | None:

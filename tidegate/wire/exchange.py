@@ -71,6 +71,8 @@ class Exchange(AnswerWriter):
         # request
         self._director = server.director
         self.body = RequestBody(client, length, expects=b"expect" in request.index) if length else None
+        if length:
+            request.body = self.body
         self._begin = begin  # request line and header lines for an HTTP/1.1 upstream
         # attempt
         self.upstream: UpstreamConnection | UpstreamStream | None = None
@@ -223,11 +225,12 @@ class Exchange(AnswerWriter):
         self._status = answer.status
         self._first_byte_at = now = time.monotonic()
         self.answer_bytes = len(body)
+        lines = relay.answer_head if relay.on_answer is None else relay.on_answer()
         if client.keep_alive and self.request.http_version == "1.1":
-            data = answer.head_again(now, relay.answer_head) + body
+            data = answer.head_again(now, lines) + body
         else:
             framing = answers.connection_line(self.request, client.keep_alive)
-            data = answer.client_head(framing, relay.answer_head) + body
+            data = answer.client_head(framing, lines) + body
         self._server.counters.bytes_out += len(data)
         if self._server.in_flight >= WORTH_IT:
             self._server.outbox.write(client.transport, data)

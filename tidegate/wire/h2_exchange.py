@@ -66,7 +66,8 @@ class StreamExchange(Exchange):
         assert type(relay) is Relay
         self._note_status(answer.status)
         self.answer_bytes = max(answer.length, 0)
-        self._stream.put_head(_encoded(answer, relay.answer_head))
+        lines = relay.answer_head if relay.on_answer is None else relay.on_answer()
+        self._stream.put_head(_encoded(answer, lines))
         return b""
 
     def write_answer(self, data: bytes) -> None:

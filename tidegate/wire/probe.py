@@ -22,7 +22,15 @@ async def connect(host: str, port: int, timeout_s: float) -> None:
 async def get(
     host: str, port: int, path: str, headers: Sequence[tuple[str, str]], timeout_s: float
 ) -> tuple[int, bytes]:
-    """Return (status, first bytes of the body) of a GET.
+    """Return (status, first bytes of the body) of a GET; raises like `ask`."""
+    status, _, body = await ask(host, port, path, headers, timeout_s)
+    return status, body
+
+
+async def ask(
+    host: str, port: int, path: str, headers: Sequence[tuple[str, str]], timeout_s: float
+) -> tuple[int, bytes, bytes]:
+    """Return (status, head, first bytes of the body) of a GET.
 
     Raises OSError or TimeoutError when nobody answers, ValueError when the answer is not HTTP.
     """
@@ -35,9 +43,18 @@ async def get(
                 head = await reader.readuntil(b"\r\n\r\n")
             except (asyncio.IncompleteReadError, asyncio.LimitOverrunError) as error:
                 raise ValueError("no HTTP answer") from error
-            return _status(head), await reader.read(ANSWER_LIMIT_BYTES)
+            return _status(head), head, await reader.read(ANSWER_LIMIT_BYTES)
         finally:
             writer.close()
+
+
+def value_of(head: bytes, name: bytes) -> bytes:
+    """Return the value of the first header of this lower-case name in a head, empty when there is none."""
+    for line in head.split(b"\r\n")[1:]:
+        key, colon, value = line.partition(b":")
+        if colon and key.lower() == name:
+            return value.strip()
+    return b""
 
 
 def _status(head: bytes) -> int:

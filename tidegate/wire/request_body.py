@@ -6,6 +6,7 @@ Pieces are passed as they came, re-framed where they are chunks. Heads, retries 
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Final, cast
 
 from tidegate.wire import chunked
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 JOIN_LIMIT_BYTES: Final = 16 * 1024
 """Up to here a kept body is sent in one write with its head."""
+LOOK_LIMIT_BYTES: Final = 65535
+"""So much of a held body comes at least before its client must wait: the window of a new HTTP/2 stream."""
 
 
 class RequestBody:
@@ -31,6 +34,8 @@ class RequestBody:
         "_is_chunked",
         "_kept",
         "_kept_bytes",
+        "_look",
+        "_look_bytes",
         "_trailers",
         "_upstream",
         "is_asked_for",
@@ -44,6 +49,8 @@ class RequestBody:
         self._is_chunked = length == chunked.CHUNKED
         self._kept: list[bytes] = []
         self._kept_bytes = 0
+        self._look: asyncio.Future[bytes] | None = None
+        self._look_bytes = 0
         self._trailers: tuple[HeaderLine, ...] = ()
         self._upstream: UpstreamConnection | UpstreamStream | None = None
         self.is_done = False
@@ -74,6 +81,30 @@ class RequestBody:
         self._kept_bytes += sum(map(len, pieces))
         if self._kept_bytes > self._client.limits.body_high_bytes:
             self._client.pause(Pause.BODY)
+        if self._look is not None:
+            self._answer_look()
+
+    def first(self, count: int) -> asyncio.Future[bytes]:
+        """Return a future of the first `count` bytes (`LOOK_LIMIT_BYTES` at the most), of all where there are fewer.
+
+        Only for a request that is held: nothing is taken away, an upstream gets it all. A client that waits for a 100
+        before it sends its body is not waited for. The caller bounds the time and asks once at a time.
+        """
+        assert self._upstream is None and self._look is None
+        self._look_bytes = min(count, LOOK_LIMIT_BYTES)
+        self._look = look = asyncio.get_running_loop().create_future()
+        self._answer_look()
+        return look
+
+    def _answer_look(self) -> None:
+        look = self._look
+        if look is None:
+            return
+        if look.done():  # cancelled: who asked has left
+            self._look = None
+        elif self.is_done or self._expects or self._kept_bytes >= self._look_bytes:
+            self._look = None
+            look.set_result(b"".join(self._kept)[: self._look_bytes])
 
     def _write(self, upstream: UpstreamConnection | UpstreamStream, pieces: list[bytes]) -> None:
         if upstream.is_stream:
@@ -96,6 +127,7 @@ class RequestBody:
     def send(self, upstream: UpstreamConnection | UpstreamStream, head: bytes) -> None:
         """Write the head and what is kept; the rest follows by `take`. A stream has sent its head already."""
         self._upstream = upstream
+        self._look = None
         kept, self._kept = self._kept, []
         if upstream.is_stream:
             if kept or self.is_done:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import dataclasses
 import os
 import shutil
 from collections.abc import AsyncIterator
@@ -14,7 +16,8 @@ import pytest
 from cluster.api.__main__ import serving
 from cluster.api.server import ApiServer
 from cluster.config import ApiConfig
-from tidegate.kube import connect
+from tidegate.kube import connect, resources
+from tidegate.kube.api import ApiError, Object
 from tidegate.kube.client import Client
 
 
@@ -33,15 +36,30 @@ class Running:
 
 
 @pytest.fixture
-async def running(tmp_path: Path) -> AsyncIterator[Running]:
+async def running(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Running]:
+    """An API server; `@pytest.mark.parametrize("running", [{"strict": True}], indirect=True)` changes its settings."""
     folder = tmp_path / "state"
-    config = ApiConfig(state=str(folder), controllers=False)
+    config = ApiConfig(state=str(folder), **({"controllers": False} | getattr(request, "param", {})))
     async with serving(config) as (server, url):
         client = Client(connect.load(folder / "kubeconfig"), user_agent="test")
         try:
             yield Running(server, url, folder, client)
         finally:
             await client.close()
+
+
+@contextlib.asynccontextmanager
+async def acting_as(running: Running, namespace: str, account: str) -> AsyncIterator[Client]:
+    """A client that is a service account, made when missing, with a token of its own."""
+    with contextlib.suppress(ApiError):
+        await running.client.create(
+            resources.SERVICE_ACCOUNTS, {"metadata": {"name": account, "namespace": namespace}}, namespace
+        )
+    request: Object = {"metadata": {"name": account, "namespace": namespace}, "spec": {}}
+    answer = await running.client.create(resources.SERVICE_ACCOUNTS, request, namespace, "token")
+    connection = dataclasses.replace(connect.load(running.kubeconfig), token=answer["status"]["token"])
+    async with Client(connection, user_agent=account) as client:
+        yield client
 
 
 @pytest.fixture

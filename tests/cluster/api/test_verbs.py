@@ -424,11 +424,50 @@ async def test_lists_come_in_pages_when_asked(running, client: Client) -> None:
     assert (names, first["remainingItemCount"]) == (["a", "b"], 3)
     await client.delete(CM, "c", "default")
     names, second = await page(**{"continue": first["continue"]})
-    assert (names, second["resourceVersion"]) == (["d", "e"], first["resourceVersion"])
-    assert "continue" not in second
+    assert (names, second["resourceVersion"]) == (["c", "d"], first["resourceVersion"])  # the state of the first page
+    names, last = await page(**{"continue": second["continue"]})
+    assert names == ["e"]
+    assert "continue" not in last
     names, _ = await page(labelSelector="!x", limit="0")
     assert names == ["a", "b", "d", "e"]
     assert (await refused(page(**{"continue": "nonsense"}))).status == 400
     assert (await refused(page(limit="many"))).status == 400
     running.server.backend.store.oldest_revision = int(first["resourceVersion"]) + 1
     assert (await refused(page(**{"continue": first["continue"]}))).is_gone
+    url = running.url + CM.path("default")
+    params = {"limit": "2", "continue": first["continue"]}
+    async with client._open().get(url, params=params, headers=client._headers()) as answer:
+        refusal = await answer.json()
+    assert (refusal["reason"], refusal["code"]) == ("Expired", 410)
+    names, rest = await page(**{"continue": refusal["metadata"]["continue"]})
+    assert names == ["d", "e"]  # the rest, as it is now
+    assert rest["resourceVersion"] == str(running.server.backend.store.revision)
+
+
+@pytest.mark.parametrize(
+    ("params", "expected"),
+    [
+        ({"resourceVersion": "0"}, "abc"),
+        ({"resourceVersion": "AT", "resourceVersionMatch": "NotOlderThan"}, "abc"),
+        ({"resourceVersion": "AT", "resourceVersionMatch": "Exact"}, "ab"),
+        ({"resourceVersion": "AT", "limit": "5"}, "ab"),
+        ({"resourceVersion": "AT"}, "abc"),
+        ({"resourceVersion": "0", "resourceVersionMatch": "Exact"}, 422),
+        ({"resourceVersionMatch": "Exact"}, 422),
+        ({"resourceVersion": "AT", "resourceVersionMatch": "About"}, 422),
+        ({"resourceVersion": "999999"}, 504),
+        ({"resourceVersion": "1", "resourceVersionMatch": "Exact"}, 410),
+        ({"resourceVersion": "x"}, 400),
+    ],
+)
+async def test_which_state_a_list_shows(running, client: Client, params: Object, expected: str | int) -> None:
+    running.server.backend.store.forget(running.server.backend.store.revision)
+    for name in "ab":
+        made = await client.create(CM, config_map(name))
+    await client.create(CM, config_map("c"))
+    params = {field: made["metadata"]["resourceVersion"] if value == "AT" else value for field, value in params.items()}
+    listing = client._call("GET", CM.path("default"), params=params)
+    if isinstance(expected, int):
+        assert (await refused(listing)).status == expected
+    else:
+        assert "".join(item["metadata"]["name"] for item in (await listing)["items"]) == expected

@@ -204,6 +204,29 @@ async def test_volumes_and_environment(world: World) -> None:
     assert '"token":"token-of-default"' in kubeconfig.replace(" ", "")
 
 
+async def test_a_claim_is_a_folder_that_outlives_its_pods(world: World) -> None:
+    def using(claim: str, name: str, script: str) -> dict[str, object]:
+        mount = {"volumeMounts": [{"name": "v", "mountPath": "/data", "subPath": "digits"}]}
+        volume = {"name": "v", "persistentVolumeClaim": {"claimName": claim}}
+        return pod("sh", "-c", script, name=name, container=mount, volumes=[volume])
+
+    claim = {"metadata": {"name": "models", "namespace": "default"}, "spec": {"accessModes": ["ReadWriteOnce"]}}
+    world.api.put(resources.PERSISTENT_VOLUME_CLAIMS, claim)
+    await world.run(using("models", "writer", "mkdir -p /data; echo weights > /data/model; sleep 60"))
+    folder = world.context.root / "claims" / "default" / "models"
+    await world.until((folder / "digits" / "model").exists)
+    status = world.api.peek(resources.PERSISTENT_VOLUME_CLAIMS, "models", "default")["status"]
+    assert (status["phase"], status["accessModes"]) == ("Bound", ["ReadWriteOnce"])
+    await world.api.delete(resources.PODS, "writer", "default")
+    await world.until(lambda: not world.api.all(resources.PODS))
+    await world.run(using("models", "reader", "cat /data/model; sleep 60"))
+    await world.until(lambda: world.output("reader") == ["weights"])
+
+    await world.run(using("gone", "lost", "true"))
+    await world.until(lambda: "waiting" in (world.container("lost").get("state") or {}))
+    assert 'persistentvolumeclaim "gone" not found' in world.container("lost")["state"]["waiting"]["message"]
+
+
 async def test_no_kubeconfig_without_service_account_token(world: World) -> None:
     body = pod("sh", "-c", "echo ${KUBECONFIG-none}; sleep 60", automountServiceAccountToken=False)
     await world.run(body)

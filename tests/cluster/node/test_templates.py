@@ -136,6 +136,27 @@ async def test_every_kind_of_program_finds_what_it_would_find_alone(
     assert len(found["files"]) == 4, "only stdio and the descriptor that listed them"
 
 
+BEGAN = """
+import json, os, time
+import sys
+sys.path.insert(0, os.environ["ROOT"])
+from tidegate.process import start_clock
+began, ran, way = start_clock.began()
+pid = os.fork()
+if not pid:
+    os._exit(start_clock.began()[2] != "plain")
+print(json.dumps({"way": way, "is_ordered": began < ran <= time.monotonic(), "of_child": os.waitpid(pid, 0)[1]}))
+"""
+
+
+@pytest.mark.slow
+async def test_a_forked_program_knows_its_own_begin_and_its_children_theirs(server: ForkServer, tmp_path: Path) -> None:
+    (tmp_path / "app.py").write_text(BEGAN)
+    root = str(Path(__file__).parents[3])
+    found = await shown(server, tmp_path, command(tmp_path, "app.py", env={"ROOT": root}))
+    assert found == {"way": "forked", "is_ordered": True, "of_child": 0}
+
+
 @pytest.mark.slow
 async def test_a_template_is_made_anew_when_an_imported_file_changes_and_its_programs_live_on(
     server: ForkServer, tmp_path: Path, library: Path

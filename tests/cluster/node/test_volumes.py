@@ -12,11 +12,19 @@ from cluster.node.environment import ConfigError, PodFacts
 from cluster.node.volumes import File, Folder, Token
 
 FACTS = PodFacts("127.1.0.2", "127.0.0.1", "n1")
-SOURCES = {("configmap", "cm"): {"a": b"1", "b": b"2"}, ("secret", "s"): {"k": b"top"}, ("secret", "gone"): None}
+SOURCES: Any = {
+    ("persistentvolumeclaim", "models"): {},
+    ("configmap", "cm"): {"a": b"1", "b": b"2"},
+    ("secret", "s"): {"k": b"top"},
+    ("secret", "gone"): None,
+}
 
 
 def plan(**volume: Any) -> Folder:
-    pod = {"metadata": {"name": "p"}, "spec": {"containers": [{"name": "c"}], "volumes": [{"name": "v", **volume}]}}
+    pod = {
+        "metadata": {"name": "p", "namespace": "ns"},
+        "spec": {"containers": [{"name": "c"}], "volumes": [{"name": "v", **volume}]},
+    }
     return volumes.plan(pod, FACTS, SOURCES)["v"]
 
 
@@ -30,6 +38,7 @@ PLANS = [
     ({"secret": {"secretName": "s", "defaultMode": 0o400}}, Folder({"k": File(b"top", 0o400)})),
     ({"secret": {"secretName": "gone", "optional": True}}, Folder()),
     ({"hostPath": {"path": "/tmp", "type": "Directory"}}, Folder(host_path="/tmp", host_type="Directory")),
+    ({"persistentVolumeClaim": {"claimName": "models", "readOnly": True}}, Folder(claim="ns/models")),
     (
         {"downwardAPI": {"items": [{"path": "n", "fieldRef": {"fieldPath": "metadata.name"}}]}},
         Folder({"n": File(b"p")}),
@@ -47,6 +56,7 @@ def test_plan(volume: dict[str, Any], folder: Folder) -> None:
 
 
 REFUSED = [
+    ({"persistentVolumeClaim": {"claimName": "gone"}}, 'persistentvolumeclaim "gone" not found'),
     ({"secret": {"secretName": "gone"}}, 'secret "gone" not found'),
     ({"configMap": {"name": "cm", "items": [{"key": "z", "path": "z"}]}}, "has no key 'z'"),
     ({"nfs": {"server": "x"}}, "nfs is not supported"),
@@ -90,18 +100,21 @@ def test_files_on_disk(tmp_path: Path) -> None:
         "v": Folder({"x/y": File(b"1", 0o640), "t": Token()}),
         "e": Folder(),
         "h": Folder(host_path=str(tmp_path)),
+        "c": Folder(claim="ns/models"),
     }
-    real = volume_files.materialise(tmp_path / "volumes", folders, "secret-token")
+    claims = tmp_path / "claims"
+    real = volume_files.materialise(tmp_path / "volumes", folders, "secret-token", claims)
     assert Path(real["v"], "x/y").read_bytes() == b"1"
     assert Path(real["v"], "x/y").stat().st_mode & 0o777 == 0o640
     assert Path(real["v"], "t").read_text() == "secret-token"
     assert Path(real["v"], "t").stat().st_mode & 0o777 == 0o600
     assert Path(real["e"]).is_dir()
     assert real["h"] == str(tmp_path)
+    assert real["c"] == str(claims / "ns" / "models") and Path(real["c"]).is_dir()
     with pytest.raises(ConfigError, match="leads out"):
-        volume_files.materialise(tmp_path / "volumes", {"v": Folder({"../../z": File(b"")})}, "")
+        volume_files.materialise(tmp_path / "volumes", {"v": Folder({"../../z": File(b"")})}, "", claims)
     with pytest.raises(ConfigError, match="is not a directory"):
-        volume_files.materialise(tmp_path, {"h": Folder(host_path="/etc/passwd", host_type="Directory")}, "")
+        volume_files.materialise(tmp_path, {"h": Folder(host_path="/etc/passwd", host_type="Directory")}, "", claims)
 
 
 def test_sources_of_a_pod() -> None:
@@ -112,8 +125,9 @@ def test_sources_of_a_pod() -> None:
                     {"name": "a", "configMap": {"name": "x"}},
                     {"name": "b", "projected": {"sources": [{"secret": {"name": "y"}}]}},
                     {"name": "c", "secret": {"secretName": "z"}},
+                    {"name": "d", "persistentVolumeClaim": {"claimName": "w"}},
                 ]
             }
         }
     )
-    assert found == {("configmap", "x"), ("secret", "y"), ("secret", "z")}
+    assert found == {("configmap", "x"), ("secret", "y"), ("secret", "z"), ("persistentvolumeclaim", "w")}

@@ -6,12 +6,27 @@ need only not be Disabled is the validator's business.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 ENABLED, ALLOWED, DISABLED = "Enabled", "Allowed", "Disabled"
 _VALUES = {value.lower(): value for value in (ENABLED, ALLOWED, DISABLED, "AllowRootBounded")}
+MODEL_FLAGS = frozenset(
+    f"kubernetes.podspec-{name}"
+    for name in (
+        "affinity",
+        "init-containers",
+        "nodeselector",
+        "persistent-volume-claim",
+        "persistent-volume-write",
+        "runtimeclassname",
+        "tolerations",
+        "topologyspreadconstraints",
+        "volumes-emptydir",
+    )
+)
+"""What model servers need of a pod: where it runs and what it mounts, nothing that reaches out of it."""
 _DEFAULTS = {"multi-container": ENABLED, "kubernetes.podspec-volumes-emptydir": ENABLED}
 
 
@@ -28,6 +43,10 @@ class Features:
     def is_enabled(self, key: str) -> bool:
         """Whether the flag is Enabled."""
         return self.state(key) == ENABLED
+
+    def with_enabled(self, keys: Iterable[str]) -> Features:
+        """Return these flags with some of them Enabled."""
+        return Features({**self.flags, **dict.fromkeys(keys, ENABLED)})
 
     def is_permitted(self, key: str) -> bool:
         """Whether the flag is anything but Disabled."""

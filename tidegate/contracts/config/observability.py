@@ -1,4 +1,4 @@
-"""config-observability: the request log, and where spans go."""
+"""config-observability: the request log, where spans go, and whether answers tell their cold start."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tidegate.contracts import problems, request_log
+from tidegate.contracts import problems, request_log, wake
 from tidegate.contracts.config.reading import Reader
 from tidegate.contracts.problems import FieldProblem
 
 ENABLE = "logging.enable-request-log"
 TEMPLATE = "logging.request-log-template"
 ENABLE_PROBES = "logging.enable-probe-request-log"
+WAKE_TIMING = "wake-timing"
 TRACING_PROTOCOL = "tracing-protocol"
 TRACING_ENDPOINT = "tracing-endpoint"
 TRACING_RATE = "tracing-sampling-rate"
@@ -25,6 +26,7 @@ OTLP_HTTP = "http/protobuf"
 class Observability:
     """Parsed config-observability. `request_log_template` is usable whenever the log is enabled.
 
+    `is_wake_timing_enabled`: whether answers whose request paid a cold start say what it consisted of.
     `tracing_endpoint`: empty without tracing. `tracing_sampling_rate`: 0 to 1.
     """
 
@@ -33,6 +35,7 @@ class Observability:
     is_probe_log_enabled: bool = False
     tracing_endpoint: str = ""
     tracing_sampling_rate: float = 0.0
+    is_wake_timing_enabled: bool = True
 
 
 def parse(config_map: Mapping[str, Any] | None) -> tuple[Observability, list[FieldProblem]]:
@@ -44,6 +47,7 @@ def parse(config_map: Mapping[str, Any] | None) -> tuple[Observability, list[Fie
         is_probe_log_enabled=reader.boolean(ENABLE_PROBES, False),
         tracing_endpoint=_tracing_endpoint(reader),
         tracing_sampling_rate=_tracing_rate(reader),
+        is_wake_timing_enabled=_is_enabled(reader, WAKE_TIMING),
     )
     if values.is_request_log_enabled and not values.request_log_template:
         reader.complain(problems.missing(TEMPLATE))
@@ -52,6 +56,15 @@ def parse(config_map: Mapping[str, Any] | None) -> tuple[Observability, list[Fie
     except ValueError as error:
         reader.complain(problems.invalid(values.request_log_template, TEMPLATE, str(error)))
     return values, reader.problems
+
+
+def _is_enabled(reader: Reader, key: str) -> bool:
+    text = reader.text(key, wake.ON)
+    try:
+        return wake.parse_enabled(text)
+    except ValueError:
+        reader.complain(problems.invalid(text, key, f"write {wake.ON} or {wake.OFF}"))
+        return True
 
 
 def _tracing_endpoint(reader: Reader) -> str:
