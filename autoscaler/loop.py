@@ -28,7 +28,7 @@ from autoscaler.publish import COMPONENT, Publisher
 from autoscaler.spec_memo import SpecMemo
 from autoscaler.state import Memory
 from autoscaler.watch import World
-from tidegate.contracts import autoscaling, autoscaling_extensions
+from tidegate.contracts import autoscaling, autoscaling_extensions, conditions
 from tidegate.contracts.autoscaling import KPA_CLASS, ScalingSpec
 from tidegate.contracts.decision import Activity, Because, Decision
 from tidegate.kube.api import Api, Object, annotations_of
@@ -193,13 +193,18 @@ class Loop:
     def _take_over(self, key: Key, decision: Decision) -> None:
         """Remember a decision that says something new, and see to it that it is told and done."""
         before = self.history.last(key)
-        if before is None and _is_at_rest(decision):
+        if before is None and _is_at_rest(decision) and self._has_status(key):
             return  # it sleeps, as it did before we looked
         if decision.is_panicking != (before is not None and before.is_panicking):
             self.publisher.tell_panic(key, decision)
         decision = self._dated(key, decision)
         self.history.keep(key, decision)
         self.publisher.publish(key, decision)
+
+    def _has_status(self, key: Key) -> bool:
+        # A new revision with an initial scale of 0 sleeps too, but nobody has been told yet.
+        autoscaler = self.world.autoscaler(key)
+        return autoscaler is not None and conditions.find(autoscaler, status.ACTIVE) is not None
 
     def _count(self, turn: Turn) -> None:
         codes, numbers = np.unique(turn.because, return_counts=True)

@@ -36,7 +36,7 @@ def sections(page: Path) -> dict[str, list[Step]]:
 
 def is_same(answer: str, printed: str, tolerance: float) -> bool:
     """Whether two texts are the same but for white space, and for numbers with a fraction that differ by this much."""
-    one, other = _NUMBER.split("".join(answer.split())), _NUMBER.split("".join(printed.split()))
+    one, other = (_NUMBER.split(" ".join(text.split())) for text in (answer, printed))
     if len(one) != len(other):
         return False
     return all(

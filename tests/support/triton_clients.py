@@ -21,6 +21,8 @@ MODULES: dict[str, Any] = {
     "grpc.aio": triton_grpc_aio,
 }
 KINDS = tuple(MODULES)
+UNLIMITED = (("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1))
+"""tritonclient's own default, which goes away as soon as any option is given."""
 
 
 class AnyClient:
@@ -63,7 +65,7 @@ async def client_to(kind: str, url: str, host: str = "") -> AsyncIterator[AnyCli
     module = MODULES[kind]
     options: dict[str, Any] = {}
     if host and kind.startswith("grpc"):
-        options["channel_args"] = [("grpc.default_authority", host), ("grpc.enable_http_proxy", 0)]
+        options["channel_args"] = [("grpc.default_authority", host), ("grpc.enable_http_proxy", 0), *UNLIMITED]
     # gevent's hub, which the http client brings, belongs to a thread: the client lives in one of its own.
     with ThreadPoolExecutor(1) as thread:
         make = functools.partial(module.InferenceServerClient, url, **options)
