@@ -136,7 +136,9 @@ def _metrics(config: Config, loop: Loop, ingest: Ingest, leases: Leases, keeper:
     def failures() -> dict[str, int]:
         return {"decision": loop.publisher.failures, "lease": leases.failures, "memory": keeper.failures}
 
-    metrics = Metrics(loop.demand, loop.slots, loop.counts, time.monotonic, config.metrics_revisions)
+    metrics = Metrics(
+        loop.demand, loop.slots, loop.counts, time.monotonic, config.metrics_revisions, loop.roster.asleep
+    )
     metrics.count("reports", "Reports by what became of them", "outcome", lambda: ingest.counts)
     metrics.count("events", "Events by what became of them", "outcome", lambda: loop.publisher.recorder.counts)
     metrics.count("failed_writes", "Writes the API server did not take", "of", failures)

@@ -10,7 +10,7 @@ returns. -1 pods is "no opinion": the scale stays as it is. `fleet_decide` is th
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from autoscaler import delays, waits, zero
 from autoscaler import load as load_rules

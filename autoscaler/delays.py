@@ -7,7 +7,8 @@ numbers are Knative's until somebody asks for more. `tests/specs` is the readabl
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from autoscaler.load import Ask
 from autoscaler.state import PODS_MAX, Memory, Observation, Step

@@ -7,7 +7,7 @@ that is watched or reported its slot in both. Pure: `now` is handed in.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -64,6 +64,8 @@ class Demand:
         self.sources = Sources()
         self.keys: list[Key | None] = []
         """The revision in each slot."""
+        self.on_stranger: Callable[[Key], None] = lambda _key: None
+        """Called when somebody begins to report a revision that is not watched."""
         self._slots: dict[Key, int] = {}
         self.watched = Watched(self._slots, self.fleet)
         self._free: list[int] = []
@@ -223,7 +225,10 @@ class Demand:
 
     def _open(self, slot: int, now: float, *, is_queueproxy: bool) -> int:
         self._reporting[slot] += 1
-        return self.sources.open(slot, is_queueproxy=is_queueproxy, now=now)
+        row = self.sources.open(slot, is_queueproxy=is_queueproxy, now=now)
+        if not self.fleet.is_watched(slot) and (key := self.keys[slot]) is not None:
+            self.on_stranger(key)
+        return row
 
     def _slot(self, key: Key) -> int:
         slot = self._slots.get(key)

@@ -145,17 +145,38 @@ class Fleet:
 
         Asleep is who is at zero and inactive, has been told so, and of whom nobody reports (`is_silent`, by slot).
         """
-        slots = self.state.slots
-        columns = {name: self.state.columns[name][:slots] for name in (*MEMORY, *SEEN, *OUTCOME)}
-        watched = self.state.spec_row[:slots] >= 0
-        silent = np.ones(slots, np.bool_)
-        known = min(len(is_silent), slots)
-        silent[:known] = is_silent[:known]
-        asleep = watched & (columns["because"] >= 0) & ((columns["flags"] & SEEN_ANEW) == 0)
-        asleep &= at_rest(columns, slice(None), silent)
+        watched, asleep = self._asleep(is_silent)
         for slot in np.flatnonzero(asleep & self.windows.open_slots).tolist():
             self.windows.release(slot)
         return np.flatnonzero(watched & ~asleep)
+
+    def sound_asleep(self, now: float, is_silent: Flags, for_s: float) -> Slots:
+        """Return who has slept for `for_s` seconds and longer than anything that was seen before matters.
+
+        Their status tells all that a memory of them would: who drops them changes no decision.
+        """
+        slots = np.flatnonzero(self._asleep(is_silent)[1])
+        spec = self.specs.view(self.state.spec_row[slots])
+        of = {name: self.state.columns[name][slots] for name in ("activity_since", "panic_at", "surge_at", "start_s")}
+        surge_s = of["start_s"] + spec.panic_window_s + spec.stable_window_s
+        with np.errstate(invalid="ignore"):
+            is_sound = (now - of["activity_since"] >= np.maximum(for_s, spec.scale_down_delay_s)) & np.isnan(
+                of["panic_at"]
+            )
+            is_sound &= ~(now - of["surge_at"] < surge_s)
+        return np.array([slot for slot in slots[is_sound].tolist() if slot not in self.idle_times], np.intp)
+
+    def _asleep(self, is_silent: Flags) -> tuple[Flags, Flags]:
+        """Return who is watched, and who of them sleeps."""
+        slots = self.state.slots
+        columns = {name: self.state.columns[name][:slots] for name in (*MEMORY, *SEEN, *OUTCOME)}
+        watched: Flags = self.state.spec_row[:slots] >= 0
+        silent = np.ones(slots, np.bool_)
+        known = min(len(is_silent), slots)
+        silent[:known] = is_silent[:known]
+        asleep: Flags = watched & (columns["because"] >= 0) & ((columns["flags"] & SEEN_ANEW) == 0)
+        asleep &= at_rest(columns, slice(None), silent)
+        return watched, asleep
 
     def enough_for(self, slot: int) -> float:
         """Return up to how many waiting requests are worth no turn of their own: the pods asked for will take them.

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from autoscaler.delays import DELAY_BUCKET_S
-from autoscaler.fleet_state import FIRST_SLOTS
+from autoscaler.fleet_state import FIRST_SLOTS, GROWTH
 
 Pods = npt.NDArray[np.int64]
 Slots = npt.NDArray[np.intp]
@@ -107,7 +107,7 @@ class FleetDelays:
 
     def _allocate(self) -> None:
         if self._slots > len(self._size):
-            more = max(FIRST_SLOTS, self._slots)
+            more = max(FIRST_SLOTS, self._slots - len(self._size), len(self._size) // GROWTH)
             self._size = np.concatenate([self._size, np.zeros(more, np.int32)])
             self._column = np.concatenate([self._column, np.zeros(more, np.int32)])
 

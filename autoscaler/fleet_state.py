@@ -60,8 +60,9 @@ _OUTCOME: dict[str, tuple[type, float]] = {
     "flags": (np.int8, 0),
 }
 MEMORY, SEEN, OUTCOME = tuple(_MEMORY), tuple(_SEEN), tuple(_OUTCOME)
-FIRST_SLOTS = 1 << 17
-"""Zeros that nobody has touched cost no memory, and columns that need not grow leave no holes."""
+FIRST_SLOTS = 256
+GROWTH = 4
+"""Columns grow by one part in so many: what is kept in advance counts as used too."""
 
 
 class FleetState:
@@ -78,7 +79,7 @@ class FleetState:
     def grow(self, slots: int) -> None:
         """Make room for `slots` slots at least; what a slot begins with is written by `clear` and `put`."""
         self.slots = max(self.slots, slots)
-        more = max(slots, 2 * len(self.spec_row)) - len(self.spec_row)
+        more = max(slots, len(self.spec_row) + len(self.spec_row) // GROWTH) - len(self.spec_row)
         if slots > len(self.spec_row):
             for name, column in self.columns.items():
                 self.columns[name] = np.concatenate([column, np.zeros(more, column.dtype)])

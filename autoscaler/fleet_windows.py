@@ -12,7 +12,7 @@ from collections.abc import Iterable
 import numpy as np
 import numpy.typing as npt
 
-from autoscaler.fleet_state import FIRST_SLOTS
+from autoscaler.fleet_state import FIRST_SLOTS, GROWTH
 from autoscaler.rings import Flags, Floats, Ring
 from tidegate.contracts.autoscaling import ScalingSpec
 from tidegate.contracts.autoscaling_annotations import CONCURRENCY, RPS, WEIGHTED_EXPONENTIAL
@@ -38,8 +38,9 @@ class FleetWindows:
         self._slots = max(self._slots, slots)
         for kind, sizes in self._size.items():
             if self._slots > len(sizes):
-                self._size[kind] = np.concatenate([sizes, np.zeros(self._slots, np.int16)])
-                self._column[kind] = np.concatenate([self._column[kind], np.zeros(self._slots, np.int32)])
+                more = max(FIRST_SLOTS, self._slots - len(sizes), len(sizes) // GROWTH)
+                self._size[kind] = np.concatenate([sizes, np.zeros(more, np.int16)])
+                self._column[kind] = np.concatenate([self._column[kind], np.zeros(more, np.int32)])
 
     @property
     def open_slots(self) -> Flags:

@@ -14,7 +14,9 @@ import contextlib
 import logging
 import math
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+
+import msgspec
 
 from autoscaler import snapshot
 from autoscaler.demand import Key
@@ -93,7 +95,7 @@ class Keeper:
     async def keep(self) -> None:
         """Write the memories of the buckets that are ours, where they say something new."""
         records: dict[int, list[snapshot.Record]] = {}
-        for number, (key, slot) in enumerate(list(self._slots.items()), 1):
+        for number, (key, slot) in enumerate(self._with_slots(), 1):
             if number % BREATH == 0:
                 await asyncio.sleep(0)
             record = self._record(key, slot)
@@ -107,14 +109,23 @@ class Keeper:
                 self.failures += 1
                 log.warning("the memory of bucket %d is not kept: %s", bucket, error)
 
-    def _record(self, key: Key, slot: int) -> snapshot.Record | None:
-        autoscaler = self._world.autoscaler(key)
-        if autoscaler is None or not self._fleet.is_watched(slot):
+    def _with_slots(self) -> Iterator[tuple[Key, int | None]]:
+        """Yield all that may have something to keep: those that are awake, and those that sleep with start times."""
+        yield from list(self._slots.items())
+        yield from ((key, None) for key in self._world.with_starts() if key not in self._slots)
+
+    def _record(self, key: Key, slot: int | None) -> snapshot.Record | None:
+        starts_s, nameless = self._world.starts_s(key), snapshot.Record(*key, "")
+        if slot is None:
+            record = snapshot.Record(*key, "", starts_s=list(starts_s))
+        elif self._fleet.is_watched(slot):
+            record = snapshot.record_of(self._fleet, slot, (*key, ""), starts_s, self._clock(), told_s=HISTORY_S)
+        else:
             return None
-        named = (*key, str(autoscaler["metadata"].get("uid", "")))
-        starts_s = self._world.starts_s(key)
-        record = snapshot.record_of(self._fleet, slot, named, starts_s, self._clock(), told_s=HISTORY_S)
-        return None if record == snapshot.Record(*named) else record
+        autoscaler = self._world.autoscaler(key) if record != nameless else None
+        if autoscaler is None:
+            return None
+        return msgspec.structs.replace(record, uid=str(autoscaler["metadata"].get("uid", "")))
 
     async def _write(self, bucket: int, records: list[snapshot.Record]) -> None:
         told = snapshot.encode(records, 0.0)
@@ -158,12 +169,13 @@ class Keeper:
         for (namespace, name, uid), record in records.items():
             key = (namespace, name)
             slot, autoscaler = self._slots.get(key), self._world.autoscaler(key)
-            if slot is None or autoscaler is None or autoscaler["metadata"].get("uid") != uid:
+            if autoscaler is None or autoscaler["metadata"].get("uid") != uid:
                 continue
             fleet, now = self._fleet, self._clock()
-            memory = snapshot.memory_of(record, fleet.memory(slot), now)
-            fleet.remember(slot, memory)
-            snapshot.fill(fleet, slot, record, math.floor(now), now, told_s=HISTORY_S)
+            if slot is not None:
+                memory = snapshot.memory_of(record, fleet.memory(slot), now)
+                fleet.remember(slot, memory)
+                snapshot.fill(fleet, slot, record, math.floor(now), now, told_s=HISTORY_S)
             if record.starts_s:
                 self._world.recall_starts(key, tuple(record.starts_s))
         log.info("bucket %d: recalled the memory of %d revisions", bucket, len(records))

@@ -9,7 +9,9 @@ later, in `decide` and `zero`.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+
+import msgspec
+from msgspec.structs import replace
 
 from autoscaler.state import PODS_MAX, Memory, Observation, Step
 from tidegate.contracts.autoscaling import ScalingSpec
@@ -19,8 +21,7 @@ ALWAYS_PROXY = -1.0
 ACTIVATORS_MIN = 2
 
 
-@dataclass(frozen=True, slots=True)
-class Load:
+class Load(msgspec.Struct, frozen=True):
     """Averages over the two windows, in requests in flight or requests per second; `other_*`: of the second metric."""
 
     stable: float
@@ -30,16 +31,14 @@ class Load:
     other_panic: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(msgspec.Struct, frozen=True):
     """How far one turn may go down and up from the pods that are ready."""
 
     down: int
     up: int
 
 
-@dataclass(frozen=True, slots=True)
-class Ask:
+class Ask(msgspec.Struct, frozen=True):
     """Pods asked for by each window; `raw_*` before any limit. `is_other_*`: the second metric asked for more."""
 
     raw_stable: int

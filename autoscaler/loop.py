@@ -20,18 +20,17 @@ import msgspec
 import numpy as np
 
 from autoscaler import status
+from autoscaler.decide import decide
 from autoscaler.demand import Demand, Key
 from autoscaler.fleet_state import BECAUSE
 from autoscaler.fleet_turn import Turn
 from autoscaler.history import History
 from autoscaler.publish import COMPONENT, Publisher
-from autoscaler.spec_memo import SpecMemo
-from autoscaler.state import Memory
+from autoscaler.roster import Roster
 from autoscaler.watch import World
-from tidegate.contracts import autoscaling, autoscaling_extensions, conditions
-from tidegate.contracts.autoscaling import KPA_CLASS, ScalingSpec
+from tidegate.contracts import conditions
 from tidegate.contracts.decision import Activity, Because, Decision
-from tidegate.kube.api import Api, Object, annotations_of
+from tidegate.kube.api import Api
 from tidegate.kube.event_recorder import Recorder
 from tidegate.process import tasks
 
@@ -55,7 +54,7 @@ class Loop:
         self.demand = demand
         self.fleet = demand.fleet
         self.slots = demand.watched
-        """The revisions under our care."""
+        """The revisions under our care that are awake."""
         self.history = History()
         self.counts: Counter[Because] = Counter()
         self.turn_s = 0.0
@@ -73,13 +72,18 @@ class Loop:
         self._unix_clock = unix_clock
         self._decided_at = -DECIDE_S
         self._dirty: set[Key] = set()
-        self._specs = SpecMemo()
         self._review: asyncio.Task[None] | None = None
-        self._starting: set[Key] = set()
-        self._schedules: dict[Key, float] = {}
-        """When the schedule of a revision says something else, in seconds since 1970."""
+        self.roster = Roster(
+            world,
+            demand,
+            self.publisher,
+            clock,
+            unix_clock,
+            is_ours=lambda key: self.is_ours(key),  # noqa: PLW0108 - it is set later
+            hand_over=lambda key: self.hand_over(key),  # noqa: PLW0108
+        )
         world.on_autoscaler = self._autoscaler_changed
-        world.on_recreated = self._drop
+        world.on_recreated = self._forget
         world.on_status = self.publisher.status_seen
         world.on_pods = self._pods_changed
         world.on_deployment = self._deployment_changed
@@ -95,15 +99,17 @@ class Loop:
 
     async def tick(self, now: float) -> None:
         """Record a second of load; every second time, take a turn of every revision that is awake."""
+        self.world.cool()
         self.demand.record(now)
         if now - self._decided_at < DECIDE_S - 0.5:
             return
         self._decided_at = now
-        self._follow_schedules()
+        for key in self.roster.due():
+            self._autoscaler_changed(key)
         if not self.may_decide():
             return
-        for key in list(self._starting):
-            self._see_pods(key)
+        for key in list(self.roster.starting):
+            self.roster.see_pods(key)
         self._turn_dirty()
         try:
             await self._turn(now)
@@ -113,6 +119,7 @@ class Loop:
                 self.turn(key)
                 if number % BREATH == 0:
                     await asyncio.sleep(0)
+        self.roster.rest(now)
         self.turn_s = self._clock() - now
 
     async def _turn(self, now: float) -> None:
@@ -130,6 +137,7 @@ class Loop:
 
     def poke(self, key: Key) -> None:
         """Requests wait for a revision: take its turn now, unless pods are there or enough of them are asked for."""
+        self.roster.wake(key)
         slot = self.slots.get(key)
         if slot is None or not self.may_decide():
             return
@@ -167,7 +175,8 @@ class Loop:
         """Return what would be decided for a revision now; nothing changes by asking."""
         slot, now = self.slots.get(key), self._clock()
         if slot is None:
-            return None
+            asleep = self.roster.picture(key)
+            return decide(*asleep, now)[0] if asleep is not None else None
         decision = self.fleet.look(
             slot,
             now,
@@ -182,7 +191,7 @@ class Loop:
     def _dated(self, key: Key, decision: Decision) -> Decision:
         """Add when the next change is due where that is a matter of clocks that decisions do not see."""
         if decision.because is Because.SCHEDULE:
-            left_s = self._schedules.get(key, math.inf) - self._unix_clock()
+            left_s = self.roster.left_of_schedule_s(key)
         elif decision.because is Because.PREWARM and (times := self.fleet.idle_times.get(self.slots[key])):
             now = self._clock()
             left_s = times.changes_at(now) - now
@@ -192,10 +201,10 @@ class Loop:
 
     def _take_over(self, key: Key, decision: Decision) -> None:
         """Remember a decision that says something new, and see to it that it is told and done."""
-        before = self.history.last(key)
-        if before is None and _is_at_rest(decision) and self._has_status(key):
+        was_panicking = self.history.was_panicking(key)
+        if was_panicking is None and _is_at_rest(decision) and self._has_status(key):
             return  # it sleeps, as it did before we looked
-        if decision.is_panicking != (before is not None and before.is_panicking):
+        if decision.is_panicking != bool(was_panicking):
             self.publisher.tell_panic(key, decision)
         decision = self._dated(key, decision)
         self.history.keep(key, decision)
@@ -215,12 +224,13 @@ class Loop:
         self.history.patched(decision, unix_s)
         if decision.desired > 0:
             self.on_scaled(key)
-        self._see_scale(key)
+        self.roster.see_scale(key)
 
     # What the world tells
 
     def shares_changed(self) -> None:
         """Begin with revisions that are ours now, leave those that are another's."""
+        self.roster.here_since = self._clock()
         self._review_all(lambda key: self.is_ours(key) != (key in self.slots))
 
     def _review_all(self, is_due: Callable[[Key], bool]) -> None:
@@ -239,85 +249,17 @@ class Loop:
         self._review = tasks.spawn(review(), "review of all revisions")
 
     def _autoscaler_changed(self, key: Key) -> None:
-        autoscaler = self.world.autoscaler(key) if self.is_ours(key) else None
-        config = self.world.config
-        if autoscaler is None or autoscaling.class_of(annotations_of(autoscaler), config) != KPA_CLASS:
-            self._drop(key)
-            if autoscaler is not None:
-                self.hand_over(key)
-            return
-        self.hand_over(key)
-        spec = self._spec_of(autoscaler)
-        if key in self.slots:
-            self.demand.configure(key, spec)
-        else:
-            memory = status.memory_of(autoscaler, self._clock(), self._unix_clock())
-            self._adopt(key, spec, memory)
-        self._note_schedule(key, annotations_of(autoscaler))
-        self._mark(key)
-
-    def _adopt(self, key: Key, spec: ScalingSpec, memory: Memory) -> None:
-        self.demand.configure(key, spec, memory)
-        self._see_pods(key)
-        self._see_scale(key)
-
-    def _note_schedule(self, key: Key, annotations: dict[str, str]) -> None:
-        if autoscaling_extensions.SCHEDULE in annotations:
-            self._schedules[key] = autoscaling.schedule_changes_at(annotations, self._unix_clock())
-        else:
-            self._schedules.pop(key, None)
-
-    def _follow_schedules(self) -> None:
-        """Take the settings anew where a schedule says something else by now."""
-        if self._schedules:
-            unix_s = self._unix_clock()
-            for key in [key for key, changes_at in self._schedules.items() if changes_at <= unix_s]:
-                self._autoscaler_changed(key)
-
-    def _spec_of(self, autoscaler: Object) -> ScalingSpec:
-        wishes = autoscaler.get("spec") or {}
-        return self._specs.resolve(
-            annotations_of(autoscaler),
-            int(wishes.get("containerConcurrency") or 0),
-            self.world.config,
-            str(wishes.get("reachability") or ""),
-            progress_deadline_s=self._deadline_s(autoscaler),
-            unix_s=self._unix_clock(),
-        )
-
-    def _deadline_s(self, autoscaler: Object) -> float:
-        deployment = self.world.deployment(autoscaler) or {}
-        deadline_s = (deployment.get("spec") or {}).get("progressDeadlineSeconds")
-        return float(deadline_s or autoscaling.DEFAULT_PROGRESS_DEADLINE_S)
-
-    def _see_pods(self, key: Key) -> None:
-        slot = self.slots.get(key)
-        if slot is None:
-            return
-        pods = self.world.pods(key, self.fleet.spec(slot).progress_deadline_s)
-        (self._starting.add if pods.starting else self._starting.discard)(key)
-        columns = self.fleet.state.columns
-        seen = {"ready_pods": pods.ready, "not_ready_pods": pods.not_ready, "starting_pods": pods.starting}
-        if any(columns[name][slot] != value for name, value in seen.items()):
-            self.fleet.see(slot, **seen)
-        if pods.start_s:
-            self.fleet.see(slot, start_s=pods.start_s)
-
-    def _see_scale(self, key: Key) -> None:
-        slot, autoscaler = self.slots.get(key), self.world.autoscaler(key)
-        if slot is None or autoscaler is None:
-            return
-        self.fleet.see(slot, current_scale=self.publisher.scale(key, autoscaler) or 0)
+        if self.roster.look_at(key):
+            self._mark(key)
+        elif self.world.autoscaler(key) is None:
+            self._forget(key)
 
     def _pods_changed(self, key: Key) -> None:
         if key not in self.slots:
-            self._foreign_changed(key)
-        self._see_pods(key)
+            self._autoscaler_changed(key)
+            return
+        self.roster.see_pods(key)
         self._mark(key)
-
-    def _foreign_changed(self, key: Key) -> None:
-        if self.world.autoscaler(key) is not None and self.is_ours(key):
-            self.hand_over(key)
 
     def _config_changed(self) -> None:
         log.info("config-autoscaler changed: %s", self.world.config)
@@ -326,24 +268,24 @@ class Loop:
     def _deployment_changed(self, key: Key) -> None:
         self.publisher.deployment_changed(key)
         slot, autoscaler = self.slots.get(key), self.world.autoscaler(key)
-        if slot is None or autoscaler is None:
-            self._foreign_changed(key)
+        if autoscaler is None:
+            return
+        if slot is None:
+            self._autoscaler_changed(key)
             return
         before = self.fleet.spec(slot).progress_deadline_s, self.fleet.state.columns["current_scale"][slot]
-        if self._deadline_s(autoscaler) != before[0]:
-            self.demand.configure(key, self._spec_of(autoscaler))
+        if self.roster.deadline_s(autoscaler) != before[0]:
+            self.demand.configure(key, self.roster.spec_of(autoscaler))
         elif (self.publisher.scale(key, autoscaler) or 0) == before[1]:
             return  # our own write, come back
-        self._see_scale(key)
+        self.roster.see_scale(key)
         self._mark(key)
 
-    def _drop(self, key: Key) -> None:
-        if key in self.slots:
-            self._schedules.pop(key, None)
-            self._starting.discard(key)
-            self.demand.forget(key)
-            self.history.forget(key)
-            self.publisher.forget(key)
+    def _forget(self, key: Key) -> None:
+        """A revision is gone, or another of its name has come."""
+        self.roster.drop(key)
+        self.history.forget(key)
+        self.publisher.forget(key)
 
     def _mark(self, key: Key) -> None:
         """Take a turn of this revision soon; several changes of one moment make one turn."""

@@ -17,50 +17,56 @@ from autoscaler.demand import Demand, Key
 from autoscaler.fleet import PANICKING, Fleet
 from autoscaler.fleet_state import NOTHING
 from autoscaler.load import excess_burst_capacity
+from tidegate.contracts.autoscaling import ScalingSpec
 from tidegate.contracts.autoscaling_annotations import CONCURRENCY, RPS
 from tidegate.contracts.decision import Because
 
 _LABELS = ("k8s_namespace_name", "kn_revision_name")
+ASLEEP_SHOWN = 1000
+"""Revisions without a slot that are shown one by one: their objects are read for it."""
 
 
-def _of(fleet: Fleet, column: str, slot: int) -> float:
-    return float(fleet.state.columns[column][slot])
+def _of(fleet: Fleet, column: str, slot: int | None) -> float:
+    return 0.0 if slot is None else float(fleet.state.columns[column][slot])
 
 
-def _flags(fleet: Fleet, slot: int) -> int:
-    return int(fleet.state.columns["flags"][slot])
+def _is_panicking(fleet: Fleet, slot: int | None, _spec: ScalingSpec) -> bool:
+    return slot is not None and bool(int(fleet.state.columns["flags"][slot]) & PANICKING)
 
 
-def _excess(fleet: Fleet, slot: int) -> float:
-    value = int(fleet.state.columns["excess_burst_capacity"][slot])
-    if value != NOTHING:
-        return float(value)
-    spec = fleet.spec(slot)
-    return float(excess_burst_capacity(spec, spec.initial_scale, 0.0))
+def _excess(fleet: Fleet, slot: int | None, spec: ScalingSpec) -> float:
+    value = NOTHING if slot is None else int(fleet.state.columns["excess_burst_capacity"][slot])
+    return float(value if value != NOTHING else excess_burst_capacity(spec, spec.initial_scale, 0.0))
 
 
-_GAUGES: dict[str, tuple[str, Callable[[Fleet, int], float]]] = {
+_GAUGES: dict[str, tuple[str, Callable[[Fleet, int | None, ScalingSpec], float]]] = {
     "kn_revision_pods_desired": (
         "Pods the autoscaler wants; -1: no opinion",
-        lambda fleet, at: _of(fleet, "desired", at),
+        lambda fleet, at, _spec: _of(fleet, "desired", at),
     ),
     "kn_revision_pods_requested": (
         "Replicas asked of the Deployment",
-        lambda fleet, at: _of(fleet, "current_scale", at),
+        lambda fleet, at, _spec: _of(fleet, "current_scale", at),
     ),
-    "kn_revision_pods_count": ("Ready pods", lambda fleet, at: _of(fleet, "ready_pods", at)),
+    "kn_revision_pods_count": ("Ready pods", lambda fleet, at, _spec: _of(fleet, "ready_pods", at)),
     "kn_revision_pods_not_ready_count": (
         "Pods that are not ready, pending ones included",
-        lambda fleet, at: _of(fleet, "not_ready_pods", at),
+        lambda fleet, at, _spec: _of(fleet, "not_ready_pods", at),
     ),
     "kn_revision_capacity_excess": ("Excess burst capacity, requests", _excess),
-    "kn_revision_panic_mode": ("1 while panicking", lambda fleet, at: bool(_flags(fleet, at) & PANICKING)),
+    "kn_revision_panic_mode": ("1 while panicking", _is_panicking),
 }
+Asleep = Callable[[int], Iterable[tuple[Key, ScalingSpec]]]
+Shown = list[tuple[Key, int | None, ScalingSpec]]
+"""Revisions with their slot (None: asleep) and spec."""
 Counts = Callable[[], Mapping[str, int]]
 
 
 class Metrics(Collector):
-    """Collects from `demand` and its fleet, of `slots` at most `limit` revisions. `count` and `show` add the rest."""
+    """Collects from `demand` and its fleet, of `slots` at most `limit` revisions. `count` and `show` add the rest.
+
+    `asleep` gives so many revisions that have no slot: their numbers are zeros.
+    """
 
     def __init__(
         self,
@@ -69,6 +75,7 @@ class Metrics(Collector):
         reasons: Mapping[Because, int],
         clock: Callable[[], float],
         limit: int,
+        asleep: Asleep = lambda _limit: (),
     ) -> None:
         self.registry = CollectorRegistry()
         self._demand = demand
@@ -76,6 +83,7 @@ class Metrics(Collector):
         self._reasons = reasons
         self._clock = clock
         self._limit = limit
+        self._asleep = asleep
         self._counters: list[tuple[str, str, str, Counts]] = []
         self._gauges: list[tuple[str, str, Callable[[], float]]] = []
         self.registry.register(self)
@@ -93,7 +101,7 @@ class Metrics(Collector):
         fleet = self._demand.fleet
         shown = self._shown()
         for name, (meaning, read) in _GAUGES.items():
-            yield _gauge(name, meaning, ((key, float(read(fleet, slot))) for key, slot in shown))
+            yield _gauge(name, meaning, ((key, float(read(fleet, slot, spec))) for key, slot, spec in shown))
         yield from self._loads(shown)
         yield from self._sums(len(shown))
         reasons = CounterMetricFamily("tidegate_autoscaler_decisions", "Decisions by reason", labels=["reason"])
@@ -108,26 +116,30 @@ class Metrics(Collector):
         for name, meaning, number in self._gauges:
             yield GaugeMetricFamily(name, meaning, value=number())
 
-    def _shown(self) -> list[tuple[Key, int]]:
+    def _shown(self) -> Shown:
         """Return the revisions that are shown one by one: those with windows, then others, up to the limit."""
-        pairs = list(self._slots.items())
-        if len(pairs) <= self._limit:
-            return pairs
-        is_open = self._demand.fleet.windows.is_open
-        awake = [pair for pair in pairs if is_open(pair[1])]
-        asleep = (pair for pair in pairs if not is_open(pair[1]))
-        return (awake + [pair for pair, _ in zip(asleep, range(self._limit), strict=False)])[: self._limit]
+        pairs, fleet = list(self._slots.items()), self._demand.fleet
+        if len(pairs) > self._limit:
+            # Those with windows first; the order is otherwise kept.
+            pairs.sort(key=lambda pair: not fleet.windows.is_open(pair[1]))
+        shown: Shown = [(key, slot, fleet.spec(slot)) for key, slot in pairs[: self._limit]]
+        more = min(ASLEEP_SHOWN, self._limit - len(shown))
+        return shown + [(key, None, spec) for key, spec in self._asleep(more)]
 
-    def _loads(self, shown: list[tuple[Key, int]]) -> Iterable[Metric]:
-        fleet, at = self._demand.fleet, self._demand.as_of(self._clock())
+    def _loads(self, shown: Shown) -> Iterable[Metric]:
         for metric in (CONCURRENCY, RPS):
-            of_metric = [(key, slot) for key, slot in shown if fleet.spec(slot).metric == metric]
-            values = [fleet.windows.averages_of(slot, metric, at) or (0.0, 0.0) for _, slot in of_metric]
+            of_metric = [one for one in shown if one[2].metric == metric]
+            values = [self._averages(slot, metric) for _key, slot, _spec in of_metric]
             for index, (part, meaning) in enumerate((("stable", "stable window"), ("panic", "panic window"))):
-                samples = ((key, pair[index]) for (key, _), pair in zip(of_metric, values, strict=True))
+                samples = ((one[0], pair[index]) for one, pair in zip(of_metric, values, strict=True))
                 yield _gauge(f"kn_revision_{metric}_{part}", f"Load averaged over the {meaning} ({metric})", samples)
-            targets = ((key, fleet.spec(slot).target) for key, slot in of_metric)
+            targets = ((key, spec.target) for key, _slot, spec in of_metric)
             yield _gauge(f"kn_revision_{metric}_target", f"Load to aim at per pod ({metric})", targets)
+
+    def _averages(self, slot: int | None, metric: str) -> tuple[float, float]:
+        if slot is None:
+            return 0.0, 0.0
+        return self._demand.fleet.windows.averages_of(slot, metric, self._demand.as_of(self._clock())) or (0.0, 0.0)
 
     def _sums(self, shown: int) -> Iterable[Metric]:
         columns = self._demand.fleet.state.columns
@@ -137,7 +149,7 @@ class Metrics(Collector):
             pods.add_metric([state], float(np.sum(columns[name][watched], dtype=np.int64)))
         yield pods
         revisions = GaugeMetricFamily("tidegate_autoscaler_revisions", "Revisions", labels=["state"])
-        revisions.add_metric(["here"], len(self._slots))
+        revisions.add_metric(["awake"], len(self._slots))
         revisions.add_metric(["shown"], shown)
         yield revisions
 

@@ -40,11 +40,13 @@ def decisions_page(loop: Loop, holders: Holders) -> Handler:
 
     def answer(path: str, _query: dict[str, str]) -> Page:
         if not path:
-            found = (loop.latest(key) for key in list(loop.slots)[:LATEST_LIMIT])
+            awake = list(loop.slots)[:LATEST_LIMIT]
+            asleep = (key for key, _spec in loop.roster.asleep(LATEST_LIMIT - len(awake)))
+            found = (loop.latest(key) for key in (*awake, *asleep))
             return json_page([explain.explain(decision) for decision in found if decision is not None])
         namespace, _, name = path.partition("/")
         key = (namespace, name)
-        if key in loop.slots:
+        if loop.roster.is_known(key):
             return json_page([explain.explain(decision) for decision in _told(loop, key)])
         if not holders.is_ours(key):
             return _elsewhere(holders, key)

@@ -24,6 +24,9 @@ class PodState(IntEnum):
     ENDED = 4
 
 
+COMING = (PodState.NOT_READY, PodState.PENDING)
+
+
 @dataclass(frozen=True, slots=True)
 class PodCounts:
     """A revision's pods; `not_ready` includes those still pending, `starting` is those of them that may come."""
@@ -34,36 +37,33 @@ class PodCounts:
     start_s: float = 0.0
 
 
-class RevisionPods:
-    """The pods of one revision."""
+class RevisionPods(Starts):
+    """The pods of the revision `key`. Who calls knows each pod's state before: only numbers are kept here."""
 
-    __slots__ = ("starts", "states")
+    __slots__ = ("count", "key", "not_ready", "ready")
 
-    def __init__(self) -> None:
-        self.states: dict[str, PodState] = {}
-        self.starts = Starts()
+    def __init__(self, key: tuple[str, str] = ("", ""), samples: tuple[float, ...] = ()) -> None:
+        super().__init__(samples)
+        self.key = key
+        self.count = 0
+        """Pods in any state."""
+        self.ready = 0
+        self.not_ready = 0
 
-    def see(self, name: str, state: PodState, now: float, *, is_new: bool) -> bool:
-        """Note a pod's state; returns whether that is news. `is_new`: the pod began to exist now."""
-        before, self.states[name] = self.states.get(name), state
-        if state in (PodState.TERMINATING, PodState.ENDED):
-            self.starts.forget(name)
-        else:
-            self.starts.see(name, now, is_ready=state is PodState.READY, is_new=is_new and before is None)
-        return before is not state
-
-    def forget(self, name: str) -> bool:
-        """A pod is gone; returns whether it was known."""
-        self.starts.forget(name)
-        return self.states.pop(name, None) is not None
+    def change(self, name: str, before: PodState | None, state: PodState | None, now: float, *, is_new: bool) -> None:
+        """Note how a pod was and is; None: it did not exist, or does no more. `is_new`: it began to exist now."""
+        self.count += (state is not None) - (before is not None)
+        self.ready += (state is PodState.READY) - (before is PodState.READY)
+        self.not_ready += (state in COMING) - (before in COMING)
+        is_ready = state is PodState.READY
+        if is_ready or state in COMING:
+            self.see(name, now, is_ready=is_ready, is_new=is_new and before is None)
+        if state not in COMING:
+            self.forget(name)  # what comes after is no start: the pod is not new any more
 
     def counts(self, now: float, deadline_s: float) -> PodCounts:
         """Return the numbers as of now; `deadline_s` is the revision's progress deadline."""
-        ready = not_ready = 0
-        for state in self.states.values():
-            ready += state is PodState.READY
-            not_ready += state in (PodState.NOT_READY, PodState.PENDING)
-        return PodCounts(ready, not_ready, self.starts.starting(now, deadline_s), self.starts.start_s)
+        return PodCounts(self.ready, self.not_ready, self.starting(now, deadline_s), self.start_s)
 
 
 def pod_state(pod: Object) -> PodState:

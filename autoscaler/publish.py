@@ -77,6 +77,10 @@ class Publisher:
         replicas = deployment.get("spec", {}).get("replicas")
         return 1 if replicas is None else int(replicas)
 
+    def is_busy(self, key: Key) -> bool:
+        """Whether something of a revision is to be written or read back."""
+        return key in self._lanes
+
     def publish(self, key: Key, decision: Decision) -> None:
         """Take a decision over; starts writing if anything differs."""
         lane = self._lanes.get(key)

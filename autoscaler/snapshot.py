@@ -14,7 +14,6 @@ import contextlib
 import math
 from array import array
 from collections.abc import Mapping
-from dataclasses import replace
 
 import msgspec
 
@@ -99,7 +98,7 @@ def memory_of(record: Record, memory: Memory, now: float) -> Memory:
             delayed.pop()
         delayed.append((bucket - ago, pods))
     was_panicking = record.panic_age_s >= 0 and memory.panic_at is None
-    return replace(
+    return msgspec.structs.replace(
         memory,
         panic_at=now - record.panic_age_s if was_panicking else memory.panic_at,
         panic_pods=max(0, record.panic_pods, memory.panic_pods) if was_panicking else memory.panic_pods,

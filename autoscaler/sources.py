@@ -26,7 +26,9 @@ INTERVAL_MIN_S = 1e-6
 FIELDS = 7
 BATCH = 16_384
 """Reports that are collected before they are written."""
-FIRST_ROWS = 1024
+FIRST_ROWS = 256
+GROWTH = 4
+"""Columns grow by one part in so many."""
 
 Floats = npt.NDArray[np.float64]
 Slots = npt.NDArray[np.int32]
@@ -231,7 +233,7 @@ class Sources:
     def _grow(self) -> None:
         for name, column in vars(self).items():
             if isinstance(column, np.ndarray):
-                setattr(self, name, np.concatenate([column, np.zeros_like(column)]))
+                setattr(self, name, np.concatenate([column, np.zeros(len(column) // GROWTH, column.dtype)]))
 
     def _sums(self) -> tuple[Floats, ...]:
         return (

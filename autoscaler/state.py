@@ -1,12 +1,15 @@
 """What a decision takes and leaves: the observation, the memory between turns, and the step from rule to rule.
 
-Plain frozen values. Nothing here decides, and nothing here knows a clock, a network or Kubernetes.
+Plain frozen values, structs as a turn makes a dozen of them. Nothing here decides, and nothing here knows a clock, a
+network or Kubernetes.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+
+import msgspec
+from msgspec.structs import replace
 
 from tidegate.contracts.decision import Activity, Because, ServingMode
 
@@ -16,8 +19,7 @@ LOAD_MAX = 1e15
 NOW_MAX = 1e12
 
 
-@dataclass(frozen=True, slots=True)
-class Observation:
+class Observation(msgspec.Struct, frozen=True):
     """What is seen of one revision at one moment.
 
     `stable_value` and `panic_value` are averages over the two windows (requests in flight, or requests per second);
@@ -44,8 +46,7 @@ class Observation:
     is_poked: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Memory:
+class Memory(msgspec.Struct, frozen=True):
     """What one turn leaves for the next. A process that starts anew begins with `fresh` or `restored`.
 
     `wanted`: the last number of pods that load asked for; `lowered_at`: when it fell last. `delayed`: (two-second
@@ -73,8 +74,7 @@ class Memory:
     proxy_since: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(msgspec.Struct, frozen=True):
     """The number of pods after a rule, and the last rule that changed it."""
 
     pods: int

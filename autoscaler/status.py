@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from msgspec.structs import replace
+
 from autoscaler import state, zero
 from tidegate.contracts import conditions, names
 from tidegate.contracts.conditions import Conditions, ConditionSet
@@ -70,6 +72,32 @@ def memory_of(autoscaler: Object, now: float, now_unix: float) -> state.Memory:
         activity_age_s=now_unix - _stamp(active.get("lastTransitionTime"), now_unix),
         is_initialized=initialized.get("status") == conditions.TRUE,
         serving_mode=ServingMode(mode) if mode in tuple(ServingMode) else None,
+    )
+
+
+def tells_rest(autoscaler: Object) -> bool:
+    """Whether the status tells of a revision at zero, inactive, and that has been so far once before."""
+    before = autoscaler.get("status") or {}
+    if before.get("servingMode") != ServingMode.PROXY or before.get("desiredScale") != 0 or before.get("actualScale"):
+        return False
+    if before.get("observedGeneration") != autoscaler["metadata"].get("generation"):
+        return False
+    told = {condition["type"]: condition["status"] for condition in before.get("conditions") or ()}
+    return told.get(ACTIVE) == conditions.FALSE and told.get(INITIALIZED) == conditions.TRUE
+
+
+def memory_of_rest(autoscaler: Object, now: float, now_unix: float, here_since: float) -> state.Memory:
+    """Return the memory of a revision whose status `tells_rest`; `here_since`: when this process began to look at it.
+
+    Its requests have gone through the activator at least since it is inactive.
+    """
+    memory = memory_of(autoscaler, now, now_unix)
+    return replace(
+        memory,
+        began_at=here_since,
+        wanted=0,
+        activity_reason=(conditions.find(autoscaler, ACTIVE) or {}).get("reason", ""),
+        proxy_since=memory.activity_since,
     )
 
 

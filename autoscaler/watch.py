@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from statistics import median
 
+from autoscaler import starts
 from autoscaler.demand import Key
-from autoscaler.pods import PodCounts, RevisionPods, pod_state
+from autoscaler.kept import DeploymentPacker, KeptPods, revision_of, small_autoscaler, small_deployment, small_pod
+from autoscaler.pods import PodCounts, RevisionPods
 from tidegate.contracts import names, report
 from tidegate.contracts.autoscaling import (
     DEFAULT_PROGRESS_DEADLINE_S,
@@ -23,15 +26,17 @@ from tidegate.contracts.autoscaling import (
 from tidegate.kube import resources
 from tidegate.kube.api import Api, Object, Resource, annotations_of, labels_of, name_of, namespace_of
 from tidegate.kube.cache import Cache
-from tidegate.kube.packed import PackedObjects
+from tidegate.kube.packed import PackedObjects, Shelf
 
 log = logging.getLogger(__name__)
 
 NO_PODS = PodCounts()
-_UNREAD = frozenset({"managedFields", "ownerReferences", "creationTimestamp", "finalizers"})
-_KUBECTL = "kubectl.kubernetes.io/"
 _OF_REVISIONS = f"{names.REVISION_LABEL},!{names.STANDBY_LABEL}"
 """Standby pods are the controller's number, not one of the autoscaler's."""
+LISTING_WARM = 256
+"""Objects that are at hand unpacked while the first list comes: nobody will ask for most of them again."""
+STARTS = 2
+"""The place of start times on a revision's row; its PodAutoscaler and Deployment have those before."""
 
 
 class World:
@@ -51,10 +56,19 @@ class World:
         self.on_bad_config: Callable[[Object, str], None] = lambda _config_map, _why: None
         self._clock = clock
         self._pods: dict[Key, RevisionPods] = {}
-        self._autoscalers = Cache(api, resources.POD_AUTOSCALERS, shrink=_small_autoscaler, objects=PackedObjects())
-        self._pod_cache = Cache(api, resources.PODS, labels=_OF_REVISIONS, shrink=_small_pod, objects=PackedObjects())
+        self._shelf = shelf = Shelf()
+        self._packed = (
+            PackedObjects(shelf=shelf),
+            PackedObjects(DeploymentPacker(), shelf=shelf, place=1, suffix=names.DEPLOYMENT_SUFFIX),
+        )
+        self._autoscalers = Cache(api, resources.POD_AUTOSCALERS, shrink=small_autoscaler, objects=self._packed[0])
+        self._pod_cache = Cache(api, resources.PODS, labels=_OF_REVISIONS, shrink=small_pod, objects=KeptPods())
         self.deployments = Cache(
-            api, resources.DEPLOYMENTS, labels=_OF_REVISIONS, shrink=_small_deployment, objects=PackedObjects()
+            api,
+            resources.DEPLOYMENTS,
+            labels=_OF_REVISIONS,
+            shrink=small_deployment,
+            objects=self._packed[1],
         )
         self._config_map = _one(api, resources.CONFIG_MAPS, system_namespace, names.CONFIG_AUTOSCALER)
         self._secret = _one(api, resources.SECRETS, system_namespace, names.REPORT_KEY_SECRET)
@@ -78,35 +92,67 @@ class World:
 
     def autoscaler(self, key: Key) -> Object | None:
         """Return a revision's PodAutoscaler."""
-        return self._autoscalers.get(key[1], key[0])
+        found: Object | None = self._packed[0].get(key)  # past the cache: it is asked for at every step of a wake
+        return found
 
     def autoscaler_keys(self) -> list[Key]:
         """Return the keys of all PodAutoscalers."""
         return list(self._autoscalers.objects)
 
+    def own_key(self, key: Key) -> Key:
+        """Return the very key that is kept here of a revision with pods, so that who keeps it too keeps it once."""
+        pods = self._pods.get(key)
+        return pods.key if pods is not None else key
+
+    @property
+    def is_warm(self) -> bool:
+        """Whether objects are at hand unpacked."""
+        return any(packed.warm for packed in self._packed)
+
+    def cool(self) -> None:
+        """Pack what nobody has asked for lately; to be called every second."""
+        for packed in self._packed:
+            packed.cool()
+
     def pods(self, key: Key, deadline_s: float = DEFAULT_PROGRESS_DEADLINE_S) -> PodCounts:
         """Return a revision's pods as numbers; `deadline_s` is its progress deadline."""
         pods = self._pods.get(key)
-        return pods.counts(self._clock(), deadline_s) if pods is not None else NO_PODS
+        if pods is not None:
+            return pods.counts(self._clock(), deadline_s)
+        packed = self._shelf.part(key, STARTS)
+        return PodCounts(start_s=median(starts.unpacked(packed))) if packed else NO_PODS
 
     def starts_s(self, key: Key) -> tuple[float, ...]:
         """Return the last start times of a revision, in seconds."""
         pods = self._pods.get(key)
-        return pods.starts.samples if pods is not None else ()
+        return pods.samples if pods is not None else starts.unpacked(self._shelf.part(key, STARTS))
+
+    def with_starts(self) -> Iterator[Key]:
+        """Yield the revisions without pods whose start times are known, also while that changes."""
+        return (key for key in self._shelf.named() if self._shelf.part(key, STARTS))
 
     def recall_starts(self, key: Key, starts_s: tuple[float, ...]) -> None:
         """Take over start times of a revision that another process measured."""
-        self._pods.setdefault(key, RevisionPods()).starts.recall(starts_s)
+        pods = self._pods_of(key)
+        pods.recall(starts_s)
+        self._drop_if_bare(pods)
         self.on_pods(key)
 
     def deployment(self, autoscaler: Object) -> Object | None:
         """Return the Deployment that a PodAutoscaler scales."""
-        reference = autoscaler.get("spec", {}).get("scaleTargetRef") or {}
-        return self.deployments.get(reference.get("name", ""), namespace_of(autoscaler))
+        reference = (autoscaler.get("spec") or {}).get("scaleTargetRef")
+        if not reference:
+            return None
+        found: Object | None = self._packed[1].get((autoscaler["metadata"].get("namespace", ""), reference.get("name")))
+        return found
 
     def _autoscaler_changed(self, _kind: str, old: Object | None, new: Object | None) -> None:
+        if not self._autoscalers.is_synced and self._packed[0].warm > LISTING_WARM:
+            self._packed[0].cool()
         if new is None:
-            self._pods.pop(_key_of(old), None)
+            pods = self._pods_of(_key_of(old))
+            pods.clear()
+            self._drop_if_bare(pods)
         if old is not None and new is not None and old["metadata"].get("uid") != new["metadata"].get("uid"):
             self.on_recreated(_key_of(new))
         if old is not None and new is not None and _has_same_wishes(old, new):
@@ -117,24 +163,33 @@ class World:
     def _pod_changed(self, _kind: str, old: Object | None, new: Object | None) -> None:
         pod = new or old
         assert pod is not None
-        key = (namespace_of(pod), labels_of(pod)[names.REVISION_LABEL])
+        key = (namespace_of(pod), revision_of(pod))
+        before, state = old["state"] if old is not None else None, new["state"] if new is not None else None
+        if before is state:
+            return
+        pods = self._pods_of(key)
+        pods.change(name_of(pod), before, state, self._clock(), is_new=self._pod_cache.is_synced)
+        self._drop_if_bare(pods)
+        self.on_pods(key)
+
+    def _pods_of(self, key: Key) -> RevisionPods:
         pods = self._pods.get(key)
         if pods is None:
-            pods = self._pods[key] = RevisionPods()
-        if new is not None:
-            is_new = self._pod_cache.is_synced
-            is_news = pods.see(name_of(pod), pod_state(new), self._clock(), is_new=is_new)
-        else:
-            is_news = pods.forget(name_of(pod))
-            if not pods.states and not pods.starts.samples:
-                del self._pods[key]
-        if is_news:
-            self.on_pods(key)
+            pods = self._pods[key] = RevisionPods(key, self.starts_s(key))
+        return pods
+
+    def _drop_if_bare(self, pods: RevisionPods) -> None:
+        """Of a revision without pods only its start times stay, with its other objects."""
+        if not pods.count:
+            del self._pods[pods.key]
+            self._shelf.put(pods.key, STARTS, pods.packed())
 
     def _deployment_changed(self, _kind: str, old: Object | None, new: Object | None) -> None:
+        if not self.deployments.is_synced and self._packed[1].warm > LISTING_WARM:
+            self._packed[1].cool()
         deployment = new or old
         assert deployment is not None
-        self.on_deployment((namespace_of(deployment), labels_of(deployment)[names.REVISION_LABEL]))
+        self.on_deployment((namespace_of(deployment), revision_of(deployment)))
 
     def _config_changed(self, _kind: str, _old: Object | None, new: Object | None) -> None:
         try:
@@ -155,44 +210,6 @@ class World:
             self.report_key = report.key_of_secret(new)
         except ValueError as error:
             log.error("%s", error)
-
-
-def _small_autoscaler(obj: Object) -> Object:
-    """Leave out who owns and manages it, and what kubectl noted for itself."""
-    metadata = {name: value for name, value in obj["metadata"].items() if name not in _UNREAD}
-    if "annotations" in metadata:
-        metadata["annotations"] = {
-            name: value for name, value in metadata["annotations"].items() if not name.startswith(_KUBECTL)
-        }
-    return obj | {"metadata": metadata}
-
-
-def _small_pod(pod: Object) -> Object:
-    """Keep what a pod is known by; the rest is counted when it changes."""
-    metadata = pod["metadata"]
-    status = pod.get("status") or {}
-    conditions = [one for one in status.get("conditions") or () if one.get("type") == "Ready"]
-    return {
-        "metadata": _some(metadata, ("name", "namespace", "resourceVersion", "deletionTimestamp"))
-        | _revision(metadata),
-        "status": {"phase": status.get("phase", "Pending"), "conditions": conditions},
-    }
-
-
-def _small_deployment(deployment: Object) -> Object:
-    metadata = deployment["metadata"]
-    return {
-        "metadata": _some(metadata, ("name", "namespace", "resourceVersion")) | _revision(metadata),
-        "spec": _some(deployment.get("spec") or {}, ("replicas", "progressDeadlineSeconds")),
-    }
-
-
-def _some(values: Object, wanted: tuple[str, ...]) -> Object:
-    return {name: values[name] for name in wanted if name in values}
-
-
-def _revision(metadata: Object) -> Object:
-    return {"labels": {names.REVISION_LABEL: (metadata.get("labels") or {}).get(names.REVISION_LABEL, "")}}
 
 
 def _one(api: Api, resource: Resource, namespace: str, name: str) -> Cache:

@@ -8,7 +8,8 @@ the guard here, where Knative probes the route.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import msgspec
+from msgspec.structs import replace
 
 from autoscaler.load import excess_burst_capacity
 from autoscaler.state import NO_OPINION, Memory, Observation, Step
@@ -23,8 +24,7 @@ NO_TRAFFIC = "NoTraffic"
 TIMED_OUT = "TimedOut"
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(msgspec.Struct, frozen=True):
     """A step, whether pods follow it now, and the seconds until the rule that holds it lets go (-1: none holds it)."""
 
     step: Step

@@ -116,13 +116,14 @@ def observability_command(rounds: int, seconds: int, as_json: bool, save: Path |
 
 @main.command("autoscaler")
 @click.option("--revisions", default=100_000, show_default=True, type=click.IntRange(100, 1_000_000))
-@click.option("--rounds", default=3, show_default=True, type=click.IntRange(1, 20))
+@click.option("--rounds", default=3, show_default=True, type=click.IntRange(0, 20), help="0: memory alone")
+@click.option("--memory/--no-memory", "with_memory", default=True, help="read memory (some five minutes)")
 @_printed
-def autoscaler_command(revisions: int, rounds: int, as_json: bool, save: Path | None) -> None:
+def autoscaler_command(revisions: int, rounds: int, with_memory: bool, as_json: bool, save: Path | None) -> None:
     """Decisions, reports, memory, wakes and cold starts of the autoscaler (about two minutes per round)."""
     from bench import autoscaler
 
-    figures = autoscaler.measure(revisions, rounds, _say)
+    figures = autoscaler.measure(revisions, rounds, _say, with_memory=with_memory)
     _end(figures, figures.as_text(), as_json, save)
 
 

@@ -1,35 +1,33 @@
 """What the autoscaler costs: decisions, reports, memory, the way from a first report to a patched scale.
 
 Decisions and reports are measured as CPU time of this process, so that neighbours on the machine count for little; the
-wake path is wall time. Memory is what is in use by a fresh process's own account.
+wake path is wall time. Memory is read in processes of their own (`autoscaler_memory`).
 """
 
 from __future__ import annotations
 
 import asyncio
 import gc
-import json
 import random
-import subprocess
-import sys
 import time
-import tracemalloc
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
 
 import numpy as np
 
 from autoscaler import state
 from autoscaler.demand import Demand
 from autoscaler.fleet_turn import Turn
+from bench import autoscaler_memory
 from bench.autoscaler_api import cold_starts_with_server
+from bench.autoscaler_memory import LIVED, RESIDENT, TRACED, report_all
 from bench.autoscaler_world import NAMESPACE, Autoscaler, SimulatedApi, revision
-from loadtest.figures import ROOT, Bar, Figures, percentile
+from loadtest.figures import Bar, Figures, percentile
 from tidegate.contracts import report
 from tidegate.contracts.autoscaling import ScalingSpec
 from tidegate.contracts.decision import Activity
 from tidegate.contracts.report import Report, Reports
-from tidegate.process import tasks
+from tidegate.process import run, tasks
 
 DECISION_LIMIT_US = 1.0
 INGEST_LIMIT = 200_000
@@ -52,27 +50,49 @@ SPECS = (
 )
 
 Say = Callable[[str], None]
+T = TypeVar("T")
 
 
-def measure(revisions: int, rounds: int, say: Say) -> Figures:
+def measure(revisions: int, rounds: int, say: Say, *, with_memory: bool = True) -> Figures:
     """Measure everything; rounds are independent, the bars hold the medians. Memory does not vary and is read once."""
     figures = Figures()
-    say("memory")
-    in_use = {kind: memory(revisions, kind) for kind in ("active", "idle", "fleet_active", "fleet_idle")}
+    if with_memory:
+        _judge_memory(figures, revisions, say)
     for number in range(1, rounds + 1):
         say(f"round {number} of {rounds}")
         figures.rounds.append(
             {
                 "decision": decision_cost(revisions),
                 "ingest": ingest_rates(revisions),
-                "memory": in_use,
-                "wake_ms": asyncio.run(wakes()),
-                "cold_starts": asyncio.run(cold_starts()),
-                "cold_starts_with_server": asyncio.run(cold_starts_with_server(WITH_SERVER)),
+                "wake_ms": _run(wakes()),
+                "cold_starts": _run(cold_starts()),
+                "cold_starts_with_server": _run(cold_starts_with_server(WITH_SERVER)),
             }
         )
-    _judge(figures)
+    if rounds:
+        _judge(figures)
     return figures
+
+
+def _judge_memory(figures: Figures, revisions: int, say: Say) -> None:
+    in_use: dict[str, int] = {}
+    for kind in autoscaler_memory.KINDS:
+        count = min(revisions, autoscaler_memory.LIVED_LIMIT) if kind == LIVED else revisions
+        for account in (TRACED, RESIDENT):
+            say(f"memory of {count} revisions: {kind}, {account}")
+            in_use[f"{kind}_{account}"] = round(autoscaler_memory.memory(count, kind, account))
+    figures.bars += [
+        Bar("memory_active_bytes", in_use["active_traced"], "B", ACTIVE_LIMIT_BYTES),
+        Bar("memory_idle_bytes", in_use["idle_traced"], "B", IDLE_LIMIT_BYTES),
+    ]
+    figures.notes["memory_per_revision_bytes"] = in_use
+    figures.notes["memory_lived_revisions"] = min(revisions, autoscaler_memory.LIVED_LIMIT)
+
+
+def _run(main: Coroutine[Any, Any, T]) -> T:
+    """Run as the autoscaler's process does: on the same kind of event loop."""
+    with asyncio.Runner(loop_factory=run.loop_factory()) as runner:
+        return runner.run(main)
 
 
 def _judge(figures: Figures) -> None:
@@ -85,18 +105,13 @@ def _judge(figures: Figures) -> None:
             values.append(float(value))
         return sorted(values)[len(values) // 2]
 
-    figures.bars = [
+    figures.bars += [
         Bar("decision_us_per_revision", middle("decision", "us_per_revision"), "us", DECISION_LIMIT_US),
         Bar("ingest_one_frame_per_report", middle("ingest", "single_per_s"), "/s", INGEST_LIMIT, at_least=True),
         Bar("ingest_many_reports_per_frame", middle("ingest", "batched_per_s"), "/s", INGEST_LIMIT, at_least=True),
-        Bar("memory_active_bytes", middle("memory", "active"), "B", ACTIVE_LIMIT_BYTES),
-        Bar("memory_idle_bytes", middle("memory", "idle"), "B", IDLE_LIMIT_BYTES),
         Bar("wake_p99_ms", middle("wake_ms", "p99"), "ms", WAKE_LIMIT_MS),
         Bar("cold_starts_per_s", middle("cold_starts", "per_cpu_s"), "/s", COLD_STARTS_LIMIT, at_least=True),
     ]
-    figures.notes["memory_without_api_objects"] = {
-        kind: round(middle("memory", kind)) for kind in ("fleet_active", "fleet_idle")
-    }
     figures.notes["cold_starts_per_s_with_local_api_server"] = round(middle("cold_starts_with_server", "patched_per_s"))
 
 
@@ -131,7 +146,7 @@ def decision_cost(revisions: int) -> dict[str, float]:
         is_measured = tick >= 35  # the windows are full then
         for _ in range(2):
             now += 1.0
-            _report_all(demand, rows, level * draw.uniform(0.9, 1.1, revisions), now)
+            report_all(demand, rows, level * draw.uniform(0.9, 1.1, revisions), now)
             began = time.process_time()
             demand.record(now)
             spent_s += (time.process_time() - began) * is_measured
@@ -159,18 +174,9 @@ def _obey(demand: Demand, turn: Turn) -> None:
             demand.fleet.see(slot, current_scale=pods, ready_pods=pods)
 
 
-def _report_all(demand: Demand, rows: list[int], levels: Any, now: float) -> None:
-    """One report of each source, written as a batch; what reading them costs is measured apart."""
-    sources = demand.sources
-    at = np.array(rows)
-    ones = np.ones(len(rows))
-    zeros = np.zeros(len(rows))
-    sources._write(at, np.stack([ones * now, ones, levels, zeros, levels * 10, zeros, levels]))
-
-
 def ingest_rates(revisions: int) -> dict[str, float]:
     """Reports per second of CPU: each in a frame of its own from its own connection, and a thousand to a frame."""
-    return asyncio.run(_ingest_rates(revisions))
+    return _run(_ingest_rates(revisions))
 
 
 async def _ingest_rates(revisions: int) -> dict[str, float]:
@@ -209,52 +215,12 @@ def _chunks(count: int) -> list[tuple[int, int]]:
     return [(first, min(count, first + CHUNK)) for first in range(0, count, CHUNK)]
 
 
-def memory(revisions: int, kind: str) -> float:
-    """Bytes in use per revision, in a process of its own."""
-    command = [sys.executable, "-m", "bench.autoscaler", kind, str(revisions)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=600, cwd=ROOT)
-    return float(json.loads(done.stdout))
-
-
-async def _grown(revisions: int, kind: str) -> float:
-    """Bytes in use per revision, by Python's and numpy's own account (tracemalloc): what lists had in passing is left
-    out, and so are sockets."""
-    is_active = kind.endswith("active")
-    system = None if kind.startswith("fleet") else Autoscaler(SimulatedApi(revisions, int(is_active)))
-    warm, _ = fleet(100, is_active=True)
-    warm.record(1000.5)
-    gc.collect()
-    tracemalloc.start()
-    before, _ = tracemalloc.get_traced_memory()
-    if system is not None:
-        await system.start()
-        demand = system.demand
-        rows = [demand.open((NAMESPACE, revision(number)), 1000.0) for number in range(revisions * is_active)]
-    else:
-        demand, rows = fleet(revisions, is_active=is_active)
-    await _let_live(demand, rows)
-    if system is not None:
-        await system.loop.tick(time.monotonic())
-        await system.rest()
-    gc.collect()
-    now, _ = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-    if system is not None:
-        await system.stop()
-    return (now - before) / revisions
-
-
-async def _let_live(demand: Demand, rows: list[int]) -> None:
-    for second in range(65 if rows else 0):
-        _report_all(demand, rows, np.full(len(rows), 2.0), 1000.0 + second)
-        demand.record(1000.5 + second)
-
-
 async def wakes() -> dict[str, float]:
     """Milliseconds from the bytes of a first report to the patch of the scale, while all others are decided too."""
     api = SimulatedApi(WAKE_REVISIONS, 0)
     system = Autoscaler(api)
     await system.start()
+    run.freeze_start_up()
     activator = system.activator()
     poked: dict[str, float] = {}
     took_ms: list[float] = []
@@ -281,6 +247,7 @@ async def cold_starts() -> dict[str, float]:
     api = SimulatedApi(COLD_STARTS, 0)
     system = Autoscaler(api)
     await system.start()
+    run.freeze_start_up()  # as the process does before its first turn
     activator = system.activator()
     all_patched, patched = asyncio.Event(), 0
 
@@ -301,12 +268,9 @@ async def cold_starts() -> dict[str, float]:
     await system.rest()
     settled_s = time.perf_counter() - began
     await system.stop()
+    gc.unfreeze()
     return {
         "per_cpu_s": COLD_STARTS / cpu_s,
         "patched_per_s": COLD_STARTS / patched_s,
         "settled_per_s": COLD_STARTS / settled_s,
     }
-
-
-if __name__ == "__main__":
-    sys.stdout.write(json.dumps(asyncio.run(_grown(int(sys.argv[2]), sys.argv[1]))))

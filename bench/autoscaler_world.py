@@ -36,31 +36,73 @@ def revision(number: int) -> str:
     return f"service-{number:06d}-00001"
 
 
+def number_of(name: str) -> int:
+    """Return the number of the revision that an object is named for."""
+    return int(name.split("-")[1])
+
+
+class Made(dict[str, Object]):
+    """The objects of one kind. Unless all are stored at once, each is made when asked for, and kept once written to.
+
+    So the server can take next to nothing of the memory of the process that it shares with the autoscaler.
+    """
+
+    def __init__(self, make: Callable[[int], Object], count: int, *, is_stored: bool) -> None:
+        self._make = make
+        self.count = count
+        made = (make(number) for number in range(count if is_stored else 0))
+        super().__init__((obj["metadata"]["name"], obj) for obj in made)
+
+    def numbered(self, number: int) -> Object:
+        """Return the object of a revision as it is now."""
+        made = self._make(number)
+        return self.get(made["metadata"]["name"], made)
+
+    def __missing__(self, name: str) -> Object:
+        return self._make(number_of(name))
+
+
+NOTHING = Made(lambda _number: {}, 0, is_stored=False)
+
+
 class SimulatedApi:
     """The verbs that the autoscaler uses. `patched` hears of every scale that is patched."""
 
-    def __init__(self, revisions: int, replicas: int) -> None:
+    def __init__(self, revisions: int, replicas: int, *, is_stored: bool = True) -> None:
         self.version = 1
         self.patched: Callable[[str], None] = lambda _name: None
-        self.objects: dict[Resource, dict[str, Object]] = {
-            resources.POD_AUTOSCALERS: {revision(n): autoscaler(n, replicas) for n in range(revisions)},
-            resources.DEPLOYMENTS: {
-                names.deployment_name(revision(n)): deployment(n, replicas) for n in range(revisions)
-            },
-            resources.PODS: {f"{revision(n)}-0": pod(revision(n), 0) for n in range(revisions if replicas else 0)},
+        self.objects: dict[str, Made] = {
+            resources.POD_AUTOSCALERS.plural: Made(lambda n: autoscaler(n, replicas), revisions, is_stored=is_stored),
+            resources.DEPLOYMENTS.plural: Made(lambda n: deployment(n, replicas), revisions, is_stored=is_stored),
+            resources.PODS.plural: Made(
+                lambda n: pod(revision(n), 0), revisions if replicas else 0, is_stored=is_stored
+            ),
         }
-        self._queues: dict[Resource, asyncio.Queue[WatchEvent]] = {}
+        self._queues: dict[str, asyncio.Queue[WatchEvent]] = {}
 
-    async def list(self, resource: Resource, namespace: str = "", labels: str = "", fields: str = "") -> Page:
-        """Return what there is, as objects of their own: so they come from a server's bytes."""
-        found = self.objects.get(resource, {}).values()
-        return Page(msgspec.json.decode(msgspec.json.encode(list(found))), str(self.version))
+    async def list(
+        self,
+        resource: Resource,
+        namespace: str = "",
+        labels: str = "",
+        fields: str = "",
+        *,
+        limit: int = 0,
+        after: str = "",
+    ) -> Page:
+        """Return a page of what there is, as objects of their own: so they come from a server's bytes."""
+        begin = int(after or 0)
+        objects = self.objects.get(resource.plural, NOTHING)
+        end = begin + (limit or objects.count)
+        found = [objects.numbered(number) for number in range(begin, min(end, objects.count))]
+        more = str(end) if end < objects.count else ""
+        return Page(msgspec.json.decode(msgspec.json.encode(found)), str(self.version), more)
 
     async def watch(
         self, resource: Resource, namespace: str = "", labels: str = "", fields: str = "", since: str = ""
     ) -> AsyncIterator[WatchEvent]:
         """Yield what patches change."""
-        queue = self._queues.setdefault(resource, asyncio.Queue())
+        queue = self._queues.setdefault(resource.plural, asyncio.Queue())
         while True:
             yield await queue.get()
 
@@ -79,7 +121,7 @@ class SimulatedApi:
         """Patch the scale of a Deployment, which makes its pods at once, or the status of a PodAutoscaler."""
         self.version += 1
         part = "status" if subresource == "status" else "spec"
-        before = self.objects[resource][name]
+        before = self.objects[resource.plural][name]
         after = before | {
             part: before.get(part, {}) | patch[part],
             "metadata": before["metadata"] | {"resourceVersion": str(self.version)},
@@ -88,19 +130,27 @@ class SimulatedApi:
         if resource == resources.DEPLOYMENTS:
             label = names.REVISION_LABEL
             self.patched(before["metadata"]["labels"][label])
-            for number in range(patch["spec"]["replicas"]):
+            wanted = patch["spec"]["replicas"]
+            for number in range(wanted):
                 self._store(resources.PODS, pod(before["metadata"]["labels"][label], number, self.version))
+            for number in range(wanted, before["spec"]["replicas"]):
+                self._remove(resources.PODS, f"{before['metadata']['labels'][label]}-{number}")
         return after
 
     async def create(self, resource: Resource, obj: Object, namespace: str = "", subresource: str = "") -> Object:
         """Take an Event; it goes nowhere."""
         return obj
 
+    def _remove(self, resource: Resource, name: str) -> None:
+        gone, queue = self.objects[resource.plural].pop(name, None), self._queues.get(resource.plural)
+        if gone is not None and queue is not None:
+            queue.put_nowait(WatchEvent("DELETED", gone))
+
     def _store(self, resource: Resource, obj: Object) -> None:
         name = obj["metadata"]["name"]
-        kind = "MODIFIED" if name in self.objects[resource] else "ADDED"
-        self.objects[resource][name] = obj
-        queue = self._queues.get(resource)
+        kind = "MODIFIED" if name in self.objects[resource.plural] else "ADDED"
+        self.objects[resource.plural][name] = obj
+        queue = self._queues.get(resource.plural)
         if queue is not None:
             queue.put_nowait(WatchEvent(kind, obj))
 
@@ -108,15 +158,15 @@ class SimulatedApi:
 class Autoscaler:
     """The autoscaler on a simulated API server, and an activator that reports to it."""
 
-    def __init__(self, api: Any) -> None:
+    def __init__(self, api: Any, clock: Callable[[], float] = time.monotonic) -> None:
         self.api: Api = api
-        self.world = World(self.api)
+        self.world = World(self.api, clock=clock)
         self.demand = Demand()
-        self.loop = Loop(self.api, self.world, self.demand, time.monotonic, time.time)
+        self.loop = Loop(self.api, self.world, self.demand, clock, time.time)
         self.ingest = Ingest(
             self.demand,
             key=lambda: KEY,
-            clock=time.monotonic,
+            clock=clock,
             on_poke=self.loop.poke,
             bounds=Bounds(queueproxy_frames_per_s=MANY, activator_frames_per_s=MANY),
         )

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
-from controller import certificates, secrets
+from controller import certificates, pod_dry_run, secrets
 from controller.admission import review
 from controller.cluster_config import ClusterConfig
 from tidegate.contracts import names
@@ -107,19 +107,37 @@ class Webhook:
 
     async def _validation(self, request: web.Request) -> web.Response:
         controller = f"system:serviceaccount:{self._namespace}:{names.CONTROLLER_ACCOUNT}"
-        return await self._answer(request, functools.partial(review.validate, controller=controller))
+        judge = functools.partial(review.validate, controller=controller)
+        return await self._answer(request, judge, tries_pods=True)
 
     async def _answer(
-        self, request: web.Request, judge: Callable[[Object, ClusterConfig], dict[str, Any]]
+        self,
+        request: web.Request,
+        judge: Callable[[Object, ClusterConfig], dict[str, Any]],
+        *,
+        tries_pods: bool = False,
     ) -> web.Response:
         try:
             asked = msgspec.json.decode(await request.read())
             answer = judge(asked["request"], self._config())
+            if tries_pods and answer["allowed"]:
+                answer = await self._try_pod(asked["request"], answer)
         except (msgspec.DecodeError, AttributeError, KeyError, TypeError) as error:
             log.warning("admission review cannot be read: %r", error)
             return web.Response(status=400, text=f"admission review cannot be read: {error!r}\n")
         body = {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "response": answer}
         return web.Response(body=msgspec.json.encode(body), content_type="application/json")
+
+    async def _try_pod(self, asked: Object, answer: dict[str, Any]) -> dict[str, Any]:
+        obj = asked.get("object")
+        if obj is None or asked.get("subResource") or not _may_be_tried(asked, obj):
+            return answer
+        problem = await pod_dry_run.problem_of(self._api, obj, self._config())
+        return review.refusal(asked, problem) if problem else answer
+
+
+def _may_be_tried(asked: Object, obj: Object) -> bool:
+    return pod_dry_run.is_wanted(obj, is_dry_run=bool(asked.get("dryRun")))
 
 
 def _bundle(hook: Object) -> str:

@@ -24,7 +24,12 @@ def main() -> None:
 
 
 @main.command()
-@click.option("--service", default="hello", show_default=True, help="the example to wake")
+@click.option(
+    "--service",
+    default="hello",
+    show_default=True,
+    help="the example to wake, or sklearn, torch: a model in that model server",
+)
 @click.option("--wakes", default=20, show_default=True, type=click.IntRange(1, 1000))
 @click.option("--bursts", default=10, show_default=True, type=click.IntRange(1, 100))
 @click.option("--compare-plain", is_flag=True, help="wake it from a template and plainly, by turns, and compare")
@@ -48,7 +53,12 @@ def wake(service: str, wakes: int, bursts: int, compare_plain: bool, as_json: bo
 
 
 @main.command()
-@click.option("--service", default="digits", show_default=True, help="the example to wake")
+@click.option(
+    "--service",
+    default="digits",
+    show_default=True,
+    help="the example to wake, or sklearn, torch: a model in that model server",
+)
 @click.option("--wakes", default=20, show_default=True, type=click.IntRange(1, 1000))
 @click.option("--json", "as_json", is_flag=True, help="print one JSON object instead of lines")
 @click.option("--save", type=click.Path(path_type=Path), help="also write the JSON object to this file")

@@ -14,9 +14,9 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from loadtest import load
+from loadtest import load, wake_services, waterfall
 from loadtest.figures import Bar, Figures, percentile
-from loadtest.instance import Instance, example, free_port
+from loadtest.instance import Instance, free_port
 from tidegate.cli import memory
 
 COPIES = 5
@@ -51,9 +51,7 @@ async def own_start(service: str) -> float:
     environment = os.environ | {"PORT": str(port), "HOST": "127.0.0.1"}
     begin = time.perf_counter()
     process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        f"examples.{service}",
+        *wake_services.command(service),
         env=environment,
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.DEVNULL,
@@ -64,7 +62,7 @@ async def own_start(service: str) -> float:
             if reply.status:
                 return time.perf_counter() - begin
             await asyncio.sleep(0.002)
-        raise TimeoutError(f"examples.{service} did not answer within {OWN_START_TIMEOUT_S:g} s")
+        raise TimeoutError(f"{service} alone did not answer within {OWN_START_TIMEOUT_S:g} s")
     finally:
         process.kill()
         await process.wait()
@@ -76,7 +74,7 @@ async def deploy(
     """Deploy copies of an example that go to zero soon; return their hosts by name once all are Ready."""
     wanted = {"autoscaling.knative.dev/window": WINDOW, **(annotations or {})}
     for name in names:
-        document = example(service, service=name, annotations=wanted)
+        document = wake_services.document(service, name, wanted)
         document["metadata"]["namespace"] = "default"
         await instance.apply(document)
     for name in names:
@@ -97,6 +95,7 @@ async def _wake(instance: Instance, service: str, name: str, host: str) -> dict[
         "total_ms": round(total_s * 1e3, 2),
         "own_start_ms": round(own_s * 1e3, 2),
         "ours_ms": round((reply.first_byte_s - own_s) * 1e3, 2),
+        "phases_ms": waterfall.read(reply),
     }
 
 
@@ -138,7 +137,7 @@ async def settle(instance: Instance, name: str) -> None:
 
 
 async def _idle_memory(instance: Instance, service: str) -> dict[str, Any]:
-    document = example(service, service="idle", annotations={"autoscaling.knative.dev/window": WINDOW})
+    document = wake_services.document(service, "idle", {"autoscaling.knative.dev/window": WINDOW})
     document["metadata"]["namespace"] = "default"
     await instance.apply(document)
     await instance.wait_service_ready("idle")
@@ -170,6 +169,7 @@ def _summarise(figures: Figures, idle: dict[str, Any]) -> None:
         "wake_overhead_p95_ms": percentile(ours, 0.95),
         "first_byte_p50_ms": percentile([entry["first_byte_ms"] for entry in wakes], 0.5),
         "own_start_p50_ms": percentile([entry["own_start_ms"] for entry in wakes], 0.5),
+        "phases_p50_ms": waterfall.medians(entry["phases_ms"] for entry in wakes),
         "idle_memory_pss_mb": round(idle["pss_mb"], 1),
         "processes": idle["processes"],
     }

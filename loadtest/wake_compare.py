@@ -14,7 +14,7 @@ import sys
 import time
 from typing import Any
 
-from loadtest import load
+from loadtest import load, wake_services, waterfall
 from loadtest.figures import Bar, Figures, percentile
 from loadtest.instance import Instance
 from loadtest.wake import GRACE, deploy, own_start, settle
@@ -26,11 +26,14 @@ DIGIT = [0, 0, 5, 13, 9, 1, 0, 0, 0, 0, 13, 15, 10, 15, 5, 0, 0, 3, 15, 2, 0, 11
 DIGIT += [0, 5, 8, 0, 0, 9, 8, 0, 0, 4, 11, 0, 1, 12, 7, 0, 0, 2, 14, 5, 10, 12, 0, 0, 0, 0, 6, 13, 10, 0, 0, 0]
 """The first image of scikit-learn's digits: a zero."""
 WORK: dict[str, tuple[str, str, bytes]] = {
-    "digits": ("POST", "/v1/models/digits:predict", json.dumps({"instances": [DIGIT]}).encode()),
+    name: ("POST", "/v1/models/digits:predict", json.dumps({"instances": [DIGIT]}).encode())
+    for name in ("digits", *wake_services.MODEL_SERVERS)
 }
 LIMITS = {"digits": 150.0, "hello": 150.0}
 OUR_SHARE_LIMIT_MS = 60.0
 SPEEDUP = {"digits": 8.0}
+INSIDE = ("process", "imports", "weights", "warm-up", "process-to-warm-up")
+"""The stretches of a wake that are the app's own start."""
 
 
 async def measure(instance: Instance, service: str, wakes: int) -> Figures:
@@ -61,8 +64,13 @@ async def _wake(instance: Instance, service: str, name: str, host: str) -> dict[
     method, target, body = WORK.get(service, ("GET", "/", b""))
     since = time.time()
     reply = await load.get(instance.port, host, target, method=method, body=body)
-    started = await _way_started(instance, revision, since)
-    return {"status": reply.status, "first_byte_ms": round(reply.first_byte_s * 1e3, 2), "started": started}
+    started = waterfall.way(reply) or await _way_started(instance, revision, since)
+    return {
+        "status": reply.status,
+        "first_byte_ms": round(reply.first_byte_s * 1e3, 2),
+        "started": started,
+        "phases_ms": waterfall.read(reply),
+    }
 
 
 async def _way_started(instance: Instance, revision: str, since_unix_s: float) -> str:
@@ -92,7 +100,7 @@ def _summarise(figures: Figures, service: str) -> None:
     figures.bars = [Bar("wake_p50", fast, "ms", LIMITS.get(service, 150.0))]
     if service in SPEEDUP:
         figures.bars.append(Bar("plain_over_template", plain / fast, "x", SPEEDUP[service], at_least=True))
-    else:
+    elif service not in wake_services.MODEL_SERVERS:
         figures.bars.append(Bar("our_share_p50", plain - percentile(own, 0.5), "ms", OUR_SHARE_LIMIT_MS))
     figures.bars += [
         Bar("lost_requests", sum(entry["status"] != 200 for entry in wakes), "", 0),
@@ -108,4 +116,17 @@ def _summarise(figures: Figures, service: str) -> None:
         "plain_p50_ms": plain,
         "plain_p95_ms": percentile(times("plain"), 0.95),
         "own_plain_start_p50_ms": percentile(own, 0.5),
+        "phases_p50_ms": {
+            way: waterfall.medians(entry["phases_ms"] for entry in wakes if entry["way"] == way)
+            for way in ("template", "plain")
+        },
+        "outside_the_app_p50_ms": {
+            way: percentile([_outside(entry["phases_ms"]) for entry in wakes if entry["way"] == way], 0.5)
+            for way in ("template", "plain")
+        },
     }
+
+
+def _outside(phases: dict[str, float]) -> float:
+    """Return what a wake took beside the app's own start, in ms, by its own record."""
+    return phases.get("total", 0.0) - sum(phases.get(name, 0.0) for name in INSIDE)

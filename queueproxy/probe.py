@@ -1,9 +1,10 @@
 """Is the app ready? Asked by the kubelet (or process node) and by activators, answered from the app's own probe.
 
-While the app starts, a question is held instead of answered "no": the app is tried every 5 ms, growing to 25 ms, and
-everybody who asked hears "ready" in the moment it accepts. One probe runs at a time, whoever asks. Afterwards the app
-is tried again only when a question comes and the last success is older than the declared period. Where its port's name
-does not say it, the app's protocol is found out here as well. This module knows no HTTP requests of users.
+While the app starts, a question is held instead of answered "no": the app is tried every 5 ms, growing with the time
+waited so far to 25 ms, and everybody who asked hears "ready" in the moment it accepts. One probe runs at a time,
+whoever asks. Afterwards the app is tried again only when a question comes and the last success is older than the
+declared period. Where its port's name does not say it, the app's protocol is found out here as well. What the app tells
+of its start is kept for who asks. This module knows no HTTP requests of users.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ HOLD_S = 0.9  # just under the second that Kubernetes waits for a probe by defau
 FIRST_PAUSE_S = 0.005
 LAST_PAUSE_S = 0.025
 LAST_PAUSE_ONCE_READY_S = 0.25  # an app that was ready and fails now is in trouble: it is not asked as often
-PAUSE_GROWTH = 1.3
+PAUSE_PART, PAUSE_PART_ONCE_READY = 0.08, 0.3
+"""A pause as a part of the time waited so far: what a wake can lose by it stays small beside what the app takes."""
 LINGER_S = 2.0
 DEFAULT_PERIOD_S = 10.0
 DETECT_LIMIT_S = 0.25
@@ -162,13 +164,13 @@ class Readiness:
 
     def start(self, now: float, pod: str) -> wake.Start | None:
         """Return how the app of this pod started, as it told or as it was seen from here; None while it starts."""
-        if self._told is not None:
-            told, told_at = self._told
-            return replace(told, open_s=told.open_s + now - told_at, pod=pod)
         if self._opened_at is None:
             return None
-        all_s = max(0.0, self._opened_at - self._began) if self._began is not None else None
-        return wake.Start(open_s=now - self._opened_at, all_s=all_s, pod=pod)
+        told, told_at = self._told or (wake.NOTHING_TOLD, self._opened_at)
+        all_s = told.all_s
+        if all_s is None and self._began is not None:
+            all_s = max(0.0, told_at - told.open_s - self._began)
+        return replace(told, open_s=told.open_s + now - told_at, all_s=all_s, pod=pod)
 
     def doubt(self) -> None:
         """Ask the app anew at the next question: it has just refused a connection."""
@@ -192,9 +194,11 @@ class Readiness:
 
     async def _probe_until_ready(self) -> None:
         loop = asyncio.get_running_loop()
-        pause_s, streak = FIRST_PAUSE_S, 0
+        streak, began = 0, loop.time()
         needed = max(probe.successes for probe in self._probes)
-        longest_s = LAST_PAUSE_ONCE_READY_S if self._was_ready else LAST_PAUSE_S
+        part, longest_s = PAUSE_PART, LAST_PAUSE_S
+        if self._was_ready:
+            part, longest_s = PAUSE_PART_ONCE_READY, LAST_PAUSE_ONCE_READY_S
         while loop.time() < self._wanted_until:
             found = await self._ask_all()
             passing = found is not None
@@ -209,8 +213,7 @@ class Readiness:
                 return
             if not passing:
                 self._ready_at = None
-            await asyncio.sleep(pause_s)
-            pause_s = min(pause_s * PAUSE_GROWTH, longest_s)
+            await asyncio.sleep(min(max(FIRST_PAUSE_S, (loop.time() - began) * part), longest_s))
 
     def _note_start(self, told: bytes, now: float) -> None:
         self._opened_at = now

@@ -40,6 +40,12 @@ class Config:
     max_queue_size: int = setting("requests that wait for a model before 429; 0: as the model says (256)", default=0)
     body_limit_mib: int = setting("largest request body (MiB)", default=64)
     drain_s: float = setting("time for requests in flight after SIGTERM (s)", default=30.0)
+    payload_log_url: str = setting("sink for CloudEvents of what models are asked and answer; empty: none", default="")
+    payload_log_mode: str = setting("what is sent there: all, request or response", default="all")
+    payload_log_queue: int = setting("events that wait for the sink before more are dropped", default=100)
+    payload_log_attributes: str = setting(
+        "further attributes of these events, as name=value,name=value; source is one of them", default=""
+    )
     device: str = setting("torch: cpu, cuda, cuda:N, or auto", default="auto")
     dtype: str = setting("torch: convert the model's weights to float32, float16 or bfloat16; empty: keep", default="")
     threads: int = setting("torch and onnx: threads of one call; 0: the library's choice", default=0)

@@ -14,6 +14,7 @@ import asyncio
 import dataclasses
 import functools
 import logging
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,8 @@ from runtimes.http.routes import Routes
 from runtimes.http.server import HttpServer
 from runtimes.isolation import zygote_link
 from runtimes.isolation.isolation import Isolation
+from runtimes.payload_log import PayloadLog
+from runtimes.protocol import payload_events
 from runtimes.repository.layout import LayoutError, ModelConfig
 from runtimes.repository.slots import Control
 from runtimes.repository.store import Repository
@@ -46,8 +49,12 @@ class Frame:
     ) -> None:
         self.config = config
         self.repository = _repository(config, runtime, Isolation(config, zygote))
+        self._payloads = _payload_log(config)
+        routes = Routes(
+            self.repository, config.body_limit_mib * _MIB, self._payloads.render if self._payloads else bytes
+        )
         self.http = HttpServer(
-            Routes(self.repository, config.body_limit_mib * _MIB).handle,
+            self._payloads.around(routes.handle) if self._payloads else routes.handle,
             HttpLimits(body_bytes=config.body_limit_mib * _MIB, drain_s=config.drain_s),
         )
         self.port = 0
@@ -60,6 +67,8 @@ class Frame:
     async def start(self) -> None:
         """Load what is wanted, then listen. Raises SettingsError for a model that cannot be served."""
         await self._load()
+        if self._payloads is not None:
+            self._payloads.start()
         if self.config.grpc_port:
             with start_clock.this().phase(wake.IMPORTS):
                 from runtimes.grpc_server import GrpcServer
@@ -83,6 +92,8 @@ class Frame:
         if self._grpc is not None:
             await self._grpc.close(self.config.drain_s)
         await self.repository.close()
+        if self._payloads is not None:
+            await self._payloads.close()
 
     async def _load(self) -> None:
         config = self.config
@@ -132,6 +143,19 @@ def _object_of(config: Config) -> Any:
     try:
         return made_of(import_class(config.model_class), Path(config.model_dir or "."))
     except ImportFailed as error:
+        raise settings.SettingsError(str(error)) from error
+
+
+def _payload_log(config: Config) -> PayloadLog | None:
+    if not config.payload_log_url:
+        return None
+    about = {"ce-source": f"http://{config.host}:{config.port}/"}
+    if revision := os.environ.get("K_REVISION"):
+        about["ce-revision"] = revision
+    try:
+        about |= payload_events.attributes(config.payload_log_attributes)
+        return PayloadLog(config.payload_log_url, config.payload_log_mode, config.payload_log_queue, about)
+    except ValueError as error:
         raise settings.SettingsError(str(error)) from error
 
 

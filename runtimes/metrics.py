@@ -31,6 +31,7 @@ _METRICS: tuple[tuple[str, str, str, Value], ...] = (
 _WORKER_METRICS: tuple[tuple[str, str, Callable[[ProcessMemory], float]], ...] = (
     ("model_worker_resident_bytes", "Resident memory of the worker", lambda memory: memory.rss),
     ("model_worker_proportional_bytes", "Memory of the worker, shared pages divided", lambda memory: memory.pss),
+    ("model_worker_private_bytes", "Memory that ending the worker gives back", lambda memory: memory.private),
 )
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import settings_tables
+from tests.support import config_tables, settings_tables
 from tidegate.cli import __main__ as cli
 from tidegate.contracts import outcomes
 
@@ -63,3 +63,10 @@ def test_every_make_command_of_the_readme_exists() -> None:
 def test_decisions_are_numbered_without_gaps() -> None:
     numbers = [int(path.name[:4]) for path in sorted((ROOT / "docs" / "decisions").glob("*.md"))]
     assert numbers == list(range(1, len(numbers) + 1))
+
+
+def test_every_key_of_the_config_maps_is_documented() -> None:
+    page = config_tables.PAGE.read_text()
+    assert config_tables.renewed(page) == page, "run: python tests/support/config_tables.py"
+    assert all(len(keys) >= 4 for _, keys in config_tables.config_maps().values())
+    assert [key for _, keys in config_tables.config_maps().values() for key, _, meaning in keys if not meaning] == []

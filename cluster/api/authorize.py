@@ -71,6 +71,8 @@ def question_of(method: str, query: Mapping[str, str], target: Target) -> Access
         watching = query.get("watch", "").lower() in ("true", "1")
         verb = "watch" if watching else "get" if target.name else "list"
     name = target.name
+    if target.subresource in ("exec", "portforward"):
+        verb = "create"  # by GET too, which WebSockets need: reading a pod must not mean running commands in it
     if target.subresource == "proxy":
         verb = {"GET": "get", "HEAD": "get"}.get(method, verb)
         name = name.split(":")[1] if name.count(":") == 2 else name.split(":")[0]

@@ -9,7 +9,7 @@ from cluster.api.kinds import Kind
 
 STATUS = frozenset({"status"})
 SCALE = frozenset({"status", "scale"})
-POD = frozenset({"status", "log", "proxy", "eviction", "binding"})
+POD = frozenset({"status", "log", "exec", "portforward", "proxy", "eviction", "binding"})
 
 POD_FIELDS = (
     "spec.nodeName",

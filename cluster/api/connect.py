@@ -1,7 +1,7 @@
-"""The subresources that lead elsewhere: a pod's logs from its node, and proxied HTTP to pods and services.
+"""The subresources that lead elsewhere: logs and commands at a pod's node, forwarded ports, HTTP to pods and services.
 
-Nothing is stored here. Every peer has a timeout and every proxied body a bound; log streams have neither, they last as
-long as client and container do.
+Nothing is stored here. Every peer has a timeout and every proxied body a bound; streams have neither, they last as long
+as client and container do.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from aiohttp import web
 from multidict import CIMultiDict
 from yarl import URL
 
-from cluster.api import reads, service_endpoints, status
+from cluster.api import exec_proxy, port_forward, reads, service_endpoints, status
 from cluster.api.backend import Backend
 from cluster.api.kinds import Kind
 from cluster.api.routing import Target
@@ -64,6 +64,24 @@ class Connector:
                 return await _stream(request, answer)
         except aiohttp.ClientConnectionError as error:
             raise status.internal(f"the node of pod {target.name} cannot be reached: {error}") from error
+
+    async def exec(self, request: web.Request, kind: Kind, target: Target) -> web.StreamResponse:
+        """Run a command beside a container of the pod; raises `ApiError`."""
+        pod = reads.get(self._backend, kind, target.namespace, target.name).decode()
+        container = _container(pod, request.query.get("container", ""))
+        if not request.query.get("command"):
+            raise status.bad_request("you must specify at least 1 command for the container")
+        url = self._kubelet(pod) / "exec" / target.namespace / target.name / container
+        query = [(name, value) for name, value in request.query.items() if name != "container"]
+        return await exec_proxy.serve(request, self._open(), url.with_query(query), self._kubelet_token())
+
+    async def port_forward(self, request: web.Request, kind: Kind, target: Target) -> web.StreamResponse:
+        """Forward connections to ports of the pod; raises `ApiError`."""
+        pod = reads.get(self._backend, kind, target.namespace, target.name).decode()
+        current: Object = pod.get("status") or {}
+        if current.get("phase") != "Running" or not current.get("podIP"):
+            raise status.bad_request(f"pod {target.name} is not running: it is {current.get('phase', 'Pending')}")
+        return await port_forward.serve(request, str(current["podIP"]))
 
     def _kubelet_token(self) -> str:
         return Path(self._token_file).read_text().strip() if self._token_file else ""

@@ -16,6 +16,8 @@ SUBRESOURCES: dict[str, tuple[tuple[str, ...], str, str]] = {
     "finalize": (("update",), "", ""),
     "scale": (("get", "patch", "update"), "autoscaling/v1", "Scale"),
     "log": (("get",), "", ""),
+    "exec": (("create", "get"), "v1", "PodExecOptions"),
+    "portforward": (("create", "get"), "v1", "PodPortForwardOptions"),
     "proxy": (("create", "delete", "get", "patch", "update"), "", ""),
     "eviction": (("create",), "policy/v1", "Eviction"),
     "binding": (("create",), "v1", "Binding"),

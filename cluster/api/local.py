@@ -5,6 +5,7 @@ The built-in controllers run on it. It acts as a trusted user under one field ma
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -40,8 +41,17 @@ class LocalApi:
         kind = self._kind(resource, subresource)
         return self._answer(kind, reads.get(self._backend, kind, namespace, name), subresource)
 
-    async def list(self, resource: Resource, namespace: str = "", labels: str = "", fields: str = "") -> Page:
-        """Return all matching objects; raises `ApiError`."""
+    async def list(
+        self,
+        resource: Resource,
+        namespace: str = "",
+        labels: str = "",
+        fields: str = "",
+        *,
+        limit: int = 0,
+        after: str = "",
+    ) -> Page:
+        """Return all matching objects, whatever the limit: they are here anyway; raises `ApiError`."""
         kind = self._kind(resource)
         selection = reads.select(kind, namespace, labels, fields)
         entries = reads.list_entries(self._backend, kind, selection)
@@ -61,14 +71,17 @@ class LocalApi:
         finally:
             watch.close()
 
-    async def create(self, resource: Resource, obj: Object, namespace: str = "", subresource: str = "") -> Object:
+    async def create(
+        self, resource: Resource, obj: Object, namespace: str = "", subresource: str = "", *, dry_run: bool = False
+    ) -> Object:
         """Create `obj`; raises `ApiError`."""
         if subresource:
             raise status.bad_request(f"subresource {subresource} cannot be created in-process")
         kind = self._kind(resource)
         where = namespace or (obj.get("metadata") or {}).get("namespace", "")
         own = rules.copied(obj)
-        return self._answer(kind, await writes.create(self._backend, kind, where, own, self._call()))
+        call = dataclasses.replace(self._call(), dry_run=dry_run)
+        return self._answer(kind, await writes.create(self._backend, kind, where, own, call))
 
     async def replace(self, resource: Resource, obj: Object, subresource: str = "") -> Object:
         """PUT `obj`; raises `ApiError`."""

@@ -58,6 +58,10 @@ class Resources:
         method = "GET" if request.method == "HEAD" else request.method
         if target.subresource == "proxy":
             return await self._connector.proxy(request, kind, target)
+        if target.subresource == "exec" and method in ("GET", "POST"):
+            return await self._connector.exec(request, kind, target)
+        if target.subresource == "portforward" and method in ("GET", "POST"):
+            return await self._connector.port_forward(request, kind, target)
         if target.subresource == "log" and method == "GET":
             return await self._connector.logs(request, kind, target)
         if method == "GET":

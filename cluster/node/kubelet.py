@@ -1,6 +1,6 @@
-"""The node's HTTP endpoint for the API server: container logs, health, a few figures.
+"""The node's HTTP endpoint for the API server: container logs, commands beside a container, health.
 
-Loopback only, plain HTTP, one bearer token compared in constant time. It reads logs; it changes nothing.
+Loopback only, plain HTTP, one bearer token compared in constant time.
 """
 
 from __future__ import annotations
@@ -8,17 +8,20 @@ from __future__ import annotations
 import asyncio
 import hmac
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from aiohttp import web
 
 from cluster import timestamps
-from cluster.node import logs
+from cluster.node import exec_session, logs
 from cluster.node.agent import Agent
 from cluster.node.logs import ContainerLog, Selection
 
 FOLLOW_CHUNK_BYTES = 256 << 10
 SHUTDOWN_S = 1.0
+SESSIONS_LIMIT = 32
+"""Most commands (`kubectl exec`) that run at once on this node."""
 
 
 class Kubelet:
@@ -28,12 +31,14 @@ class Kubelet:
         self._agent = agent
         self._token = token
         self._runner: web.AppRunner | None = None
+        self._sessions = 0
 
     async def start(self, port: int) -> int:
         """Listen; returns the port (of use when `port` is 0)."""
         app = web.Application()
         app.router.add_get("/healthz", self._healthz)
         app.router.add_get("/containerLogs/{namespace}/{pod}/{container}", self._logs)
+        app.router.add_get("/exec/{namespace}/{pod}/{container}", self._exec)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_S)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", port).start()
@@ -76,6 +81,26 @@ class Kubelet:
             return await self._follow(request, worker.log_of(record.name), path, selection)
         return await _whole(path, selection)
 
+    async def _exec(self, request: web.Request) -> web.StreamResponse:
+        if not self._is_allowed(request):
+            return web.Response(status=401, text="a bearer token of this node is required\n")
+        info, query = request.match_info, request.query
+        worker = self._agent.worker(info["namespace"], info["pod"])
+        command = query.getall("command", [])
+        if worker is None or not command:
+            return web.Response(status=404, text="no such pod on this node, or no command\n")
+        setting = worker.setting_of(info["container"], command)
+        if setting is None:
+            return web.Response(status=400, reason="the container does not run", text="the container does not run\n")
+        if self._sessions >= SESSIONS_LIMIT:
+            return web.Response(status=503, reason="too many commands run on this node already", text="busy\n")
+        self._sessions += 1
+        try:
+            wish = exec_session.Wish(setting.argv, _is_true(query, "stdin"), _is_true(query, "tty"))
+            return await exec_session.serve(request, setting, wish)
+        finally:
+            self._sessions -= 1
+
     async def _follow(
         self, request: web.Request, present: ContainerLog | None, path: Path, selection: Selection
     ) -> web.StreamResponse:
@@ -108,6 +133,10 @@ class Kubelet:
         if not self._token or scheme.lower() != "bearer":
             return False
         return hmac.compare_digest(given.strip().encode(), self._token.encode())
+
+
+def _is_true(query: Mapping[str, str], name: str) -> bool:
+    return query.get(name) in ("true", "1")
 
 
 async def _whole(path: Path, selection: Selection) -> web.Response:

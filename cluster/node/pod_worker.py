@@ -20,7 +20,7 @@ from cluster.node.lifecycle import Container, LookAgain, Start, Stop
 from cluster.node.logs import ContainerLog
 from cluster.node.pod_status import Surroundings
 from cluster.node.status_writer import StatusWriter
-from cluster.node.surroundings import PodFolder, UnknownImage
+from cluster.node.surroundings import PodFolder, Setting, UnknownImage
 from tidegate.kube import events, resources
 from tidegate.kube.api import ApiError, Object, name_of, namespace_of
 from tidegate.process import tasks
@@ -99,6 +99,16 @@ class PodWorker:
     def log_path(self, container: str, restart: int) -> Path:
         """Return where the log of one run of a container is."""
         return self._folder.log_path(container, restart)
+
+    def setting_of(self, container: str, command: list[str]) -> Setting | None:
+        """Return how to run `command` beside a running container, None when it does not run."""
+        record = self.record_of(container)
+        if record is None or not record.is_alive:
+            return None
+        try:
+            return surroundings.beside(self._context, self._spec_pod, record.spec, self._folder, command)
+        except (ConfigError, UnknownImage, OSError):
+            return None
 
     # The loop
 

@@ -11,7 +11,7 @@ import os
 import shutil
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -104,6 +104,13 @@ def setting(context: Context, pod: Object, container: Object, folder: PodFolder)
     ]
     limits = environment.limits_of(container) if context.memory_limits else {}
     return Setting(argv, env, _cwd(container, image, mounts, folder.root), _preload(pod, image), limits)
+
+
+def beside(context: Context, pod: Object, container: Object, folder: PodFolder, command: list[str]) -> Setting:
+    """Return how to run `command` beside a running container, word by word as given; raises like `setting`."""
+    own = setting(context, pod, {**container, "command": ["true"], "args": []}, folder)
+    mounts = volumes.mounts_of(container, folder.folders)
+    return replace(own, argv=[volumes.rewritten(word, mounts) for word in command])
 
 
 async def _source(context: Context, kind: str, name: str, namespace: str) -> dict[str, bytes] | None:

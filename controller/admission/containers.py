@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import posixpath
 import re
 from typing import Any
 
 from controller.admission import metadata, probes
+from controller.admission import volumes as volumes_of
 from controller.cluster_config import ClusterConfig
 from tidegate.contracts import names, problems, serving
 from tidegate.contracts.config.features import Features
@@ -17,7 +17,6 @@ Object = dict[str, Any]
 _DISALLOWED = ("lifecycle", "stdin", "stdinOnce", "tty", "volumeDevices")
 _NOT_IN_INIT = ("livenessProbe", "readinessProbe", "startupProbe", "lifecycle")
 _RESERVED_ENV = ("PORT", "K_SERVICE", "K_CONFIGURATION", "K_REVISION")
-_RESERVED_PATHS = ("/", "/dev", "/dev/log")
 _SECURITY_FIELDS = frozenset(
     {
         "runAsUser",
@@ -35,7 +34,6 @@ _IMAGE = re.compile(
     r"(?:[A-Za-z0-9.-]+(?::\d+)?/)?[a-z0-9]+(?:[._/-]+[a-z0-9]+)*(?::[\w][\w.-]{0,127})?(?:@[a-z0-9]+:[0-9a-f]{32,})?"
 )
 _ENV_SOURCES = ("configMapKeyRef", "secretKeyRef", "fieldRef", "resourceFieldRef")
-_WRITABLE = ("emptyDir", "persistentVolumeClaim", "ephemeral")
 
 
 def validate_all(
@@ -78,7 +76,8 @@ def _count(containers: list[Object], inits: list[Object], features: Features) ->
     if len(containers) > 1 and not features.is_enabled("multi-container"):
         found.append(FieldProblem(f"multi-container is off, but found {len(containers)} containers"))
     if ports > 1:
-        found.append(FieldProblem("more than one container port is set", ("containers[*].ports",)))
+        details = "Only a single port is allowed across all containers"
+        found.append(FieldProblem("more than one container port is set", ("containers[*].ports",), details))
     if len(containers) > 1 and not ports:
         found.append(problems.missing("containers[*].ports"))
     if inits and not features.is_enabled("kubernetes.podspec-init-containers"):
@@ -108,9 +107,12 @@ def _container(container: Object, volumes: dict[str, Object], features: Features
         found.append(problems.missing("image"))
     elif not _IMAGE.fullmatch(image):
         found.append(FieldProblem("Failed to parse image reference", ("image",), f'image: "{image}"'))
-    for index, port in enumerate(container.get("ports") or []):
-        found += problems.at_index("ports", index, _port(port))
-    found += _mounts(container.get("volumeMounts") or [], volumes, features)
+    for port in container.get("ports") or []:
+        found += problems.under("ports", _port(port))  # without an index: there is one at the most
+    policy = container.get("terminationMessagePolicy")
+    if policy not in (None, "", "File", "FallbackToLogsOnError"):
+        found.append(problems.invalid(policy, "terminationMessagePolicy"))
+    found += volumes_of.validate_mounts(container.get("volumeMounts") or [], volumes, features)
     return found + problems.under("securityContext", _security(container.get("securityContext") or {}, features))
 
 
@@ -123,8 +125,8 @@ def _port(port: Object) -> list[FieldProblem]:
     if not 0 <= number <= 65535:
         found.append(problems.out_of_bounds(number, 0, 65535, "containerPort"))
     elif number in names.RESERVED_PORTS:
-        reserved = ", ".join(str(value) for value in sorted(names.RESERVED_PORTS))
-        found.append(problems.invalid(number, "containerPort", f"these ports are reserved: {reserved}"))
+        text = f"{number} is a reserved port"
+        found.append(problems.invalid(text, "containerPort", f"{text}, please use a different value"))
     if port.get("protocol") not in (None, "", "TCP"):
         found.append(problems.invalid(port["protocol"], "protocol"))
     if port.get("name") not in (None, "", *serving.PORT_NAMES):
@@ -159,51 +161,6 @@ def _env_source(source: Object | None, features: Features) -> list[FieldProblem]
     allowed = _ENV_SOURCES if features.is_permitted("kubernetes.podspec-fieldref") else _ENV_SOURCES[:2]
     refused = sorted(key for key in source if source[key] is not None and key not in allowed)
     return [problems.disallowed(*refused)] if refused else []
-
-
-def _mounts(mounts: list[Object], volumes: dict[str, Object], features: Features) -> list[FieldProblem]:
-    found: list[FieldProblem] = []
-    seen: set[str] = set()
-    for index, mount in enumerate(mounts):
-        inner = _mount_path(mount, seen)
-        volume = volumes.get(str(mount.get("name", "")))
-        if volume is None:
-            inner.append(FieldProblem("volume mount has no matching volume", ("name",)))
-        else:
-            inner += _mount_access(mount, volume)
-        propagation = mount.get("mountPropagation")
-        if propagation and not features.is_enabled("kubernetes.podspec-volumes-mount-propagation"):
-            inner.append(problems.disallowed("mountPropagation"))
-        elif propagation not in (None, "None", "HostToContainer"):
-            inner.append(problems.invalid(propagation, "mountPropagation"))
-        found += problems.at_index("volumeMounts", index, inner)
-    return found
-
-
-def _mount_path(mount: Object, seen: set[str]) -> list[FieldProblem]:
-    path = mount.get("mountPath")
-    if not path:
-        return [problems.missing("mountPath")]
-    cleaned = posixpath.normpath(path)
-    if not path.startswith("/"):
-        return [problems.invalid(path, "mountPath")]
-    if cleaned in _RESERVED_PATHS:
-        return [FieldProblem(f'mountPath "{cleaned}" is a reserved path', ("mountPath",))]
-    if cleaned in seen:
-        return [FieldProblem(f'"{path}" must be unique', ("mountPath",))]
-    seen.add(cleaned)
-    return []
-
-
-def _mount_access(mount: Object, volume: Object) -> list[FieldProblem]:
-    is_read_only = bool(mount.get("readOnly"))
-    if not is_read_only and not any(volume.get(source) is not None for source in _WRITABLE):
-        text = "volume mount should be readOnly for this type of volume"
-        return [FieldProblem(text, ("readOnly",))]
-    claim = volume.get("persistentVolumeClaim") or {}
-    if claim.get("readOnly") and not is_read_only:
-        return [FieldProblem("volume is readOnly but volume mount is not", ("readOnly",))]
-    return []
 
 
 def _security(context: Object, features: Features) -> list[FieldProblem]:

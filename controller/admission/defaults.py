@@ -54,7 +54,7 @@ def revision_spec(spec: Object, name: str, config: ClusterConfig, *, is_create: 
     for container in [*containers, *inits]:
         _resources(container, known)
         _mounts(container, volumes)
-        _security(container, config)
+        _security(container, spec.get("securityContext") or {}, config)
     for container in containers:
         _readiness(container, is_serving=len(containers) == 1 or bool(container.get("ports")))
         _probes(container)
@@ -126,18 +126,19 @@ def _mounts(container: Object, volumes: dict[Any, Object]) -> None:
             mount["readOnly"] = True
 
 
-def _security(container: Object, config: ClusterConfig) -> None:
+def _security(container: Object, pod: Object, config: ClusterConfig) -> None:
     mode = config.features.state("secure-pod-defaults")
     if mode not in ("Enabled", "AllowRootBounded"):
         return
     context = container.setdefault("securityContext", {})
     context.setdefault("allowPrivilegeEscalation", False)
-    context.setdefault("seccompProfile", {"type": "RuntimeDefault"})
+    if pod.get("seccompProfile") is None:
+        context.setdefault("seccompProfile", {"type": "RuntimeDefault"})
     if "capabilities" not in context:
         ports = [port.get("containerPort") or 0 for port in container.get("ports") or []]
         added = {"add": ["NET_BIND_SERVICE"]} if any(0 < port < 1024 for port in ports) else {}
         context["capabilities"] = {"drop": ["ALL"]} | added
-    if mode == "Enabled":
+    if mode == "Enabled" and pod.get("runAsNonRoot") is None:
         context.setdefault("runAsNonRoot", True)
 
 

@@ -89,7 +89,7 @@ def template(obj: Object, old: Object | None) -> list[FieldProblem]:
     if name := inner.get("name"):
         found += _template_name(str(name), obj.get("metadata") or {}, is_create=old is None)
     if (prefix := inner.get("generateName")) and not _PREFIX.fullmatch(str(prefix)):
-        found.append(FieldProblem(f"not a DNS 1035 label prefix: [{LABEL_RULE}]", ("metadata.generateName",)))
+        found.append(problems.invalid(f"not a DNS 1035 label prefix: [{LABEL_RULE}]", "metadata.generateName"))
     for key in sorted(inner.get("annotations") or {}):
         if key.startswith(NETWORKING) and key not in _NETWORKING_ALLOWED:
             found.append(problems.invalid_key(key, "metadata.annotations"))
@@ -173,7 +173,7 @@ def _template_name(name: str, parent: Object, *, is_create: bool) -> list[FieldP
         return [problems.disallowed("metadata.name")]
     found = []
     if reasons := label_problems(name):
-        found.append(FieldProblem(f"not a DNS 1035 label: {_listed(reasons)}", ("metadata.name",)))
+        found.append(problems.invalid(f"not a DNS 1035 label: {_listed(reasons)}", "metadata.name"))
     prefix = f"{parent['name']}-"
     if not name.startswith(prefix):
         found.append(FieldProblem(f'invalid value: "{name}" must have prefix "{prefix}"', ("metadata.name",)))

@@ -12,6 +12,9 @@ Object = dict[str, Any]
 
 KINDS = ("livenessProbe", "readinessProbe", "startupProbe")
 _HANDLERS = ("exec", "grpc", "httpGet", "tcpSocket")
+UNNAMED_PORT = "http"
+"""What a port without a name may be called in a probe."""
+
 _MAX_INT32 = 2**31 - 1
 
 
@@ -35,7 +38,7 @@ def validate(container: Object, features: Features, *, is_serving: bool) -> list
 def _handler(probe: Object, container: Object, *, is_serving: bool) -> list[FieldProblem]:
     handlers = [handler for handler in _HANDLERS if probe.get(handler) is not None]
     if not handlers:
-        return [problems.missing("httpGet", "tcpSocket", "exec", "grpc")]
+        return [problems.expected_one_got_neither("httpGet", "tcpSocket", "exec", "grpc")]
     if len(handlers) > 1:
         return [problems.expected_one_got_both(*handlers)]
     handler = handlers[0]
@@ -49,9 +52,9 @@ def _port(handler: Object, container: Object, *, is_serving: bool) -> list[Field
     if not is_serving and not port:
         return [problems.missing("port")]
     if isinstance(port, str) and port:
-        name = next((entry.get("name") for entry in container.get("ports") or []), None)
+        name = next((entry.get("name") for entry in container.get("ports") or []), None) or UNNAMED_PORT
         if port != name:
-            return [FieldProblem("Probe port must match container port", ("port",))]
+            return [problems.invalid(port, "port", "Probe port must match container port")]
     return []
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from controller import cluster_config
-from controller.admission import defaults, domain_mapping, metadata, revision_spec, traffic
+from controller.admission import defaults, domain_mapping, metadata, revision_spec, traffic, warnings
 from controller.cluster_config import ClusterConfig
 from controller.inference import component
 from tidegate.contracts import names, problems
@@ -33,7 +33,7 @@ def default(request: Object, config: ClusterConfig) -> Object:
     try:
         changed = defaulted(obj, old, _user(request), config)
     except (AttributeError, TypeError, KeyError) as error:
-        return _refusal(request, f"mutation failed: the object is malformed: {error}")
+        return refusal(request, f"mutation failed: the object is malformed: {error}")
     if patch := json_patch(obj, changed):
         answer["patchType"] = "JSONPatch"
         answer["patch"] = base64.b64encode(msgspec.json.encode(patch)).decode()
@@ -53,10 +53,11 @@ def validate(request: Object, config: ClusterConfig, controller: str = "") -> Ob
     try:
         found = problems_of(obj, old, config)
     except (AttributeError, TypeError, KeyError) as error:
-        return _refusal(request, f"validation failed: the object is malformed: {error}")
+        return refusal(request, f"validation failed: the object is malformed: {error}")
     if found:
-        return _refusal(request, f"validation failed: {problems.render(found)}")
-    return {"uid": request["uid"], "allowed": True}
+        return refusal(request, f"validation failed: {problems.render(found)}")
+    answer = {"uid": request["uid"], "allowed": True}
+    return answer | ({"warnings": lines} if (lines := warnings.of(obj)) else {})
 
 
 def defaulted(obj: Object, old: Object | None, user: str, config: ClusterConfig) -> Object:
@@ -115,6 +116,8 @@ def problems_of(obj: Object, old: Object | None, config: ClusterConfig) -> list[
 
 def _config_map(obj: Object) -> list[FieldProblem]:
     name = obj["metadata"].get("name", "")
+    if name == names.CONFIG_FEATURES:
+        return problems.under("data", features.problems_of(obj))
     _, refused = cluster_config.read({name: obj})
     return problems.under("data", refused.get(cluster_config.PART_OF.get(name, name), []))
 
@@ -195,7 +198,8 @@ def _user(request: Object) -> str:
     return str((request.get("userInfo") or {}).get("username") or "")
 
 
-def _refusal(request: Object, message: str) -> Object:
+def refusal(request: Object, message: str) -> Object:
+    """Return the answer that refuses a request with a message."""
     return {
         "uid": request["uid"],
         "allowed": False,

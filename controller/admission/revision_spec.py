@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from controller.admission import containers, metadata
+from controller.admission import containers, metadata, sidecar
+from controller.admission import volumes as volumes_of
 from controller.cluster_config import ClusterConfig
 from tidegate.contracts import durations, problems
 from tidegate.contracts.autoscaling import validate_annotations
@@ -44,17 +45,19 @@ _NEVER = (
     "ephemeralContainers",
     "overhead",
 )
-_VOLUME_SOURCES = {
-    "secret": "",
-    "configMap": "",
-    "projected": "",
-    "emptyDir": _POD + "volumes-emptydir",
-    "persistentVolumeClaim": _POD + "persistent-volume-claim",
-    "hostPath": _POD + "volumes-hostpath",
-    "csi": _POD + "volumes-csi",
-    "ephemeral": _POD + "volumes-ephemeral",
-    "image": _POD + "volumes-image",
-}
+_POD_SECURITY_FIELDS = frozenset(
+    {
+        "runAsUser",
+        "runAsGroup",
+        "runAsNonRoot",
+        "fsGroup",
+        "fsGroupChangePolicy",
+        "supplementalGroups",
+        "seccompProfile",
+        "sysctls",
+    }
+)
+_MAX_INT32 = 2**31 - 1
 
 
 def validate(spec: Object, config: ClusterConfig) -> list[FieldProblem]:
@@ -65,14 +68,15 @@ def validate(spec: Object, config: ClusterConfig) -> list[FieldProblem]:
         *_bounds(spec, config),
         *_service_account(spec),
         *_pod_fields(spec, config.features),
-        *_volumes(spec.get("volumes") or [], mounted, config.features),
+        *problems.under("securityContext", _security(spec.get("securityContext") or {})),
+        *volumes_of.validate(spec.get("volumes") or [], mounted, config.features),
         *found,
     ]
 
 
 def validate_annotated(values: dict[str, str], config: ClusterConfig) -> list[FieldProblem]:
     """Return what is wrong with a template's (or Revision's) annotations; paths are the keys."""
-    found = list(validate_annotations(values, config.autoscaler))
+    found = [*validate_annotations(values, config.autoscaler), *sidecar.validate(values)]
     text = values.get(PROGRESS_DEADLINE_ANNOTATION)
     if text is not None:
         found += _progress_deadline(text)
@@ -98,7 +102,8 @@ def _service_account(spec: Object) -> list[FieldProblem]:
         return []
     rule = (
         "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', "
-        "and must start and end with an alphanumeric character"
+        "and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is "
+        r"'[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')"
     )
     return [problems.invalid(name, "serviceAccountName", rule)]
 
@@ -113,38 +118,18 @@ def _pod_fields(spec: Object, features: Features) -> list[FieldProblem]:
     return [problems.disallowed(*sorted(refused))] if refused else []
 
 
-def _volumes(volumes: list[Object], mounted: set[str], features: Features) -> list[FieldProblem]:
-    found: list[FieldProblem] = []
-    seen: set[str] = set()
-    for index, volume in enumerate(volumes):
-        name = str(volume.get("name") or "")
-        inner = _volume(volume, name, features)
-        if name in seen:
-            inner.append(FieldProblem(f'duplicate volume name "{name}"', ("name",)))
-        if name not in mounted:
-            inner.append(FieldProblem(f'volume with name "{name}" not mounted', ("name",)))
-        seen.add(name)
-        found += problems.at_index("volumes", index, inner)
+def _security(context: Object) -> list[FieldProblem]:
+    refused = sorted(key for key in context if key not in _POD_SECURITY_FIELDS)
+    found = [problems.disallowed(*refused)] if refused else []
+    for key in ("runAsUser", "runAsGroup", "fsGroup"):
+        value = context.get(key)
+        if value is not None and not 0 <= value <= _MAX_INT32:
+            found.append(problems.out_of_bounds(value, 0, _MAX_INT32, key))
+    for index, value in enumerate(context.get("supplementalGroups") or []):
+        if not 0 <= value <= _MAX_INT32:
+            out = problems.out_of_bounds(value, 0, _MAX_INT32, "")
+            found += problems.at_index("supplementalGroups", index, [out])
     return found
-
-
-def _volume(volume: Object, name: str, features: Features) -> list[FieldProblem]:
-    found = [] if metadata.is_label_1123(name) else [problems.invalid(name, "name")]
-    sources = [key for key in volume if key != "name" and volume[key] is not None]
-    allowed = [key for key in sources if key in _VOLUME_SOURCES and _is_source_allowed(key, features)]
-    refused = [key for key in sources if key not in allowed]
-    if refused:
-        found.append(problems.disallowed(*sorted(refused)))
-    elif not allowed:
-        found.append(problems.missing("configMap", "projected", "secret"))
-    elif len(allowed) > 1:
-        found.append(problems.expected_one_got_both(*sorted(allowed)))
-    return found
-
-
-def _is_source_allowed(source: str, features: Features) -> bool:
-    flag = _VOLUME_SOURCES[source]
-    return not flag or features.is_enabled(flag)
 
 
 def _progress_deadline(text: str) -> list[FieldProblem]:

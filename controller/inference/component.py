@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 from dataclasses import dataclass, field
 
+from controller.inference import frame_settings
 from controller.reconcile.outcome import Object
 from tidegate.contracts import problems
 from tidegate.contracts.problems import FieldProblem
@@ -43,7 +44,7 @@ _EXTENSION = (
     "labels",
     "annotations",
 )
-_NOT_YET = ("logger", "batcher", "workerSpec", "autoScaling", "storageUris", "deploymentStrategy", "scaleMetricType")
+_NOT_YET = ("workerSpec", "autoScaling", "storageUris", "deploymentStrategy", "scaleMetricType")
 _OF_A_MODEL = ("modelFormat", "runtime", "runtimeVersion", "storageUri", "storage", "protocolVersion")
 
 
@@ -76,6 +77,8 @@ class Component:
     canary_percent: int | None = None
     labels: dict[str, str] = field(default_factory=dict)
     annotations: dict[str, str] = field(default_factory=dict)
+    frame: dict[str, Object] = field(default_factory=dict)
+    """`logger` and `batcher`, where they are given."""
 
 
 def read(service: Object, kind: str) -> Component | None:
@@ -84,7 +87,8 @@ def read(service: Object, kind: str) -> Component | None:
     if spec is None:
         return None
     model = _model(spec) if kind == PREDICTOR else None
-    taken = {*_EXTENSION, *_NOT_YET, *LEGACY_FORMATS, "model"}
+    extras = (frame_settings.LOGGER, frame_settings.BATCHER)
+    taken = {*_EXTENSION, *_NOT_YET, *LEGACY_FORMATS, *extras, "model"}
     return Component(
         kind=kind,
         model=model,
@@ -98,6 +102,7 @@ def read(service: Object, kind: str) -> Component | None:
         canary_percent=spec.get("canaryTrafficPercent"),
         labels=dict(spec.get("labels") or {}),
         annotations=dict(spec.get("annotations") or {}),
+        frame={key: dict(spec[key] or {}) for key in extras if key in spec},
     )
 
 
@@ -117,6 +122,7 @@ def validate(service: Object) -> list[FieldProblem]:
 
 def _validate(spec: Object, kind: str) -> list[FieldProblem]:
     found = [FieldProblem(f"{key} is not served yet", (key,)) for key in _NOT_YET if spec.get(key)]
+    found += frame_settings.validate(spec)
     ways = [key for key in ("model", *LEGACY_FORMATS, "containers") if spec.get(key) is not None]
     if kind == TRANSFORMER and ways != ["containers"]:
         found.append(problems.missing("containers"))

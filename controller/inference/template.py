@@ -11,6 +11,7 @@ import copy
 import re
 from typing import Any
 
+from controller.inference import frame_settings
 from controller.inference.component import MAIN_CONTAINER, PREDICTOR, Component, Model
 from controller.reconcile import metadata
 from controller.reconcile.outcome import Object
@@ -41,6 +42,10 @@ def template(owner: Object, component: Component, runtime: Object | None) -> Obj
     containers = spec["containers"] = [_container(one, owner) for one in spec.get("containers") or []]
     main = _main(containers)
     _default_resources(main)
+    head = owner["metadata"]
+    asked = frame_settings.variables(component.frame, head["name"], head["namespace"], component.kind)
+    for name, value in asked.items():
+        _set_env(main, name, value)
     if component.kind != PREDICTOR:
         _tell_predictor(main, owner)
     if component.concurrency is not None:
@@ -68,6 +73,13 @@ def knative_service(owner: Object, component: Component, runtime: Object | None,
         annotations={},
     )
     return metadata.stamped(head | {"spec": {"template": template(owner, component, runtime), "traffic": traffic}})
+
+
+def unserved(component: Component, wanted: Object) -> str:
+    """Return why the server of a compiled Service cannot do what its component asks for, "" when it can."""
+    main = _main(wanted["spec"]["template"]["spec"]["containers"])
+    protocol = component.model.protocol if component.model is not None else ""
+    return frame_settings.why_not(component.frame, str(main.get("image", "")), protocol)
 
 
 def merged(base: Any, over: Any, key: str = "") -> Any:

@@ -119,9 +119,13 @@ def _follow(observed: Observed, latest: Object, status: Object, state: Condition
     name = latest["metadata"]["name"]
     status["latestCreatedRevisionName"] = name
     ready = _latest_ready(observed, latest, status)
+    previous = str(status.get("latestReadyRevisionName") or "")
+    deleted = previous if not ready and previous else ""
     if ready:
         status["latestReadyRevisionName"] = ready
-    if ready == name and conditions.is_ready(latest):
+    if deleted:
+        state.mark_false(READY, "RevisionDeleted", f'Revision "{deleted}" was deleted.')
+    elif ready == name and conditions.is_ready(latest):
         state.mark_true(READY)
     elif conditions.is_failed(latest):
         message = (conditions.find(latest) or {}).get("message", "")

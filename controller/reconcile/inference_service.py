@@ -69,6 +69,9 @@ def _take(observed: Observed, part: Component, said: Object, state: Conditions) 
         return []
     tags = metadata.own_annotations(owner).get(template.TAG_ROUTING_ANNOTATION, "").lower() == "true"
     wanted = template.knative_service(owner, part, runtime, canary.traffic(part.canary_percent, rollout, tags=tags))
+    if why := template.unserved(part, wanted):
+        state.mark_false(condition, "NotServed", why)
+        return []
     is_new = metadata.needs_apply(service, wanted)
     if is_new and observed.refusal:
         state.mark_false(condition, "ServiceRefused", observed.refusal)

@@ -15,6 +15,7 @@ from controller.reconcile.images import Lookup
 from controller.reconcile.outcome import Action, Apply, Create, Object, Outcome
 from tidegate.contracts import autoscaling, autoscaling_extensions, conditions, durations, names, serving
 from tidegate.contracts.conditions import Conditions
+from tidegate.contracts.config import observability
 
 _NOT_FOR_PODS = frozenset(
     {
@@ -73,6 +74,9 @@ def reconcile(observed: Observed, config: ClusterConfig, now_unix: float) -> Out
         )
         revision_status.judge(state, health)
     _count_replicas(observed.pod_autoscaler, status)
+    status["logUrl"] = _log_url(revision, config)
+    if not status["logUrl"]:
+        del status["logUrl"]
     status |= {"observedGeneration": revision["metadata"].get("generation", 0), "conditions": state.finish()}
     return Outcome(tuple(actions), status)
 
@@ -201,6 +205,11 @@ def _mark_foreign(observed: Observed, state: Conditions) -> bool:
             state.mark_false(condition, "NotOwned", metadata.not_owned(kind, child["metadata"]["name"]))
             return True
     return False
+
+
+def _log_url(revision: Object, config: ClusterConfig) -> str:
+    template = config.observability.revision_url_template
+    return template.replace(observability.REVISION_UID, str(revision["metadata"]["uid"]))
 
 
 def _progress_deadline_s(revision: Object, config: ClusterConfig) -> int:

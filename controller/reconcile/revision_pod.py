@@ -8,21 +8,24 @@ node that maps ports needs to change `USER_PORT` only.
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 
 import msgspec
 
 from controller.cluster_config import ClusterConfig
+from controller.reconcile import queue_resources
 from controller.reconcile.outcome import Object
 from tidegate.contracts import names, report, serving
-from tidegate.contracts.config import observability
+from tidegate.contracts.config import features, observability
 from tidegate.contracts.serving import RevisionSpec
 
 _NOT_OF_A_POD = frozenset(
     {"containerConcurrency", "timeoutSeconds", "responseStartTimeoutSeconds", "idleTimeoutSeconds", "containers"}
 )
-SIDECAR_ANNOTATION = "queue.sidecar.serving.knative.dev/"
 FULL_DUPLEX_ANNOTATION = "features.knative.dev/http-full-duplex"
 USER_PORT_NAME = "user-port"
+PODINFO, PODINFO_PATH = "podinfo", "/etc/podinfo"
+MULTI_PROBES = "multi-container-probing"
 QUEUE_PROBE_PERIOD_S = 1
 QUEUE_PROBE_TIMEOUT_S = 5
 """Queue-proxy holds a readiness probe up to a second while the app starts; the kubelet must not give up before."""
@@ -33,25 +36,46 @@ def pod_spec(revision: Object, config: ClusterConfig) -> Object:
     spec = revision["spec"]
     typed = serving.revision_spec(spec)
     containers = [
-        _user_container(container, revision, typed, is_serving=index == typed.serving_container)
+        _user_container(
+            container,
+            revision,
+            typed,
+            is_serving=index == typed.serving_container,
+            is_probed=config.features.is_enabled(MULTI_PROBES),
+        )
         for index, container in enumerate(spec.get("containers") or [])
     ]
     pod = {key: copy.deepcopy(value) for key, value in spec.items() if key not in _NOT_OF_A_POD}
     pod["containers"] = [*containers, queue_container(revision, typed, config)]
     if typed.timeout_s:
         pod["terminationGracePeriodSeconds"] = typed.timeout_s
+    if has_podinfo(revision["metadata"].get("annotations") or {}, config):
+        annotations = {"path": "annotations", "fieldRef": {"fieldPath": "metadata.annotations"}}
+        volume = {"name": PODINFO, "downwardAPI": {"items": [annotations]}}
+        pod["volumes"] = [*(pod.get("volumes") or []), volume]
     if "affinity" not in pod and config.deployment.affinity != "none":
         pod["affinity"] = _spread(revision["metadata"]["name"])
     return pod
 
 
-def _user_container(container: Object, revision: Object, spec: RevisionSpec, *, is_serving: bool) -> Object:
+def has_podinfo(annotations: Mapping[str, str], config: ClusterConfig) -> bool:
+    """Whether queue-proxy is shown the annotations of its pod."""
+    state = config.features.state("queueproxy.mount-podinfo")
+    is_asked_for = str(annotations.get(names.PODINFO_ANNOTATION, "")).lower() == "enabled"
+    return state == features.ENABLED or (state == features.ALLOWED and is_asked_for)
+
+
+def _user_container(
+    container: Object, revision: Object, spec: RevisionSpec, *, is_serving: bool, is_probed: bool = False
+) -> Object:
     made: Object = copy.deepcopy(container)
     added = _identity_env(revision)
     if is_serving:
         made["ports"] = [{"name": USER_PORT_NAME, "containerPort": spec.port, "protocol": "TCP"}]
         added.insert(0, {"name": "PORT", "value": str(spec.port)})
         _prepare_probes(made, spec.port)
+    elif is_probed and _has_network_probe(made):
+        del made["readinessProbe"]  # queue-proxy asks for it
     made["env"] = [*(made.get("env") or []), *added]
     made["lifecycle"] = {"preStop": {"httpGet": {"port": names.ADMIN_PORT, "path": "/wait-for-drain"}}}
     made.setdefault("terminationMessagePolicy", "FallbackToLogsOnError")
@@ -103,8 +127,11 @@ def queue_container(revision: Object, spec: RevisionSpec, config: ClusterConfig)
             "seccompProfile": {"type": "RuntimeDefault"},
         },
     }
-    if resources := _queue_resources(annotations, config):
+    app = (revision["spec"].get("containers") or [{}])[spec.serving_container]
+    if resources := queue_resources.of(app, annotations, config):
         container["resources"] = resources
+    if has_podinfo(annotations, config):
+        container["volumeMounts"] = [{"name": PODINFO, "mountPath": PODINFO_PATH, "readOnly": True}]
     return container
 
 
@@ -113,6 +140,7 @@ def _queue_env(revision: Object, spec: RevisionSpec, readiness: Object, config: 
     labels = metadata.get("labels") or {}
     annotations = metadata.get("annotations") or {}
     namespace, name = metadata["namespace"], metadata["name"]
+    told = _told_probes(revision, spec, readiness, config)
     values = {
         "SERVING_NAMESPACE": namespace,
         "SERVING_SERVICE": labels.get(names.SERVICE_LABEL, ""),
@@ -127,11 +155,13 @@ def _queue_env(revision: Object, spec: RevisionSpec, readiness: Object, config: 
         "REVISION_TIMEOUT_SECONDS": str(spec.timeout_s),
         "REVISION_RESPONSE_START_TIMEOUT_SECONDS": str(spec.response_start_timeout_s),
         "REVISION_IDLE_TIMEOUT_SECONDS": str(spec.idle_timeout_s),
-        "SERVING_READINESS_PROBE": msgspec.json.encode(readiness, order="deterministic").decode(),
+        "SERVING_READINESS_PROBE": msgspec.json.encode(told, order="deterministic").decode(),
         "ENABLE_HTTP_FULL_DUPLEX": str(annotations.get(FULL_DUPLEX_ANNOTATION, "").lower() == "enabled").lower(),
         "AUTOSCALER_ADDRESS": config.autoscaler_address,
         "REPORT_TOKEN": report.token(config.report_key, namespace, name) if config.report_key else "",
     }
+    if config.features.is_enabled(MULTI_PROBES):
+        values["ENABLE_MULTI_CONTAINER_PROBES"] = "true"
     values |= _observability_env(config)
     from_pod = {
         "SERVING_POD": "metadata.name",
@@ -162,10 +192,31 @@ def _observability_env(config: ClusterConfig) -> dict[str, str]:
     return env
 
 
+def _told_probes(revision: Object, spec: RevisionSpec, serving: Object, config: ClusterConfig) -> Object | list[Object]:
+    """Return what queue-proxy asks: the serving container's probe, with those of sidecars where that is switched on."""
+    if not config.features.is_enabled(MULTI_PROBES):
+        return serving
+    others = [
+        _probe_of(container, 0)
+        for index, container in enumerate(revision["spec"].get("containers") or [])
+        if index != spec.serving_container and _has_network_probe(container)
+    ]
+    return [serving, *others] if others else serving
+
+
+def _has_network_probe(container: Object) -> bool:
+    probe = container.get("readinessProbe") or {}
+    return any(probe.get(handler) is not None for handler in ("httpGet", "tcpSocket", "grpc"))
+
+
 def _serving_readiness(revision: Object, spec: RevisionSpec) -> Object:
     """Return what queue-proxy must ask the app: the author's probe, aimed at loopback."""
     containers = revision["spec"].get("containers") or [{}]
-    probe: Object = copy.deepcopy(containers[spec.serving_container].get("readinessProbe") or {})
+    return _probe_of(containers[spec.serving_container], spec.port)
+
+
+def _probe_of(container: Object, own_port: int) -> Object:
+    probe: Object = copy.deepcopy(container.get("readinessProbe") or {})
     if not any(probe.get(handler) is not None for handler in ("httpGet", "tcpSocket", "grpc", "exec")):
         probe["tcpSocket"] = {}
     if "exec" in probe:
@@ -175,9 +226,9 @@ def _serving_readiness(revision: Object, spec: RevisionSpec) -> Object:
     probe.setdefault("successThreshold", 1)
     for handler in ("httpGet", "tcpSocket"):
         if probe.get(handler) is not None:
-            probe[handler] = _aimed(probe[handler], spec.port)
+            probe[handler] = _aimed(probe[handler], own_port)
     if probe.get("grpc") is not None:
-        probe["grpc"] = {key: value for key, value in _aimed(probe["grpc"], spec.port).items() if key != "host"}
+        probe["grpc"] = {key: value for key, value in _aimed(probe["grpc"], own_port).items() if key != "host"}
     if probe.get("httpGet") is not None:
         probe["httpGet"].setdefault("path", "/")
         probe["httpGet"].setdefault("scheme", "HTTP")
@@ -206,16 +257,6 @@ def _queue_readiness(readiness: Object) -> Object:
         "httpHeaders": [{"name": "K-Network-Probe", "value": "queue"}],
     }
     return probe
-
-
-def _queue_resources(annotations: dict[str, str], config: ClusterConfig) -> Object:
-    requests, limits = dict(config.deployment.sidecar_requests), dict(config.deployment.sidecar_limits)
-    for resource in ("cpu", "memory", "ephemeral-storage"):
-        for kind, values in (("request", requests), ("limit", limits)):
-            text = annotations.get(f"{SIDECAR_ANNOTATION}{resource}-resource-{kind}")
-            if text:
-                values[resource] = text
-    return ({"requests": requests} if requests else {}) | ({"limits": limits} if limits else {})
 
 
 def _spread(revision: str) -> Object:

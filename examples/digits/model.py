@@ -5,6 +5,7 @@ Both read 64 pixels (8 x 8, 0 to 16, row by row) and answer a digit. The suffix 
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import os
 import pickle
@@ -68,6 +69,11 @@ def train(suffix: str = "") -> tuple[Model, float]:
     predicted = model.predict(held_images.tolist())
     right = sum(int(guess == digit) for guess, digit in zip(predicted, held_digits, strict=True))
     return model, right / len(held_digits)
+
+
+def import_library(path: Path) -> None:
+    """Import what reading this file needs."""
+    importlib.import_module("torch" if path.suffix == TORCH_SUFFIX else "sklearn.neural_network")
 
 
 def load(path: Path) -> Model:

@@ -26,8 +26,12 @@ Answer = Reply | Awaitable[Reply]
 class Routes:
     """The handler of every request."""
 
-    def __init__(self, repository: Repository, body_limit_bytes: int) -> None:
+    def __init__(
+        self, repository: Repository, body_limit_bytes: int, more_metrics: Callable[[], bytes] = bytes
+    ) -> None:
+        """`more_metrics` renders what /metrics shows beside the models' own."""
         self._repository = repository
+        self._more_metrics = more_metrics
         v1 = V1(repository, body_limit_bytes)
         open_inference = OpenInference(repository, body_limit_bytes)
         compatible = Compatible(repository, v1, body_limit_bytes)
@@ -53,7 +57,7 @@ class Routes:
 
     def _metrics(self, request: Request, rest: list[str]) -> Reply:
         must_be(request, b"GET")
-        return Reply(200, render(self._repository), b"text/plain; version=0.0.4; charset=utf-8")
+        return Reply(200, render(self._repository) + self._more_metrics(), b"text/plain; version=0.0.4; charset=utf-8")
 
     def _alive(self, request: Request, rest: list[str]) -> Reply:
         must_be(request, b"GET")

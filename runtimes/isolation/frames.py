@@ -50,11 +50,12 @@ class Call(msgspec.Struct, tag=True):
 
 
 class Room(msgspec.Struct, tag=True):
-    """Room for the answer of a call that asked for it; none: there will be none."""
+    """Room for the answer of a call that asked for it; with a `refusal`, a `failures.Kind`, there is none."""
 
     number: int
     start: int = 0
     room_bytes: int = 0
+    refusal: str = ""
 
 
 class Next(msgspec.Struct, tag=True):

@@ -81,8 +81,8 @@ class Isolation:
             link.kill("left", "has nobody who waits for it")
             raise
         memory = await asyncio.to_thread(process_memory.of, link.pid)
-        size_bytes = max(memory.pss, opened.declared_bytes, 1.0)
-        return RemoteModel(model.name, link, opened), opened.settings, memory, size_bytes
+        made = RemoteModel(model.name, link, opened)
+        return made, opened.settings, memory, made.size_bytes(memory)
 
     def close(self) -> None:
         """End all workers that are left."""

@@ -17,6 +17,8 @@ from runtimes.failures import InferenceError, Kind
 from runtimes.tensors import JSON, Parameters, Tensor
 
 ALIGN_BYTES = 64
+_NUMBERS = "biuf"
+"""numpy's kinds that lie in memory as they are; texts and objects go as a list"""
 
 
 class Packed(msgspec.Struct, array_like=True, frozen=True):
@@ -91,7 +93,7 @@ def read(packed: Packed, piece: memoryview) -> Tensor:
 
 
 def _content(tensor: Tensor) -> Any:
-    if tensor.array.dtype != object:
+    if tensor.array.dtype.kind in _NUMBERS:
         return tensor.array
     try:
         return msgspec.msgpack.encode(tensor.array.ravel().tolist(), enc_hook=_plain)
@@ -107,7 +109,7 @@ def _plain(value: Any) -> Any:
 
 def _numbers(packed: Packed, content: memoryview) -> Any:
     dtype = np.dtype(packed.dtype)
-    if dtype.kind not in "biuf":
+    if dtype.kind not in _NUMBERS:
         raise PackError(f"tensor {packed.name!r}: {packed.dtype!r} are no numbers")
     if not packed.size_bytes:
         return np.empty(packed.shape, dtype)

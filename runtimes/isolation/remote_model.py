@@ -9,6 +9,7 @@ from typing import Any
 
 from runtimes.failures import InferenceError, Kind
 from runtimes.isolation.frames import Answer, Opened
+from runtimes.isolation.process_memory import ProcessMemory
 from runtimes.isolation.worker_link import WorkerLink
 from runtimes.tensors import Parameters, Tensor
 from tidegate.process import tasks
@@ -32,6 +33,10 @@ class RemoteModel:
         self._opened = opened
         self._is_healthy = True
         self._asked_at = 0.0
+
+    def size_bytes(self, memory: ProcessMemory) -> float:
+        """Return what the model takes: what ending its worker gives back, or what it says of its weights if more."""
+        return max(float(memory.private), self._opened.declared_bytes, 1.0)
 
     def has(self, method: str) -> bool:
         """Whether the model has this optional method."""

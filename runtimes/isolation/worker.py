@@ -228,9 +228,9 @@ class _Worker:
                 given = await self._rooms[number]
         finally:
             del self._rooms[number]
-        if given.room_bytes < size_bytes:
+        if given.refusal:
             text = f"the answer's {size_bytes} bytes do not fit the memory shared with the worker; see worker_arena_mib"
-            raise InferenceError(Kind.TOO_LARGE, text)
+            raise InferenceError(Kind(given.refusal), text)
         return given
 
     async def _next(self, number: int) -> None:

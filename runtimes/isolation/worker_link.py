@@ -49,12 +49,12 @@ class RefusedByWorker(Exception):
 class _Call:
     """One call: who waits for it, and which pieces of memory are its own."""
 
-    __slots__ = ("future", "is_left", "starts")
+    __slots__ = ("future", "is_left", "is_sent", "starts")
 
     def __init__(self, future: asyncio.Future[Any], start: int | None) -> None:
         self.future = future
         self.starts = [] if start is None else [start]
-        self.is_left = False
+        self.is_left = self.is_sent = False
 
 
 class WorkerLink(asyncio.Protocol):
@@ -111,7 +111,7 @@ class WorkerLink(asyncio.Protocol):
             raise self._gone()
         said, parts, used = packing.encode(lists) if lists else ([], [], 0)
         number = next(self._numbers)
-        start = self._piece(used + self._answer_bytes) if lists else None
+        start = self._piece(used) if lists else None
         future = asyncio.get_running_loop().create_future()
         call = self._calls[number] = _Call(future, start)
         try:
@@ -125,6 +125,7 @@ class WorkerLink(asyncio.Protocol):
                     -(-used // packing.ALIGN_BYTES) * packing.ALIGN_BYTES,
                 )
             self._send(message)
+            call.is_sent = True
             answer = await self._within_limit(future, method)
             return self._taken(answer)
         except PackError as error:
@@ -139,6 +140,7 @@ class WorkerLink(asyncio.Protocol):
         call = self._calls[number] = _Call(future, None)
         try:
             self._send(frames.Next(number))
+            call.is_sent = True
             return await self._within_limit(future, "generate")
         finally:
             self._leave(number, call)
@@ -175,10 +177,12 @@ class WorkerLink(asyncio.Protocol):
 
     # Pieces of memory
 
-    def _piece(self, size_bytes: int) -> int:
-        start = self.arena.take(size_bytes)
-        if start is not None:
-            return start
+    def _piece(self, used_bytes: int) -> int:
+        size_bytes = used_bytes + LEAST_ANSWER_BYTES
+        for wanted in (used_bytes + self._answer_bytes, size_bytes):
+            start = self.arena.take(wanted)
+            if start is not None:
+                return start
         if size_bytes > self.arena.size_bytes:
             text = f"its tensors need {size_bytes} bytes, the memory shared with the worker has {self.arena.size_bytes}"
             raise InferenceError(Kind.TOO_LARGE, f"{text}; see worker_arena_mib")
@@ -186,7 +190,9 @@ class WorkerLink(asyncio.Protocol):
         raise InferenceError(Kind.QUEUE_FULL, text)
 
     def _leave(self, number: int, call: _Call) -> None:
-        if call.future.done() or self.is_gone.is_set():
+        # A caller who was cancelled has cancelled the future too: that is no answer.
+        is_answered = call.future.done() and not call.future.cancelled()
+        if is_answered or not call.is_sent or self.is_gone.is_set():
             self._finish(number, call)
             return
         call.is_left = True  # the worker still has it: `_settle` finishes it
@@ -208,6 +214,9 @@ class WorkerLink(asyncio.Protocol):
         if not answer.tensors:
             return answer.value if answer.value is not None else []
         call = self._calls[answer.number]
+        last = answer.tensors[-1]
+        # What answers needed lately: one that was very large is forgotten after some dozen.
+        self._answer_bytes = max(last.start + last.size_bytes, self._answer_bytes * 7 // 8, LEAST_ANSWER_BYTES)
         return [self._copied(packed, answer.start, call) for packed in answer.tensors]
 
     def _copied(self, packed: Packed, start: int, call: _Call) -> Tensor:
@@ -215,7 +224,6 @@ class WorkerLink(asyncio.Protocol):
             piece = self.arena.piece(own)
             if own <= start < own + len(piece):
                 made = packing.read(packed, piece[start - own :])
-                self._answer_bytes = max(self._answer_bytes, packed.start + packed.size_bytes)
                 return Tensor(made.name, made.datatype, made.array.copy(), made.parameters)
         raise PackError(f"tensor {packed.name!r} lies in another call's memory")
 
@@ -266,10 +274,10 @@ class WorkerLink(asyncio.Protocol):
         call = self._calls[message.number]
         start = None if call.is_left else self.arena.take(message.size_bytes)
         if start is None:
-            self._send(frames.Room(message.number))
+            kind = Kind.TOO_LARGE if message.size_bytes > self.arena.size_bytes else Kind.QUEUE_FULL
+            self._send(frames.Room(message.number, refusal=kind.value))
             return
         call.starts.append(start)
-        self._answer_bytes = max(self._answer_bytes, message.size_bytes)
         self._send(frames.Room(message.number, start, message.size_bytes))
 
     def _settle(self, number: int, outcome: Any) -> None:

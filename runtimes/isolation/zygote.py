@@ -35,9 +35,10 @@ def serve(link: socket.socket, parent: int) -> NoReturn:
     code = 1
     try:
         _die_with(parent)
-        # Whoever ends a container signals its whole group; a worker ends when its server has drained.
+        # Whoever ends a container signals its whole group; a worker ends when its server has drained. No SIG_IGN: what
+        # a model starts would inherit that.
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, signal.SIG_IGN)
+            signal.signal(number, lambda *_: None)
         _Zygote(link).serve()
         code = 0
     except BaseException:

@@ -28,6 +28,9 @@ def open_file(file: Path, model: ModelConfig, config: Config) -> Any:
     options = onnxruntime.SessionOptions()
     if threads := int(model.options.get("threads", config.threads)):
         options.intra_op_num_threads = threads
+    if str(model.options.get("share_weights", "")).lower() in ("true", "1"):
+        # Weights of an external data file are mapped; packing them anew for the kernels would copy them all.
+        options.add_session_config_entry("session.disable_prepacking", "1")
     available = onnxruntime.get_available_providers()
     wanted = ("CUDAExecutionProvider", "CPUExecutionProvider") if config.device != "cpu" else ("CPUExecutionProvider",)
     providers = [name for name in wanted if name in available]

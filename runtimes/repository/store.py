@@ -355,9 +355,9 @@ class Repository(Catalog):
             if servable is not None and isinstance(servable.model, RemoteModel):
                 servable.model.link.arena.trim()
                 memory = await asyncio.to_thread(process_memory.of, servable.model.link.pid)
-                if slot.servable is servable and memory.pss:
+                if slot.servable is servable and memory.rss:
                     servable.memory = memory
-                    slot.size_bytes = float(memory.pss)
+                    slot.size_bytes = servable.model.size_bytes(memory)
         if self._is_over_budget():
             self._turn()
 

@@ -201,8 +201,8 @@ def test_the_memory_stays_small_and_initialisation_is_for_ever(spec, run):
 
 @given(specs, observations, st.integers(0, 100))
 def test_more_load_never_asks_for_fewer_pods(spec, seen, extra):
-    seen = replace(seen, stable_value=10.0, panic_value=10.0, waiting=0)
-    more = replace(seen, stable_value=10.0 + extra, panic_value=10.0 + extra)
+    seen = msgspec.structs.replace(seen, stable_value=10.0, panic_value=10.0, waiting=0)
+    more = msgspec.structs.replace(seen, stable_value=10.0 + extra, panic_value=10.0 + extra)
     one, _ = decide(spec, seen, state.fresh(0.0), 1.0)
     other, _ = decide(spec, more, state.fresh(0.0), 1.0)
     assert other.desired >= one.desired
@@ -222,7 +222,7 @@ def test_a_waiting_request_at_zero_is_at_least_one_pod_for_any_target():
 def test_pods_that_start_shrink_nothing():
     """Half of the ready pods is the floor of one turn; pods that start neither raise nor lower it."""
     seen = state.Observation(stable_value=0.0, panic_value=0.0, ready_pods=8, current_scale=20)
-    starting = replace(seen, not_ready_pods=12)
+    starting = msgspec.structs.replace(seen, not_ready_pods=12)
     assert decide(ScalingSpec(), seen, state.fresh(0.0), 1.0)[0].desired == 4
     assert decide(ScalingSpec(), starting, state.fresh(0.0), 1.0)[0].desired == 4
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -130,3 +131,35 @@ def test_a_poke_and_a_turn_remember_the_same():
     [two] = ticked.turn(10.0, 10, np.full(ticked.state.slots, 4), np.zeros(1, np.bool_))
     assert (one, one.because) == (two.decision(0), Because.WAITING_REQUEST)
     assert poked.memory(0) == ticked.memory(0)
+
+
+ASLEEP = state.Memory(
+    began_at=0.0,
+    wanted=0,
+    activity=Activity.INACTIVE,
+    activity_since=100.0,
+    is_initialized=True,
+    serving_mode=ServingMode.PROXY,
+)
+
+
+@pytest.mark.parametrize(
+    ("spec", "memory", "is_sound"),
+    [
+        ({}, {}, True),
+        ({}, {"activity_since": 150.0}, False),
+        ({}, {"panic_at": 90.0}, False),
+        ({}, {"surge_at": 99.0}, True),
+        ({}, {"surge_at": 141.0}, False),
+        ({"scale_down_delay_s": 300.0}, {}, False),
+        ({"is_prewarmed": True}, {}, False),
+    ],
+)
+def test_asleep_for_good_is_who_remembers_nothing_that_matters(spec, memory, is_sound):
+    fleet, silent = Fleet(), np.ones(1, np.bool_)
+    fleet.add(0, ScalingSpec(**spec), msgspec.structs.replace(ASLEEP, **memory))
+    assert fleet.sound_asleep(199.0, silent, 60.0).tolist() == []
+    # Before its first decision nobody has been told that it sleeps.
+    fleet.state.columns["because"][0], fleet.state.columns["desired"][0] = 0, 0
+    assert fleet.sound_asleep(199.0, silent, 60.0).tolist() == [0] * is_sound
+    assert fleet.sound_asleep(199.0, ~silent, 60.0).tolist() == []

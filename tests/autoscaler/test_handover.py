@@ -6,8 +6,8 @@ import asyncio
 import contextlib
 
 from autoscaler.handover import Handover
-from tests.autoscaler.test_loop import KEY, System, put_autoscaler, put_revision
 from tests.support.fake_api import FakeApi
+from tests.support.turning import KEY, System, put_autoscaler, put_revision
 from tidegate.contracts import names
 from tidegate.kube import resources
 from tidegate.kube.api import ApiError

@@ -9,9 +9,9 @@ import os
 
 from autoscaler import keeper as keeping
 from autoscaler.keeper import Keeper
-from tests.autoscaler.test_loop import KEY, System, put_revision
-from tests.autoscaler.test_loop import running as system_running
 from tests.support.fake_api import FakeApi
+from tests.support.turning import KEY, System, inactive, put_revision
+from tests.support.turning import running as system_running
 from tidegate.contracts import buckets
 from tidegate.kube import resources
 from tidegate.kube.api import ApiError
@@ -169,3 +169,15 @@ async def test_it_keeps_now_and_then(looptime, monkeypatch):
         await asyncio.sleep(2)
         assert writes(api) == 1
         await tasks.cancel(task)
+
+
+async def test_start_times_of_those_that_sleep_are_kept_too():
+    api = FakeApi()
+    put_revision(api, status=inactive())
+    async with running(api) as (system, keeper):
+        system.world.recall_starts(KEY, (2.5,))
+        assert KEY not in system.loop.slots
+        await keeper.keep()
+    async with running(api, later_s=30.0) as (system, _keeper):
+        assert KEY not in system.loop.slots
+        assert system.world.starts_s(KEY) == (2.5,)

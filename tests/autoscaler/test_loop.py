@@ -8,162 +8,18 @@ import contextlib
 import msgspec
 import pytest
 
-from autoscaler.demand import Book, Demand
+from autoscaler.demand import Demand
 from autoscaler.history import RING_LENGTH
 from autoscaler.loop import Loop
 from autoscaler.metrics import Metrics
 from autoscaler.pages import decisions_page
 from autoscaler.watch import World
 from tests.support.fake_api import FakeApi
+from tests.support.turning import DEPLOYMENT, KEY, Holders, inactive, put_revision, running
 from tidegate.contracts import conditions, names
 from tidegate.contracts.decision import Because, Decision
-from tidegate.contracts.report import Report
 from tidegate.kube import resources
-from tidegate.kube.api import ApiError, Unreachable
 from tidegate.process import tasks
-
-KEY = ("default", "hello-00001")
-DEPLOYMENT = "hello-00001-deployment"
-LABELS = {names.REVISION_LABEL: "hello-00001", names.REVISION_UID_LABEL: "revision-uid"}
-
-
-class System:
-    """A Loop with its caches on a FakeApi, and a clock that a test moves."""
-
-    def __init__(self, api: FakeApi) -> None:
-        self.api = api
-        self.now = 1000.5
-        self.world = World(api)
-        self.demand = Demand()
-        self.loop = Loop(api, self.world, self.demand, lambda: self.now, lambda: 1_800_000_000.0 + self.now)
-        self.loop.publisher.recorder.delay_s = 0
-        self.row = -1
-        self.book: Book = {}
-
-    def connect(self) -> None:
-        """A queueproxy connects."""
-        self.row = self.demand.open(KEY, self.now)
-
-    def report(self, report: Report) -> None:
-        if self.row < 0:
-            self.connect()
-        self.demand.sources.take(self.row, report, self.now)
-
-    def poke(self, in_flight: int) -> None:
-        """An activator has requests that wait."""
-        row = self.book.get(KEY)
-        row = self.demand.open_for(self.book, KEY, self.now) if row is None else row
-        self.demand.sources.take(row, Report(*KEY, 1, 0.0, 0.0, in_flight=in_flight, is_first=True), self.now)
-        self.loop.poke(KEY)
-
-    async def seconds(self, count: int, concurrency: float | None = None) -> None:
-        """Let seconds pass, each with one report of a queueproxy."""
-        for _ in range(count):
-            self.now += 1
-            if concurrency is not None:
-                self.report(Report(*KEY, 1, 1.0, concurrency))
-            await self.loop.tick(self.now)
-            await self.settle()
-
-    async def settle(self) -> None:
-        """Let everything that is under way come to rest."""
-        for _ in range(60):
-            await asyncio.sleep(0)
-
-    @property
-    def replicas(self) -> int:
-        return self.api.peek(resources.DEPLOYMENTS, DEPLOYMENT, "default")["spec"]["replicas"]
-
-    @property
-    def autoscaler(self) -> dict:
-        return self.api.peek(resources.POD_AUTOSCALERS, "hello-00001", "default")
-
-    def patches(self, plural: str) -> int:
-        return sum(1 for verb, kind, _name in self.api.calls if verb == "patch" and kind == plural)
-
-    def events(self) -> list[str]:
-        return [event["reason"] for event in self.api.all(resources.EVENTS)]
-
-    def pods(self, ready: int) -> None:
-        for number in range(ready):
-            condition = {"type": "Ready", "status": "True"}
-            self.api.put(
-                resources.PODS,
-                {
-                    "metadata": {"name": f"pod-{number}", "namespace": "default", "labels": LABELS},
-                    "status": {"phase": "Running", "conditions": [condition]},
-                },
-            )
-
-    def latest(self) -> Decision:
-        return self.loop.latest(KEY)
-
-
-def put_revision(api: FakeApi, replicas: int = 0, status: dict | None = None, uid: str = "one", **annotations) -> None:
-    api.put(
-        resources.DEPLOYMENTS,
-        {"metadata": {"name": DEPLOYMENT, "namespace": "default", "labels": LABELS}, "spec": {"replicas": replicas}},
-    )
-    put_autoscaler(api, status, uid, **annotations)
-
-
-def put_autoscaler(api: FakeApi, status: dict | None = None, uid: str = "one", **annotations) -> None:
-    body = {
-        "metadata": {
-            "name": "hello-00001",
-            "namespace": "default",
-            "uid": uid,
-            "generation": 1,
-            "labels": LABELS,
-            "annotations": {names.AUTOSCALING + key.replace("_", "-"): value for key, value in annotations.items()},
-        },
-        "spec": {
-            "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": DEPLOYMENT},
-            "reachability": "Reachable",
-            "containerConcurrency": 0,
-        },
-    }
-    api.put(resources.POD_AUTOSCALERS, body | ({"status": status} if status else {}))
-
-
-class Holders:
-    """One other replica, which decides for all whose name says so."""
-
-    def is_ours(self, key: tuple[str, str]) -> bool:
-        return key[1] not in ("theirs", "orphan")
-
-    def holder_of(self, key: tuple[str, str]) -> str:
-        return "other-pod_10.0.0.2:8080" if key[1] == "theirs" else ""
-
-
-@contextlib.asynccontextmanager
-async def running(api: FakeApi):
-    system = System(api)
-    caches = [tasks.spawn(cache.run(), "cache") for cache in system.world.caches]
-    try:
-        async with asyncio.timeout(60):
-            for cache in system.world.caches:
-                await cache.wait_synced(20)
-            await system.settle()
-            yield system
-    finally:
-        await tasks.cancel(*caches)
-        await system.loop.publisher.close()
-
-
-def inactive(**more) -> dict:
-    stamp = "2020-01-01T00:00:00Z"
-    return {
-        "observedGeneration": 1,
-        "desiredScale": 0,
-        "actualScale": 0,
-        "servingMode": "Proxy",
-        "conditions": [
-            {"type": "Active", "status": "False", "reason": "NoTraffic", "lastTransitionTime": stamp},
-            {"type": "ScaleTargetInitialized", "status": "True", "lastTransitionTime": stamp},
-        ],
-        **more,
-    }
 
 
 async def test_a_poke_patches_the_scale_before_anything_else():
@@ -332,158 +188,6 @@ async def test_after_a_restart_pods_stay_until_a_window_was_seen():
         assert system.replicas < 3
 
 
-async def test_a_failed_patch_is_tried_again_with_growing_pauses(caplog):
-    api = FakeApi()
-    put_revision(api, status=inactive())
-    api.refuse("patch", resources.DEPLOYMENTS, Unreachable("connection refused"), times=2)
-    async with running(api) as system:
-        system.poke(1)
-        while system.replicas != 1:
-            await asyncio.sleep(0.01)
-        assert system.loop.publisher.failures == 2
-        assert "next try in 0.1 s" in caplog.text
-        assert "next try in 0.2 s" in caplog.text
-
-
-async def test_a_deployment_that_is_not_there_yet_is_waited_for():
-    api = FakeApi()
-    put_autoscaler(api, min_scale="2")
-    async with running(api) as system:
-        await system.seconds(4)
-        assert system.autoscaler["status"]["desiredScale"] == 2
-        put_revision(api, replicas=1, min_scale="2")
-        await system.settle()
-        assert system.replicas == 2
-
-
-async def test_a_patch_on_something_gone_is_no_failure():
-    api = FakeApi()
-    put_revision(api, status=inactive())
-    api.refuse("patch", resources.DEPLOYMENTS, ApiError(404, "NotFound", "gone"))
-    async with running(api) as system:
-        system.poke(1)
-        await system.settle()
-        assert system.replicas == 0
-        await system.seconds(4)
-        assert system.replicas == 1
-        assert system.loop.publisher.failures == 0
-
-
-async def test_annotations_apply_live():
-    api = FakeApi()
-    put_revision(api, replicas=1)
-    async with running(api) as system:
-        system.pods(1)
-        system.connect()
-        await system.seconds(2, 0.0)
-        put_autoscaler(api, system.autoscaler["status"], min_scale="3")
-        await system.settle()
-        assert system.replicas == 3
-        assert system.latest().because is Because.MIN_SCALE
-
-
-async def test_settings_apply_live():
-    api = FakeApi()
-    put_revision(api, replicas=1)
-    async with running(api) as system:
-        system.pods(1)
-        system.connect()
-        await system.seconds(2, 0.0)
-        metadata = {"name": names.CONFIG_AUTOSCALER, "namespace": names.SYSTEM_NAMESPACE}
-        api.put(resources.CONFIG_MAPS, {"metadata": metadata, "data": {"min-scale": "2"}})
-        await system.settle()
-        assert system.replicas == 2
-
-
-async def test_other_classes_are_left_alone():
-    api = FakeApi()
-    put_revision(api, replicas=1, **{"class": "hpa.autoscaling.knative.dev", "min_scale": "5"})
-    async with running(api) as system:
-        await system.seconds(4)
-        assert KEY not in system.loop.slots
-        assert system.replicas == 1
-        put_autoscaler(api, min_scale="5")
-        await system.settle()
-        assert system.replicas == 5
-
-
-async def test_a_deleted_revision_leaves_nothing_behind():
-    api = FakeApi()
-    put_revision(api, replicas=1)
-    async with running(api) as system:
-        await system.seconds(2)
-        api._remove((resources.POD_AUTOSCALERS, "default", "hello-00001"))
-        await system.settle()
-        assert not system.loop.slots
-        assert not system.demand._slots
-        await system.seconds(2)
-
-
-async def test_a_revision_of_the_same_name_starts_anew():
-    api = FakeApi()
-    put_revision(api, replicas=1)
-    async with running(api) as system:
-        system.pods(1)
-        await system.settle()
-        assert system.loop.fleet.memory(system.loop.slots[KEY]).is_initialized
-        api._remove((resources.PODS, "default", "pod-0"))
-        put_autoscaler(api, uid="another")
-        await system.settle()
-        assert not system.loop.fleet.memory(system.loop.slots[KEY]).is_initialized
-
-
-async def test_what_another_replica_decides_is_left_and_taken_over_without_scaling_down():
-    api = FakeApi()
-    active = inactive(desiredScale=3, actualScale=3, servingMode="Serve")
-    active["conditions"][0]["status"] = "True"
-    put_revision(api, replicas=3, status=active)
-    async with running(api) as system:
-        system.pods(3)
-        system.loop.is_ours = lambda _key: False
-        system.loop.shares_changed()
-        await system.settle()
-        assert not system.loop.slots
-        system.loop.is_ours = lambda _key: True
-        system.loop.shares_changed()
-        await system.settle()
-        system.connect()
-        await system.seconds(20, 0.0)
-        assert system.replicas == 3
-        assert system.latest().because is Because.WINDOW_NOT_FULL
-
-
-async def test_a_change_of_settings_for_very_many_waits_for_the_turn_of_all(monkeypatch):
-    monkeypatch.setattr("autoscaler.loop.DIRTY_LIMIT", 0)
-    api = FakeApi()
-    put_revision(api, replicas=1)
-    async with running(api) as system:
-        system.pods(1)
-        system.connect()
-        await system.seconds(2, 0.0)
-        metadata = {"name": names.CONFIG_AUTOSCALER, "namespace": names.SYSTEM_NAMESPACE}
-        api.put(resources.CONFIG_MAPS, {"metadata": metadata, "data": {"min-scale": "2"}})
-        await system.settle()
-        assert system.replicas == 1
-        await system.seconds(2, 0.0)
-        assert system.replicas == 2
-
-
-async def test_while_its_lease_may_be_lost_it_decides_nothing():
-    api = FakeApi()
-    put_revision(api, status=inactive())
-    async with running(api) as system:
-        system.loop.may_decide = lambda: False
-        before = system.loop.counts.total()
-        system.poke(1)
-        put_autoscaler(api, inactive(), min_scale="3")
-        await system.seconds(10)
-        assert system.loop.counts.total() == before
-        assert system.replicas == 0
-        system.loop.may_decide = lambda: True
-        await system.seconds(2)
-        assert system.replicas == 3
-
-
 async def test_a_revision_that_cannot_be_handled_does_not_stop_the_turns(caplog):
     api = FakeApi()
     put_revision(api, replicas=1)
@@ -497,22 +201,6 @@ async def test_a_revision_that_cannot_be_handled_does_not_stop_the_turns(caplog)
         before = system.loop.counts.total()
         await system.seconds(2)
         assert system.loop.counts.total() > before
-
-
-async def test_settings_that_cannot_be_used_are_told_and_the_last_good_ones_stay():
-    api = FakeApi()
-    put_revision(api, replicas=1)
-    async with running(api) as system:
-        metadata = {"name": names.CONFIG_AUTOSCALER, "namespace": names.SYSTEM_NAMESPACE}
-        api.put(resources.CONFIG_MAPS, {"metadata": metadata, "data": {"min-scale": "2"}})
-        await system.settle()
-        api.put(resources.CONFIG_MAPS, {"metadata": metadata, "data": {"min-scale": "3", "stable-window": "1s"}})
-        await system.settle()
-        assert system.replicas == 2
-        (event,) = [one for one in api.all(resources.EVENTS) if one["reason"] == "InvalidConfiguration"]
-        assert event["type"] == "Warning"
-        assert "stable-window" in event["message"]
-        assert event["involvedObject"]["name"] == names.CONFIG_AUTOSCALER
 
 
 async def test_pages_and_metrics_show_the_decisions():
@@ -565,19 +253,3 @@ async def test_the_timer_ticks_in_the_middle_of_each_second():
     await tasks.cancel(task)
     assert len(ticks) in (9, 10, 11)
     assert set(ticks) == {0.5}
-
-
-async def test_a_schedule_is_followed_by_the_clock():
-    """The clock of people says 08:16:40 UTC at 1000.5 of ours."""
-    api = FakeApi()
-    put_revision(api)
-    schedule = '[{"start": "18 8 * * *", "end": "19 8 * * *", "min-scale": 2}]'
-    api.peek(resources.POD_AUTOSCALERS, KEY[1], KEY[0])["metadata"]["annotations"]["tidegate.dev/schedule"] = schedule
-    async with running(api) as system:
-        await system.seconds(70)
-        assert system.replicas == 0
-        await system.seconds(20)
-        latest = system.latest()
-        assert (system.replicas, latest.because) == (2, Because.SCHEDULE)
-        # 90 s later it is 08:18:10.5, and the schedule ends at 08:19:00.
-        assert latest.next_change_s == pytest.approx(49.5, abs=1)

@@ -131,3 +131,42 @@ async def test_the_report_key_is_read_and_kept(caplog):
         api._remove((resources.SECRETS, names.SYSTEM_NAMESPACE, names.REPORT_KEY_SECRET))
         await asyncio.sleep(0)
         assert world.report_key == bytes.fromhex("ab" * 32)
+
+
+def autoscaler():
+    return {"metadata": {"name": KEY[1], "namespace": KEY[0], "uid": "one"}, "spec": {}}
+
+
+async def test_start_times_outlive_the_pods_and_go_with_the_revision():
+    api = FakeApi()
+    api.put(resources.POD_AUTOSCALERS, autoscaler())
+    async with watching(api) as (world, _seen):
+        world.recall_starts(KEY, (2.5, 3.25))
+        assert not world._pods
+        assert world.starts_s(KEY) == (2.5, 3.25)
+        assert world.pods(KEY) == PodCounts(start_s=2.875)
+        assert list(world.with_starts()) == [KEY]
+        api.put(resources.PODS, pod("a"))
+        await settle(lambda: world.pods(KEY) == PodCounts(ready=1, start_s=2.875))
+        world.recall_starts(KEY, (9.0,))
+        assert world.starts_s(KEY) == (9.0, 2.5, 3.25)
+        api._remove((resources.PODS, "default", "a"))
+        await settle(lambda: world.pods(KEY) == PodCounts(start_s=3.25))
+        api._remove((resources.POD_AUTOSCALERS, *KEY))
+        await settle(lambda: world.autoscaler(KEY) is None)
+        assert world.starts_s(KEY) == ()
+        assert not world._shelf._rows
+
+
+async def test_pods_that_outlive_their_revision_are_counted_to_the_end():
+    api = FakeApi()
+    api.put(resources.POD_AUTOSCALERS, autoscaler())
+    api.put(resources.PODS, pod("a"))
+    async with watching(api) as (world, _seen):
+        api._remove((resources.POD_AUTOSCALERS, *KEY))
+        await settle(lambda: world.autoscaler(KEY) is None)
+        assert world.pods(KEY) == PodCounts(ready=1)
+        api.put(resources.PODS, pod("a", deleted=True))
+        await settle(lambda: world.pods(KEY) == PodCounts())
+        api._remove((resources.PODS, "default", "a"))
+        await settle(lambda: not world._pods)

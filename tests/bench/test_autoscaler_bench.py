@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
-
 import pytest
 
-from bench import autoscaler
+from bench import autoscaler, autoscaler_memory
 from bench.autoscaler_world import Autoscaler, SimulatedApi, revision
-from loadtest.figures import ROOT
 
 
 def test_every_revision_is_decided_in_every_tick_and_most_have_no_news():
@@ -43,8 +38,11 @@ async def test_the_simulated_server_makes_pods_ready_and_the_autoscaler_sees_the
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["active", "idle", "fleet_active", "fleet_idle"])
+@pytest.mark.parametrize("kind", autoscaler_memory.KINDS)
 def test_memory_is_read_in_a_process_of_its_own(kind):
-    command = [sys.executable, "-m", "bench.autoscaler", kind, "50"]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60, cwd=ROOT)
-    assert json.loads(done.stdout) > 0
+    assert autoscaler_memory.memory(50, kind) > 0
+
+
+@pytest.mark.parametrize("account", ["traced", "resident"])
+async def test_a_life_is_led_to_its_end(account):
+    await autoscaler_memory.grown(20, "lived", account)

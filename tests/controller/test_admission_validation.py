@@ -3,9 +3,11 @@
 import base64
 import copy
 import dataclasses
+import pathlib
 
 import msgspec
 import pytest
+import yaml
 
 from controller.admission import review
 from controller.cluster_config import ClusterConfig
@@ -13,6 +15,7 @@ from tidegate.contracts import problems
 from tidegate.contracts.config.features import Features
 
 CONFIG = ClusterConfig()
+BASE = pathlib.Path(__file__).parents[2] / "manifests" / "base"
 
 
 def service(spec=None, template=None, traffic=None, metadata=None, containers=None, **container):
@@ -21,6 +24,10 @@ def service(spec=None, template=None, traffic=None, metadata=None, containers=No
     if traffic is not None:
         body["traffic"] = traffic
     return {"kind": "Service", "metadata": {"name": "hello", "namespace": "default"} | (metadata or {}), "spec": body}
+
+
+def mounted(source, **mount):
+    return service({"volumes": [{"name": "a", **source}]}, volumeMounts=[{"name": "a", "mountPath": "/a", **mount}])
 
 
 def told(obj, old=None, config=CONFIG):
@@ -40,6 +47,7 @@ def test_a_plain_service_is_fine():
 
 
 SPEC = "spec.template.spec."
+SIDECAR = "queue.sidecar.serving.knative.dev/"
 CONTAINER = "spec.template.spec.containers[0]."
 
 CASES = {
@@ -64,7 +72,8 @@ CASES = {
     ),
     "two ports": (
         service(containers=[{"image": "a", "ports": [{}]}, {"image": "b", "ports": [{}]}]),
-        f"more than one container port is set: {SPEC}containers[*].ports",
+        f"more than one container port is set: {SPEC}containers[*].ports\n"
+        "Only a single port is allowed across all containers",
     ),
     "no port": (service(containers=[{"image": "a"}, {"image": "b"}]), f"missing field(s): {SPEC}containers[*].ports"),
     "lifecycle": (service(lifecycle={"preStop": {}}), f"must not set the field(s): {CONTAINER}lifecycle"),
@@ -72,19 +81,19 @@ CASES = {
     # ports
     "reserved port": (
         service(ports=[{"containerPort": 8012}]),
-        f"invalid value: 8012: {CONTAINER}ports[0].containerPort\n"
-        "these ports are reserved: 8008, 8012, 8013, 8022, 9090, 9091",
+        f"invalid value: 8012 is a reserved port: {CONTAINER}ports.containerPort\n"
+        "8012 is a reserved port, please use a different value",
     ),
     "port too high": (
         service(ports=[{"containerPort": 65536}]),
-        f"expected 0 <= 65536 <= 65535: {CONTAINER}ports[0].containerPort",
+        f"expected 0 <= 65536 <= 65535: {CONTAINER}ports.containerPort",
     ),
     "port name": (
         service(ports=[{"name": "web"}]),
-        f"Port name web is not allowed: {CONTAINER}ports[0]\nName must be empty, or one of: 'grpc', 'h2c', 'http1'",
+        f"Port name web is not allowed: {CONTAINER}ports\nName must be empty, or one of: 'grpc', 'h2c', 'http1'",
     ),
-    "host port": (service(ports=[{"hostPort": 1}]), f"must not set the field(s): {CONTAINER}ports[0].hostPort"),
-    "udp": (service(ports=[{"protocol": "UDP"}]), f"invalid value: UDP: {CONTAINER}ports[0].protocol"),
+    "host port": (service(ports=[{"hostPort": 1}]), f"must not set the field(s): {CONTAINER}ports.hostPort"),
+    "udp": (service(ports=[{"protocol": "UDP"}]), f"invalid value: UDP: {CONTAINER}ports.protocol"),
     # environment
     "reserved env": (
         service(env=[{"name": "PORT", "value": "1"}]),
@@ -102,7 +111,7 @@ CASES = {
     # volumes
     "no volume": (
         service(volumeMounts=[{"name": "a", "mountPath": "/a"}]),
-        f"volume mount has no matching volume: {CONTAINER}volumeMounts[0].name",
+        f"volumeMount has no matching volume: {CONTAINER}volumeMounts[0].name",
     ),
     "not mounted": (
         service({"volumes": [{"name": "a", "secret": {}}]}),
@@ -121,11 +130,14 @@ CASES = {
             {"volumes": [{"name": "a", "persistentVolumeClaim": {"claimName": "x"}}]},
             volumeMounts=[{"name": "a", "mountPath": "/a"}],
         ),
-        f"must not set the field(s): {SPEC}volumes[0].persistentVolumeClaim",
+        f"Persistent volume claim support is disabled, but found persistent volume claim x: {SPEC}volumes[0]\n"
+        "Persistent volume write support is disabled, but found persistent volume claim x that is not read-only: "
+        f"{SPEC}volumes[0]",
     ),
     "no source": (
         service({"volumes": [{"name": "a"}]}, volumeMounts=[{"name": "a", "mountPath": "/a"}]),
-        f"missing field(s): {SPEC}volumes[0].configMap, {SPEC}volumes[0].projected, {SPEC}volumes[0].secret",
+        f"expected exactly one, got neither: {SPEC}volumes[0].configMap, {SPEC}volumes[0].emptyDir, "
+        f"{SPEC}volumes[0].projected, {SPEC}volumes[0].secret",
     ),
     # pod fields
     "never": (service({"hostname": "x"}), f"must not set the field(s): {SPEC}hostname"),
@@ -145,13 +157,119 @@ CASES = {
     ),
     "named port": (
         service(readinessProbe={"httpGet": {"port": "web"}}),
-        f"Probe port must match container port: {CONTAINER}readinessProbe.httpGet.port",
+        f"invalid value: web: {CONTAINER}readinessProbe.httpGet.port\nProbe port must match container port",
     ),
     "sidecar probe": (
         service(
             containers=[{"image": "a", "ports": [{}]}, {"image": "b", "livenessProbe": {"tcpSocket": {"port": 1}}}]
         ),
         f"must not set the field(s): {SPEC}containers[1].livenessProbe",
+    ),
+    "no handler": (
+        service(livenessProbe={"periodSeconds": 5}),
+        f"expected exactly one, got neither: {CONTAINER}livenessProbe.exec, {CONTAINER}livenessProbe.grpc, "
+        f"{CONTAINER}livenessProbe.httpGet, {CONTAINER}livenessProbe.tcpSocket",
+    ),
+    "aggressive timeout": (
+        service(readinessProbe={"timeoutSeconds": 3}),
+        f"timeoutSeconds is disallowed when periodSeconds is zero: {CONTAINER}readinessProbe.timeoutSeconds",
+    ),
+    "negative period": (
+        service(readinessProbe={"periodSeconds": -1}),
+        f"expected 0 <= -1 <= 2147483647: {CONTAINER}readinessProbe.periodSeconds",
+    ),
+    "negative delay": (
+        service(readinessProbe={"initialDelaySeconds": -1}),
+        f"expected 0 <= -1 <= 2147483647: {CONTAINER}readinessProbe.initialDelaySeconds",
+    ),
+    "probe on an init container": (
+        service({"initContainers": [{"image": "a", "livenessProbe": {"tcpSocket": {}}}]}),
+        f"field not allowed in an init container: {SPEC}initContainers[0].livenessProbe\n"
+        f"pod spec support for init-containers is off, but found 1 init containers: {SPEC.rstrip('.')}",
+    ),
+    # more of volumes
+    "projected twice": (
+        mounted({"projected": {"sources": [{"secret": {"name": "x"}, "configMap": {"name": "y"}}]}}),
+        f"expected exactly one, got both: {SPEC}volumes[0].projected[0].configMap, "
+        f"{SPEC}volumes[0].projected[0].secret",
+    ),
+    "projected nothing": (
+        mounted({"projected": {"sources": [{}]}}),
+        "expected exactly one, got neither: "
+        + ", ".join(
+            f"{SPEC}volumes[0].projected[0].{source}"
+            for source in ("configMap", "downwardAPI", "secret", "serviceAccountToken")
+        ),
+    ),
+    "projected without a name": (
+        mounted({"projected": {"sources": [{"secret": {}}]}}),
+        f"missing field(s): {SPEC}volumes[0].projected[0].secret.name",
+    ),
+    "token without a path": (
+        mounted({"projected": {"sources": [{"serviceAccountToken": {}}]}}),
+        f"missing field(s): {SPEC}volumes[0].projected[0].serviceAccountToken.path",
+    ),
+    "item without a path": (
+        mounted({"configMap": {"name": "x", "items": [{"key": "a"}]}}),
+        f"missing field(s): {SPEC}volumes[0].items[0].path",
+    ),
+    "downward item": (
+        mounted({"projected": {"sources": [{"downwardAPI": {"items": [{"path": "a"}]}}]}}),
+        f"expected exactly one, got neither: {SPEC}volumes[0].projected[0].downwardAPI.items[0].fieldRef, "
+        f"{SPEC}volumes[0].projected[0].downwardAPI.items[0].resourceFieldRef",
+    ),
+    "emptyDir medium": (
+        mounted({"emptyDir": {"medium": "Disk"}}),
+        f"invalid value: Disk: {SPEC}volumes[0].emptyDir.medium",
+    ),
+    "emptyDir size": (
+        mounted({"emptyDir": {"sizeLimit": "-1Mi"}}),
+        f"invalid value: -1Mi: {SPEC}volumes[0].emptyDir.sizeLimit",
+    ),
+    "two sources": (
+        mounted({"secret": {}, "configMap": {}}),
+        f"expected exactly one, got both: {SPEC}volumes[0].configMap, {SPEC}volumes[0].secret",
+    ),
+    "nfs": (mounted({"nfs": {}}), f"must not set the field(s): {SPEC}volumes[0].nfs"),
+    "host path": (
+        mounted({"hostPath": {"path": "/x"}}),
+        f"HostPath volume support is disabled, but found HostPath volume a: {SPEC}volumes[0]",
+    ),
+    "volume name": (
+        service({"volumes": [{"name": "A", "secret": {}}]}, volumeMounts=[{"name": "A", "mountPath": "/a"}]),
+        f"invalid value: A: {SPEC}volumes[0].name",
+    ),
+    "same volume": (
+        service({"volumes": [{"name": "a", "secret": {}}] * 2}, volumeMounts=[{"name": "a", "mountPath": "/a"}]),
+        f'duplicate volume name "a": {SPEC}volumes[1].name',
+    ),
+    "same path": (
+        service(
+            {"volumes": [{"name": "a", "secret": {}}]},
+            volumeMounts=[{"name": "a", "mountPath": "/a"}, {"name": "a", "mountPath": "/a/"}],
+        ),
+        f'invalid value: "/a/" must be unique: {CONTAINER}volumeMounts[1].mountPath',
+    ),
+    "termination policy": (
+        service(terminationMessagePolicy="Shout"),
+        f"invalid value: Shout: {CONTAINER}terminationMessagePolicy",
+    ),
+    "token mounted": (
+        service({"automountServiceAccountToken": True}),
+        f"must not set the field(s): {SPEC}automountServiceAccountToken",
+    ),
+    # queue-proxy
+    "sidecar quantity": (
+        service(template={"annotations": {f"{SIDECAR}cpu-resource-request": "much"}}),
+        f"invalid value: much: spec.template.metadata.annotations.{SIDECAR}cpu-resource-request",
+    ),
+    "sidecar percentage": (
+        service(template={"annotations": {f"{SIDECAR}resource-percentage": "0.01"}}),
+        f"expected 0.1 <= 0.01 <= 100: spec.template.metadata.annotations.{SIDECAR}resource-percentage",
+    ),
+    "sidecar percentage, not a number": (
+        service(template={"annotations": {f"{SIDECAR}resource-percentage": "x"}}),
+        f"invalid value: x: spec.template.metadata.annotations.{SIDECAR}resource-percentage",
     ),
     # security
     "privileged": (
@@ -258,13 +376,108 @@ def test_a_bad_tag_has_the_odd_path_it_has_elsewhere():
     assert text.endswith("spec.traffic.tag[0]")
 
 
-def test_features_open_what_they_say():
-    for obj, flags in (
-        (service({"nodeSelector": {"a": "b"}}), {"kubernetes.podspec_nodeselector": "Allowed"}),
-        (service({"initContainers": [{"image": "a"}]}), {"kubernetes.podspec_init_containers": "Enabled"}),
-        (service(env=[{"name": "A", "valueFrom": {"fieldRef": {}}}]), {"kubernetes.podspec_fieldref": "Enabled"}),
-    ):
-        assert told(obj, config=with_features(**flags)) == ""
+POD = "kubernetes.podspec-"
+SECURITY = {"securityContext": {"runAsUser": 1000}}
+READ_ONLY_CLAIM = mounted({"persistentVolumeClaim": {"claimName": "x", "readOnly": True}}, readOnly=True)
+FLAGS = [
+    # flag, what it lets through, whether "Allowed" is enough
+    *(
+        (f"{POD}{field.lower()}", service({field: value}), True)
+        for field, value in (
+            ("affinity", {"nodeAffinity": {}}),
+            ("topologySpreadConstraints", [{"maxSkew": 1}]),
+            ("hostAliases", [{"ip": "1.2.3.4"}]),
+            ("nodeSelector", {"a": "b"}),
+            ("runtimeClassName", "kata"),
+            ("tolerations", [{"key": "a"}]),
+            ("securityContext", {"runAsUser": 1000, "fsGroup": 5, "supplementalGroups": [1]}),
+            ("shareProcessNamespace", True),
+            ("priorityClassName", "high"),
+            ("schedulerName", "other"),
+            ("dnsPolicy", "None"),
+            ("dnsConfig", {"nameservers": ["1.1.1.1"]}),
+            ("hostIPC", True),
+            ("hostPID", True),
+            ("hostNetwork", True),
+        )
+    ),
+    (f"{POD}fieldref", service(env=[{"name": "A", "valueFrom": {"fieldRef": {"fieldPath": "x"}}}]), True),
+    (f"{POD}fieldref", service(env=[{"name": "A", "valueFrom": {"resourceFieldRef": {"resource": "x"}}}]), True),
+    ("kubernetes.containerspec-addcapabilities", service(securityContext={"capabilities": {"add": ["X"]}}), True),
+    (
+        f"{POD}volumes-mount-propagation",
+        service(
+            {"volumes": [{"name": "a", "secret": {}}]},
+            volumeMounts=[{"name": "a", "mountPath": "/a", "mountPropagation": "HostToContainer"}],
+        ),
+        True,
+    ),
+    (f"{POD}init-containers", service({"initContainers": [{"image": "a"}]}), False),
+    (f"{POD}persistent-volume-claim", READ_ONLY_CLAIM, False),
+    (f"{POD}volumes-emptydir", mounted({"emptyDir": {"medium": "Memory", "sizeLimit": "1Mi"}}), False),
+    (f"{POD}volumes-hostpath", mounted({"hostPath": {"path": "/x"}}), False),
+    (f"{POD}volumes-csi", mounted({"csi": {"driver": "x"}}), False),
+    (f"{POD}volumes-ephemeral", mounted({"ephemeral": {}}), False),
+    (f"{POD}volumes-image", mounted({"image": {"reference": "x"}}), False),
+    ("multi-container", service(containers=[{"image": "a", "ports": [{}]}, {"image": "b"}]), False),
+    (
+        "multi-container-probing",
+        service(
+            containers=[{"image": "a", "ports": [{}]}, {"image": "b", "livenessProbe": {"tcpSocket": {"port": 1}}}]
+        ),
+        False,
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("flag", "obj", "is_allowed_enough"), FLAGS, ids=[f"{row[0]}-{i}" for i, row in enumerate(FLAGS)]
+)
+def test_every_flag_opens_what_it_says_and_nothing_else_does(flag, obj, is_allowed_enough):
+    config = {state: dataclasses.replace(CONFIG, features=Features({flag: state})) for state in ("Enabled", "Disabled")}
+    assert told(obj, config=config["Enabled"]) == ""
+    assert told(obj, config=config["Disabled"]) != ""
+    allowed = dataclasses.replace(CONFIG, features=Features({flag: "Allowed"}))
+    assert (told(obj, config=allowed) == "") is is_allowed_enough
+
+
+def test_writing_to_a_claim_is_a_flag_of_its_own():
+    obj = mounted({"persistentVolumeClaim": {"claimName": "x"}})
+    flags = {f"{POD}persistent-volume-claim": "Enabled"}
+    text = "Persistent volume write support is disabled, but found persistent volume claim x that is not read-only"
+    assert told(obj, config=dataclasses.replace(CONFIG, features=Features(flags))).startswith(text)
+    flags[f"{POD}persistent-volume-write"] = "Enabled"
+    assert told(obj, config=dataclasses.replace(CONFIG, features=Features(flags))) == ""
+
+
+def test_every_flag_of_the_config_map_is_in_the_table_or_changes_no_field():
+    page = yaml.safe_load((BASE / "config" / "config-features.yaml").read_text())
+    listed = set(yaml.safe_load(page["data"]["_example"]))
+    behaviour = {
+        "autodetect-http2",
+        "tag-header-based-routing",
+        "secure-pod-defaults",
+        "queueproxy.mount-podinfo",
+        "queueproxy.resource-defaults",
+        f"{POD}persistent-volume-write",
+    }
+    assert {row[0] for row in FLAGS} | behaviour == listed
+
+
+@pytest.mark.parametrize(
+    ("context", "text"),
+    [
+        ({"runAsUser": -1}, f"expected 0 <= -1 <= 2147483647: {SPEC}securityContext.runAsUser"),
+        (
+            {"supplementalGroups": [1, -2]},
+            f"expected 0 <= -2 <= 2147483647: {SPEC}securityContext.supplementalGroups[1]",
+        ),
+        ({"seLinuxOptions": {}}, f"must not set the field(s): {SPEC}securityContext.seLinuxOptions"),
+    ],
+)
+def test_a_pods_security_context(context, text):
+    config = with_features(**{"kubernetes.podspec_securitycontext": "Enabled"})
+    assert told(service({"securityContext": context}), config=config) == text
 
 
 def test_multi_container_can_be_switched_off():
@@ -390,7 +603,17 @@ def test_malformed_objects_are_refused_not_raised(spec):
         ("config-gc", {"min-non-active-revisions": "x"}, "invalid value: x: data.min-non-active-revisions"),
         ("config-domain", {"a.com": "select all"}, "invalid value: select all: data.a.com"),
         ("config-domain", {"a.com": "selector:\n  app: x\n"}, ""),
-        ("config-features", {"multi-container": "nonsense"}, ""),
+        ("config-features", {"multi-container": "Enabled", "_example": "x", "multi-container-probing": "allowed"}, ""),
+        (
+            "config-features",
+            {"multi-container": "nonsense"},
+            "invalid value: nonsense: data.multi-container\nwrite one of: Enabled, Allowed, Disabled",
+        ),
+        (
+            "config-features",
+            {"secure-pod-defaults": "Allowed"},
+            "invalid value: Allowed: data.secure-pod-defaults\nwrite one of: Disabled, AllowRootBounded, Enabled",
+        ),
         ("something-else", {"a": "b"}, ""),
     ],
 )
@@ -409,3 +632,42 @@ def test_json_patch_escapes_keys_and_removes():
         {"op": "remove", "path": "/c~0d"},
         {"op": "replace", "path": "/a~1b", "value": 3},
     ]
+
+
+# Warnings
+
+SAFE = {
+    "runAsNonRoot": True,
+    "allowPrivilegeEscalation": False,
+    "seccompProfile": {"type": "RuntimeDefault"},
+    "capabilities": {"drop": ["ALL"]},
+}
+
+
+def warned(obj, config=CONFIG):
+    full = review.defaulted(obj, None, "ann", config)
+    return review.validate(request(full), config).get("warnings", [])
+
+
+def test_what_is_insecure_by_default_is_a_warning():
+    context = f"{CONTAINER}securityContext."
+    assert warned(service()) == [
+        "Kubernetes default value is insecure, Knative may default this to secure in a future release: "
+        f"{context}allowPrivilegeEscalation, {context}capabilities, {context}runAsNonRoot, {context}seccompProfile"
+    ]
+    assert warned(service(securityContext=SAFE)) == []
+    assert warned(service(), with_features(secure_pod_defaults="Enabled")) == []
+    assert "runAsNonRoot" in warned(service(), with_features(secure_pod_defaults="AllowRootBounded"))[0]
+    assert "ALL" in warned(service(securityContext=SAFE | {"capabilities": {"drop": ["all"]}}))[0]
+
+
+def test_the_old_percentage_is_a_warning():
+    template = {"annotations": {f"{SIDECAR}resource-percentage": "50"}}
+    (line,) = warned(service(template=template, securityContext=SAFE))
+    assert "deprecated" in line
+
+
+def test_what_the_controller_writes_is_not_warned_of():
+    obj = service() | {"kind": "Configuration"}
+    obj["metadata"]["ownerReferences"] = [{"kind": "Service", "name": "hello", "controller": True}]
+    assert warned(obj) == []

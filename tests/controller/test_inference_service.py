@@ -84,7 +84,19 @@ REFUSED = [
     ({"predictor": {"sklearn": {"storageUri": "x"}, "scaleMetric": "cats"}},
      "invalid value: cats: spec.predictor.scaleMetric"),
     ({"predictor": {"sklearn": {"storageUri": "x"}, "logger": {"mode": "all"}}},
-     "logger is not served yet: spec.predictor.logger"),
+     "invalid value: : spec.predictor.logger.url\nwrite http://host/path"),
+    ({"predictor": {"sklearn": {"storageUri": "x"}, "logger": {"url": "http://s", "mode": "some"}}},
+     "invalid value: some: spec.predictor.logger.mode"),
+    ({"predictor": {"sklearn": {"storageUri": "x"}, "logger": {"url": "http://s", "storage": {}}}},
+     "storage is not served yet: spec.predictor.logger.storage"),
+    ({"predictor": {"sklearn": {"storageUri": "x"}, "batcher": {"maxBatchSize": 0}}},
+     "expected 1 <= 0 <= 65536: spec.predictor.batcher.maxBatchSize"),
+    ({"predictor": {"sklearn": {"storageUri": "x"}, "batcher": {"timeout": 60}}},
+     "timeout is not served yet: spec.predictor.batcher.timeout"),
+    ({"predictor": {"containers": [{"image": "mine"}], "batcher": {"maxLatency": 5}}},
+     "only Tidegate's own runtimes do this; use one, or leave it out: spec.predictor.batcher"),
+    ({"predictor": {"sklearn": {"storageUri": "x"}, "autoScaling": {"metrics": []}}},
+     "autoScaling is not served yet: spec.predictor.autoScaling"),
     ({"predictor": {"sklearn": {"storageUri": "x"}}, "explainer": {"art": {}}},
      "explainers are not served yet: spec.explainer"),
     ({"predictor": {"sklearn": {"storageUri": "x"}}, "transformer": {"minReplicas": 1}},
@@ -413,6 +425,57 @@ def test_a_transformer_stands_in_front_and_knows_its_predictor() -> None:
     (route,) = again.actions
     assert isinstance(route, Apply)
     assert route.obj["spec"]["traffic"][0]["configurationName"] == "flowers-transformer"
+
+
+def variables(container: Object) -> dict[str, str]:
+    return {one["name"]: one.get("value", "") for one in container.get("env") or []}
+
+
+def test_logger_and_batcher_are_settings_of_our_servers() -> None:
+    logger = {"url": "http://broker.events/default", "mode": "response"}
+    predictor = {"sklearn": {"storageUri": "s3://b/m"}, "logger": logger, "batcher": {"maxLatency": 20}}
+    service = isvc(predictor)
+    assert component.validate(service) == []
+    made = inference_service.reconcile(observed(service), NOW)
+    (applied,) = made.actions
+    assert isinstance(applied, Apply)
+    spec = applied.obj["spec"]["template"]["spec"]
+    assert not {"logger", "batcher"} & set(spec)
+    found = variables(spec["containers"][0])
+    about = found.pop("TIDEGATE_PAYLOAD_LOG_ATTRIBUTES")
+    assert "inferenceservicename=flowers,namespace=ml,component=predictor" in about
+    assert found == {
+        "TIDEGATE_PAYLOAD_LOG_URL": "http://broker.events/default",
+        "TIDEGATE_PAYLOAD_LOG_MODE": "response",
+        "TIDEGATE_MAX_BATCH_SIZE": "32",
+        "TIDEGATE_MAX_BATCH_DELAY_MS": "20",
+        "PROTOCOL": "v1",
+    }
+
+
+@pytest.mark.parametrize(
+    ("fields", "why"),
+    [
+        ({"logger": {"url": "http://s"}}, "logger: only Tidegate's own runtimes do this"),
+        ({"batcher": {}}, "batcher: only Tidegate's own runtimes do this"),
+        ({}, ""),
+    ],
+)
+def test_what_a_runtime_of_others_cannot_do_is_told(fields: Object, why: str) -> None:
+    service = isvc({"sklearn": {"storageUri": "x"}, **fields})
+    made = inference_service.reconcile(Observed(service, cluster_runtimes=[runtime("theirs")]), NOW)
+    assert made.status is not None
+    told = condition(made.status, "PredictorReady")
+    assert told.get("message", "").startswith(why)
+    assert (told.get("reason") == "NotServed") is bool(why)
+
+
+def test_grpc_calls_are_not_logged_and_that_is_told() -> None:
+    model = {"modelFormat": {"name": "sklearn"}, "storageUri": "x", "protocolVersion": "grpc-v2"}
+    service = isvc({"model": model, "logger": {"url": "http://s"}})
+    made = inference_service.reconcile(observed(service), NOW)
+    assert made.status is not None
+    assert "gRPC calls are not logged" in condition(made.status, "PredictorReady")["message"]
 
 
 def test_a_component_that_is_asked_for_no_more_goes_and_a_stopped_service_keeps_its_memory() -> None:

@@ -11,6 +11,7 @@ from controller.reconcile import revision_pod
 from tidegate.contracts import report
 from tidegate.contracts.config import observability
 from tidegate.contracts.config.deployment import DeploymentConfig
+from tidegate.contracts.config.features import Features
 
 CONFIG = ClusterConfig(autoscaler_address="10.0.0.9:8080", report_key=b"k" * 32)
 
@@ -196,3 +197,140 @@ def test_a_grpc_readiness_probe_is_queue_proxys_at_the_apps_port_or_its_own(port
     assert "readinessProbe" not in made["containers"][0]
     probe = msgspec.json.decode(env(made["containers"][-1])["SERVING_READINESS_PROBE"])
     assert probe["grpc"] == {"service": "a.B", **said}
+
+
+SIDECAR = "queue.sidecar.serving.knative.dev/"
+APP = {"requests": {"cpu": "1", "memory": "1Gi"}, "limits": {"cpu": "100m", "memory": "300Mi"}}
+
+
+@pytest.mark.parametrize(
+    ("annotations", "flags", "expected"),
+    [
+        ({}, {}, {"requests": {"cpu": "25m"}}),
+        (
+            {},
+            {"queueproxy.resource-defaults": "Enabled"},
+            {"requests": {"memory": "400Mi", "cpu": "25m"}, "limits": {"cpu": "1000m", "memory": "800Mi"}},
+        ),
+        (  # of the app's own resources, within bounds
+            {f"{SIDECAR}resource-percentage": "5"},
+            {},
+            {
+                "requests": {"cpu": "50m", "memory": "53687091"},
+                "limits": {"cpu": "40m", "memory": str(200 << 20)},
+            },
+        ),
+        (
+            {f"{SIDECAR}resource-percentage": "100"},
+            {},
+            {
+                "requests": {"cpu": "100m", "memory": str(200 << 20)},
+                "limits": {"cpu": "100m", "memory": str(300 << 20)},
+            },
+        ),
+        (  # what is asked for by name wins
+            {
+                f"{SIDECAR}resource-percentage": "100",
+                f"{SIDECAR}cpu-resource-request": "7m",
+                f"{SIDECAR}ephemeral-storage-resource-limit": "1Gi",
+            },
+            {},
+            {
+                "requests": {"cpu": "7m", "memory": str(200 << 20)},
+                "limits": {"cpu": "100m", "memory": str(300 << 20), "ephemeral-storage": "1Gi"},
+            },
+        ),
+    ],
+)
+def test_what_queue_proxy_asks_for(annotations, flags, expected):
+    config = dataclasses.replace(CONFIG, features=Features(flags))
+    made = pod(annotations, config=config, containers=container(resources=APP))
+    assert made["containers"][-1]["resources"] == expected
+
+
+@pytest.mark.parametrize(
+    ("state", "annotation", "is_shown"),
+    [
+        ("Disabled", "enabled", False),
+        ("Allowed", "", False),
+        ("Allowed", "Enabled", True),
+        ("Enabled", "", True),
+    ],
+)
+def test_queue_proxy_is_shown_its_pods_annotations(state, annotation, is_shown):
+    config = dataclasses.replace(CONFIG, features=Features({"queueproxy.mount-podinfo": state}))
+    made = pod({"features.knative.dev/queueproxy-podinfo": annotation} if annotation else {}, config=config)
+    mounts = made["containers"][-1].get("volumeMounts", [])
+    assert ([mount["mountPath"] for mount in mounts] == ["/etc/podinfo"]) is is_shown
+    assert ([volume["name"] for volume in made.get("volumes", [])] == ["podinfo"]) is is_shown
+
+
+def test_probes_of_sidecars_are_queue_proxys_where_that_is_switched_on():
+    containers = [
+        {
+            "name": "app",
+            "image": "a",
+            "ports": [{"containerPort": 8080}],
+            "readinessProbe": {"httpGet": {"path": "/x"}},
+        },
+        {"name": "side", "image": "b", "readinessProbe": {"tcpSocket": {"port": 9001}, "successThreshold": 2}},
+        {"name": "plain", "image": "c"},
+        {"name": "looks", "image": "d", "readinessProbe": {"exec": {"command": ["true"]}}},
+    ]
+    config = dataclasses.replace(CONFIG, features=Features({"multi-container-probing": "Enabled"}))
+    made = pod(containers=containers, config=config)
+    told = queue_env(containers=containers, config=config)
+    assert told["ENABLE_MULTI_CONTAINER_PROBES"] == "true"
+    serving, side = msgspec.json.decode(told["SERVING_READINESS_PROBE"])
+    assert serving["httpGet"] == {"path": "/x", "host": "127.0.0.1", "scheme": "HTTP"}
+    assert side == {"tcpSocket": {"host": "127.0.0.1", "port": 9001}, "successThreshold": 2}
+    assert [sorted(one.get("readinessProbe", {})) for one in made["containers"][:4]] == [[], [], [], ["exec"]]
+    single = queue_env(containers=containers[:1], config=config)["SERVING_READINESS_PROBE"]
+    assert isinstance(msgspec.json.decode(single), dict)
+
+
+def test_everything_a_pod_may_carry_arrives():
+    fields = {
+        "affinity": {"nodeAffinity": {}},
+        "topologySpreadConstraints": [{"maxSkew": 1}],
+        "hostAliases": [{"ip": "1.2.3.4"}],
+        "nodeSelector": {"gpu": "yes"},
+        "runtimeClassName": "kata",
+        "tolerations": [{"key": "nvidia.com/gpu"}],
+        "securityContext": {"runAsUser": 1000},
+        "shareProcessNamespace": True,
+        "priorityClassName": "high",
+        "schedulerName": "other",
+        "dnsPolicy": "None",
+        "dnsConfig": {"nameservers": ["1.1.1.1"]},
+        "hostIPC": True,
+        "hostPID": True,
+        "hostNetwork": True,
+        "serviceAccountName": "robot",
+        "imagePullSecrets": [{"name": "pull"}],
+        "enableServiceLinks": False,
+        "automountServiceAccountToken": False,
+        "volumes": [{"name": "a", "persistentVolumeClaim": {"claimName": "x"}}],
+        "initContainers": [{"name": "init", "image": "b", "command": ["true"]}],
+    }
+    app = {
+        "resources": {"limits": {"nvidia.com/gpu": "1"}},
+        "securityContext": {"runAsUser": 1000, "capabilities": {"drop": ["ALL"]}},
+        "volumeMounts": [{"name": "a", "mountPath": "/a"}],
+        "livenessProbe": {"exec": {"command": ["true"]}},
+        "startupProbe": {"grpc": {"port": 9}},
+        "imagePullPolicy": "Always",
+        "workingDir": "/w",
+        "terminationMessagePath": "/t",
+    }
+    made = pod(containers=container(**app), **fields)
+    assert {key: made[key] for key in fields} == fields
+    assert {key: made["containers"][0][key] for key in app} == app
+
+
+def test_the_pod_stops_in_order():
+    """First the app's hook waits for queue-proxy's drain, for no longer than a request may take."""
+    made = pod()
+    assert made["containers"][0]["lifecycle"] == {"preStop": {"httpGet": {"port": 8022, "path": "/wait-for-drain"}}}
+    assert "lifecycle" not in made["containers"][-1]
+    assert made["terminationGracePeriodSeconds"] == 60

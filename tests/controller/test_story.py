@@ -7,6 +7,7 @@ import pytest
 from tests.support.controller_world import NAMESPACE, controller_world, service
 from tidegate.contracts import conditions, names
 from tidegate.contracts.config.network import Domain, Network
+from tidegate.contracts.config.observability import Observability
 from tidegate.contracts.config.retention import Retention
 from tidegate.kube import resources
 from tidegate.kube.api import ApiError
@@ -218,6 +219,29 @@ async def test_what_a_domain_may_stand_for(world, kind, api_version, status):
     await world.make_ready("hello-00001")
     await world.apply(domain_mapping(kind=kind, api_version=api_version))
     assert world.condition(DM, "www.example.org")[0] == status
+
+
+async def test_a_revision_that_was_deleted_by_hand_is_told_of(world):
+    await world.apply(service())
+    await world.make_ready("hello-00001")
+    await world.apply(service(image="hello:2"))
+    await world.api.delete(REV, "hello-00001", NAMESPACE)
+    await world.settle()
+    status, reason, message = world.condition(CFG, "hello")
+    assert (status, reason, message) == ("False", "RevisionDeleted", 'Revision "hello-00001" was deleted.')
+    await world.make_ready("hello-00002")
+    assert world.condition(CFG, "hello")[0] == "True"
+
+
+async def test_where_the_logs_of_a_revision_are(world):
+    await world.apply(service())
+    assert "logUrl" not in world.get(REV, "hello-00001")["status"]
+    said = Observability(revision_url_template="http://logs/${REVISION_UID}/")
+    world.worker.world.config = dataclasses.replace(world.config, observability=said)
+    world.worker.mark_everything()
+    await world.settle()
+    revision = world.get(REV, "hello-00001")
+    assert revision["status"]["logUrl"] == f"http://logs/{revision['metadata']['uid']}/"
 
 
 async def test_replicas_belong_to_the_autoscaler(world):

@@ -12,6 +12,7 @@ from controller.cluster_config import ClusterConfig
 from controller.webhook import CERTIFICATES_SECRET, CONFIGURATIONS, Webhook
 from tests.support.fake_api import FakeApi
 from tidegate.kube import resources
+from tidegate.kube.api import ApiError, Unreachable
 
 SYSTEM = "tidegate-system"
 
@@ -110,6 +111,63 @@ async def test_without_webhook_configurations_it_is_not_trusted_yet():
     await made.check()
     await made.close()
     assert not made.is_trusted
+
+
+POD = {"template": {"spec": {"containers": [{"name": "a", "image": "hello"}]}}, "traffic": [{"percent": 100}]}
+
+
+def asked(spec=POD, *, annotations=None, kind="Service", **more):
+    made = review(**{**spec, "template": spec["template"] | {"metadata": {"annotations": annotations or {}}}})
+    made["object"] |= {"kind": kind}
+    return made | more
+
+
+async def verdict(webhook, api, request):
+    _, body = await ask(webhook, api, "/validation", request)
+    return msgspec.json.decode(body)["response"]
+
+
+async def test_a_dry_run_tries_the_pod_and_tells_what_the_api_server_says(webhook, api):
+    await webhook.check()
+    answer = await verdict(webhook, api, asked(dryRun=True))
+    assert answer["allowed"]
+    assert api.calls[-1] == ("create", "pods", "")
+    api.refuse("create", resources.PODS, ApiError(422, "Invalid", 'Pod "x" is invalid: spec.containers[0].image'))
+    answer = await verdict(webhook, api, asked(dryRun=True))
+    assert not answer["allowed"]
+    assert answer["status"]["message"] == (
+        'validation callback failed: dry run failed with Pod "x" is invalid: spec.containers[0].image: spec.template'
+    )
+    assert api.all(resources.PODS) == []
+
+
+@pytest.mark.parametrize(
+    ("request_", "is_tried"),
+    [
+        (asked(), False),
+        (asked(annotations={"features.knative.dev/podspec-dryrun": "enabled"}), True),
+        (asked(annotations={"features.knative.dev/podspec-dryrun": "Strict"}), True),
+        (asked(annotations={"features.knative.dev/podspec-dryrun": "disabled"}), False),
+        (asked(kind="Configuration", dryRun=True), True),
+        (asked(dryRun=True, subResource="status"), False),
+    ],
+)
+async def test_when_the_pod_is_tried(webhook, api, request_, is_tried):
+    await webhook.check()
+    assert (await verdict(webhook, api, request_))["allowed"]
+    assert (("create", "pods", "") in api.calls) is is_tried
+
+
+@pytest.mark.parametrize(
+    "error",
+    [ApiError(400, "BadRequest", 'admission webhook "x" does not support dry run'), Unreachable("no answer")],
+)
+async def test_a_server_that_cannot_say_is_no_reason_unless_the_template_is_strict(webhook, api, error):
+    await webhook.check()
+    for annotation, is_allowed in (("enabled", True), ("strict", False)):
+        api.refuse("create", resources.PODS, error)
+        request = asked(annotations={"features.knative.dev/podspec-dryrun": annotation})
+        assert (await verdict(webhook, api, request))["allowed"] is is_allowed
 
 
 @pytest.mark.parametrize(

@@ -24,9 +24,11 @@ class ScriptedServer:
         self.lists: list[Page | Exception] = []
         self.watches: list[list[WatchEvent | Exception]] = []
         self.since: list[str] = []
+        self.after: list[str] = []
         self.drained = asyncio.Event()
 
-    async def list(self, resource, namespace="", labels="", fields="") -> Page:
+    async def list(self, resource, namespace="", labels="", fields="", *, limit=0, after="") -> Page:
+        self.after.append(after)
         answer = self.lists.pop(0)
         if isinstance(answer, Exception):
             raise answer
@@ -115,3 +117,34 @@ async def test_a_failing_callback_does_not_stop_the_cache(caplog):
     await play(server, cache)
     assert cache.get("a", "default") is not None
     assert "ZeroDivisionError" in caplog.text
+
+
+@pytest.mark.looptime
+async def test_a_list_comes_in_pages_and_what_is_on_none_is_gone():
+    server = ScriptedServer()
+    gone = ApiError(410, "Expired", "the token is too old")
+    server.lists = [
+        Page([pod("a", 1), pod("b", 1)], "5", "then"),
+        Page([pod("c", 1)], "5"),
+        Page([pod("b", 7)], "7", "then"),
+        gone,
+        Page([pod("b", 7)], "8", "then"),
+        Page([pod("d", 8)], "8"),
+    ]
+    server.watches = [[Unreachable("broke")]]
+    cache = Cache(server, PODS)
+    changes = []
+    cache.on_change(lambda kind, old, new: changes.append((kind, (new or old)["metadata"]["name"])))
+    await play(server, cache)
+    assert sorted(name for _, name in cache.objects) == ["b", "d"]
+    assert changes == [
+        ("ADDED", "a"),
+        ("ADDED", "b"),
+        ("ADDED", "c"),
+        ("MODIFIED", "b"),
+        ("DELETED", "a"),
+        ("DELETED", "c"),
+        ("ADDED", "d"),
+    ]
+    assert server.after == ["", "then", "", "then", "", "then"]
+    assert server.since == ["5", "8"]

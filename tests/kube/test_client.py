@@ -35,6 +35,7 @@ async def test_verbs_use_the_paths_and_parameters_of_the_api_conventions():
         await client.get(PODS, "p", "ns")
         await client.list(NODES)
         await client.list(PODS, "ns", "a=b", "spec.nodeName=n")
+        await client.list(NODES, limit=500, after="token=")
         await client.create(PODS, {"metadata": {"name": "p", "namespace": "ns"}})
         await client.replace(PODS, {"metadata": {"name": "p", "namespace": "ns"}}, subresource="status")
         await client.patch(DEPLOYMENTS, "d", {"spec": {"replicas": 1}}, "ns", subresource="scale")
@@ -45,6 +46,7 @@ async def test_verbs_use_the_paths_and_parameters_of_the_api_conventions():
         ("GET", "/api/v1/namespaces/ns/pods/p", ""),
         ("GET", "/api/v1/nodes", ""),
         ("GET", "/api/v1/namespaces/ns/pods?labelSelector=a%3Db&fieldSelector=spec.nodeName%3Dn", ""),
+        ("GET", "/api/v1/nodes?limit=500&continue=token%3D", ""),
         ("POST", "/api/v1/namespaces/ns/pods", json_type),
         ("PUT", "/api/v1/namespaces/ns/pods/p/status", json_type),
         ("PATCH", "/apis/apps/v1/namespaces/ns/deployments/d/scale?fieldManager=tidegate", PatchKind.MERGE.value),
@@ -119,3 +121,12 @@ async def test_an_error_event_ends_the_watch_with_its_status():
             async for _ in client.watch(PODS):
                 pass
     assert caught.value.is_gone
+
+
+async def test_a_page_tells_what_leads_to_the_next():
+    async def handler(_request):
+        return web.json_response({"metadata": {"resourceVersion": "7", "continue": "token"}, "items": [{}]})
+
+    async with serving(handler) as client:
+        page = await client.list(PODS, limit=1)
+    assert page == ([{"apiVersion": "v1", "kind": "Pod"}], "7", "token")

@@ -75,7 +75,9 @@ async def test_questions_are_held_until_the_app_is_ready_and_share_one_probe(loo
     pauses = [later - earlier for earlier, later in zip(app.tries, app.tries[1:], strict=False)]
     assert pauses[0] == pytest.approx(0.005)
     assert max(pauses) == pytest.approx(0.025)
-    assert len(app.tries) < 30
+    waited = list(zip(app.tries, pauses, strict=False))
+    assert all(pause <= max(0.005, 0.08 * since) + 1e-4 for since, pause in waited)  # what a wake can lose by it
+    assert len(app.tries) < 45
 
 
 @pytest.mark.looptime
@@ -184,6 +186,7 @@ TELLS = b"open=50 all=900 process=100 imports=600 weights=150 warm-up=50 way=for
     [
         (TELLS, -0.25, wake.Start(1.05, 0.9, (0.1, 0.6, 0.15, 0.05), "forked", "a-1")),
         (b"", -0.25, wake.Start(1.0, 0.75, pod="a-1")),  # from our own begin until it accepted
+        (b"open=50 imports=600", -0.25, wake.Start(1.05, 0.7, (None, 0.6, None, None), pod="a-1")),
         (b"nonsense", -0.25, wake.Start(1.0, 0.75, pod="a-1")),
         (b"", None, wake.Start(1.0, None, pod="a-1")),
     ],

@@ -302,6 +302,27 @@ def test_onnx(tmp_path: Path) -> None:
     assert model.spec.outputs[0].name == "y"
 
 
+def test_onnx_weights_beside_the_graph_are_their_files_pages(tmp_path: Path) -> None:
+    onnx = pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    from onnx import TensorProto, helper, numpy_helper
+
+    weights = np.random.default_rng(1).random((4, 1 << 16), dtype=np.float32)
+    made = helper.make_graph(
+        [helper.make_node("MatMul", ["x", "w"], ["y"])],
+        "linear",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", 4])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["batch", 1 << 16])],
+        [numpy_helper.from_array(weights, "w")],
+    )
+    document = helper.make_model(made, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    where = {"save_as_external_data": True, "location": "model.data", "size_threshold": 0}
+    onnx.save(document, str(tmp_path / "model.onnx"), **where)
+    model = opened(tmp_path, parameters={"extra": {"share_weights": True}})
+    assert mapped_from(tmp_path / "model.data")
+    assert np.allclose(predict(model), ROWS @ weights, rtol=1e-5)
+
+
 @pytest.mark.parametrize("suffix", ["ubj", "json"])
 def test_xgboost(tmp_path: Path, suffix: str) -> None:
     xgboost = pytest.importorskip("xgboost")

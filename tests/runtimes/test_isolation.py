@@ -269,6 +269,65 @@ async def test_answers_that_are_the_inputs_leave_nothing_behind(tmp_path: Path) 
             assert remote(frame).link.arena.taken_bytes == 0
 
 
+async def test_one_large_answer_does_not_take_the_room_of_the_small_ones(tmp_path: Path) -> None:
+    code = (
+        "import numpy as np\nclass M:\n    def predict(self, inputs):\n        return np.zeros(int(inputs['x'][0]))\n"
+    )
+    model(tmp_path, "m", code)
+    async with isolated(tmp_path) as (frame, _):
+        arena = remote(frame).link.arena
+
+        async def ask(size: int) -> int:
+            made = await frame.repository.find("m").infer(InferRequest("m", [of_array("x", [size])]))
+            return len(made.outputs[0].array)
+
+        assert await ask(200_000) == 200_000
+        with pytest.raises(InferenceError) as caught:
+            await ask(300_000)
+        assert caught.value.kind is Kind.TOO_LARGE
+        held = arena.take(arena.size_bytes - 3 * 4096)
+        assert held is not None
+        assert await ask(3) == 3, "the room that is usual is not there: the least will do"
+        with pytest.raises(InferenceError) as caught:
+            await ask(10_000)
+        assert caught.value.kind is Kind.QUEUE_FULL
+        arena.give_back(held)
+        for _ in range(60):
+            await ask(1)
+        assert remote(frame).link._answer_bytes == 4096, "what was large once is forgotten"
+        assert arena.taken_bytes == 0
+
+
+async def test_texts_of_numpy_and_parameters_that_cannot_be_sent(tmp_path: Path) -> None:
+    code = "import numpy as np\nclass M:\n    def predict(self, inputs):\n        return np.array(['a', 'bcd'])\n"
+    model(tmp_path, "m", code)
+    async with isolated(tmp_path) as (frame, http):
+        outputs = (await http.post("/v1/models/m:predict", {"instances": [1]}))[1]
+        assert outputs == {"predictions": ["a", "bcd"]}
+        asked = InferRequest("m", [of_array("x", [1])], parameters={"big": 1 << 70})
+        with pytest.raises(InferenceError):
+            await frame.repository.find("m").infer(asked)
+        assert remote(frame).link.arena.taken_bytes == 0
+
+
+async def test_a_coroutine_that_nobody_waits_for_is_cancelled_in_the_worker(tmp_path: Path) -> None:
+    code = (
+        "import asyncio\nfrom pathlib import Path\nclass M:\n    async def predict(self, inputs):\n        try:\n"
+        "            await asyncio.sleep(60)\n        finally:\n"
+        f"            Path({str(tmp_path / 'left')!r}).touch()\n"
+    )
+    model(tmp_path / "models", "m", code)
+    async with isolated(tmp_path / "models") as (frame, _):
+        asked = InferRequest("m", [of_array("x", [1])], deadline=time.monotonic() + 0.1)
+        with pytest.raises(InferenceError) as caught:
+            await frame.repository.find("m").infer(asked)
+        assert caught.value.kind is Kind.LATE
+        arena = remote(frame).link.arena
+        assert arena.taken_bytes > 0, "the worker has not said yet that it is done"
+        await until((tmp_path / "left").exists)
+        await until(lambda: remote(frame).link.arena.taken_bytes == 0)
+
+
 async def test_what_a_model_keeps_of_its_inputs_stays_as_it_was(tmp_path: Path) -> None:
     model(tmp_path, "m")
     async with isolated(tmp_path) as (frame, http):

@@ -40,9 +40,11 @@ class ReviewedApi(FakeApi):
         super()._store(key, obj, kind)
         self.on_store(obj)
 
-    async def create(self, resource: Resource, obj: Object, namespace: str = "", subresource: str = "") -> Object:
+    async def create(
+        self, resource: Resource, obj: Object, namespace: str = "", subresource: str = "", *, dry_run: bool = False
+    ) -> Object:
         obj = self._review(resource, obj, None)
-        return await super().create(resource, obj, namespace, subresource)
+        return await super().create(resource, obj, namespace, subresource, dry_run=dry_run)
 
     def _write(self, resource: Resource, old: Object, new: Object, subresource: str) -> Object:
         if not subresource:
@@ -204,7 +206,7 @@ def check(api: FakeApi) -> None:
             parent = by_uid[owner["uid"]]
             assert (parent["kind"], parent["metadata"]["name"]) == (owner["kind"], owner["name"])
         _check_conditions(resource, obj)
-        if resource is resources.ROUTES:
+        if resource is resources.ROUTES and conditions.is_ready(obj):
             for target in (obj.get("status") or {}).get("traffic") or []:
                 assert api.peek(resources.REVISIONS, target["revisionName"], namespace), f"{name} routes to nothing"
     for revision in api.all(resources.REVISIONS):

@@ -73,7 +73,16 @@ class FakeApi:
         await self._enter("get", resource, name)
         return copy.deepcopy(self._find(resource, name, namespace))
 
-    async def list(self, resource: Resource, namespace: str = "", labels: str = "", fields: str = "") -> Page:
+    async def list(
+        self,
+        resource: Resource,
+        namespace: str = "",
+        labels: str = "",
+        fields: str = "",
+        *,
+        limit: int = 0,
+        after: str = "",
+    ) -> Page:
         await self._enter("list", resource, "")
         found = [copy.deepcopy(obj) for obj in self.all(resource, namespace) if _selected(obj, labels, fields)]
         return Page(found, str(self.version))
@@ -101,8 +110,12 @@ class FakeApi:
         finally:
             self._wakers.discard(waker)
 
-    async def create(self, resource: Resource, obj: Object, namespace: str = "", subresource: str = "") -> Object:
+    async def create(
+        self, resource: Resource, obj: Object, namespace: str = "", subresource: str = "", *, dry_run: bool = False
+    ) -> Object:
         await self._enter("create", resource, obj["metadata"].get("name", ""))
+        if dry_run:
+            return copy.deepcopy(obj)
         obj = copy.deepcopy(obj)
         metadata = obj["metadata"]
         if subresource == "token":

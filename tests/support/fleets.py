@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+import msgspec
 import numpy as np
 
 from autoscaler import state
@@ -146,7 +147,7 @@ def _without_stale(pair: Pair, memory: state.Memory, now: float) -> state.Memory
     for bucket, pods in memory.delayed:
         if bucket >= oldest:
             highest.setdefault(bucket, pods)
-    return replace(memory, delayed=tuple(highest.items()))
+    return msgspec.structs.replace(memory, delayed=tuple(highest.items()))
 
 
 def compare_decisions(seed: int, revisions: int, turns: int, kinds: int = 50) -> int:

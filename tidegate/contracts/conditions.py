@@ -18,6 +18,7 @@ Condition = dict[str, Any]
 
 READY = "Ready"
 TRUE, FALSE, UNKNOWN = "True", "False", "Unknown"
+INFO = "Info"
 NEW_GENERATION_REASON = "NewObservedGenFailure"
 NEW_GENERATION_MESSAGE = "unsuccessfully observed a new generation"
 
@@ -45,7 +46,7 @@ class Conditions:
         self._kinds = kinds
         self._now = timestamp(now_unix)
         self._before: dict[str, Condition] = {item["type"]: item for item in status.get("conditions") or []}
-        self._by_type = {kind: dict(item) for kind, item in self._before.items()}
+        self._by_type = dict(self._before)
         for kind in (READY, *kinds.dependents):
             if kind not in self._by_type:
                 self._set(kind, UNKNOWN)
@@ -107,34 +108,46 @@ class Conditions:
         return finished
 
     def _set(self, kind: str, status: str, reason: str = "", message: str = "") -> None:
+        current = self._by_type.get(kind)
+        severity = "" if kind == READY or kind in self._kinds.dependents else INFO
+        # Written out, and before anything is made: most conditions are set to what they are.
+        if (
+            current is not None
+            and current.get("status") == status
+            and (current.get("reason") or "") == (reason or "")
+            and (current.get("message") or "") == (message or "")
+            and (current.get("severity") or "") == severity
+        ):
+            return
         condition: Condition = {"type": kind, "status": status}
-        if kind != READY and kind not in self._kinds.dependents:
-            condition["severity"] = "Info"
+        if severity:
+            condition["severity"] = severity
         if reason:
             condition["reason"] = reason
         if message:
             condition["message"] = message
-        current = self._by_type.get(kind)
-        if current is None or not _is_equal(current, condition):
-            self._by_type[kind] = condition | {"lastTransitionTime": self._now}
+        condition["lastTransitionTime"] = self._now
+        self._by_type[kind] = condition
 
     def _follow(self, status: str, reason: str, message: str) -> None:
         if status == FALSE:
             self._set(READY, FALSE, reason, message)
             return
-        failed = [self._by_type[kind] for kind in self._kinds.dependents if self.is_false(kind)]
-        if failed:
-            latest = max(failed, key=lambda condition: str(condition.get("lastTransitionTime", "")))
-            self._set(READY, FALSE, latest.get("reason", ""), latest.get("message", ""))
+        failed, waiting = None, None
+        for kind in self._kinds.dependents:
+            condition = self._by_type[kind]
+            if condition["status"] == FALSE:
+                changed = str(condition.get("lastTransitionTime", ""))
+                if failed is None or changed > str(failed.get("lastTransitionTime", "")):
+                    failed = condition
+            elif waiting is None and condition["status"] == UNKNOWN:
+                waiting = condition
+        if failed is not None:
+            self._set(READY, FALSE, failed.get("reason", ""), failed.get("message", ""))
         elif status == UNKNOWN:
             self._set(READY, UNKNOWN, reason, message)
-        else:
-            self._follow_unknown()
-
-    def _follow_unknown(self) -> None:
-        waiting = [self.get(kind) for kind in self._kinds.dependents if self.get(kind)["status"] == UNKNOWN]
-        if waiting:
-            self._set(READY, UNKNOWN, waiting[0].get("reason", ""), waiting[0].get("message", ""))
+        elif waiting is not None:
+            self._set(READY, UNKNOWN, waiting.get("reason", ""), waiting.get("message", ""))
         else:
             self._set(READY, TRUE)
 
@@ -180,7 +193,7 @@ def parse_timestamp(text: str) -> float:
 
 def _is_equal(one: Condition, other: Condition) -> bool:
     # Written out: every status of every object is compared by it.
-    return (
+    return one is other or (
         one.get("status") == other.get("status")
         and (one.get("reason") or "") == (other.get("reason") or "")
         and (one.get("message") or "") == (other.get("message") or "")

@@ -35,6 +35,11 @@ ROLLOUT_STATE_ANNOTATION = "networking.internal.knative.dev/rollout"
 MAPPED_TO_ANNOTATION = "tidegate.dev/mapped-to"
 """In a DomainMapping's status: the name inside the cluster that its host stands for now."""
 AUTOSCALING = "autoscaling.knative.dev/"
+SIDECAR = "queue.sidecar.serving.knative.dev/"
+SIDECAR_PERCENTAGE_ANNOTATION = SIDECAR + "resource-percentage"
+PODSPEC_DRY_RUN_ANNOTATION = "features.knative.dev/podspec-dryrun"
+PODINFO_ANNOTATION = "features.knative.dev/queueproxy-podinfo"
+DEPLOYMENT_SUFFIX = "-deployment"
 STANDBY_LABEL = "tidegate.dev/standby"
 """On what is made of a revision for its standby pods; its value is the revision."""
 STANDBY_UID_LABEL = "tidegate.dev/standby-uid"
@@ -96,7 +101,7 @@ def revision_name(configuration: str, generation: int) -> str:
 
 def deployment_name(revision: str) -> str:
     """Return the name of a revision's Deployment."""
-    return child_name(revision, "-deployment")
+    return child_name(revision, DEPLOYMENT_SUFFIX)
 
 
 def private_service_name(revision: str) -> str:

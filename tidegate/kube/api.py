@@ -55,10 +55,11 @@ class WatchEvent(NamedTuple):
 
 
 class Page(NamedTuple):
-    """A list answer: its items and the resourceVersion at which they were read."""
+    """A list answer: its items, the resourceVersion at which they were read, and what leads to those that follow."""
 
     items: list[Object]
     resource_version: str
+    more: str = ""
 
 
 class ApiError(Exception):
@@ -109,8 +110,21 @@ class Api(Protocol):
         """Return one object."""
         ...
 
-    async def list(self, resource: Resource, namespace: str = "", labels: str = "", fields: str = "") -> Page:
-        """Return all objects that match the selectors, across namespaces when `namespace` is empty."""
+    async def list(
+        self,
+        resource: Resource,
+        namespace: str = "",
+        labels: str = "",
+        fields: str = "",
+        *,
+        limit: int = 0,
+        after: str = "",
+    ) -> Page:
+        """Return the objects that match the selectors, across namespaces when `namespace` is empty.
+
+        `limit`: a page of so many where the server can, 0 for all at once; `after`: the `more` of the page before. A
+        page that comes too late is refused as gone (410).
+        """
         ...
 
     def watch(
@@ -119,8 +133,10 @@ class Api(Protocol):
         """Yield changes after resourceVersion `since` until the server closes the stream."""
         ...
 
-    async def create(self, resource: Resource, obj: Object, namespace: str = "", subresource: str = "") -> Object:
-        """Create `obj` (namespace from its metadata unless given) and return it as stored."""
+    async def create(
+        self, resource: Resource, obj: Object, namespace: str = "", subresource: str = "", *, dry_run: bool = False
+    ) -> Object:
+        """Create `obj` (namespace from its metadata unless given) and return it as stored; `dry_run` stores nothing."""
         ...
 
     async def replace(self, resource: Resource, obj: Object, subresource: str = "") -> Object:

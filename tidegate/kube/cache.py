@@ -12,7 +12,7 @@ import contextlib
 import logging
 from collections.abc import Callable, Iterable, Mapping, MutableMapping
 
-from tidegate.kube.api import Api, ApiError, Object, Resource
+from tidegate.kube.api import Api, ApiError, Object, Page, Resource
 
 log = logging.getLogger(__name__)
 
@@ -24,6 +24,7 @@ Shrink = Callable[[Object], Object]
 
 FIRST_BACKOFF_S = 0.05
 LAST_BACKOFF_S = 5.0
+PAGE_LIMIT = 500
 
 
 class Cache:
@@ -95,18 +96,31 @@ class Cache:
                 backoff_s = min(backoff_s * 2, LAST_BACKOFF_S)
 
     async def _list(self) -> str:
-        page = await self._api.list(self.resource, self._namespace, self._labels, self._fields)
-        fresh = {_key(item): self._shrink(item) for item in page.items}
-        for key in [key for key in self.objects if key not in fresh]:
+        """Take what there is, a page at a time, so that a large fleet is never here whole and as it came."""
+        seen: set[Key] = set()
+        page = await self._page("")
+        while page.more:
+            self._take(page, seen)
+            page = await self._page(page.more)
+        seen.update(map(_key, page.items))
+        for key in [key for key in self.objects if key not in seen]:
             self._change("DELETED", key, None)
-        for key, item in fresh.items():
-            old = self.objects.get(key)
-            if old is None:
-                self._change("ADDED", key, item)
-            elif old["metadata"].get("resourceVersion") != item["metadata"].get("resourceVersion"):
-                self._change("MODIFIED", key, item)
+        self._take(page, seen)
         self._synced.set()
         return page.resource_version
+
+    async def _page(self, after: str) -> Page:
+        return await self._api.list(
+            self.resource, self._namespace, self._labels, self._fields, limit=PAGE_LIMIT, after=after
+        )
+
+    def _take(self, page: Page, seen: set[Key]) -> None:
+        for item in page.items:
+            key = _key(item)
+            seen.add(key)
+            old = self.objects.get(key)
+            if old is None or old["metadata"].get("resourceVersion") != item["metadata"].get("resourceVersion"):
+                self._change("MODIFIED", key, self._shrink(item))
 
     async def _watch(self, since: str) -> None:
         while True:

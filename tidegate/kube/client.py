@@ -54,14 +54,26 @@ class Client:
         """Return one object; raises `ApiError`."""
         return await self._call("GET", resource.path(namespace, name, subresource))
 
-    async def list(self, resource: Resource, namespace: str = "", labels: str = "", fields: str = "") -> Page:
-        """Return all matching objects; raises `ApiError`. Items carry apiVersion and kind."""
-        answer = await self._call("GET", resource.path(namespace), params=_selectors(labels, fields))
+    async def list(
+        self,
+        resource: Resource,
+        namespace: str = "",
+        labels: str = "",
+        fields: str = "",
+        *,
+        limit: int = 0,
+        after: str = "",
+    ) -> Page:
+        """Return the matching objects, or a page of them; raises `ApiError`. Items carry apiVersion and kind."""
+        params = _selectors(labels, fields) | ({"limit": str(limit)} if limit else {})
+        params |= {"continue": after} if after else {}
+        answer = await self._call("GET", resource.path(namespace), params=params)
         items: list[Object] = answer.get("items") or []
         for item in items:
             item.setdefault("apiVersion", resource.api_version)
             item.setdefault("kind", resource.kind)
-        return Page(items, str(answer["metadata"].get("resourceVersion", "")))
+        metadata = answer["metadata"]
+        return Page(items, str(metadata.get("resourceVersion", "")), str(metadata.get("continue") or ""))
 
     async def watch(
         self, resource: Resource, namespace: str = "", labels: str = "", fields: str = "", since: str = ""
@@ -86,12 +98,18 @@ class Client:
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
             raise Unreachable(f"watch of {resource.plural} broke: {error or type(error).__name__}") from error
 
-    async def create(self, resource: Resource, obj: Object, namespace: str = "", subresource: str = "") -> Object:
-        """Create `obj`; with a subresource (`token`) the object's metadata names the parent. Raises `ApiError`."""
+    async def create(
+        self, resource: Resource, obj: Object, namespace: str = "", subresource: str = "", *, dry_run: bool = False
+    ) -> Object:
+        """Create `obj`; with a subresource (`token`) the object's metadata names the parent. Raises `ApiError`.
+
+        `dry_run`: all is checked, nothing is stored.
+        """
         metadata = obj.get("metadata") or {}
         where = namespace or metadata.get("namespace", "")
         name = metadata.get("name", "") if subresource else ""
-        return await self._call("POST", resource.path(where, name, subresource), body=obj)
+        params = {"dryRun": "All"} if dry_run else {}
+        return await self._call("POST", resource.path(where, name, subresource), params=params, body=obj)
 
     async def replace(self, resource: Resource, obj: Object, subresource: str = "") -> Object:
         """PUT `obj`; raises `ApiError` (`is_conflict` when its resourceVersion is old)."""

@@ -12,6 +12,7 @@ from tidegate.contracts.config.reading import Reader
 from tidegate.contracts.names import USER_CONTAINER
 from tidegate.contracts.problems import FieldProblem
 
+_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _RESOURCE_KEYS = [
     (kind, resource, f"revision-{resource}-{kind}")
     for kind in ("request", "limit")
@@ -48,8 +49,8 @@ def parse(config_map: Mapping[str, Any] | None) -> tuple[Defaults, list[FieldPro
         container_concurrency=reader.integer("container-concurrency", 0),
         container_concurrency_limit=reader.integer("container-concurrency-max-limit", 1000, low=1),
         is_concurrency_zero_allowed=reader.boolean("allow-container-concurrency-zero", True),
-        container_name=reader.text("container-name-template", USER_CONTAINER),
-        init_container_name=reader.text("init-container-name-template", "init-container"),
+        container_name=_name_template(reader, "container-name-template", USER_CONTAINER),
+        init_container_name=_name_template(reader, "init-container-name-template", "init-container"),
         enable_service_links=_service_links(reader),
         requests=_resources(reader, "request"),
         limits=_resources(reader, "limit"),
@@ -62,6 +63,14 @@ def render_name(template: str, name: str) -> str:
     return re.sub(r"\{\{\s*\.Name\s*\}\}", name, template)
 
 
+def _name_template(reader: Reader, key: str, default: str) -> str:
+    template = reader.text(key, default)
+    if _LABEL.fullmatch(render_name(template, "x")):
+        return template
+    reader.complain(problems.invalid(template, key, "it must give a DNS-1123 label; {{.Name}} is the object's name"))
+    return default
+
+
 def _service_links(reader: Reader) -> bool | None:
     if reader.text("enable-service-links").lower() == "default":
         return None
@@ -69,7 +78,7 @@ def _service_links(reader: Reader) -> bool | None:
 
 
 def _resources(reader: Reader, wanted: str) -> dict[str, str]:
-    found = {resource: reader.text(key) for kind, resource, key in _RESOURCE_KEYS if kind == wanted}
+    found = {resource: reader.quantity(key) for kind, resource, key in _RESOURCE_KEYS if kind == wanted}
     return {resource: quantity for resource, quantity in found.items() if quantity}
 
 

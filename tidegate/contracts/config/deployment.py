@@ -103,6 +103,7 @@ def _model_cache(reader: Reader) -> ModelCache | None:
 
 def _quantities(reader: Reader, kind: str) -> dict[str, str]:
     found = {
-        resource: reader.text(f"queue-sidecar-{resource}-{kind}") for resource in ("cpu", "memory", "ephemeral-storage")
+        resource: reader.quantity(f"queue-sidecar-{resource}-{kind}")
+        for resource in ("cpu", "memory", "ephemeral-storage")
     }
     return {resource: quantity for resource, quantity in found.items() if quantity}

@@ -10,7 +10,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from tidegate.contracts import problems
+from tidegate.contracts.problems import FieldProblem
+
 ENABLED, ALLOWED, DISABLED = "Enabled", "Allowed", "Disabled"
+SECURE_DEFAULTS = (DISABLED, "AllowRootBounded", ENABLED)
 _VALUES = {value.lower(): value for value in (ENABLED, ALLOWED, DISABLED, "AllowRootBounded")}
 MODEL_FLAGS = frozenset(
     f"kubernetes.podspec-{name}"
@@ -51,6 +55,17 @@ class Features:
     def is_permitted(self, key: str) -> bool:
         """Whether the flag is anything but Disabled."""
         return self.state(key) != DISABLED
+
+
+def problems_of(config_map: Mapping[str, Any] | None) -> list[FieldProblem]:
+    """Return the flags that are not understood; a flag of that name is at its default all the same."""
+    data = (config_map or {}).get("data") or {}
+    found = []
+    for key, text in data.items():
+        allowed = SECURE_DEFAULTS if key == "secure-pod-defaults" else (ENABLED, ALLOWED, DISABLED)
+        if not key.startswith("_") and str(text).lower() not in {value.lower() for value in allowed}:
+            found.append(problems.invalid(text, key, f"write one of: {', '.join(allowed)}"))
+    return found
 
 
 def parse(config_map: Mapping[str, Any] | None) -> Features:

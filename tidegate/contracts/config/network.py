@@ -72,6 +72,9 @@ def parse(
     if scheme not in ("http", "https"):
         reader.complain(problems.invalid(scheme, "default-external-scheme"))
         scheme = "http"
+    # Knative's settings of meshes: read for their mistakes only, as there is no mesh in the way here.
+    reader.choice("mesh-compatibility-mode", ("auto", ENABLED, DISABLED), "auto")
+    reader.boolean("enable-mesh-pod-addressability", False)
     values = Network(
         domain_template=_template(reader, "domain-template", DOMAIN_TEMPLATE),
         tag_template=_template(reader, "tag-template", TAG_TEMPLATE),

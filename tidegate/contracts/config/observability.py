@@ -13,6 +13,8 @@ from tidegate.contracts.problems import FieldProblem
 ENABLE = "logging.enable-request-log"
 TEMPLATE = "logging.request-log-template"
 ENABLE_PROBES = "logging.enable-probe-request-log"
+URL_TEMPLATE = "logging.revision-url-template"
+REVISION_UID = "${REVISION_UID}"
 WAKE_TIMING = "wake-timing"
 TRACING_PROTOCOL = "tracing-protocol"
 TRACING_ENDPOINT = "tracing-endpoint"
@@ -27,7 +29,7 @@ class Observability:
     """Parsed config-observability. `request_log_template` is usable whenever the log is enabled.
 
     `is_wake_timing_enabled`: whether answers whose request paid a cold start say what it consisted of.
-    `tracing_endpoint`: empty without tracing. `tracing_sampling_rate`: 0 to 1.
+    `tracing_endpoint`: empty without tracing. `tracing_sampling_rate`: 0 to 1. `revision_url_template`: empty: none.
     """
 
     is_request_log_enabled: bool = False
@@ -35,6 +37,7 @@ class Observability:
     is_probe_log_enabled: bool = False
     tracing_endpoint: str = ""
     tracing_sampling_rate: float = 0.0
+    revision_url_template: str = ""
     is_wake_timing_enabled: bool = True
 
 
@@ -47,8 +50,12 @@ def parse(config_map: Mapping[str, Any] | None) -> tuple[Observability, list[Fie
         is_probe_log_enabled=reader.boolean(ENABLE_PROBES, False),
         tracing_endpoint=_tracing_endpoint(reader),
         tracing_sampling_rate=_tracing_rate(reader),
+        revision_url_template=reader.text(URL_TEMPLATE),
         is_wake_timing_enabled=_is_enabled(reader, WAKE_TIMING),
     )
+    # Metrics are there to be scraped whatever these say; a word that is none is a mistake all the same.
+    for key in ("metrics-protocol", "request-metrics-protocol"):
+        reader.choice(key, (NO_TRACING, "prometheus", "grpc", OTLP_HTTP), NO_TRACING)
     if values.is_request_log_enabled and not values.request_log_template:
         reader.complain(problems.missing(TEMPLATE))
     try:

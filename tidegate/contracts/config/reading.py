@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tidegate.contracts import durations, problems
+from tidegate.contracts import durations, problems, quantities
 from tidegate.contracts.problems import FieldProblem
 
 
@@ -33,6 +33,17 @@ class Reader:
         if text:
             self.complain(problems.invalid(text, key))
         return default
+
+    def quantity(self, key: str) -> str:
+        """Return a Kubernetes quantity as it was written, empty when there is none."""
+        text = self.text(key)
+        try:
+            is_good = not text or quantities.parse(text) >= 0
+        except ValueError:
+            is_good = False
+        if not is_good:
+            self.complain(problems.invalid(text, key, "write a quantity like 100m or 64Mi"))
+        return text if is_good else ""
 
     def choice(self, key: str, allowed: Sequence[str], default: str) -> str:
         """Return one of `allowed` (lower case, written in any case)."""

@@ -1,0 +1,178 @@
+"""Sends what models were asked and what they answered to a sink, as CloudEvents, beside the requests.
+
+An event is queued in the turn of its request and never waited for: what finds no room is dropped, what the sink does
+not take is not sent again, and both are counted. Bounds: events, and the bytes of their bodies.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import time
+import uuid
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Any
+from urllib.parse import urlsplit
+
+from runtimes.failures import InferenceError
+from runtimes.http import messages
+from runtimes.http.messages import Reply, Request
+from runtimes.protocol import payload_events
+from runtimes.protocol.payload_events import PayloadEvent
+from tidegate.process import tasks
+
+log = logging.getLogger(__name__)
+
+Answer = Reply | Awaitable[Reply]
+Handler = Callable[[Request], Answer]
+MODES = ("all", "request", "response")
+SENDERS = 4
+BYTES_LIMIT = 64 << 20
+SEND_TIMEOUT_S = 10.0
+LAST_SEND_TIMEOUT_S = 3.0
+COMPLAIN_EVERY_S = 60.0
+_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
+
+
+class PayloadLog:
+    """The queue of one server and what empties it. `about`: headers that every event carries (`ce-source`...)."""
+
+    def __init__(self, url: str, mode: str, limit: int, about: dict[str, str]) -> None:
+        """Raises ValueError for a URL that is not http(s), or an unknown mode."""
+        if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
+            raise ValueError(f"payload_log_url: {url!r} is no URL of a sink: write http://host/path")
+        if mode not in MODES:
+            raise ValueError(f"payload_log_mode: {mode!r} is none of {', '.join(MODES)}")
+        self._url = url
+        self._mode = mode
+        self._limit = limit
+        self._about = about
+        self._queue: deque[PayloadEvent] = deque()
+        self._bytes = 0
+        self._unsent = 0
+        self._is_filled = asyncio.Event()
+        self._is_idle = asyncio.Event()
+        self._is_idle.set()
+        self._senders: list[asyncio.Task[None]] = []
+        self._session: Any = None
+        self._complained_at = float("-inf")
+        self.sent = self.dropped = self.failed = 0
+
+    def start(self) -> None:
+        """Begin to send."""
+        import aiohttp  # a server without a sink does not pay for this import
+
+        timeout = aiohttp.ClientTimeout(total=SEND_TIMEOUT_S)
+        self._session = aiohttp.ClientSession(timeout=timeout, auto_decompress=False)
+        self._senders = [tasks.spawn(self._send_all(), f"payload log {number}") for number in range(SENDERS)]
+
+    async def close(self) -> None:
+        """Send what is left, for a short while; what stays counts as dropped."""
+        try:
+            async with asyncio.timeout(LAST_SEND_TIMEOUT_S):
+                await self._is_idle.wait()
+        except TimeoutError:
+            self.dropped += len(self._queue)
+            self._queue.clear()
+        await tasks.cancel(*self._senders)
+        if self._session is not None:
+            await self._session.close()
+
+    def around(self, handler: Handler) -> Handler:
+        """Return `handler` with every inference that passes it logged."""
+
+        def handle(request: Request) -> Answer:
+            if not payload_events.is_inference(request.method, request.path):
+                return handler(request)
+            first = self._asked(request)
+            try:
+                answer = handler(request)
+            except InferenceError as error:
+                self._answered(first, messages.error_reply(error))
+                raise
+            if isinstance(answer, Reply):
+                self._answered(first, answer)
+                return answer
+            return self._later(first, answer)
+
+        return handle
+
+    async def _later(self, first: PayloadEvent, answer: Awaitable[Reply]) -> Reply:
+        try:
+            reply = await answer
+        except InferenceError as error:
+            self._answered(first, messages.error_reply(error))
+            raise
+        self._answered(first, reply)
+        return reply
+
+    def _asked(self, request: Request) -> PayloadEvent:
+        given = request.headers.get(b"ce-id", b"")
+        id_ = given.decode() if _ID.fullmatch(given) else str(uuid.uuid4())
+        made = payload_events.of_request(self._about, id_, time.time(), request.path, request.headers, request.body)
+        if self._mode != "response":
+            self._offer(made)
+        return made
+
+    def _answered(self, first: PayloadEvent, reply: Reply) -> None:
+        if self._mode == "request" or reply.stream is not None:
+            return  # a stream is not collected: it would be held in memory whole
+        said = (time.time(), reply.status, reply.content_type, reply.headers, reply.body)
+        self._offer(payload_events.of_response(self._about, first, *said))
+
+    def _offer(self, event: PayloadEvent) -> None:
+        if len(self._queue) >= self._limit or self._bytes + len(event.body) > BYTES_LIMIT:
+            self.dropped += 1
+            return
+        self._bytes += len(event.body)
+        self._unsent += 1
+        self._is_idle.clear()
+        self._queue.append(event)
+        self._is_filled.set()
+
+    async def _send_all(self) -> None:
+        while True:
+            await self._is_filled.wait()
+            if not self._queue:
+                self._is_filled.clear()
+                continue
+            event = self._queue.popleft()
+            try:
+                await self._send(event)
+            finally:
+                self._bytes -= len(event.body)
+                self._unsent -= 1
+                if not self._unsent:
+                    self._is_idle.set()
+
+    async def _send(self, event: PayloadEvent) -> None:
+        try:
+            async with self._session.post(self._url, data=event.body, headers=event.headers) as answer:
+                problem = "" if answer.status < 300 else f"status {answer.status}"
+        except asyncio.CancelledError:
+            self.failed += 1
+            raise
+        except Exception as error:  # the client's own errors, the network's, a timeout: the event is lost either way
+            problem = str(error) or type(error).__name__
+        if not problem:
+            self.sent += 1
+            return
+        self.failed += 1
+        now = asyncio.get_running_loop().time()
+        if now - self._complained_at >= COMPLAIN_EVERY_S:
+            self._complained_at = now
+            log.warning("payloads could not be sent to %s: %s", urlsplit(self._url).netloc, problem)
+
+    def render(self) -> bytes:
+        """Return its metrics in Prometheus' text form."""
+        lines = ["# HELP model_payload_log_events_total Logged requests and answers, by what became of them"]
+        lines.append("# TYPE model_payload_log_events_total counter")
+        for result in ("sent", "dropped", "failed"):
+            lines.append(f'model_payload_log_events_total{{result="{result}"}} {getattr(self, result)}')
+        lines += [
+            "# HELP model_payload_log_queued Events that wait to be sent",
+            "# TYPE model_payload_log_queued gauge",
+        ]
+        return "\n".join([*lines, f"model_payload_log_queued {len(self._queue)}", ""]).encode()

@@ -1,0 +1,242 @@
+"""`kubectl exec` and `port-forward` against a real API server and node, by every kubectl at hand and other clients.
+
+One local cluster without Tidegate on it for all tests of the file; the pod is a small HTTP server.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import hashlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import warnings
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support import kubectls
+from tidegate.kube import connect, resources
+from tidegate.kube.api import Object
+from tidegate.kube.client import Client, wait_ready
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    import kubernetes
+    from kubernetes.stream import portforward, stream
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(60)]
+
+INSTALLED = shutil.which("kubectl")
+BINARIES = [*([Path(INSTALLED)] if INSTALLED else []), *kubectls.present()]
+SERVER = (
+    "import http.server, os, sys; "
+    "http.server.ThreadingHTTPServer((os.environ['IP'], 8099), http.server.SimpleHTTPRequestHandler).serve_forever()"
+)
+POD: Object = {
+    "metadata": {"name": "web", "namespace": "default"},
+    "spec": {
+        "containers": [
+            {
+                "name": "c",
+                "image": "any",
+                "command": [sys.executable, "-c", SERVER],
+                "env": [
+                    {"name": "COLOUR", "value": "blue"},
+                    {"name": "IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}},
+                ],
+                "ports": [{"containerPort": 8099}],
+                "readinessProbe": {"httpGet": {"path": "/", "port": 8099}},
+            }
+        ]
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    folder = tmp_path_factory.mktemp("exec") / "state"
+    folder.mkdir()
+    supervisor = subprocess.Popen([sys.executable, "-m", "cluster", "--state", str(folder)], stderr=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + 20
+        while not (folder / "kubeconfig").exists() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        asyncio.run(_start_pod(folder))
+        yield folder
+    finally:
+        supervisor.terminate()
+        supervisor.wait(50)
+
+
+async def _start_pod(folder: Path) -> None:
+    async with Client(connect.load(folder / "kubeconfig")) as client:
+        await wait_ready(client, 20)
+        async with asyncio.timeout(20):
+            while not await _has(client, resources.SERVICE_ACCOUNTS):
+                await asyncio.sleep(0.02)
+            await client.create(resources.PODS, POD)
+            while not await _is_ready(client):
+                await asyncio.sleep(0.02)
+
+
+async def _has(client: Client, resource: object) -> bool:
+    return bool((await client.list(resources.SERVICE_ACCOUNTS, "default")).items)
+
+
+async def _is_ready(client: Client) -> bool:
+    pod = await client.get(resources.PODS, "web", "default")
+    conditions = pod["status"].get("conditions") or []
+    return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
+
+
+class Kubectl:
+    """One kubectl binary against the cluster of this file."""
+
+    def __init__(self, binary: Path, state: Path) -> None:
+        self._command = (str(binary), f"--kubeconfig={state / 'kubeconfig'}", f"--cache-dir={state / binary.name}")
+
+    def run(self, *arguments: str, stdin: bytes = b"") -> tuple[int, bytes, bytes]:
+        done = subprocess.run([*self._command, *arguments], input=stdin, capture_output=True, timeout=30, check=False)
+        return done.returncode, done.stdout, done.stderr
+
+    @contextlib.asynccontextmanager
+    async def forwarding(self, ports: str) -> AsyncIterator[int]:
+        """Forward a free local port as long as the block lasts; yields it."""
+        process = await asyncio.create_subprocess_exec(
+            *self._command,
+            "port-forward",
+            "pod/web",
+            ports,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        try:
+            assert process.stdout is not None
+            line = (await asyncio.wait_for(process.stdout.readline(), 15)).decode()
+            yield int(line.split("127.0.0.1:")[1].split()[0])
+        finally:
+            process.terminate()
+            await process.communicate()
+
+
+@pytest.fixture(params=BINARIES, ids=lambda path: path.name)
+def kubectl(request: pytest.FixtureRequest, state: Path) -> Kubectl:
+    return Kubectl(request.param, state)
+
+
+def test_exec_has_the_containers_world_and_tells_how_it_ended(kubectl: Kubectl) -> None:
+    script = "echo out $COLOUR; echo err >&2; exit 3"
+    code, out, err = kubectl.run("exec", "web", "--", "sh", "-c", script)
+    assert (code, out) == (3, b"out blue\n")
+    assert b"err\n" in err
+    assert kubectl.run("exec", "web", "--", "true")[:2] == (0, b"")
+    code, _, err = kubectl.run("exec", "web", "--", "no-such-command")
+    assert code == 127
+
+
+def test_standard_input_reaches_its_end(kubectl: Kubectl) -> None:
+    content = os.urandom(3 << 20)
+    code, out, _ = kubectl.run("exec", "-i", "web", "--", "sha256sum", stdin=content)
+    assert code == 0
+    assert out.split()[0].decode() == hashlib.sha256(content).hexdigest()
+    assert kubectl.run("exec", "-i", "web", "--", "cat", stdin=b"hello")[:2] == (0, b"hello")
+
+
+def test_much_output_arrives_whole(kubectl: Kubectl) -> None:
+    code, out, _ = kubectl.run("exec", "web", "--", "sh", "-c", "head -c 5000000 /dev/zero")
+    assert (code, len(out)) == (0, 5_000_000)
+
+
+async def get(port: int, path: str = "/") -> bytes:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(f"GET {path} HTTP/1.0\r\n\r\n".encode())
+    answer = await asyncio.wait_for(reader.read(), 10)
+    writer.close()
+    return answer
+
+
+async def test_ports_are_forwarded(kubectl: Kubectl) -> None:
+    async with kubectl.forwarding(":8099") as port:
+        answers = await asyncio.gather(*(get(port) for _ in range(8)))
+        assert all(answer.startswith(b"HTTP/1.0 200") for answer in answers)
+
+
+async def test_a_port_where_nobody_listens_ends_its_own_connection(kubectl: Kubectl) -> None:
+    async with kubectl.forwarding(":8098") as port:
+        with contextlib.suppress(ConnectionError):  # some versions reset it
+            assert await get(port) == b""
+
+
+@pytest.fixture
+def core(state: Path) -> Iterator[kubernetes.client.CoreV1Api]:
+    configuration = kubernetes.client.Configuration()
+    kubernetes.config.load_kube_config(str(state / "kubeconfig"), client_configuration=configuration)
+    api = kubernetes.client.ApiClient(configuration)
+    yield kubernetes.client.CoreV1Api(api)
+    api.rest_client.pool_manager.clear()
+    api.close()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)  # that client leaves closing to the garbage collector
+        gc.collect()
+
+
+def test_the_official_client_runs_commands_in_a_terminal(core: kubernetes.client.CoreV1Api) -> None:
+    options = {"stdin": True, "stdout": True, "stderr": False, "tty": True, "_preload_content": False}
+    command = ["sh", "-c", "tty; read line; echo got $line"]
+    session = stream(core.connect_get_namespaced_pod_exec, "web", "default", command=command, **options)
+    session.write_stdin("word\n")
+    session.run_forever(timeout=10)
+    said = session.read_stdout()
+    assert "/dev/pts/" in said
+    assert "got word" in said
+    assert session.returncode == 0
+    session.close()
+
+
+def test_the_official_client_forwards_ports(core: kubernetes.client.CoreV1Api) -> None:
+    forward = portforward(core.connect_get_namespaced_pod_portforward, "web", "default", ports="8099")
+    with contextlib.closing(forward.socket(8099)) as peer:
+        peer.sendall(b"GET / HTTP/1.0\r\n\r\n")
+        peer.settimeout(10)
+        answer = b""
+        while b"</html>" not in answer:
+            answer += peer.recv(1 << 20)
+        assert answer.startswith(b"HTTP/1.0 200")
+    assert forward.error(8099) is None
+    forward.close()
+
+
+def test_a_command_ends_when_its_client_leaves(state: Path, tmp_path: Path) -> None:
+    if INSTALLED is None:
+        pytest.skip("kubectl is not installed")
+    mark = tmp_path / "pid"
+    command = ["kubectl", f"--kubeconfig={state / 'kubeconfig'}", "exec", "web", "--", "sh", "-c"]
+    client = subprocess.Popen([*command, f"echo $$ > {mark}; sleep 60"])
+    deadline = time.monotonic() + 10
+    while not (mark.exists() and mark.read_text().strip()) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    pid = int(mark.read_text())
+    client.send_signal(signal.SIGKILL)
+    client.wait()
+    while Path(f"/proc/{pid}").exists() and time.monotonic() < deadline + 10:
+        time.sleep(0.02)
+    assert not Path(f"/proc/{pid}").exists()
+
+
+def test_who_may_read_pods_may_not_run_commands_in_them(state: Path) -> None:
+    if INSTALLED is None:
+        pytest.skip("kubectl is not installed")
+    admin = Kubectl(Path(INSTALLED), state)
+    admin.run("create", "clusterrole", "looks", "--verb=get,list", "--resource=pods,pods/exec,pods/portforward")
+    admin.run("create", "clusterrolebinding", "looks", "--clusterrole=looks", "--user=eve")
+    assert admin.run("get", "pods", "--as=eve")[0] == 0
+    code, _, err = admin.run("exec", "--as=eve", "web", "--", "true")
+    assert code != 0
+    assert b'cannot create resource "pods/exec"' in err

@@ -1,0 +1,88 @@
+"""What stands around a predictor: payloads logged to a sink, batches, and a transformer in front of it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from loadtest import load
+from loadtest.instance import Instance
+from tests.support.events import event_sink
+
+SMALL = {"limits": {"cpu": "100m", "memory": "200Mi"}}
+MODEL = """
+import numpy as np
+
+
+class Sum:
+    inputs = [{"name": "x", "datatype": "FP64", "shape": [-1, -1]}]
+
+    def __init__(self):
+        self.rows = []
+
+    def predict(self, inputs):
+        rows = inputs["x"].sum(axis=1)
+        return {"sum": rows, "company": np.full(len(rows), len(rows))}
+"""
+
+
+def inference_service(name: str, folder: Path, **parts: Any) -> dict[str, Any]:
+    model = {
+        "modelFormat": {"name": "python"},
+        "storageUri": f"file://{folder}",
+        "resources": SMALL,
+        "args": ["--allow-code=true"],
+    }
+    predictor = {"model": model, **parts.pop("predictor", {})}
+    return {
+        "apiVersion": "serving.kserve.io/v1beta1",
+        "kind": "InferenceService",
+        "metadata": {"name": name, "namespace": "default"},
+        "spec": {"predictor": predictor, **parts},
+    }
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (folder / "model.py").write_text(MODEL)
+    return folder
+
+
+async def deploy(instance: Instance, kubectl: str, tmp_path: Path, document: dict[str, Any]) -> None:
+    file = tmp_path / "applied.json"
+    file.write_text(json.dumps(document))
+    await instance.command(kubectl, "apply", "-f", str(file))
+    name = document["metadata"]["name"]
+    await instance.command(kubectl, "wait", "--for=condition=Ready", f"isvc/{name}", "--timeout=60s")
+
+
+async def predict(instance: Instance, name: str, rows: Any) -> Any:
+    body = json.dumps({"instances": rows}).encode()
+    target = f"/v1/models/{name}:predict"
+    reply = await load.get(instance.port, f"{name}.default.localhost", target, method="POST", body=body)
+    assert reply.status == 200, reply
+    return json.loads(reply.body)["predictions"]
+
+
+async def test_payloads_are_logged_and_requests_share_batches(
+    instance: Instance, kubectl: str, tmp_path: Path, model: Path
+) -> None:
+    async with event_sink() as sink:
+        fields = {"logger": {"url": sink.url}, "batcher": {"maxBatchSize": 8, "maxLatency": 2000}}
+        await deploy(instance, kubectl, tmp_path, inference_service("logged", model, predictor=fields))
+        answers = await asyncio.gather(*(predict(instance, "logged", [[number, 1]]) for number in range(8)))
+        assert sorted(answer[0]["sum"] for answer in answers) == [1.0 + number for number in range(8)]
+        assert max(answer[0]["company"] for answer in answers) > 1, "requests that came together shared a call"
+        await sink.until(16)
+    by_id: dict[str, set[str]] = {}
+    for headers, _ in sink.got:
+        assert (headers["ce-inferenceservicename"], headers["ce-component"]) == ("logged", "predictor")
+        by_id.setdefault(headers["ce-id"], set()).add(headers["ce-type"].rpartition(".")[2])
+    assert len(by_id) == 8
+    assert set(map(frozenset, by_id.values())) == {frozenset({"request", "response"})}
