@@ -28,7 +28,6 @@ from autoscaler.history import History
 from autoscaler.publish import COMPONENT, Publisher
 from autoscaler.roster import Roster
 from autoscaler.watch import World
-from tidegate.contracts import conditions
 from tidegate.contracts.decision import Activity, Because, Decision
 from tidegate.kube.api import Api
 from tidegate.kube.event_recorder import Recorder
@@ -202,18 +201,13 @@ class Loop:
     def _take_over(self, key: Key, decision: Decision) -> None:
         """Remember a decision that says something new, and see to it that it is told and done."""
         was_panicking = self.history.was_panicking(key)
-        if was_panicking is None and _is_at_rest(decision) and self._has_status(key):
+        if was_panicking is None and _is_at_rest(decision) and status.is_of_rest(self.world.autoscaler(key)):
             return  # it sleeps, as it did before we looked
         if decision.is_panicking != bool(was_panicking):
             self.publisher.tell_panic(key, decision)
         decision = self._dated(key, decision)
         self.history.keep(key, decision)
         self.publisher.publish(key, decision)
-
-    def _has_status(self, key: Key) -> bool:
-        # A new revision with an initial scale of 0 sleeps too, but nobody has been told yet.
-        autoscaler = self.world.autoscaler(key)
-        return autoscaler is not None and conditions.find(autoscaler, status.ACTIVE) is not None
 
     def _count(self, turn: Turn) -> None:
         codes, numbers = np.unique(turn.because, return_counts=True)
@@ -306,7 +300,7 @@ class Loop:
 
 
 def _is_at_rest(decision: Decision) -> bool:
-    """Whether there is nothing to do and nothing to tell: at zero, and its status says so."""
+    """Whether there is nothing to do: at zero, and none is wanted."""
     return (
         decision.desired <= 0
         and decision.current_scale == decision.ready_pods == decision.not_ready_pods == decision.waiting == 0
