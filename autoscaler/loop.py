@@ -245,7 +245,7 @@ class Loop:
     def _autoscaler_changed(self, key: Key) -> None:
         if self.roster.look_at(key):
             self._mark(key)
-        elif self.world.autoscaler(key) is None:
+        elif not self.roster.is_known(key):
             self._forget(key)
 
     def _pods_changed(self, key: Key) -> None:
@@ -276,7 +276,7 @@ class Loop:
         self._mark(key)
 
     def _forget(self, key: Key) -> None:
-        """A revision is gone, or another of its name has come."""
+        """A revision is gone, is another's now, or another of its name has come."""
         self.roster.drop(key)
         self.history.forget(key)
         self.publisher.forget(key)
