@@ -19,6 +19,7 @@ from collections.abc import Callable
 import msgspec
 import numpy as np
 
+from autoscaler import status
 from autoscaler.decide import decide
 from autoscaler.demand import Demand, Key
 from autoscaler.fleet_state import BECAUSE
@@ -200,7 +201,7 @@ class Loop:
     def _take_over(self, key: Key, decision: Decision) -> None:
         """Remember a decision that says something new, and see to it that it is told and done."""
         was_panicking = self.history.was_panicking(key)
-        if was_panicking is None and _is_at_rest(decision):
+        if was_panicking is None and _is_at_rest(decision) and status.is_of_rest(self.world.autoscaler(key)):
             return  # it sleeps, as it did before we looked
         if decision.is_panicking != bool(was_panicking):
             self.publisher.tell_panic(key, decision)
@@ -244,7 +245,7 @@ class Loop:
     def _autoscaler_changed(self, key: Key) -> None:
         if self.roster.look_at(key):
             self._mark(key)
-        elif self.world.autoscaler(key) is None:
+        elif not self.roster.is_known(key):
             self._forget(key)
 
     def _pods_changed(self, key: Key) -> None:
@@ -275,7 +276,7 @@ class Loop:
         self._mark(key)
 
     def _forget(self, key: Key) -> None:
-        """A revision is gone, or another of its name has come."""
+        """A revision is gone, is another's now, or another of its name has come."""
         self.roster.drop(key)
         self.history.forget(key)
         self.publisher.forget(key)
@@ -299,7 +300,7 @@ class Loop:
 
 
 def _is_at_rest(decision: Decision) -> bool:
-    """Whether there is nothing to do and nothing to tell: at zero, and its status says so."""
+    """Whether there is nothing to do: at zero, and none is wanted."""
     return (
         decision.desired <= 0
         and decision.current_scale == decision.ready_pods == decision.not_ready_pods == decision.waiting == 0

@@ -58,6 +58,18 @@ def is_current(status: Object, autoscaler: Object) -> bool:
     return all(before.get(field) == value for field, value in status.items())
 
 
+def is_of_rest(autoscaler: Object | None) -> bool:
+    """Whether the status of a PodAutoscaler says, for its newest generation, that it is at zero."""
+    before = (autoscaler or {}).get("status") or {}
+    active = conditions.find(autoscaler, ACTIVE) if autoscaler else None
+    return (
+        autoscaler is not None
+        and active is not None
+        and active.get("status") == conditions.FALSE
+        and before.get("observedGeneration") == autoscaler["metadata"].get("generation", 0)
+    )
+
+
 def memory_of(autoscaler: Object, now: float, now_unix: float) -> state.Memory:
     """Return the memory to begin with: what the status tells of a former process, or a fresh one."""
     active = conditions.find(autoscaler, ACTIVE)

@@ -28,6 +28,8 @@ from tidegate.kube.api import Object
 HISTORY_EVENTS = 10_000
 HISTORY_BYTES = 32 << 20
 SUBSCRIBER_EVENTS = 10_000
+OBJECT_LIMIT_BYTES = 3 << 19
+"""1.5 MiB, the limit of etcd: what is larger would work here and nowhere else."""
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS objects (
@@ -63,6 +65,10 @@ class Key(NamedTuple):
 
 class Stale(Exception):
     """The object is no longer at the revision the writer expected (or exists, or is gone)."""
+
+
+class TooLarge(Exception):
+    """The object is larger than a cluster's store takes; nothing was written."""
 
 
 class HistoryGone(Exception):
@@ -219,12 +225,15 @@ class Store:
     def put(self, key: Key, obj: Object, expected: int | None = None) -> Entry:
         """Commit `obj` and return it as stored; its metadata.resourceVersion is set in place.
 
-        `expected` is the revision it must still be at, 0 when it must not exist, None for no check. Raises `Stale`.
+        `expected` is the revision it must still be at, 0 when it must not exist, None for no check. Raises `Stale` or
+        `TooLarge`.
         """
         before = self._check(key, expected)
         revision = self.revision + 1
         obj["metadata"]["resourceVersion"] = str(revision)
         raw = msgspec.json.encode(obj)
+        if len(raw) > OBJECT_LIMIT_BYTES:
+            raise TooLarge(f"{key.plural} {key.name} has {len(raw)} bytes, more than {OBJECT_LIMIT_BYTES}")
         self._commit(revision, PUT, (*key, raw))
         entry = Entry(raw, revision, self._shadow(key.collection, obj))
         self._objects.setdefault(key.collection, {})[key.namespace, key.name] = entry

@@ -8,14 +8,17 @@ from pathlib import Path
 
 import click
 
+from loadtest import scale as scale_module
 from loadtest import story as story_module
 from loadtest import wake as wake_module
-from loadtest import wake_compare, wake_standby
+from loadtest import wake_compare, wake_many, wake_standby
 from loadtest.features.command import features
 from loadtest.figures import Figures
 from loadtest.instance import started
 from loadtest.simulate.command import simulate
 from loadtest.traces.command import traces
+
+MANY_ROUNDS = 5
 
 
 @click.group(help=__doc__)
@@ -33,13 +36,26 @@ def main() -> None:
 @click.option("--wakes", default=20, show_default=True, type=click.IntRange(1, 1000))
 @click.option("--bursts", default=10, show_default=True, type=click.IntRange(1, 100))
 @click.option("--compare-plain", is_flag=True, help="wake it from a template and plainly, by turns, and compare")
+@click.option(
+    "--services", type=click.IntRange(1, 100), help="wake this many copies at once, 5 times, and nothing else"
+)
 @click.option("--json", "as_json", is_flag=True, help="print one JSON object instead of lines")
 @click.option("--save", type=click.Path(path_type=Path), help="also write the JSON object to this file")
-def wake(service: str, wakes: int, bursts: int, compare_plain: bool, as_json: bool, save: Path | None) -> None:
+def wake(
+    service: str,
+    wakes: int,
+    bursts: int,
+    compare_plain: bool,
+    services: int | None,
+    as_json: bool,
+    save: Path | None,
+) -> None:
     """Measure wakes from zero, the reaction to bursts, and idle memory on a local instance of its own."""
 
     async def run() -> Figures:
         async with started() as instance:
+            if services:
+                return await wake_many.measure(instance, service, services, MANY_ROUNDS)
             if compare_plain:
                 return await wake_compare.measure(instance, service, wakes)
             return await wake_module.measure(instance, service, wakes, bursts)
@@ -68,6 +84,26 @@ def standby(service: str, wakes: int, as_json: bool, save: Path | None) -> None:
     async def run() -> Figures:
         async with started() as instance:
             return await wake_standby.measure(instance, service, wakes)
+
+    figures = asyncio.run(run())
+    print(figures.as_json() if as_json else figures.as_text())
+    if save:
+        save.parent.mkdir(parents=True, exist_ok=True)
+        save.write_text(figures.as_json() + "\n")
+    sys.exit(0 if all(bar.holds for bar in figures.bars) else 1)
+
+
+@main.command()
+@click.option("--services", default=1000, show_default=True, type=click.IntRange(1, 5000))
+@click.option("--pause", default=0.1, show_default=True, type=click.FloatRange(0, 60), help="seconds between two")
+@click.option("--json", "as_json", is_flag=True, help="print one JSON object instead of lines")
+@click.option("--save", type=click.Path(path_type=Path), help="also write the JSON object to this file")
+def scale(services: int, pause: float, as_json: bool, save: Path | None) -> None:
+    """Create many Services at a steady pace: when each is Ready, and what all processes weigh then."""
+
+    async def run() -> Figures:
+        async with started() as instance:
+            return await scale_module.measure(instance, services, pause)
 
     figures = asyncio.run(run())
     print(figures.as_json() if as_json else figures.as_text())

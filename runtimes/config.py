@@ -46,6 +46,17 @@ class Config:
     payload_log_attributes: str = setting(
         "further attributes of these events, as name=value,name=value; source is one of them", default=""
     )
+    predictor_host: str = setting(
+        "of a transformer: host of its predictor; a class without predict gets its answers",
+        default="",
+        env="PREDICTOR_HOST",
+    )
+    predictor_protocol: str = setting(
+        "how the predictor is asked: v1 or v2 (JSON)", default="v1", env="PREDICTOR_PROTOCOL"
+    )
+    predictor_timeout_s: float = setting(
+        "the predictor answers within this time, its cold start included (s)", default=300.0
+    )
     device: str = setting("torch: cpu, cuda, cuda:N, or auto", default="auto")
     dtype: str = setting("torch: convert the model's weights to float32, float16 or bfloat16; empty: keep", default="")
     threads: int = setting("torch and onnx: threads of one call; 0: the library's choice", default=0)

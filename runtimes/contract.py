@@ -73,10 +73,9 @@ class Model:
             self.target.load()
         self.spec = spec_of(self.target)
 
-    def unload(self) -> None:
-        """Let the model give back what it holds."""
-        if self.has("unload"):
-            self.target.unload()
+    def unload(self) -> Any:
+        """Let the model give back what it holds; returns an awaitable where its `unload` is `async`."""
+        return self.target.unload() if self.has("unload") else None
 
     def release(self) -> None:
         """Forget the model: nothing may be called afterwards. Its memory is free now, not when cycles are collected."""

@@ -85,6 +85,10 @@ class Frame:
         if self.grpc_port:
             log.info("gRPC on port %d", self.grpc_port)
 
+    def is_busy(self) -> bool:
+        """Whether a request is inside a model."""
+        return any(slot.servable is not None and slot.servable.pending for slot in self.repository.slots())
+
     async def close(self) -> None:
         """Drain and unload."""
         await tasks.cancel(self._poller, self._weigher)
@@ -141,9 +145,27 @@ def _object_of(config: Config) -> Any:
     from runtimes.python.runtime import ImportFailed, import_class, made_of
 
     try:
-        return made_of(import_class(config.model_class), Path(config.model_dir or "."))
+        made = made_of(import_class(config.model_class), Path(config.model_dir or "."))
     except ImportFailed as error:
         raise settings.SettingsError(str(error)) from error
+    if config.predictor_host and not callable(getattr(made, "predict", None)):
+        return _transformer(made, config)
+    return made
+
+
+def _transformer(target: Any, config: Config) -> Any:
+    from runtimes.python.remote import Predictor, Transformer
+
+    try:
+        predictor = Predictor(
+            config.predictor_host,
+            config.model_name,
+            config.predictor_protocol,
+            config.predictor_timeout_s,
+        )
+    except ValueError as error:
+        raise settings.SettingsError(str(error)) from error
+    return Transformer(target, predictor)
 
 
 def _payload_log(config: Config) -> PayloadLog | None:
@@ -197,8 +219,9 @@ def main(program: str, runtime: str = "", target: Any = None, argv: Sequence[str
 
     async def serve(stopping: asyncio.Event) -> None:
         await frame.start()
-        run.freeze_start_up()
+        settling = tasks.spawn(run.settle_start_up(frame.is_busy, is_forked=start_clock.this().is_forked), "settle")
         await stopping.wait()
+        await tasks.cancel(settling)
         await frame.close()
 
     run.run(serve)

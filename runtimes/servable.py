@@ -217,7 +217,9 @@ class Servable:
         except TimeoutError:
             log.warning("model %s/%s is unloaded with %d requests inside", self.name, self.version, self.pending)
         self.batcher.close()
-        await self.call(self.model.unload)
+        left = await self.call(self.model.unload)
+        if inspect.isawaitable(left):
+            await left
         self.model.release()
         if self._threads is not None:
             self._threads.shutdown(wait=False)

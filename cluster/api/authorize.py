@@ -101,13 +101,30 @@ def refusal(user: users.User, question: AccessRequest) -> ApiError:
     return status.forbidden(status.Named(question.group, question.resource, ""), question.name, why)
 
 
-def impersonated(user: users.User, headers: CIMultiDictProxy[str]) -> users.User:
-    """Return the user that an administrator's request asks to be treated as; raises `ApiError` for anybody else."""
+def impersonated(user: users.User, headers: CIMultiDictProxy[str], authorizer: Authorizer) -> users.User:
+    """Return the user that a request asks to be treated as; raises `ApiError` unless each part of it is allowed."""
     name = headers.get("Impersonate-User")
     if not name:
         return user
-    if not user.is_master:
-        why = f'User "{user.name}" cannot impersonate resource "users" in API group "" at the cluster scope'
-        raise status.forbidden(status.Named("", "users", "User"), name, why)
     groups = headers.getall("Impersonate-Group", [])
-    return users.User(name, (*groups, users.AUTHENTICATED), headers.get("Impersonate-Uid", ""))
+    namespace, account = _account(name)
+    asked = [
+        AccessRequest("impersonate", "", "serviceaccounts" if account else "users", "", namespace, account or name)
+    ]
+    asked += [AccessRequest("impersonate", "", "groups", name=group) for group in groups]
+    if uid := headers.get("Impersonate-Uid", ""):
+        asked.append(AccessRequest("impersonate", "authentication.k8s.io", "uids", name=uid))
+    for question in asked:
+        if not user.is_master and not authorizer.allows(user, question):
+            raise refusal(user, question)
+    if account and not groups:
+        return users.service_account(namespace, account, uid)
+    return users.User(name, (*groups, users.AUTHENTICATED), uid)
+
+
+def _account(name: str) -> tuple[str, str]:
+    """Return namespace and name of the service account that a user name stands for, empty for other users."""
+    if not name.startswith(users.SERVICE_ACCOUNT_PREFIX):
+        return "", ""
+    namespace, _, account = name.removeprefix(users.SERVICE_ACCOUNT_PREFIX).partition(":")
+    return namespace, account

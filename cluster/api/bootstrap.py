@@ -32,6 +32,8 @@ ROLES: dict[str, list[Object]] = {
         {"apiGroups": [""], "resources": ["nodes/status", "pods/status"], "verbs": ["get", "patch", "update"]},
         {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "watch", "delete"]},
         {"apiGroups": [""], "resources": ["configmaps", "secrets", "serviceaccounts"], "verbs": ["get"]},
+        {"apiGroups": [""], "resources": ["persistentvolumeclaims"], "verbs": ["get"]},
+        {"apiGroups": [""], "resources": ["persistentvolumeclaims/status"], "verbs": ["patch"]},
         {"apiGroups": [""], "resources": ["serviceaccounts/token"], "verbs": ["create"]},
         {"apiGroups": [""], "resources": ["services"], "verbs": ["get", "list", "watch"]},
         {"apiGroups": ["discovery.k8s.io"], "resources": ["endpointslices"], "verbs": ["get", "list", "watch"]},
@@ -56,7 +58,7 @@ BINDINGS = {
 
 
 async def ensure(backend: Backend) -> None:
-    """Create what is missing; existing objects are left as they are."""
+    """Create what is missing, and bring the roles of an older version up to date."""
     for name in NAMESPACES:
         await _ensure(backend, "", "namespaces", name, {"metadata": {"name": name}})
     for name, rules in ROLES.items():
@@ -71,7 +73,11 @@ async def ensure(backend: Backend) -> None:
 async def _ensure(backend: Backend, group: str, plural: str, name: str, obj: Object) -> None:
     kind = backend.registry.find(group, "v1", plural)
     assert kind is not None, f"{plural} is a built-in kind"
-    if backend.store.get(backend.key(kind, "", name)) is not None:
+    key = backend.key(kind, "", name)
+    if backend.store.get(key) is not None:
+        if plural == "clusterroles":
+            change = {"rules": obj["rules"]}
+            await writes.modify(backend, kind, key, lambda live: live | change, Call(APISERVER, "kube-apiserver"))
         return
     try:
         await writes.create_once(backend, kind, "", obj, Call(APISERVER, "kube-apiserver"))

@@ -58,6 +58,8 @@ async def patch(
             rules.check_addressing(body, kind, namespace)
             kind, body = backend.registry.stored(kind), conversions.to_stored(kind, body)
         return await patching.apply(backend, kind, key, body, call, subresource)
+    # Of a scale nothing but spec.replicas can be written: applying it is merging it.
+    patch_kind = PatchKind.MERGE if patch_kind is PatchKind.APPLY else patch_kind
     change = patching.change(kind, name, body, patch_kind)
     if subresource == "scale":
         change = scale.patched(kind, change)

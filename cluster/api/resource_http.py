@@ -11,6 +11,7 @@ from aiohttp import web
 
 from cluster.api import (
     deletes,
+    evictions,
     negotiate,
     operations,
     paging,
@@ -133,7 +134,7 @@ class Resources:
             case "binding":
                 answer = await subresources.bind(*where, call)
             case "eviction":
-                answer = await subresources.evict(*where, call)
+                answer = await evictions.evict(*where, call)
             case _:
                 raise status.method_not_allowed(kind.named, "create")
         return _json(present.encode(answer), 201, call)

@@ -30,11 +30,12 @@ from cluster.api.connect import Connector
 from cluster.api.local import LocalApi
 from cluster.api.rbac import AccessRequest
 from cluster.api.tokens import Authenticator
+from cluster.store import TooLarge
 from tidegate.kube.api import ApiError
 
 log = logging.getLogger(__name__)
 
-BODY_LIMIT_BYTES = 8 << 20
+BODY_LIMIT_BYTES = 3 << 20  # as Kubernetes
 PUBLIC = ("/healthz", "/livez", "/readyz", "/version")
 
 
@@ -71,8 +72,10 @@ class ApiServer:
         except ApiError as error:
             return refusal(error)
         except web.HTTPRequestEntityTooLarge:
-            text = f"the request body is larger than {BODY_LIMIT_BYTES} bytes"
+            text = f"Request entity too large: limit is {BODY_LIMIT_BYTES}"
             return refusal(ApiError(413, "RequestEntityTooLarge", text))
+        except TooLarge as error:
+            return refusal(ApiError(413, "RequestEntityTooLarge", f"Request entity too large: {error}"))
         except (asyncio.CancelledError, ConnectionError):
             raise
         except Exception:
@@ -86,7 +89,7 @@ class ApiServer:
         user = self.authenticator.user(request.headers.get("Authorization", ""), time.time())
         if user is None:
             raise status.unauthorized()
-        user = authorize.impersonated(user, request.headers)
+        user = authorize.impersonated(user, request.headers, self._authorizer)
         target = routing.parse(path)
         if target is None:
             self._authorize_path(request, path, user)

@@ -1,11 +1,9 @@
-"""The subresources that are acted on instead of stored: a service account's token, a pod's binding and eviction."""
+"""The subresources that are acted on instead of stored: a service account's token and a pod's binding."""
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from cluster import timestamps
-from cluster.api import deletes, reads, rules, status, tokens, writes
+from cluster.api import reads, rules, status, tokens, writes
 from cluster.api.backend import Backend
 from cluster.api.kinds import Kind
 from cluster.api.users import Call
@@ -51,13 +49,4 @@ async def bind(backend: Backend, kind: Kind, namespace: str, name: str, body: Ob
         return new
 
     await writes.modify(backend, kind, backend.key(kind, namespace, name), change, call)
-    return {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
-
-
-async def evict(backend: Backend, kind: Kind, namespace: str, name: str, body: Object, call: Call) -> Object:
-    """Delete a pod on behalf of a drain; return a Status. Disruption budgets are stored, not enforced."""
-    asked: Object = body.get("deleteOptions") or {}
-    call = replace(call, dry_run=call.dry_run or bool(asked.get("dryRun")))
-    options = deletes.Options(asked.get("gracePeriodSeconds"), (asked.get("preconditions") or {}).get("uid") or "")
-    await deletes.delete(backend, kind, backend.key(kind, namespace, name), options, call)
     return {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}

@@ -228,6 +228,15 @@ def _dated(obj: Object, _: float) -> list[Any]:
     return [name(obj), created(obj)]
 
 
+def _quota(obj: Object, now: float) -> list[Any]:
+    hard = _spec(obj).get("hard") or {}
+    used = _status(obj).get("used") or {}
+    shown = {key: f"{key}: {used.get(key, 0)}/{hard[key]}" for key in sorted(hard)}
+    limits = [text for key, text in shown.items() if key.startswith("limits.")]
+    requests = [text for key, text in shown.items() if not key.startswith("limits.")]
+    return [name(obj), age(obj, now), ", ".join(requests), ", ".join(limits)]
+
+
 PLAIN = Layout("Name|Age", plain)
 _DATED = Layout("Name|Created At", _dated)
 _BINDING = Layout("Name|Role|Age|Users*|Groups*|ServiceAccounts*", _binding)
@@ -252,6 +261,7 @@ LAYOUTS: dict[tuple[str, str], Layout] = {
     ("", "events"): Layout("Last Seen|Type|Reason|Object|Subobject*|Source*|Message|First Seen*|Count*#|Name*", _event),
     ("", "endpoints"): Layout("Name|Endpoints|Age", _endpoints),
     ("", "limitranges"): _DATED,
+    ("", "resourcequotas"): Layout("Name|Age|Request|Limit", _quota),
     ("", "persistentvolumeclaims"): Layout(
         "Name|Status|Volume|Capacity|Access Modes|StorageClass|Age|VolumeMode*", _claim
     ),

@@ -31,12 +31,13 @@ class Patch:
 
 @dataclass(frozen=True, slots=True)
 class PatchStatus:
-    """Merge `status` into one object's status subresource."""
+    """Merge `status` into one object's status subresource; only at resourceVersion `version`, if that is given."""
 
     resource: Resource
     namespace: str
     name: str
     status: Object
+    version: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from cluster.controllers import endpoints, owners, replicasets
 from cluster.controllers.actions import Action, PatchStatus, Plan, is_deleting
+from cluster.controllers.disruptions import BUDGETS, selects
 from cluster.controllers.perform import perform
 from cluster.controllers.reconcilers import Reconcilers
 from cluster.controllers.scheduler import is_unscheduled
@@ -45,6 +46,7 @@ _CONTROLLERS: dict[Resource, str] = {
     resources.SERVICES: "service",
     resources.NODES: "node",
     resources.NAMESPACES: "namespace",
+    BUDGETS: "budget",
 }
 
 
@@ -172,6 +174,9 @@ class Manager:
             self._add_unscheduled()  # room has become free
         if new is not None and is_deleting(new):
             self.queue.add(Key("node", resources.NODES, "", new["spec"].get("nodeName") or ""))
+        for budget in self.watches.view(BUDGETS).by_index("namespace", namespace_of(pod)):
+            if any(selects(budget, one) for one in (old, new) if one is not None):
+                self._add("budget", BUDGETS, budget)
         for service in self.watches.view(resources.SERVICES).by_index("namespace", namespace_of(pod)):
             if any(endpoints.is_selected(service, one) for one in (old, new) if one is not None):
                 self._add("service", resources.SERVICES, service)

@@ -48,9 +48,9 @@ async def _one(api: Api, watches: Watches, action: Action) -> None:
             _note(watches, resource, await api.create(resource, obj))
         case Patch(resource, namespace, name, patch):
             _note(watches, resource, await api.patch(resource, name, patch, namespace, manager=MANAGER))
-        case PatchStatus(resource, namespace, name, status):
-            patch = {"status": status}
-            answer = await api.patch(resource, name, patch, namespace, subresource="status", manager=MANAGER)
+        case PatchStatus(resource, namespace, name, status, version):
+            change: Object = {"status": status} | ({"metadata": {"resourceVersion": version}} if version else {})
+            answer = await api.patch(resource, name, change, namespace, subresource="status", manager=MANAGER)
             _note(watches, resource, answer)
         case Delete():
             await _delete(api, watches, action)

@@ -11,6 +11,7 @@ from cluster.controllers import (
     aggregation,
     core_endpoints,
     deployments,
+    disruptions,
     endpoints,
     namespaces,
     nodes,
@@ -67,6 +68,19 @@ class Reconcilers:
                 raise
             present = None
         return core_endpoints.plan(found, list(slices), present)
+
+    async def budget(self, namespace: str, name: str) -> Plan:
+        """Plan the status of one PodDisruptionBudget."""
+        found = self._watches.view(disruptions.BUDGETS).get(name, namespace)
+        if found is None:
+            return Plan()
+        pods = self._watches.view(resources.PODS).by_index("namespace", namespace)
+        selected = [pod for pod in pods if disruptions.selects(found, pod)]
+        wanted = {}
+        for uid in {controller_uid(pod) for pod in selected} - {""}:
+            if (owner := self._watches.by_uid(uid)) is not None and "replicas" in (owner.get("spec") or {}):
+                wanted[uid] = int(owner["spec"]["replicas"])
+        return disruptions.plan(found, selected, wanted, time.time())
 
     async def cluster_role(self, _namespace: str, name: str) -> Plan:
         """Plan one aggregated ClusterRole."""

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from cluster.controllers import conditions, endpoints
 from cluster.controllers.core_endpoints import ENDPOINTS
+from cluster.controllers.disruptions import BUDGETS
 from cluster.controllers.owners import owner_uids
 from cluster.controllers.scheduler import is_unscheduled
 from cluster.controllers.views import Indexer, View
@@ -38,7 +39,7 @@ BUILT_IN = (
     resources.CLUSTER_ROLES,
     resources.CUSTOM_RESOURCE_DEFINITIONS,
     resources.HORIZONTAL_POD_AUTOSCALERS,
-    Resource("policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget"),
+    BUDGETS,
     Resource("networking.k8s.io", "v1", "networkpolicies", "NetworkPolicy"),
     Resource("", "v1", "persistentvolumeclaims", "PersistentVolumeClaim"),
     Resource("", "v1", "resourcequotas", "ResourceQuota"),
@@ -59,6 +60,7 @@ _INDEXERS: dict[Resource, dict[str, Indexer]] = {
         "node": lambda pod: (pod["spec"].get("nodeName") or "",),
         "unscheduled": lambda pod: ("yes",) if is_unscheduled(pod) else (),
     },
+    BUDGETS: {"namespace": lambda budget: (namespace_of(budget),)},
     resources.SERVICES: {"namespace": lambda service: (namespace_of(service),)},
     resources.ENDPOINT_SLICES: {"service": lambda one: (service_key(one),) if endpoints.is_managed(one) else ()},
 }

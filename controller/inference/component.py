@@ -112,9 +112,7 @@ def validate(service: Object) -> list[FieldProblem]:
     found = [problems.disallowed(f"spec.{key}") for key in sorted(set(spec) - {*COMPONENTS})]
     if not spec.get(PREDICTOR):
         return [*found, problems.missing("spec.predictor")]
-    if spec.get(EXPLAINER):
-        found.append(FieldProblem("explainers are not served yet", ("spec.explainer",)))
-    for kind in (PREDICTOR, TRANSFORMER):
+    for kind in COMPONENTS:
         if spec.get(kind):
             found += problems.under(f"spec.{kind}", _validate(spec[kind], kind))
     return found
@@ -124,7 +122,7 @@ def _validate(spec: Object, kind: str) -> list[FieldProblem]:
     found = [FieldProblem(f"{key} is not served yet", (key,)) for key in _NOT_YET if spec.get(key)]
     found += frame_settings.validate(spec)
     ways = [key for key in ("model", *LEGACY_FORMATS, "containers") if spec.get(key) is not None]
-    if kind == TRANSFORMER and ways != ["containers"]:
+    if kind != PREDICTOR and ways != ["containers"]:
         found.append(problems.missing("containers"))
     elif kind == PREDICTOR and not [way for way in ways if way != "containers"] and "containers" not in ways:
         found.append(FieldProblem("expected exactly one, got neither", ("model", "containers", *LEGACY_FORMATS)))

@@ -16,7 +16,7 @@ from tidegate.contracts.conditions import ConditionSet
 UP_TO_DATE, IN_PROGRESS = "UpToDate", "InProgress"
 BLOCKED, INVALID_SPEC = "BlockedByFailedLoad", "InvalidSpec"
 LOADED, LOADING, PENDING, FAILED = "Loaded", "Loading", "Pending", "FailedToLoad"
-_READY_OF = {components.PREDICTOR: "PredictorReady", components.TRANSFORMER: "TransformerReady"}
+_READY_OF = {kind: f"{kind.capitalize()}Ready" for kind in components.COMPONENTS}
 _FAILURES = {"ExitCode": "ModelLoadFailed", "CrashLoopBackOff": "ModelLoadFailed"}
 
 

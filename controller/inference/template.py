@@ -12,7 +12,7 @@ import re
 from typing import Any
 
 from controller.inference import frame_settings
-from controller.inference.component import MAIN_CONTAINER, PREDICTOR, Component, Model
+from controller.inference.component import MAIN_CONTAINER, PREDICTOR, Component, Model, read
 from controller.reconcile import metadata
 from controller.reconcile.outcome import Object
 from tidegate.contracts import names
@@ -153,17 +153,17 @@ def _default_resources(container: Object) -> None:
 
 
 def _tell_predictor(container: Object, owner: Object) -> None:
-    """A transformer finds its predictor by arguments, as KServe's do, and by variables."""
+    """A transformer finds its predictor by arguments, as KServe's do, and by variables; ours needs these alone."""
+    found = read(owner, PREDICTOR)
+    predictor = found.model if found is not None else None
     name, namespace = owner["metadata"]["name"], owner["metadata"]["namespace"]
     host = f"{service_name(name, PREDICTOR)}.{namespace}"
-    container["args"] = [
-        *(container.get("args") or []),
-        "--model_name",
-        name,
-        "--predictor_host",
-        host,
-    ]
     _set_env(container, "PREDICTOR_HOST", host)
+    if str(container.get("image", "")).startswith(frame_settings.OUR_IMAGES):
+        _set_env(container, "MODEL_NAME", name)
+        _set_env(container, "PREDICTOR_PROTOCOL", predictor.protocol if predictor else "v1")
+        return
+    container["args"] = [*(container.get("args") or []), "--model_name", name, "--predictor_host", host]
 
 
 def _set_env(container: Object, name: str, value: str) -> None:

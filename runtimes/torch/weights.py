@@ -7,6 +7,8 @@ is converted, and so copied. Replacing a model file is fine; truncating one in p
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,11 +18,10 @@ from torch import overrides
 
 from runtimes.repository.layout import LayoutError
 
-safetensors_torch: Any
-try:  # here, not when it is needed: pods that are forked from a template share it
-    import safetensors.torch as safetensors_torch
-except ImportError:
-    safetensors_torch = None
+# Here, not when it is needed: pods that are forked from a template share it.
+safetensors_torch: Any = None
+with contextlib.suppress(ImportError):
+    safetensors_torch = importlib.import_module("safetensors.torch")
 
 _FILLS = frozenset(
     {

@@ -196,3 +196,19 @@ async def test_a_schedule_is_followed_by_the_clock():
         assert (system.replicas, latest.because) == (2, Because.SCHEDULE)
         # 90 s later it is 08:18:10.5, and the schedule ends at 08:19:00.
         assert latest.next_change_s == pytest.approx(49.5, abs=1)
+
+
+async def test_what_becomes_another_s_is_written_no_more():
+    api = FakeApi()
+    put_revision(api, status=inactive())
+    async with running(api) as system:
+        api.refuse("patch", resources.DEPLOYMENTS, Unreachable("connection refused"), times=100)
+        system.poke(1)
+        await system.settle()
+        assert system.loop.publisher.is_busy(KEY)
+        system.loop.is_ours = lambda _key: False
+        system.loop.shares_changed()
+        await system.settle()
+        assert not system.loop.slots
+        assert not system.loop.publisher.is_busy(KEY)
+        assert system.loop.history.of(KEY) == []

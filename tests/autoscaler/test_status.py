@@ -157,3 +157,23 @@ def test_conditions_are_sorted_and_dated():
     kinds = [item["type"] for item in body["conditions"]]
     assert kinds == sorted(kinds)
     assert {item["lastTransitionTime"] for item in body["conditions"]} == {conditions.timestamp(NOW)}
+
+
+def active(value, generation=3):
+    return {"observedGeneration": generation, "conditions": [{"type": "Active", "status": value}]}
+
+
+@pytest.mark.parametrize(
+    ("found", "is_of_rest"),
+    [
+        pytest.param(None, False, id="gone"),
+        pytest.param(autoscaler(), False, id="never told: one that starts at zero must be told that it is there"),
+        pytest.param(autoscaler(status={"observedGeneration": 3}), False, id="told nothing yet"),
+        pytest.param(autoscaler(status=active("False")), True, id="at zero, as it says"),
+        pytest.param(autoscaler(status=active("False", generation=2)), False, id="of an older generation"),
+        pytest.param(autoscaler(status=active("Unknown")), False, id="waking"),
+        pytest.param(autoscaler(status=active("True")), False, id="awake"),
+    ],
+)
+def test_whether_a_status_says_that_it_sleeps(found, is_of_rest):
+    assert status.is_of_rest(found) is is_of_rest

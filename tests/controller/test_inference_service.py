@@ -98,7 +98,7 @@ REFUSED = [
     ({"predictor": {"sklearn": {"storageUri": "x"}, "autoScaling": {"metrics": []}}},
      "autoScaling is not served yet: spec.predictor.autoScaling"),
     ({"predictor": {"sklearn": {"storageUri": "x"}}, "explainer": {"art": {}}},
-     "explainers are not served yet: spec.explainer"),
+     "missing field(s): spec.explainer.containers"),
     ({"predictor": {"sklearn": {"storageUri": "x"}}, "transformer": {"minReplicas": 1}},
      "missing field(s): spec.transformer.containers"),
     ({"predictor": {"sklearn": {"storageUri": "x"}}, "predicter": {}}, "must not set the field(s): spec.predicter"),
@@ -425,6 +425,39 @@ def test_a_transformer_stands_in_front_and_knows_its_predictor() -> None:
     (route,) = again.actions
     assert isinstance(route, Apply)
     assert route.obj["spec"]["traffic"][0]["configurationName"] == "flowers-transformer"
+
+
+def test_an_explainer_has_a_host_of_its_own_and_knows_its_predictor() -> None:
+    service = isvc(explainer={"containers": [{"image": "alibi"}], "minReplicas": 0, "timeout": 100})
+    assert component.validate(service) == []
+    made = inference_service.reconcile(observed(service), NOW)
+    by_name = {action.obj["metadata"]["name"]: action.obj for action in made.actions if isinstance(action, Apply)}
+    spec = by_name["flowers-explainer"]["spec"]["template"]["spec"]
+    assert spec["timeoutSeconds"] == 100
+    assert variables(spec["containers"][0])["PREDICTOR_HOST"] == "flowers-predictor.ml"
+    kinds = ("predictor", "explainer")
+    children = {kind: ready(by_name[f"flowers-{kind}"], latestReadyRevisionName=f"{kind}-1") for kind in kinds}
+    children["explainer"]["status"]["url"] = "http://flowers-explainer.ml.example.com"
+    again = inference_service.reconcile(observed(service, services=children), NOW)
+    (route,) = again.actions
+    assert isinstance(route, Apply)
+    assert route.obj["spec"]["traffic"][0]["configurationName"] == "flowers-predictor"
+    assert again.status is not None
+    assert again.status["components"]["explainer"]["url"] == "http://flowers-explainer.ml.example.com"
+    assert condition(again.status, "ExplainerReady")["status"] == "True"
+
+
+def test_a_transformer_of_ours_is_told_by_variables_alone() -> None:
+    container = {"image": "tidegate.dev/runtimes/python", "args": ["steps:Steps"]}
+    made = inference_service.reconcile(observed(isvc(transformer={"containers": [container]})), NOW)
+    by_name = {action.obj["metadata"]["name"]: action.obj for action in made.actions if isinstance(action, Apply)}
+    (found,) = by_name["flowers-transformer"]["spec"]["template"]["spec"]["containers"]
+    assert found["args"] == ["steps:Steps"]
+    assert variables(found) == {
+        "PREDICTOR_HOST": "flowers-predictor.ml",
+        "MODEL_NAME": "flowers",
+        "PREDICTOR_PROTOCOL": "v1",
+    }
 
 
 def variables(container: Object) -> dict[str, str]:

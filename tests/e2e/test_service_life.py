@@ -57,6 +57,13 @@ async def test_a_service_goes_to_zero_and_one_request_wakes_it(instance: Instanc
     await _check_wake(instance, kubectl, revision, waterfall.read(reply))
 
 
+async def test_a_service_that_starts_at_zero_is_ready_without_a_pod_and_wakes(instance: Instance) -> None:
+    await instance.configure("config-autoscaler", {"allow-zero-initial-scale": "true"})
+    revision = await deploy(instance, "at-zero", annotations={"autoscaling.knative.dev/initial-scale": "0"})
+    assert await instance.pods_of(revision) == []
+    assert (await load.get(instance.port, host("at-zero"))).status == 200
+
+
 async def _check_wake(instance: Instance, kubectl: str, revision: str, paid: dict[str, float]) -> None:
     """The answer, the Event and the command say the same of one cold start."""
     total = paid.pop("total")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Callable
 
 import pytest
 
@@ -46,3 +47,32 @@ def test_other_errors_are_not_hidden():
 
     with pytest.raises(FileNotFoundError):
         run.run(main)
+
+
+class Collector:
+    """In place of the garbage collector: remembers when it was told what."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, float]] = []
+
+    def __getattr__(self, name: str) -> Callable[[], None]:
+        return lambda: self.calls.append((name, asyncio.get_running_loop().time()))
+
+
+@pytest.mark.looptime
+@pytest.mark.parametrize(
+    ("is_forked", "busy_until_s", "calls"),
+    [
+        (False, 0.0, [("freeze", 0.0), ("unfreeze", 5.0), ("collect", 5.0), ("freeze", 5.0)]),
+        (False, 12.0, [("freeze", 0.0), ("unfreeze", 15.0), ("collect", 15.0), ("freeze", 15.0)]),
+        (False, 1e9, [("freeze", 0.0), ("unfreeze", 60.0), ("collect", 60.0), ("freeze", 60.0)]),
+        (True, 1e9, [("collect", 0.0), ("freeze", 0.0)]),  # forked: what the template froze stays shared
+    ],
+)
+async def test_the_first_request_does_not_wait_for_the_collector(
+    monkeypatch: pytest.MonkeyPatch, is_forked: bool, busy_until_s: float, calls: list[tuple[str, float]]
+) -> None:
+    collector = Collector()
+    monkeypatch.setattr(run, "gc", collector)
+    await run.settle_start_up(lambda: asyncio.get_running_loop().time() < busy_until_s, is_forked=is_forked)
+    assert [(name, round(at, 3)) for name, at in collector.calls] == calls

@@ -7,12 +7,13 @@ import json
 
 import pytest
 
-from cluster.api import strictness
+from cluster.api import bootstrap, strictness
 from cluster.api.guards import is_held
 from cluster.api.housekeeping import History
 from tests.cluster.api.conftest import acting_as
-from tidegate.kube import resources
-from tidegate.kube.api import ApiError, Object
+from tests.cluster.api.test_kubectl import DEPLOYMENT
+from tidegate.kube import connect, resources
+from tidegate.kube.api import ApiError, Object, PatchKind
 from tidegate.kube.client import Client
 
 RBAC = "rbac.authorization.k8s.io"
@@ -140,8 +141,6 @@ def test_history_is_forgotten_by_age() -> None:
 
 
 async def test_the_node_may_do_its_work_and_no_more(running, client: Client) -> None:
-    from tidegate.kube import connect
-
     async with Client(connect.load(running.state / "pki" / "node.kubeconfig"), user_agent="node") as node:
         assert (await node.list(resources.PODS)).items == []
         assert (await refused(node.list(resources.SECRETS))).status == 403
@@ -160,3 +159,55 @@ async def test_a_token_of_a_pod_dies_with_it(running, client: Client) -> None:
     assert user(f"Bearer {token}", now)
     await client.delete(resources.PODS, "p", "default")
     assert user(f"Bearer {token}", now) is None
+
+
+async def test_who_may_act_as_whom(running, client: Client) -> None:
+    allowed = rule("impersonate", "serviceaccounts", resourceNames=["other"])
+    await grant(client, "bot", allowed)
+    await grant(client, "other", rule("list", "pods"))
+    async with acting_as(running, "default", "bot") as bot, acting_as(running, "default", "other"):
+        url = running.url + resources.PODS.path("default")
+
+        async def ask(**headers: str) -> int:
+            sent = bot._headers() | {name.replace("_", "-"): value for name, value in headers.items()}
+            async with bot._open().get(url, headers=sent) as answer:
+                return answer.status
+
+        assert await ask() == 403
+        assert await ask(Impersonate_User="system:serviceaccount:default:other") == 200
+        assert await ask(Impersonate_User="kubernetes-admin") == 403
+        assert await ask(Impersonate_User="system:serviceaccount:default:bot") == 403
+        both = {"Impersonate_User": "system:serviceaccount:default:other", "Impersonate_Group": "system:masters"}
+        assert await ask(**both) == 403
+
+
+@pytest.mark.filterwarnings("ignore:Sending a large body")
+async def test_what_a_real_store_would_not_take_is_refused(running, client: Client) -> None:
+    large = {"metadata": {"name": "a", "namespace": "default", "annotations": {}}, "stringData": {"k": "x" * (2 << 20)}}
+    error = await refused(client.create(resources.SECRETS, large))
+    assert error.status in (413, 422)
+    container: Object = {"name": "c", "image": "x"}
+    pod: Object = {"metadata": {"name": "p", "namespace": "default"}, "spec": {"containers": [container]}}
+    container["env"] = [{"name": f"N{n}", "value": "x" * 1000} for n in range(1600)]
+    assert (await refused(client.create(resources.PODS, pod))).reason == "RequestEntityTooLarge"
+    container["env"] *= 2
+    assert (await refused(client.create(resources.PODS, pod))).status == 413
+    container["env"] = [{"name": f"N{n}", "value": "x" * 1000} for n in range(1300)]
+    assert await client.create(resources.PODS, pod)
+
+
+async def test_applying_a_scale_writes_the_replicas(client: Client) -> None:
+    await client.create(resources.DEPLOYMENTS, DEPLOYMENT, "default")
+    body = {"apiVersion": "autoscaling/v1", "kind": "Scale", "spec": {"replicas": 4}}
+    options = {"kind": PatchKind.APPLY, "subresource": "scale", "manager": "m", "force": True}
+    scale = await client.patch(resources.DEPLOYMENTS, "web", body, "default", **options)
+    assert scale["spec"]["replicas"] == 4
+    assert (await client.get(resources.DEPLOYMENTS, "web", "default"))["metadata"]["generation"] == 2
+
+
+async def test_the_roles_of_an_older_version_are_brought_up_to_date(running, client: Client) -> None:
+    await client.patch(resources.CLUSTER_ROLES, "system:node", {"rules": [], "metadata": {"labels": {"kept": "yes"}}})
+    await bootstrap.ensure(running.server.backend)
+    found = await client.get(resources.CLUSTER_ROLES, "system:node")
+    assert found["rules"] == bootstrap.ROLES["system:node"]
+    assert found["metadata"]["labels"] == {"kept": "yes"}

@@ -101,3 +101,31 @@ async def test_foreground_and_orphan_deletion(client: Client) -> None:
     kept = await client.get(resources.SECRETS, "orphan-child", "default")
     assert "ownerReferences" not in kept["metadata"]
     assert "deletionTimestamp" not in kept["metadata"]
+
+
+async def test_an_eviction_waits_for_the_budget(client: Client) -> None:
+    budgets = Resource("policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget")
+    spec = {"minAvailable": 1, "selector": {"matchLabels": {"app": "web"}}}
+    await client.create(budgets, {"metadata": {"name": "b", "namespace": "default"}, "spec": spec})
+    for name in "pq":
+        pod = {
+            "metadata": {"name": name, "labels": {"app": "web"}},
+            "spec": {"containers": [{"name": "c", "image": "x"}]},
+        }
+        await client.create(resources.PODS, pod, "default")
+        # There is no node here; what the scheduler says of that must not overwrite what we say.
+        told = await until(client, resources.PODS, name, lambda one: condition(one, "PodScheduled"))
+        conditions = [condition(told, "PodScheduled"), {"type": "Ready", "status": "True"}]
+        status = {"phase": "Running", "conditions": conditions}
+        await client.patch(resources.PODS, name, {"status": status}, "default", subresource="status")
+    await until(client, budgets, "b", lambda one: (one.get("status") or {}).get("disruptionsAllowed") == 1)
+
+    def eviction(name: str) -> Object:
+        return {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": name, "namespace": "default"}}
+
+    await client.create(resources.PODS, eviction("p"), "default", "eviction")
+    with pytest.raises(ApiError, match="violate the pod's disruption budget") as caught:
+        await client.create(resources.PODS, eviction("q"), "default", "eviction")
+    assert (caught.value.status, caught.value.reason) == (429, "TooManyRequests")
+    found = await until(client, budgets, "b", lambda one: one["status"]["expectedPods"] == 1)
+    assert (found["status"]["currentHealthy"], "disruptedPods" in found["status"]) == (1, False)
