@@ -219,7 +219,7 @@ def main(program: str, runtime: str = "", target: Any = None, argv: Sequence[str
 
     async def serve(stopping: asyncio.Event) -> None:
         await frame.start()
-        settling = tasks.spawn(run.settle_start_up(frame.is_busy), "settle")
+        settling = tasks.spawn(run.settle_start_up(frame.is_busy, is_forked=start_clock.this().is_forked), "settle")
         await stopping.wait()
         await tasks.cancel(settling)
         await frame.close()

@@ -112,6 +112,15 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
 }
 
 
+# What the language has without help.
+STANDARD = frozenset(
+    {"size", "matches", "startsWith", "endsWith", "contains", "int", "uint", "double", "string"}
+    | {"bytes", "bool", "type", "dyn", "duration", "timestamp", "getFullYear", "getMonth", "getDate"}
+    | {"getDayOfMonth", "getDayOfWeek", "getDayOfYear", "getHours", "getMinutes", "getSeconds"}
+    | {"getMilliseconds", "of", "none", "ofNonZeroValue", "hasValue", "value", "orValue", "or"}
+)
+
+
 @functools.lru_cache(maxsize=2048)
 def compiled(expression: str) -> Any:
     """Return the program of an expression; raises `BadExpression` or `NotEnforced`."""
@@ -122,9 +131,22 @@ def compiled(expression: str) -> Any:
     except ImportError:
         raise NotEnforced("common-expression-language is not installed") from None
     try:
-        return cel.compile(expression)
+        program = cel.compile(expression)
     except ValueError as error:
         raise BadExpression(str(error).splitlines()[0]) from error
+    known = {name.rpartition(".")[2] for name in _functions()} | STANDARD
+    unknown = [name for name in program.functions() if name.isidentifier() and name not in known]
+    if unknown or "authorizer" in program.variables():
+        raise NotEnforced(f"{unknown[0] if unknown else 'authorizer'} is not known to this server")
+    return program
+
+
+@functools.cache
+def _functions() -> dict[str, Callable[..., Any]]:
+    """Return the functions beside the standard ones: the library's own, and what Kubernetes adds or has otherwise."""
+    from cel import stdlib
+
+    return {**stdlib.STDLIB_FUNCTIONS, **FUNCTIONS}
 
 
 def evaluate(expression: str, variables: dict[str, Any]) -> Any:
@@ -132,10 +154,7 @@ def evaluate(expression: str, variables: dict[str, Any]) -> Any:
     program = compiled(expression)
     import cel
 
-    unknown = [name for name in program.functions() if name in ("quantity", "isQuantity", "format", "authorizer")]
-    if unknown:
-        raise NotEnforced(f"{unknown[0]}() is not known to this server")
     try:
-        return program.execute(cel.Context(variables, FUNCTIONS))
+        return program.execute(cel.Context(variables, _functions()))
     except Exception as error:  # the library raises whatever Python has for the fault
         raise EvaluationFailed(f"{type(error).__name__}: {error}") from error

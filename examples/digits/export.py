@@ -77,9 +77,12 @@ def _write_sklearn(folder: Path, images: Any, digits: Any) -> None:
     from sklearn.neural_network import MLPClassifier
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import MaxAbsScaler
+    from threadpoolctl import threadpool_limits
 
     perceptron = MLPClassifier((100,), early_stopping=True, random_state=model.SEED)
-    skops.io.dump(make_pipeline(MaxAbsScaler(), perceptron).fit(images, digits), folder / "model.skops")
+    with threadpool_limits(1):  # the batches are too small to share among threads
+        trained = make_pipeline(MaxAbsScaler(), perceptron).fit(images, digits)
+    skops.io.dump(trained, folder / "model.skops")
     # The perceptron keeps the state of its optimizer, whose type skops does not know as harmless.
     trusted = ["sklearn.neural_network._stochastic_optimizers.AdamOptimizer"]
     _write_settings(folder, {"method": "predict_proba", "trusted": trusted})

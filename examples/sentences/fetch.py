@@ -58,7 +58,7 @@ def write(out: Path, file: Path) -> Path:
         (folder / "vocab.txt").write_bytes(opened.read(INSIDE + "vocab.txt"))
     used = {name: value for name, value in weights.items() if name not in UNUSED}
     safetensors.numpy.save_file(used, folder / "model.safetensors")
-    extra = {"class": "examples.sentences.network:Encoder"}
+    extra = {"class": "examples.sentences.network:Encoder", "threads": 1}
     settings = {"inputs": INPUTS, "outputs": OUTPUTS, "parameters": {"extra": extra}}
     (folder / "model-settings.json").write_text(json.dumps(settings, indent=1) + "\n")
     return folder

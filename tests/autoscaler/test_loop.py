@@ -16,7 +16,7 @@ from autoscaler.pages import decisions_page
 from autoscaler.watch import World
 from tests.support.fake_api import FakeApi
 from tests.support.turning import DEPLOYMENT, KEY, Holders, inactive, put_revision, running
-from tidegate.contracts import conditions
+from tidegate.contracts import conditions, names
 from tidegate.contracts.decision import Because, Decision
 from tidegate.kube import resources
 from tidegate.process import tasks
@@ -147,6 +147,19 @@ async def test_nothing_is_written_while_nothing_changes():
         api.calls.clear()
         await system.seconds(20, 1.0)
         assert not [call for call in api.calls if call[0] == "patch"]
+
+
+async def test_a_new_revision_that_begins_at_zero_is_told_so():
+    api = FakeApi()
+    metadata = {"name": names.CONFIG_AUTOSCALER, "namespace": names.SYSTEM_NAMESPACE}
+    api.put(resources.CONFIG_MAPS, {"metadata": metadata, "data": {"allow-zero-initial-scale": "true"}})
+    put_revision(api, initial_scale="0")
+    async with running(api) as system:
+        await system.seconds(4)
+        found = {each["type"]: each["status"] for each in system.autoscaler["status"]["conditions"]}
+        assert (found["ScaleTargetInitialized"], found["Active"]) == ("True", "False")
+        assert system.autoscaler["status"]["servingMode"] == "Proxy"
+        assert system.replicas == 0
 
 
 async def test_a_sleeping_revision_takes_no_turns():

@@ -20,7 +20,7 @@ from loadtest.instance import UP_TIMEOUT_S, Instance, free_port
 from tidegate.kube import connect
 from tidegate.kube.client import Client
 
-GRACE = {"scale-to-zero-grace-period": "1s"}
+AUTOSCALING = {"scale-to-zero-grace-period": "1s", "allow-zero-initial-scale": "true"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -51,7 +51,7 @@ async def _configure(instance: Instance) -> None:
     # Knative's grace of 30 s before zero is right for users and long for tests; windows are set per service.
     async with Client(connect.load(instance.kubeconfig), user_agent="e2e") as client:
         instance.client = client
-        await instance.configure("config-autoscaler", GRACE)
+        await instance.configure("config-autoscaler", AUTOSCALING)
 
 
 @pytest.fixture

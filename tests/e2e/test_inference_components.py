@@ -86,3 +86,38 @@ async def test_payloads_are_logged_and_requests_share_batches(
         by_id.setdefault(headers["ce-id"], set()).add(headers["ce-type"].rpartition(".")[2])
     assert len(by_id) == 8
     assert set(map(frozenset, by_id.values())) == {frozenset({"request", "response"})}
+
+
+STEPS = """
+class Steps:
+    def preprocess(self, inputs):
+        return {"x": inputs["instances"] * 10.0}
+
+    def postprocess(self, outputs):
+        return {"sum": outputs["sum"] + 1}
+"""
+
+
+async def test_a_transformer_asks_its_predictor_and_both_wake(
+    instance: Instance, kubectl: str, tmp_path: Path, model: Path
+) -> None:
+    (tmp_path / "steps.py").write_text(STEPS)
+    container = {
+        "name": "kserve-container",
+        "image": "tidegate.dev/runtimes/python",
+        "args": ["steps:Steps"],
+        "workingDir": str(tmp_path),
+        "resources": SMALL,
+    }
+    document = inference_service(
+        "steps",
+        model,
+        predictor={"minReplicas": 0},
+        transformer={"minReplicas": 0, "containers": [container]},
+    )
+    document["metadata"]["annotations"] = {"autoscaling.knative.dev/window": "6s"}
+    await deploy(instance, kubectl, tmp_path, document)
+    assert await predict(instance, "steps", [[1, 2], [3, 4]]) == [31.0, 71.0]
+    for component in ("predictor", "transformer"):
+        await instance.wait_zero(f"steps-{component}-00001")
+    assert await predict(instance, "steps", [[5, 5]]) == [101.0]

@@ -4,24 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
-from collections.abc import AsyncIterator, Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import ml_dtypes
 import numpy as np
 import pytest
-import tritonclient.grpc as triton_grpc
-import tritonclient.grpc.aio as triton_grpc_aio
-import tritonclient.http as triton_http
-import tritonclient.http.aio as triton_http_aio
 from tritonclient.utils import InferenceServerException
 
 from runtimes.echo.runtime import Echo
 from runtimes.protocol import grpc_types
 from tests.support.model_servers import Doubler, serving
+from tests.support.triton_clients import KINDS, AnyClient, client_to
 
 ARRAYS: dict[str, Any] = {
     "BOOL": np.array([[True, False]]),
@@ -39,61 +34,14 @@ ARRAYS: dict[str, Any] = {
     "BF16": np.array([[0.5, -3.0]], dtype=ml_dtypes.bfloat16),
     "BYTES": np.array([[b"text", b"\x00\xff\x80"]], dtype=object),
 }
-KINDS = ("http", "http.aio", "grpc", "grpc.aio")
-
-
-class AnyClient:
-    """One of the four clients behind one set of awaitable calls."""
-
-    def __init__(self, kind: str, client: Any, module: Any, thread: ThreadPoolExecutor) -> None:
-        self.kind = kind
-        self.module = module
-        self._client = client
-        self._thread = thread
-        self.is_grpc = kind.startswith("grpc")
-
-    async def __call__(self, method: str, *arguments: Any, **named: Any) -> Any:
-        function: Callable[..., Any] = getattr(self._client, method)
-        if self.kind.endswith("aio"):
-            return await function(*arguments, **named)
-        call = functools.partial(function, *arguments, **named)
-        return await asyncio.get_running_loop().run_in_executor(self._thread, call)
-
-    def input(self, name: str, datatype: str, array: Any, *, binary: bool = True) -> Any:
-        made = self.module.InferInput(name, list(array.shape), datatype)
-        if self.is_grpc:
-            made.set_data_from_numpy(array)
-        else:
-            made.set_data_from_numpy(array, binary_data=binary)
-        return made
-
-    def output(self, name: str, *, binary: bool = True, classes: int = 0) -> Any:
-        if self.is_grpc:
-            return self.module.InferRequestedOutput(name, class_count=classes)
-        return self.module.InferRequestedOutput(name, binary_data=binary, class_count=classes)
 
 
 @contextlib.asynccontextmanager
 async def connected(kind: str, target: Any, **settings: Any) -> AsyncIterator[AnyClient]:
     async with serving(target, grpc_port=-1, model_name="m", **settings) as frame:
         port = frame.grpc_port if kind.startswith("grpc") else frame.port
-        url = f"127.0.0.1:{port}"
-        module: Any = {
-            "http": triton_http,
-            "http.aio": triton_http_aio,
-            "grpc": triton_grpc,
-            "grpc.aio": triton_grpc_aio,
-        }[kind]
-        # gevent's hub, which the http client brings, belongs to a thread: the client lives in one of its own.
-        with ThreadPoolExecutor(1) as thread:
-            make = functools.partial(module.InferenceServerClient, url)
-            is_aio = kind.endswith("aio")
-            client = make() if is_aio else await asyncio.get_running_loop().run_in_executor(thread, make)
-            made = AnyClient(kind, client, module, thread)
-            try:
-                yield made
-            finally:
-                await made("close")
+        async with client_to(kind, f"127.0.0.1:{port}") as client:
+            yield client
 
 
 @pytest.mark.parametrize("kind", KINDS)

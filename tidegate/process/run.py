@@ -57,14 +57,15 @@ def freeze_start_up() -> None:
     gc.freeze()
 
 
-async def settle_start_up(is_busy: Callable[[], bool]) -> None:
+async def settle_start_up(is_busy: Callable[[], bool], *, is_forked: bool) -> None:
     """Like `freeze_start_up`, for processes whose first request waits for them already.
 
     To look through the objects of a large library takes 70 to 250 ms. So they are frozen as they are, garbage too, and
     looked through in the first moment that finds nobody inside, a minute later at the latest. A process forked from a
-    template has little of its own to look through, and must not touch what it shares: it does it at once.
+    template (`is_forked`) has little of its own to look through, and must not touch what it shares: it does it at once.
     """
-    if gc.get_freeze_count():
+    # Not by gc.get_freeze_count: it walks through all that is frozen, which takes 30 ms and more.
+    if is_forked:
         freeze_start_up()
         return
     gc.freeze()

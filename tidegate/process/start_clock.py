@@ -34,6 +34,11 @@ class StartClock:
         self._since = max(ran, began)
         self._opened_at: float | None = None
 
+    @property
+    def is_forked(self) -> bool:
+        """Whether this process was forked from a template that had imports done."""
+        return self._way == FORKED
+
     def enter(self, phase: str) -> None:
         """Count the time from now on to this phase."""
         if self._opened_at is None:

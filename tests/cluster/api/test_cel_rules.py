@@ -143,8 +143,22 @@ def test_match_conditions(policy: str, texts: list[str], expected: bool | type[E
         ("'x12y'.find('[0-9]+')", "12"),
         ("[1, 2, 1].lastIndexOf(1)", 2),
         ("isIP('10.0.0.1') && !isIP('x') && isCIDR('10.0.0.0/8')", True),
+        ("sets.contains([1, 2], [2]) && max([1, 3]) == 3", True),
         ("url('https://u@h.b:8/p').getHostname() + url('https://h:8/p').getPort()", "h.b8"),
     ],
 )
 def test_the_functions_kubernetes_adds(text: str, value: object) -> None:
     assert expressions.evaluate(text, {}) == value
+
+
+@pytest.mark.parametrize(
+    "text", ["quantity('1Gi').isGreaterThan(quantity('1'))", "self.?a.orValue(1) == 1", "'%s'.format(['a']) == 'a'",
+             "authorizer.path('/').check('get').allowed()", "cel.bind(x, 1, x) == 1"],
+)  # fmt: skip
+def test_what_is_not_known_is_said_and_not_guessed(text: str) -> None:
+    with pytest.raises(expressions.NotEnforced):
+        expressions.compiled(text)
+    whole = schema() | rule(text)
+    assert cel_rules.validate({"metadata": {}, "spec": {}}, None, whole) == []
+    found = cel_rules.not_enforced({"spec": {"versions": [{"name": "v1", "schema": {"openAPIV3Schema": whole}}]}})
+    assert len(found) == 1
