@@ -16,6 +16,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 CA, CERTIFICATE, KEY = "ca.crt", "tls.crt", "tls.key"
+PREVIOUS_CA = "previous-ca.crt"
+"""The authority before the last renewal: other replicas serve its leaf until they look again."""
 LIFETIME = datetime.timedelta(days=365)
 RENEW_BEFORE = datetime.timedelta(days=120)
 _CLOCK_SKEW = datetime.timedelta(hours=1)
@@ -48,6 +50,11 @@ def make(service: str, namespace: str, now: datetime.datetime) -> dict[str, str]
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         ).decode(),
     }
+
+
+def bundle(data: dict[str, str]) -> str:
+    """Return what is to be trusted while stored certificates are in use, as PEM."""
+    return data[CA] + data.get(PREVIOUS_CA, "")
 
 
 def is_usable(data: dict[str, str], service: str, namespace: str, now: datetime.datetime) -> bool:

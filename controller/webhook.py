@@ -66,9 +66,12 @@ class Webhook:
     async def check(self) -> None:
         """Renew certificates that near their end, and put right what the API server trusts; raises `ApiError`."""
         await self._renew()
-        bundle = base64.b64encode(self._certificates[certificates.CA].encode()).decode()
+        self.is_trusted = await self._publish(self._certificates)
+
+    async def _publish(self, data: dict[str, str]) -> bool:
+        bundle = base64.b64encode(certificates.bundle(data).encode()).decode()
         trusted = [await self._trust(resource, name, bundle) for resource, name in CONFIGURATIONS]
-        self.is_trusted = all(trusted)
+        return all(trusted)
 
     async def _trust(self, resource: Resource, name: str, bundle: str) -> bool:
         try:
@@ -91,16 +94,20 @@ class Webhook:
         stored = await secrets.read(self._api, self._namespace, CERTIFICATES_SECRET)
         if stored is None or not certificates.is_usable(stored, service, self._namespace, now):
             made = certificates.make(service, self._namespace, now)
+            if stored is not None and stored.get(certificates.CA):
+                made[certificates.PREVIOUS_CA] = stored[certificates.CA]
             if stored is None:
                 stored = await secrets.ensure(self._api, self._namespace, CERTIFICATES_SECRET, made)
             else:
                 await secrets.write(self._api, self._namespace, CERTIFICATES_SECRET, made)
                 stored = made
-        self._certificates = stored
         if self._context is None:
             self._context = certificates.server_context(stored)
         else:
+            # Trusted first, used afterwards: no review fails in between.
+            await self._publish(stored)
             certificates.load(self._context, stored)
+        self._certificates = stored
 
     async def _defaulting(self, request: web.Request) -> web.Response:
         return await self._answer(request, review.default)

@@ -8,9 +8,7 @@ import logging
 import time
 from pathlib import Path
 
-import yaml
-
-from cluster.node import cluster_names, images, reaper, registration
+from cluster.node import catalog_file, cluster_names, images, reaper, registration
 from cluster.node.addresses import Addresses, Ports
 from cluster.node.agent import Agent
 from cluster.node.config import Config
@@ -136,9 +134,9 @@ def _catalog(config: Config) -> list[images.Pattern]:
     if not config.images:
         return []
     try:
-        return images.parse(yaml.safe_load(Path(config.images).read_text()))
-    except (OSError, yaml.YAMLError, images.CatalogError) as error:
-        raise settings.SettingsError(f"images: {config.images}: {error}") from error
+        return catalog_file.load(config.images)
+    except images.CatalogError as error:
+        raise settings.SettingsError(f"images: {error}") from error
 
 
 def _kubelet_token(config: Config) -> str:

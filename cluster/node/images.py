@@ -14,6 +14,7 @@ from typing import Any
 
 from cluster.node import preload
 
+FIELDS = frozenset({"image", "command", "args", "env", "workingDir", "preload"})
 PYTHON = "{python}"
 """Stands for the interpreter of this installation in a command."""
 
@@ -73,7 +74,7 @@ BUILT_IN: tuple[Pattern, ...] = (
 def parse(document: Any) -> list[Pattern]:
     """Read a catalog: `images: [{image, command, args, env, workingDir, preload}]`; raises `CatalogError`."""
     entries = (document or {}).get("images") if isinstance(document or {}, dict) else None
-    if entries is None and document:
+    if (entries is None and document) or not isinstance(entries or [], list):
         raise CatalogError("the image catalog needs a list under 'images'")
     return [_pattern(index, entry) for index, entry in enumerate(entries or [])]
 
@@ -133,23 +134,42 @@ def _filled(image: Image, groups: tuple[str, ...]) -> Image:
 
 
 def _pattern(index: int, entry: Any) -> Pattern:
-    if not isinstance(entry, dict) or not isinstance(entry.get("image"), str):
-        raise CatalogError(f"images[{index}]: 'image' must be a name, a prefix ending in '*', or 're:' and a pattern")
-    unknown = set(entry) - {"image", "command", "args", "env", "workingDir", "preload"}
-    if unknown:
-        raise CatalogError(f"images[{index}]: unknown field {sorted(unknown)[0]!r}")
-    command, args = entry.get("command"), entry.get("args") or []
-    if not isinstance(command, list) or not command or not isinstance(args, list):
-        raise CatalogError(f"images[{index}]: 'command' must be a list with at least one word, 'args' a list")
+    where = f"images[{index}]"
+    if not isinstance(entry, dict) or not isinstance(entry.get("image"), str) or not entry["image"]:
+        raise CatalogError(f"{where}: 'image' must be a name, a prefix ending in '*', or 're:' and a pattern")
+    if unknown := set(entry) - FIELDS:
+        known = ", ".join(sorted(FIELDS))
+        raise CatalogError(f"{where}: unknown field {sorted(unknown)[0]!r}; there are {known}")
+    command, args = _words(entry, "command", where), _words(entry, "args", where)
+    if not command:
+        raise CatalogError(f"{where}: 'command' must be a list with at least one word")
     if entry["image"].startswith("re:"):
         try:
             re.compile(entry["image"][3:])
         except re.error as error:
-            raise CatalogError(f"images[{index}]: {entry['image']!r} is no regular expression: {error}") from error
-    env = {str(key): str(value) for key, value in (entry.get("env") or {}).items()}
+            raise CatalogError(f"{where}: 'image': {entry['image']!r} is no regular expression: {error}") from error
+    working_dir = entry.get("workingDir") or ""
+    if not isinstance(working_dir, str) or not (working_dir == "" or working_dir.startswith(("/", "{"))):
+        raise CatalogError(f"{where}: 'workingDir' must be an absolute path")
     try:
-        modules = preload.modules_of(str(entry.get("preload") or ""), f"images[{index}]: preload")
+        modules = preload.modules_of(str(entry.get("preload") or ""), f"{where}: preload")
     except preload.PreloadError as error:
         raise CatalogError(str(error)) from error
-    image = Image(tuple(map(str, command)), tuple(map(str, args)), env, str(entry.get("workingDir") or ""), modules)
-    return Pattern(entry["image"], image)
+    return Pattern(entry["image"], Image(command, args, _env(entry, where), working_dir, modules))
+
+
+def _words(entry: dict[str, Any], field_name: str, where: str) -> tuple[str, ...]:
+    words = entry.get(field_name) or []
+    if not isinstance(words, list) or any(isinstance(word, dict | list) or word is None for word in words):
+        raise CatalogError(f"{where}: '{field_name}' must be a list of words")
+    return tuple(map(str, words))
+
+
+def _env(entry: dict[str, Any], where: str) -> dict[str, str]:
+    env = entry.get("env") or {}
+    if not isinstance(env, dict):
+        raise CatalogError(f"{where}: 'env' must map names to values")
+    for key, value in env.items():
+        if not isinstance(key, str) or value is None or isinstance(value, dict | list):
+            raise CatalogError(f"{where}: 'env': the value of {key!r} must be a text")
+    return {key: str(value) for key, value in env.items()}

@@ -46,7 +46,9 @@ def reconcile(observed: Observed, config: Network, now_unix: float) -> Outcome:
     status: Object = dict(mapping.get("status") or {})
     url = f"http://{observed.name}"
     status |= {"url": url, "address": {"url": url}}
-    state.mark_true(CERTIFICATE, "TLSNotEnabled", "external-domain-tls is not enabled")
+    has_own = bool(((mapping.get("spec") or {}).get("tls") or {}).get("secretName"))
+    text = "spec.tls is not served yet" if has_own else "external-domain-tls is not enabled"
+    state.mark_true(CERTIFICATE, "TLSNotEnabled", text)
     if not conditions.is_observed(mapping):
         state.mark_unknown(INGRESS, "IngressNotConfigured", "Ingress has not yet been reconciled.")
     actions, is_claimed = _claim(observed, config, state)

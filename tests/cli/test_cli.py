@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from tests.support.hops import free_port
 from tidegate.cli import __main__ as cli
 from tidegate.cli import common, install, instance, memory, output, status, wakes, why
 from tidegate.cli.failures import Failure, Late, NotRunning
@@ -105,6 +106,15 @@ def test_up_names_the_taken_port(tmp_path: Path) -> None:
         result = run("up", "--state", str(tmp_path / "s"), "--port", str(port))
     assert result.exit_code == 1
     assert "--port" in result.output
+
+
+def test_a_catalog_that_is_not_usable_is_told_before_anything_starts(tmp_path: Path) -> None:
+    catalog = tmp_path / "images.yaml"
+    catalog.write_text("images:\n- image: shop/web\n  command: serve\n")
+    result = run("up", "--state", str(tmp_path / "s"), "--port", str(free_port()), "--images", str(catalog))
+    assert result.exit_code == 1
+    assert f"--images: {catalog}: images[0]: 'command' must be a list of words" in result.output
+    assert not (tmp_path / "s" / "kubeconfig").exists()
     assert not (tmp_path / "s").exists()
 
 

@@ -244,6 +244,56 @@ async def test_where_the_logs_of_a_revision_are(world):
     assert revision["status"]["logUrl"] == f"http://logs/{revision['metadata']['uid']}/"
 
 
+PUBLIC = Network(domains=(Domain("example.com"),))
+TLS = dataclasses.replace(PUBLIC, has_external_tls=True)
+REDIRECTS = dataclasses.replace(TLS, http_protocol="redirected")
+PROTOCOL, TLS_OFF = "networking.knative.dev/http-protocol", "networking.knative.dev/disable-external-domain-tls"
+
+
+@pytest.mark.parametrize(
+    ("network", "annotations", "labels", "url", "reason", "is_redirected"),
+    [
+        (PUBLIC, {}, {}, "http://hello.default.example.com", "TLSNotEnabled", False),
+        (PUBLIC, {PROTOCOL: "redirected"}, {}, "http://hello.default.example.com", "TLSNotEnabled", False),
+        (TLS, {}, {}, "https://hello.default.example.com", "", False),
+        (TLS, {PROTOCOL: "Redirected"}, {}, "https://hello.default.example.com", "", True),
+        (TLS, {TLS_OFF: "true"}, {}, "http://hello.default.example.com", "TLSNotEnabled", False),
+        (REDIRECTS, {}, {}, "https://hello.default.example.com", "", True),
+        (REDIRECTS, {PROTOCOL: "enabled"}, {}, "https://hello.default.example.com", "", False),
+        (REDIRECTS, {TLS_OFF: "true"}, {}, "http://hello.default.example.com", "TLSNotEnabled", False),
+        (
+            TLS,
+            {},
+            {names.VISIBILITY_LABEL: "cluster-local"},
+            "http://hello.default.svc.cluster.local",
+            "TLSNotEnabled",
+            False,
+        ),
+    ],
+)
+async def test_schemes_and_redirects(world, network, annotations, labels, url, reason, is_redirected):
+    world.worker.world.config = dataclasses.replace(world.config, network=network)
+    document = service()
+    document["metadata"] |= {"annotations": annotations, "labels": labels}
+    await world.apply(document)
+    await world.make_ready("hello-00001")
+    route = world.get(RT, "hello")
+    assert route["status"]["url"] == url
+    assert world.condition(RT, "hello", "CertificateProvisioned")[:2] == ("True", reason)
+    told = (route["status"].get("annotations") or {}).get(PROTOCOL)
+    assert told == ("redirected" if is_redirected else None)
+
+
+async def test_a_protocol_that_is_none_is_told_and_freezes_the_route(world):
+    await world.apply(service())
+    await world.make_ready("hello-00001")
+    document = service()
+    document["metadata"]["annotations"] = {PROTOCOL: "gopher"}
+    await world.apply(document)
+    assert world.condition(RT, "hello", "AllTrafficAssigned")[:2] == ("False", "ErrorConfig")
+    assert world.get(RT, "hello")["status"]["traffic"][0]["revisionName"] == "hello-00001"
+
+
 async def test_replicas_belong_to_the_autoscaler(world):
     await world.apply(service())
     await world.make_ready("hello-00001")
@@ -550,3 +600,40 @@ def _pod(revision, container):
         },
         "status": {"phase": "Pending", "containerStatuses": [{"name": "user-container", **container}]},
     }
+
+
+RECREATE = {"annotations": {"tidegate.dev/rollout": "recreate", "autoscaling.knative.dev/min-scale": "1"}}
+
+
+async def test_without_room_for_two_the_old_revision_goes_before_the_new_one_comes(world):
+    await world.apply(service(**RECREATE))
+    await world.make_ready("hello-00001")
+    deployment = world.get(resources.DEPLOYMENTS, "hello-00001-deployment")
+    assert deployment["spec"]["strategy"] == {"type": "Recreate"}
+    await world.apply(service(image="hello:2", **RECREATE))
+    assert world.get(RT, "hello")["status"]["traffic"][0]["revisionName"] == "hello-00002"
+    assert world.condition(KSVC, "hello")[0] == "Unknown"
+    old = world.get(resources.POD_AUTOSCALERS, "hello-00001")
+    assert old["spec"]["reachability"] == "Unreachable"
+    assert old["metadata"]["annotations"]["autoscaling.knative.dev/window"] == "6s"
+    assert world.get(resources.POD_AUTOSCALERS, "hello-00002")["spec"]["reachability"] == "Reachable"
+    await world.make_idle("hello-00001")
+    await world.make_ready("hello-00002")
+    assert world.condition(KSVC, "hello")[0] == "True"
+    assert world.get(KSVC, "hello")["status"]["latestReadyRevisionName"] == "hello-00002"
+
+
+async def test_a_successor_that_does_not_start_gives_the_traffic_and_its_place_back(world):
+    await world.apply(service(**RECREATE))
+    await world.make_ready("hello-00001")
+    await world.apply(service(image="hello:2", **RECREATE))
+    await world.make_idle("hello-00001")
+    world.play_autoscaler("hello-00002", "False", "TimedOut", "The target could not be activated.")
+    await world.settle()
+    assert world.get(RT, "hello")["status"]["traffic"][0]["revisionName"] == "hello-00001"
+    assert world.condition(KSVC, "hello")[0] == "False"
+    back = world.get(resources.POD_AUTOSCALERS, "hello-00001")
+    assert back["spec"]["reachability"] == "Reachable"
+    assert world.get(resources.POD_AUTOSCALERS, "hello-00002")["spec"]["reachability"] == "Unreachable"
+    await world.apply(service(image="hello:3", **RECREATE))
+    assert world.get(RT, "hello")["status"]["traffic"][0]["revisionName"] == "hello-00003"

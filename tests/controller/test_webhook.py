@@ -186,3 +186,32 @@ async def test_the_controllers_own_services_have_what_models_need(webhook, api, 
     request = review(template=template, traffic=[{"latestRevision": True, "percent": 100}])
     status, body = await ask(webhook, api, "/validation", request | {"userInfo": {"username": user}})
     assert (status, msgspec.json.decode(body)["response"]["allowed"]) == (200, is_allowed), body
+
+
+async def test_a_renewal_is_trusted_before_it_is_used_and_beside_what_was(webhook, api, monkeypatch):
+    await webhook.check()
+    before = trusted_ca(api)
+    used = []
+    monkeypatch.setattr(certificates, "load", lambda _context, data: used.append((trusted_ca(api), data["ca.crt"])))
+    monkeypatch.setattr(certificates, "RENEW_BEFORE", certificates.LIFETIME * 2)
+    await webhook.check()
+    ((trusted, new),) = used
+    assert trusted == new + before
+    assert new != before
+    assert trusted_ca(api) == trusted
+
+
+async def test_another_replica_goes_on_with_the_old_leaf_until_it_looks(webhook, api, monkeypatch):
+    await webhook.check()
+    other = Webhook(api, SYSTEM, ClusterConfig)
+    await other.start("127.0.0.1", 0)
+    try:
+        with monkeypatch.context() as patched:
+            patched.setattr(certificates, "RENEW_BEFORE", certificates.LIFETIME * 2)
+            await webhook.check()
+        for one in (webhook, other):
+            assert (await verdict(one, api, asked()))["allowed"]
+        await other.check()
+        assert (await verdict(other, api, asked()))["allowed"]
+    finally:
+        await other.close()

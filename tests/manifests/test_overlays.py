@@ -154,12 +154,17 @@ def test_policies_open_exactly_the_ports_that_services_and_scrapers_use() -> Non
     }
     assert opened == {
         "deny-all-ingress": set(),
-        "gateway": {names.SERVING_PORT},
+        "gateway": {names.SERVING_PORT, names.GATEWAY_LOCAL_PORT},
         "activator": {names.SERVING_PORT},
         "autoscaler": {names.REPORT_PORT},
         "webhook": {names.WEBHOOK_PORT},
         "metrics": {names.METRICS_PORT},
     }
+
+    (local,) = [
+        rule for rule in policies["gateway"]["spec"]["ingress"] if rule["ports"] == [{"port": names.GATEWAY_LOCAL_PORT}]
+    ]
+    assert local["from"] == [{"namespaceSelector": {}}], "names inside the cluster are for pods only"
 
 
 def test_the_ha_overlay_survives_the_loss_of_one_of_each() -> None:

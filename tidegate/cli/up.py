@@ -7,6 +7,7 @@ import contextlib
 import signal
 import socket
 import subprocess
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ from tidegate.kube import client as kube_client
 from tidegate.kube import connect
 
 STEPS = 4
+CATALOG_TIMEOUT_S = 30.0
 START_POLL_S = 0.02
 
 
@@ -96,9 +98,20 @@ def _ensure_started(local: instance.Instance, wish: Wish) -> subprocess.Popen[by
         click.echo(f"an instance already runs in {local.state}: applying the manifests again", err=True)
         return None
     _require_free(wish.bind, wish.port)
+    _require_catalog(wish.images)
     # An old kubeconfig may name another port; the API server writes a new one before it listens.
     local.kubeconfig.unlink(missing_ok=True)
     return instance.start(local, wish.flags())
+
+
+def _require_catalog(images: Path | None) -> None:
+    """Judge the catalog before anything starts: the node would fail again and again, and say so in its log only."""
+    if images is None:
+        return
+    command = [sys.executable, "-m", "cluster.node.catalog_file", str(images)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=CATALOG_TIMEOUT_S)
+    if done.returncode:
+        raise Failure(f"--images: {done.stderr.strip() or 'the catalog cannot be read'}")
 
 
 def _require_free(bind: str, port: int) -> None:

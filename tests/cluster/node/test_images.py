@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from cluster.node import images
+from cluster.node import catalog_file, images
 from cluster.node.images import PYTHON, CatalogError, Image
 
 USER = images.parse(
@@ -65,7 +68,16 @@ def test_command_line(container: dict[str, Any], line: list[str]) -> None:
 BROKEN = [
     ([1], "list under 'images'"),
     ({"images": [{"command": ["x"]}]}, r"images\[0\]: 'image'"),
+    ({"images": {"image": "a"}}, "list under 'images'"),
+    ({"images": [{"image": "", "command": ["x"]}]}, r"images\[0\]: 'image'"),
     ({"images": [{"image": "a", "command": "x"}]}, "'command' must be a list"),
+    ({"images": [{"image": "a"}]}, "'command' must be a list with at least one word"),
+    ({"images": [{"image": "a", "command": ["x", {"y": 1}]}]}, "'command' must be a list of words"),
+    ({"images": [{"image": "a", "command": ["x"], "args": "y"}]}, "'args' must be a list"),
+    ({"images": [{"image": "a", "command": ["x"], "env": ["A=1"]}]}, "'env' must map names to values"),
+    ({"images": [{"image": "a", "command": ["x"], "env": {"A": None}}]}, "'env': the value of 'A' must be a text"),
+    ({"images": [{"image": "a", "command": ["x"], "workingDir": "here"}]}, "'workingDir' must be an absolute path"),
+    ({"images": [{"image": "a", "command": ["x"]}, {"image": "b", "command": []}]}, r"images\[1\]: 'command'"),
     ({"images": [{"image": "a", "command": ["x"], "color": 1}]}, "unknown field 'color'"),
     ({"images": [{"image": "re:(", "command": ["x"]}]}, "no regular expression"),
 ]
@@ -79,3 +91,24 @@ def test_broken_catalog(document: Any, message: str) -> None:
 
 def test_empty_catalog() -> None:
     assert images.parse(None) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("images: [", "catalog.yaml: while parsing"),
+        ("images:\n- image: a\n", "catalog.yaml: images[0]: 'command'"),
+    ],
+)
+def test_a_file_that_is_not_usable_is_named(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "catalog.yaml"
+    path.write_text(text)
+    done = subprocess.run(
+        [sys.executable, "-m", "cluster.node.catalog_file", str(path)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert message in done.stderr
+    path.write_text("images:\n- image: a\n  command: [b]\n")
+    assert catalog_file.load(str(path))[0].image.command == ("b",)
+    with pytest.raises(CatalogError, match="nowhere"):
+        catalog_file.load(str(tmp_path / "nowhere"))
