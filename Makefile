@@ -28,6 +28,10 @@ test: $(VENV)/.ready-torch ## run every test, the end-to-end story included
 unit: $(VENV)/.ready ## run the tests that start no local cluster
 	$(BIN)/python -m pytest -m "not e2e" $(PYTEST_ARGS)
 
+.PHONY: conformance
+conformance: $(VENV)/.ready ## ask for the behaviours of Knative's own suites on a local cluster; writes docs/conformance.md (15 minutes)
+	$(BIN)/python -m tests.conformance $(PYTEST_ARGS)
+
 .PHONY: deep
 deep: $(VENV)/.ready ## look longer for counter-examples to every property (many minutes)
 	HYPOTHESIS_PROFILE=deep $(BIN)/python -m pytest -m "not e2e" --timeout 3600 $(PYTEST_ARGS)

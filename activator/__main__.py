@@ -54,6 +54,7 @@ async def serve(config: Config, api: Api, stopping: asyncio.Event) -> None:
     links.on_scaled = lambda scaled: pipeline.wakes.scaled((scaled.namespace, scaled.revision))
     watch.on_endpoints = backends.replace
     watch.on_revision_gone = pipeline.revision_gone
+    watch.on_handed_back = pipeline.handed_back
     watch.on_link_changed = links.refresh
     observed = await observability.read(api, config.system_namespace)
     pipeline.wakes.writes_header = observed.is_wake_timing_enabled

@@ -45,6 +45,7 @@ ASLEEP = answer_of(outcomes.ASLEEP)
 REFUSED = answer_of(outcomes.UPSTREAM_CONNECT_FAILED)
 FULL = answer_of(outcomes.WAITING_ROOM_FULL)
 LATE = answer_of(outcomes.ACTIVATION_TIMEOUT)
+HANDED_BACK = answer_of(outcomes.NOT_READY, "this revision does not start, and its predecessor serves again")
 POD_BROKE = answer_of(outcomes.UPSTREAM_FAILED)
 HEALTHY = Answer(200)
 SHUTTING_DOWN = answer_of(outcomes.DRAINING, text=b"shutting down")
@@ -198,11 +199,18 @@ class Pipeline:
 
     def revision_gone(self, key: Key) -> None:
         """Answer the waiters of a deleted revision, and forget it."""
+        self._empty(key, UNKNOWN)
+
+    def handed_back(self, key: Key) -> None:
+        """Answer the waiters of a revision that gave its traffic back: they would keep its place taken."""
+        self._empty(key, HANDED_BACK)
+
+    def _empty(self, key: Key, answer: Answer) -> None:
         placement = self._placements.get(key)
         if placement is None:
             return
         while (entry := placement.room.next()) is not None:
-            _turn_away(entry[1], UNKNOWN)
+            _turn_away(entry[1], answer)
         self._rest(key)
 
     def admit(self, key: Key) -> None:
@@ -263,6 +271,8 @@ class Pipeline:
 
     def _wait(self, visit: Visit) -> Direction | Awaitable[Direction]:
         room = visit.placement.room
+        if visit.revision.has_handed_back:
+            return HANDED_BACK
         if visit.had_seat:
             room.come_back(visit.ticket, visit, visit.deadline)
         elif not room.enter(visit.ticket, visit, visit.deadline):

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from activator.backends import Key
-from tidegate.contracts import names, report, wake
+from tidegate.contracts import names, recreate, report, wake
 from tidegate.kube import endpoints, resources
 from tidegate.kube.api import Api, Object, annotations_of, labels_of, name_of, namespace_of
 from tidegate.kube.cache import Cache
@@ -34,6 +34,8 @@ class Revision:
     may_hurry: bool
     tells_wake: bool = True
     """Whether the answer of a request that paid a cold start says what it consisted of."""
+    has_handed_back: bool = False
+    """Whether it did not start and gave its traffic back, so that nobody should wait for it."""
 
 
 def parse_revision(obj: Object, connect_timeout_s: float) -> Revision:
@@ -50,7 +52,8 @@ def parse_revision(obj: Object, connect_timeout_s: float) -> Revision:
         total_s=float(spec.get("timeoutSeconds") or DEFAULT_TIMEOUT_S),
     )
     tells_wake = annotations_of(obj).get(wake.ANNOTATION) != wake.OFF
-    return Revision(int(spec.get("containerConcurrency") or 0), timeouts, not only_kubelet_knows, tells_wake)
+    concurrency = int(spec.get("containerConcurrency") or 0)
+    return Revision(concurrency, timeouts, not only_kubelet_knows, tells_wake, recreate.has_handed_back(obj))
 
 
 class Watch:
@@ -78,6 +81,7 @@ class Watch:
         # Set by __main__ before `run`: what follows a change.
         self.on_endpoints: Callable[[Key, endpoints.Endpoints], None] = lambda _key, _endpoints: None
         self.on_revision_gone: Callable[[Key], None] = lambda _key: None
+        self.on_handed_back: Callable[[Key], None] = lambda _key: None
         self.on_link_changed: Callable[[], None] = lambda: None
         for cache in (self._autoscaler, self._secret):
             cache.on_change(lambda *_: self.on_link_changed())
@@ -128,7 +132,9 @@ class Watch:
             self.on_revision_gone(key)
             return
         key = (namespace_of(new), name_of(new))
-        self._known[key] = parse_revision(new, self._connect_timeout_s)
+        self._known[key] = revision = parse_revision(new, self._connect_timeout_s)
+        if revision.has_handed_back:
+            self.on_handed_back(key)
         arrival = self._arrivals.pop(key, None)
         if arrival is not None:
             arrival.set()

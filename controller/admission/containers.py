@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from controller.admission import metadata, probes
+from controller.admission import devices, metadata, probes
 from controller.admission import volumes as volumes_of
 from controller.cluster_config import ClusterConfig
 from tidegate.contracts import names, problems, serving
@@ -113,6 +113,7 @@ def _container(container: Object, volumes: dict[str, Object], features: Features
     if policy not in (None, "", "File", "FallbackToLogsOnError"):
         found.append(problems.invalid(policy, "terminationMessagePolicy"))
     found += volumes_of.validate_mounts(container.get("volumeMounts") or [], volumes, features)
+    found += devices.validate(container)
     return found + problems.under("securityContext", _security(container.get("securityContext") or {}, features))
 
 

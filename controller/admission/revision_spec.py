@@ -7,7 +7,7 @@ from typing import Any
 from controller.admission import containers, metadata, sidecar
 from controller.admission import volumes as volumes_of
 from controller.cluster_config import ClusterConfig
-from tidegate.contracts import durations, problems
+from tidegate.contracts import durations, problems, recreate
 from tidegate.contracts.autoscaling import validate_annotations
 from tidegate.contracts.config.features import Features
 from tidegate.contracts.problems import FieldProblem
@@ -76,7 +76,11 @@ def validate(spec: Object, config: ClusterConfig) -> list[FieldProblem]:
 
 def validate_annotated(values: dict[str, str], config: ClusterConfig) -> list[FieldProblem]:
     """Return what is wrong with a template's (or Revision's) annotations; paths are the keys."""
-    found = [*validate_annotations(values, config.autoscaler), *sidecar.validate(values)]
+    found = [
+        *validate_annotations(values, config.autoscaler),
+        *sidecar.validate(values),
+        *recreate.check(values),
+    ]
     text = values.get(PROGRESS_DEADLINE_ANNOTATION)
     if text is not None:
         found += _progress_deadline(text)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from controller.inference import frame_settings
 from controller.reconcile.outcome import Object
-from tidegate.contracts import problems
+from tidegate.contracts import problems, recreate
 from tidegate.contracts.problems import FieldProblem
 
 PREDICTOR, TRANSFORMER, EXPLAINER = "predictor", "transformer", "explainer"
@@ -31,6 +31,7 @@ LEGACY_FORMATS = (
 V2_FORMATS = frozenset({"triton", "onnx", "huggingface"})
 PROTOCOLS = ("v1", "v2", "grpc-v1", "grpc-v2")
 METRICS = ("concurrency", "rps", "cpu", "memory")
+RECREATE, ROLLING_UPDATE = "Recreate", "RollingUpdate"
 MAIN_CONTAINER = "kserve-container"
 
 _EXTENSION = (
@@ -41,10 +42,11 @@ _EXTENSION = (
     "containerConcurrency",
     "timeout",
     "canaryTrafficPercent",
+    "deploymentStrategy",
     "labels",
     "annotations",
 )
-_NOT_YET = ("workerSpec", "autoScaling", "storageUris", "deploymentStrategy", "scaleMetricType")
+_NOT_YET = ("workerSpec", "autoScaling", "storageUris", "scaleMetricType")
 _OF_A_MODEL = ("modelFormat", "runtime", "runtimeVersion", "storageUri", "storage", "protocolVersion")
 
 
@@ -101,7 +103,7 @@ def read(service: Object, kind: str) -> Component | None:
         timeout_s=spec.get("timeout"),
         canary_percent=spec.get("canaryTrafficPercent"),
         labels=dict(spec.get("labels") or {}),
-        annotations=dict(spec.get("annotations") or {}),
+        annotations={**_rollout(spec), **(spec.get("annotations") or {})},
         frame={key: dict(spec[key] or {}) for key in extras if key in spec},
     )
 
@@ -135,12 +137,25 @@ def _validate(spec: Object, kind: str) -> list[FieldProblem]:
         found.append(problems.invalid(least, "minReplicas"))
     elif not _is_count(most) or (most and most < least):
         found.append(problems.invalid(most, "maxReplicas"))
+    found += problems.under("deploymentStrategy", _validate_strategy(spec.get("deploymentStrategy") or {}))
     if spec.get("scaleMetric") not in (None, "", *METRICS):
         found.append(problems.invalid(spec["scaleMetric"], "scaleMetric"))
     percent = spec.get("canaryTrafficPercent")
     if percent is not None and not (_is_count(percent) and percent <= 100):
         found.append(problems.out_of_bounds(percent, 0, 100, "canaryTrafficPercent"))
     return found
+
+
+def _validate_strategy(strategy: Object) -> list[FieldProblem]:
+    found = [problems.disallowed(key) for key in sorted(set(strategy) - {"type"})]
+    if strategy and strategy.get("type") not in (RECREATE, ROLLING_UPDATE):
+        found.append(problems.invalid(strategy.get("type"), "type", f"expected {RECREATE} or {ROLLING_UPDATE}"))
+    return found
+
+
+def _rollout(spec: Object) -> dict[str, str]:
+    is_recreate = (spec.get("deploymentStrategy") or {}).get("type") == RECREATE
+    return {recreate.ANNOTATION: recreate.RECREATE} if is_recreate else {}
 
 
 def _validate_model(model: Object) -> list[FieldProblem]:

@@ -13,7 +13,7 @@ from controller.cluster_config import ClusterConfig
 from controller.reconcile import images, metadata, model_storage, revision_pod, revision_status, standby
 from controller.reconcile.images import Lookup
 from controller.reconcile.outcome import Action, Apply, Create, Object, Outcome
-from tidegate.contracts import autoscaling, autoscaling_extensions, conditions, durations, names, serving
+from tidegate.contracts import autoscaling, autoscaling_extensions, conditions, durations, names, recreate, serving
 from tidegate.contracts.conditions import Conditions
 from tidegate.contracts.config import observability
 
@@ -95,7 +95,7 @@ def deployment(revision: Object, config: ClusterConfig, credentials: Sequence[Ob
         "selector": {"matchLabels": {names.REVISION_UID_LABEL: revision["metadata"]["uid"]}},
         "revisionHistoryLimit": 0,
         "progressDeadlineSeconds": _progress_deadline_s(revision, config),
-        "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0}},
+        "strategy": _strategy(revision),
         "template": {
             "metadata": {"labels": labels, "annotations": annotations},
             "spec": model_storage.add(
@@ -114,6 +114,9 @@ def pod_autoscaler(revision: Object, config: ClusterConfig, reachability: str) -
     """Return the PodAutoscaler of a revision."""
     annotations = metadata.own_annotations(revision, without=_NOT_FOR_PODS)
     annotations.setdefault(CLASS_ANNOTATION, autoscaling.class_of(annotations, config.autoscaler))
+    is_released = metadata.own_labels(revision).get(names.ROUTING_STATE_LABEL) == serving.ROUTING_RESERVE
+    if is_released and recreate.is_recreate(revision) and reachability == autoscaling.Reachability.UNREACHABLE.value:
+        annotations |= recreate.LEAVING
     name = revision["metadata"]["name"]
     head = metadata.child(
         revision, SCALING_API_VERSION, "PodAutoscaler", name, labels=child_labels(revision), annotations=annotations
@@ -205,6 +208,13 @@ def _mark_foreign(observed: Observed, state: Conditions) -> bool:
             state.mark_false(condition, "NotOwned", metadata.not_owned(kind, child["metadata"]["name"]))
             return True
     return False
+
+
+def _strategy(revision: Object) -> Object:
+    """Return how a changed pod template (another queue-proxy, say) gets to the pods of one revision."""
+    if recreate.is_recreate(revision):
+        return {"type": "Recreate"}
+    return {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0}}
 
 
 def _log_url(revision: Object, config: ClusterConfig) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 
 from controller.reconcile import labeler, metadata, placeholders, rollout
 from controller.reconcile.outcome import Action, Object, Outcome
-from tidegate.contracts import conditions, durations, names, serving, traffic
+from tidegate.contracts import conditions, durations, names, recreate, serving, traffic
 from tidegate.contracts.conditions import Conditions
 from tidegate.contracts.config import network
 from tidegate.contracts.config.network import Network
@@ -60,6 +60,8 @@ def reconcile(observed: Observed, config: Network, now_unix: float) -> Outcome:
 def _is_newborn(obj: Object, route: Object, lookup: traffic.Lookup) -> bool:
     # A revision of the current template is born with the route's name on it, a moment before its Configuration's status
     # tells of it. Released in that moment it would be unreachable, scaled to zero, and perhaps collected.
+    if recreate.is_recreate(obj) and recreate.has_given_up(obj):
+        return False  # it has had its time, and takes the place of its predecessor
     followed = {target.get("configurationName") for target in (route.get("spec") or {}).get("traffic") or []}
     name = (obj["metadata"].get("labels") or {}).get(names.CONFIGURATION_LABEL, "")
     owner = lookup.configurations.get(name) if name in followed else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections import Counter
 from collections.abc import Awaitable
 
@@ -322,6 +323,19 @@ async def test_a_deleted_revision_turns_its_waiters_away():
     world.end(request)
     world.assert_empty()
     assert world.pipeline._placements == {}
+
+
+async def test_nobody_waits_for_a_revision_that_gave_its_traffic_back() -> None:
+    world = World()
+    waiting, direction = world.enter()
+    world.revisions[KEY] = dataclasses.replace(world.revisions[KEY], has_handed_back=True)
+    world.pipeline.handed_back(KEY)
+    late, answer = world.enter()
+    for found in (answer_of(await direction), answer_of(answer)):
+        assert (found.status, found.reason) == (503, "not_ready")
+    world.end(waiting)
+    world.end(late)
+    world.assert_empty()
 
 
 @pytest.mark.parametrize(

@@ -620,3 +620,40 @@ def _pod(revision, container):
         },
         "status": {"phase": "Pending", "containerStatuses": [{"name": "user-container", **container}]},
     }
+
+
+RECREATE = {"annotations": {"tidegate.dev/rollout": "recreate", "autoscaling.knative.dev/min-scale": "1"}}
+
+
+async def test_without_room_for_two_the_old_revision_goes_before_the_new_one_comes(world):
+    await world.apply(service(**RECREATE))
+    await world.make_ready("hello-00001")
+    deployment = world.get(resources.DEPLOYMENTS, "hello-00001-deployment")
+    assert deployment["spec"]["strategy"] == {"type": "Recreate"}
+    await world.apply(service(image="hello:2", **RECREATE))
+    assert world.get(RT, "hello")["status"]["traffic"][0]["revisionName"] == "hello-00002"
+    assert world.condition(KSVC, "hello")[0] == "Unknown"
+    old = world.get(resources.POD_AUTOSCALERS, "hello-00001")
+    assert old["spec"]["reachability"] == "Unreachable"
+    assert old["metadata"]["annotations"]["autoscaling.knative.dev/window"] == "6s"
+    assert world.get(resources.POD_AUTOSCALERS, "hello-00002")["spec"]["reachability"] == "Reachable"
+    await world.make_idle("hello-00001")
+    await world.make_ready("hello-00002")
+    assert world.condition(KSVC, "hello")[0] == "True"
+    assert world.get(KSVC, "hello")["status"]["latestReadyRevisionName"] == "hello-00002"
+
+
+async def test_a_successor_that_does_not_start_gives_the_traffic_and_its_place_back(world):
+    await world.apply(service(**RECREATE))
+    await world.make_ready("hello-00001")
+    await world.apply(service(image="hello:2", **RECREATE))
+    await world.make_idle("hello-00001")
+    world.play_autoscaler("hello-00002", "False", "TimedOut", "The target could not be activated.")
+    await world.settle()
+    assert world.get(RT, "hello")["status"]["traffic"][0]["revisionName"] == "hello-00001"
+    assert world.condition(KSVC, "hello")[0] == "False"
+    back = world.get(resources.POD_AUTOSCALERS, "hello-00001")
+    assert back["spec"]["reachability"] == "Reachable"
+    assert world.get(resources.POD_AUTOSCALERS, "hello-00002")["spec"]["reachability"] == "Unreachable"
+    await world.apply(service(image="hello:3", **RECREATE))
+    assert world.get(RT, "hello")["status"]["traffic"][0]["revisionName"] == "hello-00003"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import shutil
 import subprocess
 import sys
@@ -34,12 +35,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def running_instance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Instance]:
     instance = Instance(tmp_path_factory.mktemp("instance") / "state", free_port())
+    os.environ["TIDEGATE_CAPACITY"] = "nvidia.com/gpu=1"  # what a node with one GPU says of itself
     try:
         # Strict: watches end soon, history is short, every right is checked (docs/api-server.md).
         instance.tidegate("up", "--strict", "--port", str(instance.port), timeout_s=UP_TIMEOUT_S)
         asyncio.run(_configure(instance))
         yield instance
     finally:
+        del os.environ["TIDEGATE_CAPACITY"]
         with contextlib.suppress(subprocess.TimeoutExpired):
             instance.tidegate("down", timeout_s=UP_TIMEOUT_S)
 

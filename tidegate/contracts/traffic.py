@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tidegate.contracts import conditions, names
+from tidegate.contracts import conditions, names, recreate
 
 Object = Mapping[str, Any]
 
@@ -75,7 +75,7 @@ def referenced(route: Object, lookup: Lookup) -> tuple[set[str], set[str]]:
     for target in _entries(route, "spec") + _entries(route, "status"):
         if name := target.get("configurationName"):
             configurations.add(name)
-            revisions |= _latest_of(lookup.configurations.get(name))
+            revisions |= _latest_of(lookup.configurations.get(name), lookup, int(target.get("percent") or 0))
         elif name := target.get("revisionName"):
             revisions.add(name)
             owner = _configuration_of(lookup.revisions.get(name))
@@ -102,10 +102,17 @@ def _entries(route: Object, section: str) -> list[Object]:
     return list((route.get(section) or {}).get("traffic") or [])
 
 
-def _latest_of(configuration: Object | None) -> set[str]:
-    status = (configuration or {}).get("status") or {}
-    latest = (status.get("latestCreatedRevisionName"), status.get("latestReadyRevisionName"))
-    return {str(name) for name in latest if name}
+def _latest_of(configuration: Object | None, lookup: Lookup, percent: int) -> set[str]:
+    if configuration is None:
+        return set()
+    if name := recreate.successor(configuration, lookup.revisions, percent):
+        return {name}  # its predecessor is not routed any more: it has to go first
+    status = configuration.get("status") or {}
+    created, ready = status.get("latestCreatedRevisionName"), status.get("latestReadyRevisionName")
+    failed = lookup.revisions.get(str(created))
+    if ready and failed is not None and recreate.is_recreate(failed) and recreate.has_given_up(failed):
+        return {str(ready)}  # what failed must let its place go for who comes back
+    return {str(name) for name in (created, ready) if name}
 
 
 def _configuration_of(revision: Object | None) -> str:
@@ -115,8 +122,13 @@ def _configuration_of(revision: Object | None) -> str:
 
 
 def _resolve_target(target: Object, route: Object, lookup: Lookup) -> dict[str, Any] | Obstacle:
+    percent = int(target.get("percent") or 0)
+    is_taken_over = False
     if target.get("configurationName"):
-        name = _latest_ready(target["configurationName"], lookup)
+        found = lookup.configurations.get(target["configurationName"])
+        taken_over = recreate.successor(found, lookup.revisions, percent) if found is not None else ""
+        is_taken_over = bool(taken_over)
+        name = taken_over or _latest_ready(target["configurationName"], lookup)
         if isinstance(name, Obstacle):
             return name
         revision = lookup.revisions.get(name)
@@ -129,9 +141,9 @@ def _resolve_target(target: Object, route: Object, lookup: Lookup) -> dict[str, 
         if obstacle is not None:
             return obstacle
     entry = {"revisionName": name, "latestRevision": bool(target.get("configurationName"))}
-    if entry["latestRevision"]:
+    if entry["latestRevision"] and not is_taken_over:  # nothing is spread over what does not run beside each other
         entry[FOLLOWED] = target["configurationName"]
-    return entry | {"percent": int(target.get("percent") or 0)} | ({"tag": target["tag"]} if target.get("tag") else {})
+    return entry | {"percent": percent} | ({"tag": target["tag"]} if target.get("tag") else {})
 
 
 def _latest_ready(configuration: str, lookup: Lookup) -> str | Obstacle:

@@ -1,0 +1,14 @@
+"""Says: `What a spaceport!`."""
+
+from examples import httpd
+
+TEXT = "What a spaceport!"
+
+
+def answer(_request: httpd.Request) -> httpd.Reply:
+    """Answer every request alike."""
+    return httpd.Reply(200, (TEXT + "\n").encode())
+
+
+if __name__ == "__main__":
+    httpd.Server(answer).run()

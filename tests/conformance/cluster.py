@@ -1,0 +1,42 @@
+"""The cluster that conformance is asked of: how it is configured, and where the runner says that it is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from loadtest.instance import Instance
+from tidegate.kube import connect
+from tidegate.kube.client import Client
+
+IMAGES = Path(__file__).parent / "images.yaml"
+STATE = "TIDEGATE_CONFORMANCE_STATE"
+"""`FOLDER:PORT` of an instance that runs already."""
+RESULTS = "TIDEGATE_CONFORMANCE_RESULTS"
+"""Folder for one line of JSON per test."""
+
+CONFIG = {
+    # Upstream's own cluster has these: error states are then told within two minutes.
+    "config-deployment": {"progress-deadline": "120s"},
+    "config-autoscaler": {"allow-zero-initial-scale": "true", "scale-to-zero-grace-period": "5s"},
+    "config-features": {
+        "kubernetes.podspec-volumes-emptydir": "Enabled",
+        "kubernetes.podspec-persistent-volume-claim": "Enabled",
+        "kubernetes.podspec-persistent-volume-write": "Enabled",
+        "kubernetes.podspec-init-containers": "Enabled",
+        "kubernetes.podspec-dryrun": "Enabled",
+        "kubernetes.podspec-securitycontext": "Enabled",
+        "kubernetes.podspec-nodeselector": "Enabled",
+        "multi-container": "Enabled",
+        "multi-container-probing": "Enabled",
+        "tag-header-based-routing": "Enabled",
+        "autodetect-http2": "Enabled",
+    },
+}
+
+
+async def prepare(instance: Instance) -> None:
+    """Configure a cluster that has just started."""
+    async with Client(connect.load(instance.kubeconfig), user_agent="conformance") as client:
+        instance.client = client
+        for name, data in CONFIG.items():
+            await instance.configure(name, data)

@@ -1,0 +1,79 @@
+"""One cluster for all conformance tests, a namespace for each, and a record of which behaviour held.
+
+`make conformance` starts the cluster once and runs several tests at a time against it; a test run alone starts its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import subprocess
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from loadtest.instance import UP_TIMEOUT_S, Instance, free_port
+from tests.conformance.cluster import IMAGES, RESULTS, STATE, prepare
+from tests.conformance.world import World
+from tidegate.kube import connect
+from tidegate.kube.client import Client
+
+HERE = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if HERE in item.path.parents and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(240))
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    outcome: Any = yield
+    report, marker = outcome.get_result(), item.get_closest_marker("upstream")
+    folder = os.environ.get(RESULTS)
+    if marker is None or not folder or (report.when != "call" and report.passed):
+        return
+    reason = str(report.longrepr[2] if report.skipped and isinstance(report.longrepr, tuple) else "")
+    record = {
+        "suite": marker.args[0],
+        "upstream": list(marker.args[1:]),
+        "test": item.nodeid,
+        "outcome": report.outcome,
+        "reason": reason.removeprefix("Skipped: "),
+        "seconds": round(report.duration, 1),
+    }
+    with (Path(folder) / f"{os.getpid()}.jsonl").open("a") as file:
+        file.write(json.dumps(record) + "\n")
+
+
+@pytest.fixture(scope="session")
+def running_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Instance]:
+    if given := os.environ.get(STATE):
+        state, _, port = given.rpartition(":")
+        yield Instance(Path(state), int(port))
+        return
+    instance = Instance(tmp_path_factory.mktemp("conformance") / "state", free_port())
+    try:
+        instance.tidegate("up", "--port", str(instance.port), "--images", str(IMAGES), timeout_s=UP_TIMEOUT_S)
+        asyncio.run(prepare(instance))
+        yield instance
+    finally:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            instance.tidegate("down", timeout_s=UP_TIMEOUT_S)
+
+
+@pytest.fixture
+async def world(running_cluster: Instance) -> AsyncIterator[World]:
+    async with Client(connect.load(running_cluster.kubeconfig), user_agent="conformance") as client:
+        running_cluster.client = client
+        world = World(running_cluster)
+        await world.enter()
+        try:
+            yield world
+        finally:
+            await world.leave()
