@@ -130,7 +130,7 @@ class Resources:
         where = (self._backend, kind, target.namespace, target.name, body)
         match target.subresource:
             case "token":
-                answer = subresources.token_request(*where, self._authenticator)
+                answer = subresources.token_request(*where, self._authenticator, call.user)
             case "binding":
                 answer = await subresources.bind(*where, call)
             case "eviction":

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ipaddress
 
 from cluster.api import status
+from cluster.api.node_ports import NodePorts
 from cluster.store import Change, Collection, Key, Store
 from tidegate.kube.api import Object
 
@@ -21,6 +22,7 @@ class ServiceAddresses:
     def __init__(self, store: Store, cidr: str) -> None:
         self._store = store
         self._network = ipaddress.ip_network(cidr)
+        self._node_ports = NodePorts(store)
         self._used: dict[str, str] = {}
         self._next = 1
         for entry in store.entries(SERVICES):
@@ -52,7 +54,7 @@ class ServiceAddresses:
             self._used[address] = service["metadata"]["uid"]
 
     def prepare(self, obj: Object, old: Object | None, dry_run: bool) -> None:
-        """Give a Service its clusterIP; raises `ApiError` Invalid for one that is taken, outside or changed."""
+        """Give a Service addresses and ports; raises `ApiError` Invalid for one that is taken, outside or changed."""
         spec = obj.get("spec")
         if not isinstance(spec, dict):
             return
@@ -69,6 +71,7 @@ class ServiceAddresses:
         spec["clusterIPs"] = [spec["clusterIP"]]
         if given and not before and given != "None":
             self._check(obj, given)
+        self._node_ports.complete(obj, old)
 
     def _check(self, obj: Object, address: str) -> None:
         problem = ""

@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 from cluster import timestamps
-from cluster.api import reads, rules, status, tokens, writes
+from cluster.api import reads, rules, status, tokens, users, writes
 from cluster.api.backend import Backend
 from cluster.api.kinds import Kind
 from cluster.api.users import Call
+from cluster.store import Collection
 from tidegate.kube.api import Object
 
 
 def token_request(
-    backend: Backend, kind: Kind, namespace: str, name: str, body: Object, authenticator: tokens.Authenticator
+    backend: Backend,
+    kind: Kind,
+    namespace: str,
+    name: str,
+    body: Object,
+    authenticator: tokens.Authenticator,
+    user: users.User,
 ) -> Object:
     """Issue a token for a service account; return the TokenRequest. Raises `ApiError`."""
     account = reads.get(backend, kind, namespace, name).decode()
+    if user.name.startswith(users.NODE_PREFIX) and not _runs_as(backend, user, namespace, name):
+        why = f"no pod of this node runs as service account {namespace}/{name}"
+        raise status.forbidden(kind.named, name, why)
     spec: Object = body.get("spec") or {}
     asked = int(spec.get("expirationSeconds") or tokens.LIFETIME_DEFAULT_S)
     lifetime_s = min(max(asked, tokens.LIFETIME_MIN_S), tokens.LIFETIME_MAX_S)
@@ -31,6 +41,14 @@ def token_request(
         "spec": spec,
         "status": {"token": token, "expirationTimestamp": timestamps.text(now + lifetime_s)},
     }
+
+
+def _runs_as(backend: Backend, node: users.User, namespace: str, account: str) -> bool:
+    """Whether a pod of the node runs as the account: a node gets the tokens of its own pods only."""
+    pods = backend.store.entries(Collection("", "pods"), namespace)
+    specs = (entry.shadow.get("spec") or {} for entry in pods)
+    node_name = node.name.removeprefix(users.NODE_PREFIX)
+    return any(one.get("nodeName") == node_name and one.get("serviceAccountName") == account for one in specs)
 
 
 async def bind(backend: Backend, kind: Kind, namespace: str, name: str, body: Object, call: Call) -> Object:

@@ -145,6 +145,13 @@ async def test_the_node_may_do_its_work_and_no_more(running, client: Client) -> 
         assert (await node.list(resources.PODS)).items == []
         assert (await refused(node.list(resources.SECRETS))).status == 403
         assert (await refused(node.create(resources.NAMESPACES, {"metadata": {"name": "x"}}))).status == 403
+        await client.create(resources.SERVICE_ACCOUNTS, {"metadata": {"name": "bot", "namespace": "default"}})
+        request: Object = {"metadata": {"name": "bot", "namespace": "default"}, "spec": {}}
+        asked = (resources.SERVICE_ACCOUNTS, request, "default", "token")
+        assert "no pod of this node runs as" in (await refused(node.create(*asked))).message
+        spec = {"containers": [{"name": "c", "image": "x"}], "nodeName": "local", "serviceAccountName": "bot"}
+        await client.create(resources.PODS, {"metadata": {"name": "p", "namespace": "default"}, "spec": spec})
+        assert (await node.create(*asked))["status"]["token"]
 
 
 async def test_a_token_of_a_pod_dies_with_it(running, client: Client) -> None:

@@ -317,6 +317,28 @@ async def test_services_get_addresses_and_keep_them(client: Client) -> None:
     assert "clusterIP" not in outside["spec"]
 
 
+async def test_node_ports_are_given_kept_and_free_again(client: Client) -> None:
+    def service(name: str, kind: str = "NodePort", **port: object) -> Object:
+        ports = [{"name": "a", "port": 80} | port, {"name": "b", "port": 81}]
+        return {"metadata": {"name": name, "namespace": "default"}, "spec": {"type": kind, "ports": ports}}
+
+    def numbers(found: Object) -> list[int]:
+        return [port.get("nodePort", 0) for port in found["spec"]["ports"]]
+
+    first = numbers(await client.create(resources.SERVICES, service("a")))
+    second = numbers(await client.create(resources.SERVICES, service("b", "LoadBalancer")))
+    assert len({*first, *second}) == 4
+    assert all(30000 <= number <= 32767 for number in (*first, *second))
+    assert numbers(await client.replace(resources.SERVICES, service("a"))) == first
+    taken = await refused(client.create(resources.SERVICES, service("c", nodePort=first[0])))
+    assert "provided port is already allocated" in taken.message
+    outside = await refused(client.create(resources.SERVICES, service("c", nodePort=80)))
+    assert "The range of valid ports is 30000-32767" in outside.message
+    assert numbers(await client.create(resources.SERVICES, service("d", "ClusterIP"))) == [0, 0]
+    await client.delete(resources.SERVICES, "a", "default")
+    assert numbers(await client.create(resources.SERVICES, service("c", nodePort=first[0])))[0] == first[0]
+
+
 async def test_a_terminating_namespace_takes_nothing_new_until_it_is_finalized(client: Client) -> None:
     await client.create(resources.NAMESPACES, {"metadata": {"name": "n"}})
     await client.delete(resources.NAMESPACES, "n")
