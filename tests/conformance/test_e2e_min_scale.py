@@ -101,7 +101,7 @@ async def open_gates(world: World, revision: str, count: int) -> None:
         pods = sorted(await world.pods(revision), key=lambda pod: not is_ready(pod))
         for pod in pods[:count]:
             if not is_ready(pod):
-                path = f"/api/v1/namespaces/{world.namespace}/pods/{pod['metadata']['name']}:8080/proxy/open"
+                path = f"/api/v1/namespaces/{world.namespace}/pods/{pod['metadata']['name']}:8012/proxy/open"
                 try:
                     await world.instance.client.raw("GET", path)
                 except ApiError:
