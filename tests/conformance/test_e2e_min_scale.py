@@ -49,27 +49,15 @@ async def test_the_floor_holds_while_a_route_reaches_the_revision(world: World) 
     await world.ready("Service", "floor")
     assert await world.ready_pods(second) >= MIN
     await has_pods(world, first, 0, MIN - 1)
-    # A Route of its own would hold the revision; without its Service nothing does, so the route goes alone.
-    await world.patch("Service", "floor", {"metadata": {"annotations": {"floor": "kept"}}})
-    assert await world.ready_pods(second) >= MIN
 
 
 @pytest.mark.upstream("e2e", "TestMinScale")
 async def test_the_floor_is_lifted_when_the_route_is_deleted(world: World) -> None:
-    template = service("unused", annotations=annotations(min_scale=str(MIN)))["spec"]["template"]
-    await world.create(
-        {"kind": "Configuration", "apiVersion": V1, "metadata": {"name": "floor"}, "spec": {"template": template}}
-    )
-    traffic = [{"configurationName": "floor", "percent": 100}]
-    await world.create({"kind": "Route", "apiVersion": V1, "metadata": {"name": "floor"}, "spec": {"traffic": traffic}})
-    await world.ready("Route", "floor")
+    await world.deploy_parts(service("floor", annotations=annotations(min_scale=str(MIN))))
     revision = (await world.get("Configuration", "floor"))["status"]["latestReadyRevisionName"]
     await has_pods(world, revision, MIN, MIN)
     await world.delete("Route", "floor")
     await has_pods(world, revision, 0, MIN - 1)
-
-
-V1 = "serving.knative.dev/v1"
 
 
 @pytest.mark.upstream("e2e", "TestMinScaleTransition")
