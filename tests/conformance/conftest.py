@@ -9,6 +9,7 @@ import contextlib
 import json
 import os
 import subprocess
+import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -51,18 +52,19 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def running_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Instance]:
+def running_cluster() -> Iterator[Instance]:
     if given := os.environ.get(STATE):
         state, _, port = given.rpartition(":")
         yield Instance(Path(state), int(port))
         return
-    instance = Instance(tmp_path_factory.mktemp("conformance") / "state", free_port())
-    try:
-        start(instance)
-        yield instance
-    finally:
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            instance.tidegate("down", timeout_s=UP_TIMEOUT_S)
+    with tempfile.TemporaryDirectory(prefix="conformance-") as folder:
+        instance = Instance(Path(folder) / "state", free_port())
+        try:
+            start(instance)
+            yield instance
+        finally:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                instance.tidegate("down", timeout_s=UP_TIMEOUT_S)
 
 
 @pytest.fixture
