@@ -24,6 +24,9 @@ KINDS: dict[str, Resource] = {
     "Configuration": resources.CONFIGURATIONS,
     "Route": resources.ROUTES,
     "Revision": resources.REVISIONS,
+    "DomainMapping": resources.DOMAIN_MAPPINGS,
+    "ConfigMap": resources.CONFIG_MAPS,
+    "Secret": resources.SECRETS,
 }
 READY_TIMEOUT_S = 60.0
 DOMAIN = "localhost"

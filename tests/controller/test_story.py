@@ -204,6 +204,26 @@ async def test_a_domain_of_another_namespace_is_refused(world):
     assert "annotations" not in world.get(DM, "www.example.org")["status"]
 
 
+async def test_a_domain_goes_to_the_next_namespace_when_the_first_lets_it_go(world):
+    world.worker.world.config = dataclasses.replace(world.config, network=Network(creates_domain_claims=True))
+    await world.apply(domain_mapping())
+    late = domain_mapping()
+    late["metadata"]["namespace"] = "other"
+    await world.api.create(DM, late)
+    await world.settle()
+
+    def claimed(namespace):
+        return conditions.find(world.api.peek(DM, "www.example.org", namespace), "DomainClaimed")
+
+    assert claimed(NAMESPACE)["status"] == "True"
+    assert (claimed("other")["status"], claimed("other")["reason"]) == ("False", "DomainAlreadyClaimed")
+    await world.api.delete(DM, "www.example.org", NAMESPACE)
+    await world.settle()
+    assert claimed("other")["status"] == "True"
+    claim = world.api.peek(resources.CLUSTER_DOMAIN_CLAIMS, "www.example.org", "")
+    assert claim["spec"]["namespace"] == "other"
+
+
 @pytest.mark.parametrize(
     ("kind", "api_version", "status"),
     [

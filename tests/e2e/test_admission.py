@@ -6,6 +6,7 @@ import subprocess
 
 import yaml
 
+from loadtest import load
 from loadtest.instance import Instance, example
 from tidegate.kube import resources
 
@@ -58,3 +59,16 @@ async def test_a_bad_value_in_a_config_map_is_refused_by_its_key(instance: Insta
         assert code == 1, said
         assert key in said
         assert text in said
+
+
+async def test_a_name_of_the_servers_choosing(instance: Instance, kubectl: str) -> None:
+    document = example("hello")
+    document["metadata"] = {"generateName": "made-", "namespace": "default"}
+    made = await instance.client.create(resources.KNATIVE_SERVICES, document)
+    name = made["metadata"]["name"]
+    assert name.startswith("made-")
+    assert made["metadata"]["annotations"]["serving.knative.dev/creator"]
+    await instance.wait_service_ready(name, 60)
+    reply = await load.get(instance.port, f"{name}.default.localhost")
+    assert (reply.status, f"{name}-00001".encode() in reply.body) == (200, True)
+    await instance.client.delete(resources.KNATIVE_SERVICES, name, "default")
