@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import json
 import os
@@ -17,7 +16,7 @@ from typing import Any
 import pytest
 
 from loadtest.instance import UP_TIMEOUT_S, Instance, free_port
-from tests.conformance.cluster import IMAGES, RESULTS, STATE, prepare
+from tests.conformance.cluster import RESULTS, STATE, start
 from tests.conformance.world import World
 from tidegate.kube import connect
 from tidegate.kube.client import Client
@@ -59,8 +58,7 @@ def running_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Instan
         return
     instance = Instance(tmp_path_factory.mktemp("conformance") / "state", free_port())
     try:
-        instance.tidegate("up", "--port", str(instance.port), "--images", str(IMAGES), timeout_s=UP_TIMEOUT_S)
-        asyncio.run(prepare(instance))
+        start(instance)
         yield instance
     finally:
         with contextlib.suppress(subprocess.TimeoutExpired):
