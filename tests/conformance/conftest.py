@@ -51,29 +51,55 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
         file.write(json.dumps(record) + "\n")
 
 
+@contextlib.contextmanager
+def started(folder: Path) -> Iterator[Instance]:
+    instance = Instance(folder / "state", free_port())
+    try:
+        start(instance)
+        yield instance
+    finally:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            instance.tidegate("down", timeout_s=UP_TIMEOUT_S)
+
+
+@contextlib.asynccontextmanager
+async def entered(instance: Instance) -> AsyncIterator[World]:
+    async with Client(connect.load(instance.kubeconfig), user_agent="conformance") as client:
+        instance.client = client
+        world = World(instance)
+        await world.enter()
+        try:
+            yield world
+        finally:
+            await world.leave()
+
+
 @pytest.fixture(scope="session")
 def running_cluster() -> Iterator[Instance]:
     if given := os.environ.get(STATE):
         state, _, port = given.rpartition(":")
         yield Instance(Path(state), int(port))
         return
-    with tempfile.TemporaryDirectory(prefix="conformance-") as folder:
-        instance = Instance(Path(folder) / "state", free_port())
-        try:
-            start(instance)
-            yield instance
-        finally:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                instance.tidegate("down", timeout_s=UP_TIMEOUT_S)
+    # Not below pytest's own folder, which no other user may enter.
+    with tempfile.TemporaryDirectory(prefix="conformance-") as folder, started(Path(folder)) as instance:
+        yield instance
 
 
 @pytest.fixture
 async def world(running_cluster: Instance) -> AsyncIterator[World]:
-    async with Client(connect.load(running_cluster.kubeconfig), user_agent="conformance") as client:
-        running_cluster.client = client
-        world = World(running_cluster)
-        await world.enter()
-        try:
-            yield world
-        finally:
-            await world.leave()
+    async with entered(running_cluster) as world:
+        yield world
+
+
+@pytest.fixture(scope="module")
+def own_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Instance]:
+    """A cluster that the tests of a file may change as they like."""
+    with started(tmp_path_factory.mktemp("own")) as instance:
+        yield instance
+
+
+@pytest.fixture
+async def own_world(own_cluster: Instance) -> AsyncIterator[World]:
+    """A namespace in a cluster that the tests of this file may change as they like."""
+    async with entered(own_cluster) as world:
+        yield world

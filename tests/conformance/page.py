@@ -16,6 +16,7 @@ TITLES = {
     "api": "API conformance",
     "runtime": "Runtime conformance",
     "e2e": "End to end",
+    "packages": "End to end, features in packages of their own",
     "pitfalls": "Behaviours that are easily got wrong",
 }
 HEAD = """# Conformance

@@ -169,6 +169,18 @@ class World:
         await self.create(obj)
         return await self.ready("Service", obj["metadata"]["name"])
 
+    async def deploy_parts(self, obj: Object) -> Object:
+        """Create the Configuration and the Route that a Service would make, but no Service; return the ready Route."""
+        name = obj["metadata"]["name"]
+        specs = {
+            "Configuration": {"template": obj["spec"]["template"]},
+            "Route": {"traffic": [{"configurationName": name, "percent": 100}]},
+        }
+        for kind, spec in specs.items():
+            metadata = {"name": name}
+            await self.create({"apiVersion": obj["apiVersion"], "kind": kind, "metadata": metadata, "spec": spec})
+        return await self.ready("Route", name)
+
     async def pods(self, revision: str) -> list[Object]:
         """Return the pods of a revision that are not leaving."""
         return [
