@@ -30,7 +30,12 @@ LAST_BACKOFF_S = 5.0
 
 def capacity(config: Config) -> dict[str, str]:
     """Return what this machine has, with the configured replacements."""
-    found = {"cpu": str(os.cpu_count() or 1), "memory": f"{_memory_kib()}Ki", "pods": str(config.max_pods)}
+    found = {
+        "cpu": str(os.cpu_count() or 1),
+        "memory": f"{_memory_kib()}Ki",
+        "ephemeral-storage": f"{_disk_kib(config.folder)}Ki",
+        "pods": str(config.max_pods),
+    }
     return {**found, **pairs(config.capacity, "capacity")}
 
 
@@ -159,6 +164,13 @@ class Registration:
             namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": LEASE_NAMESPACE}}
             await self._api.create(resources.NAMESPACES, namespace)
             await self._api.create(resources.LEASES, lease)
+
+
+def _disk_kib(folder: Path) -> int:
+    """Size of the file system that takes the pods' logs and volumes; `folder` may not be there yet."""
+    there = next(one for one in (folder, *folder.parents) if one.exists())
+    found = os.statvfs(there)
+    return found.f_blocks * found.f_frsize >> 10
 
 
 def _memory_kib() -> int:

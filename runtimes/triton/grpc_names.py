@@ -22,6 +22,7 @@ NEEDS_MODEL = frozenset({b"ModelInfer", b"ModelStreamInfer", b"ModelMetadata", b
 CHANGES_MODELS = frozenset({b"RepositoryModelLoad", b"RepositoryModelUnload"})
 REPOSITORY = CHANGES_MODELS | {b"RepositoryIndex"}
 _LOAD_NAME, _LOAD_PARAMETERS = 2, 3
+_LARGEST_TAG = (1 << 32) - 1
 
 
 class Unreadable(ValueError):
@@ -88,6 +89,9 @@ def _fields(message: bytes) -> Iterator[tuple[int, bytes | None]]:
     at = 0
     while at < len(message):
         tag, at = _varint(message, at)
+        if tag > _LARGEST_TAG:
+            # Others cut a tag to 32 bits and find a field there that was not seen here.
+            raise Unreadable("the message is not protobuf")
         kind = tag & 7
         if kind == 2:
             length, at = _varint(message, at)

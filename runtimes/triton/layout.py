@@ -20,6 +20,8 @@ from runtimes.triton import model_config
 CONFIG, SETTINGS = "config.pbtxt", "model-settings.json"
 CONFIG_LIMIT_BYTES = 1 << 20
 _VERSION = re.compile(r"[1-9][0-9]*")
+_UNREADABLE = (OSError, ConfigTextError, ValueError, TypeError, AttributeError, KeyError, RecursionError)
+"""What files can raise that another has written, none of it a reason to stop serving the other models."""
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,254}")
 
 
@@ -80,13 +82,15 @@ class Layout:
             versions = _versions(source)
             files = {each.name for folder in versions.values() for each in folder.iterdir()}
             done = model_config.complete(config, name, files, settings)
-        except (OSError, ConfigTextError) as error:
+            self._check(name, versions, done.backend)
+            links = dict(versions)
+            if source not in versions.values():
+                links |= {each.name: each for each in source.iterdir() if each.name not in (CONFIG, *versions)}
+            if not self._allow_code:
+                _must_be_data(name, model_config.code_in(done.text, done.backend, {*files, *links}))
+            _make(self.target / name, done.text, {each: path.resolve() for each, path in links.items()})
+        except _UNREADABLE as error:
             raise LayoutError(f"model {name}: {source / CONFIG}: {error}") from error
-        self._check(name, versions, done.backend)
-        links = dict(versions)
-        if source not in versions.values():
-            links |= {each.name: each for each in source.iterdir() if each.name not in (CONFIG, *versions)}
-        _make(self.target / name, done.text, {each: path.resolve() for each, path in links.items()})
         return Prepared(name, done.is_complete)
 
     def _check(self, name: str, versions: dict[str, Path], backend: str) -> None:
@@ -95,8 +99,11 @@ class Layout:
         if backend and backend not in self._backends:
             known = ", ".join(sorted(self._backends)) or "none"
             raise LayoutError(f"model {name}: it needs the backend {backend!r}; this Triton has: {known}")
-        if backend == "python" and not self._allow_code:
-            raise LayoutError(f"model {name}: model.py is code; if you trust its origin, set --allow-code true")
+
+
+def _must_be_data(name: str, code: str) -> None:
+    if code:
+        raise LayoutError(f"model {name}: {code} is code; if you trust its origin, set --allow-code true")
 
 
 def _make(folder: Path, config: str, links: dict[str, Path]) -> None:
@@ -152,7 +159,7 @@ def _read(file: Path) -> str:
 def _settings(source: Path) -> dict[str, object]:
     try:
         document = json.loads(_read(source / SETTINGS) or "{}")
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise LayoutError(f"{source / SETTINGS}: {error}") from error
     if not isinstance(document, dict):
         raise LayoutError(f"{source / SETTINGS}: an object was expected")

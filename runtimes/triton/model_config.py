@@ -35,6 +35,11 @@ BACKEND_OF_PLATFORM = {
     "ensemble": "",
 }
 """Older names; an ensemble needs no backend."""
+DATA_BACKENDS = frozenset({"", "onnxruntime", "openvino", "pytorch", "tensorflow", "tensorrt"})
+"""They compute what a file says; the empty one is an ensemble's. All others run what they find as a program."""
+CODE_FIELDS = ("runtime", "model_operations", "model_repository_agents")
+"""Of a configuration: each names a library or program that Triton loads."""
+CODE_SUFFIXES = (".py", ".so")
 _BRACKETS = {"{": 1, "<": 1, "[": 1, "}": -1, ">": -1, "]": -1}
 _TOKEN = re.compile(r"\#[^\n]*|\"(?:\\.|[^\"\\])*\"|'(?:\\.|[^'\\])*'|[{}<>\[\]]|[\w.+-]+|\s+|.")
 
@@ -75,6 +80,20 @@ def complete(text: str, name: str, files: Collection[str], settings: Mapping[str
     body = text.rstrip() + "\n" if text.strip() else ""
     is_complete = bool(written.get("input") and written.get("output"))
     return Completed(body + "".join(f"{line}\n" for line in lines), backend, is_complete)
+
+
+def code_in(text: str, backend: str, files: Collection[str]) -> str:
+    """Return what of a model Triton would run as a program, "" for nothing; `files` are those beside its versions too.
+
+    A library in a model's folder goes before the installed backend of its name. Raises ConfigTextError.
+    """
+    found = sorted(name for name in files if name.endswith(CODE_SUFFIXES) or ".so." in name)
+    if found:
+        return found[0]
+    if backend not in DATA_BACKENDS:
+        return f"what the backend {backend!r} runs"
+    written = config_text.parse(text)
+    return next((f"what {field} in its config.pbtxt names" for field in CODE_FIELDS if written.get(field)), "")
 
 
 def without(text: str, field: str) -> str:

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
-from runtimes.triton import grpc_names, process
+from runtimes.triton import grpc_names, layout, process
 from runtimes.triton.config import Config
 from runtimes.triton.grpc_names import Unreadable
 from runtimes.triton.layout import Layout, LayoutError
@@ -50,7 +50,7 @@ class Pipeline:
         self,
         config: Config,
         triton: process.Triton,
-        layout: Layout,
+        models: Layout,
         residency: Residency,
         admin_port: int,
         refresh: Callable[[], Awaitable[None]],
@@ -59,7 +59,7 @@ class Pipeline:
             {process.KEY_HEADER.encode(), process.GRPC_KEY_HEADER.encode()}
         )
         self.strip_request_prefixes: tuple[bytes, ...] = ()
-        self._layout = layout
+        self._layout = models
         self._residency = residency
         self._refresh = refresh
         self._allow_upload = config.allow_upload
@@ -127,7 +127,7 @@ class Pipeline:
     async def _call_by_name(self, request: Request) -> Direction:
         try:
             name = grpc_names.model_name(await look(request, grpc_names.NAME_LIMIT_BYTES), _encoding(request))
-        except Unreadable:
+        except (Unreadable, TimeoutError):
             return self._grpc  # Triton says what is wrong with it
         made = self._with_model(request, name, self._grpc)
         return made if isinstance(made, Relay | Answer) else await made
@@ -171,7 +171,10 @@ class Pipeline:
     async def _change_by_rest(self, request: Request, name: str, *, is_load: bool) -> Direction:
         problem = ""
         if is_load and not self._allow_upload:
-            problem = await self._upload_by_rest(request)
+            try:
+                problem = await self._upload_by_rest(request)
+            except TimeoutError:
+                return rest_error(408, f"the body of a load did not come within {LOOK_TIMEOUT_S:g} s")
         problem = problem or self._prepared(name, is_load=is_load)
         if problem:
             return rest_error(400, problem)
@@ -192,6 +195,8 @@ class Pipeline:
         is_load = method == b"RepositoryModelLoad"
         try:
             call = grpc_names.load_call(await look(request, LOAD_LIMIT_BYTES), _encoding(request))
+        except TimeoutError:
+            return grpc_error(LATE, f"the message of a load did not come within {LOOK_TIMEOUT_S:g} s")
         except Unreadable as error:
             if not self._allow_upload:
                 return grpc_error(INVALID, f"{error}: {UPLOADS}")
@@ -206,9 +211,13 @@ class Pipeline:
 
     def _prepared(self, name: str, *, is_load: bool) -> str:
         """Renew the folder of a model before a load; returns what is wrong with it."""
+        if is_load and not layout.is_name(name):
+            return f"{name!r} is no name of a model"  # Triton would look for it as a path
         try:
             if is_load and self._layout.has(name):
                 self._layout.prepare(name)
+            elif is_load and not self._allow_upload:
+                return f"there is no model {name!r} in the repository"
         except LayoutError as error:
             return str(error)
         return ""
@@ -221,13 +230,10 @@ class Pipeline:
 
 
 async def look(request: Request, count: int) -> bytes:
-    """Return the first bytes of a held request's body, nothing where the client does not send them in time."""
+    """Return the first bytes of a held request's body; raises TimeoutError: what was not seen is not known."""
     assert request.body is not None
-    try:
-        async with asyncio.timeout(LOOK_TIMEOUT_S):
-            return await request.body.first(count)
-    except TimeoutError:
-        return b""
+    async with asyncio.timeout(LOOK_TIMEOUT_S):
+        return await request.body.first(count)
 
 
 def brings_nothing(body: bytes) -> bool:

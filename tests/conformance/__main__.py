@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import subprocess
 import sys
@@ -13,7 +12,7 @@ from pathlib import Path
 from loadtest.figures import ROOT
 from loadtest.instance import UP_TIMEOUT_S, Instance, free_port
 from tests.conformance import page
-from tests.conformance.cluster import IMAGES, RESULTS, STATE, prepare
+from tests.conformance.cluster import RESULTS, STATE, start
 
 AT_ONCE = "4"
 """Tests mostly wait; more of them at a time would measure the two cores and not the behaviour."""
@@ -27,8 +26,7 @@ def main() -> int:
         results = Path(folder) / "results"
         results.mkdir()
         try:
-            instance.tidegate("up", "--port", str(instance.port), "--images", str(IMAGES), timeout_s=UP_TIMEOUT_S)
-            asyncio.run(prepare(instance))
+            start(instance)
             environment = os.environ | {STATE: f"{instance.state}:{instance.port}", RESULTS: str(results)}
             command = [sys.executable, "-m", "pytest", "-q", "-n", AT_ONCE, "--dist", "worksteal", "tests/conformance"]
             begin = time.monotonic()

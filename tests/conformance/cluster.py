@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 from pathlib import Path
 
-from loadtest.instance import Instance
+from loadtest.instance import UP_TIMEOUT_S, Instance
 from tidegate.kube import connect
 from tidegate.kube.client import Client
 
@@ -18,6 +20,7 @@ CONFIG = {
     # Upstream's own cluster has these: error states are then told within two minutes.
     "config-deployment": {"progress-deadline": "120s"},
     "config-autoscaler": {"allow-zero-initial-scale": "true", "scale-to-zero-grace-period": "5s"},
+    "config-network": {"autocreate-cluster-domain-claims": "true"},
     "config-features": {
         "kubernetes.podspec-volumes-emptydir": "Enabled",
         "kubernetes.podspec-persistent-volume-claim": "Enabled",
@@ -32,6 +35,14 @@ CONFIG = {
         "autodetect-http2": "Enabled",
     },
 }
+
+
+def start(instance: Instance) -> None:
+    """Start an instance and configure it."""
+    # The node reads its settings from the environment that it inherits.
+    os.environ["TIDEGATE_MEMORY_LIMITS"] = "true"
+    instance.tidegate("up", "--port", str(instance.port), "--images", str(IMAGES), timeout_s=UP_TIMEOUT_S)
+    asyncio.run(prepare(instance))
 
 
 async def prepare(instance: Instance) -> None:

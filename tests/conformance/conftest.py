@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import json
 import os
@@ -17,7 +16,7 @@ from typing import Any
 import pytest
 
 from loadtest.instance import UP_TIMEOUT_S, Instance, free_port
-from tests.conformance.cluster import IMAGES, RESULTS, STATE, prepare
+from tests.conformance.cluster import RESULTS, STATE, start
 from tests.conformance.world import World
 from tidegate.kube import connect
 from tidegate.kube.client import Client
@@ -53,29 +52,54 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
         file.write(json.dumps(record) + "\n")
 
 
-@pytest.fixture(scope="session")
-def running_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Instance]:
-    if given := os.environ.get(STATE):
-        state, _, port = given.rpartition(":")
-        yield Instance(Path(state), int(port))
-        return
-    instance = Instance(tmp_path_factory.mktemp("conformance") / "state", free_port())
+@contextlib.contextmanager
+def started(folder: Path) -> Iterator[Instance]:
+    instance = Instance(folder / "state", free_port())
     try:
-        instance.tidegate("up", "--port", str(instance.port), "--images", str(IMAGES), timeout_s=UP_TIMEOUT_S)
-        asyncio.run(prepare(instance))
+        start(instance)
         yield instance
     finally:
         with contextlib.suppress(subprocess.TimeoutExpired):
             instance.tidegate("down", timeout_s=UP_TIMEOUT_S)
 
 
-@pytest.fixture
-async def world(running_cluster: Instance) -> AsyncIterator[World]:
-    async with Client(connect.load(running_cluster.kubeconfig), user_agent="conformance") as client:
-        running_cluster.client = client
-        world = World(running_cluster)
+@contextlib.asynccontextmanager
+async def entered(instance: Instance) -> AsyncIterator[World]:
+    async with Client(connect.load(instance.kubeconfig), user_agent="conformance") as client:
+        instance.client = client
+        world = World(instance)
         await world.enter()
         try:
             yield world
         finally:
             await world.leave()
+
+
+@pytest.fixture(scope="session")
+def running_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Instance]:
+    if given := os.environ.get(STATE):
+        state, _, port = given.rpartition(":")
+        yield Instance(Path(state), int(port))
+        return
+    with started(tmp_path_factory.mktemp("conformance")) as instance:
+        yield instance
+
+
+@pytest.fixture
+async def world(running_cluster: Instance) -> AsyncIterator[World]:
+    async with entered(running_cluster) as world:
+        yield world
+
+
+@pytest.fixture(scope="module")
+def own_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Instance]:
+    """A cluster that the tests of a file may change as they like."""
+    with started(tmp_path_factory.mktemp("own")) as instance:
+        yield instance
+
+
+@pytest.fixture
+async def own_world(own_cluster: Instance) -> AsyncIterator[World]:
+    """A namespace in a cluster that the tests of this file may change as they like."""
+    async with entered(own_cluster) as world:
+        yield world

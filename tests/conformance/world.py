@@ -24,6 +24,9 @@ KINDS: dict[str, Resource] = {
     "Configuration": resources.CONFIGURATIONS,
     "Route": resources.ROUTES,
     "Revision": resources.REVISIONS,
+    "DomainMapping": resources.DOMAIN_MAPPINGS,
+    "ConfigMap": resources.CONFIG_MAPS,
+    "Secret": resources.SECRETS,
 }
 READY_TIMEOUT_S = 60.0
 DOMAIN = "localhost"
@@ -165,6 +168,18 @@ class World:
         """Create a Service and return it once it is Ready."""
         await self.create(obj)
         return await self.ready("Service", obj["metadata"]["name"])
+
+    async def deploy_parts(self, obj: Object) -> Object:
+        """Create the Configuration and the Route that a Service would make, but no Service; return the ready Route."""
+        name = obj["metadata"]["name"]
+        specs = {
+            "Configuration": {"template": obj["spec"]["template"]},
+            "Route": {"traffic": [{"configurationName": name, "percent": 100}]},
+        }
+        for kind, spec in specs.items():
+            metadata = {"name": name}
+            await self.create({"apiVersion": obj["apiVersion"], "kind": kind, "metadata": metadata, "spec": spec})
+        return await self.ready("Route", name)
 
     async def pods(self, revision: str) -> list[Object]:
         """Return the pods of a revision that are not leaving."""

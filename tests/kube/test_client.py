@@ -130,3 +130,21 @@ async def test_a_page_tells_what_leads_to_the_next():
     async with serving(handler) as client:
         page = await client.list(PODS, limit=1)
     assert page == ([{"apiVersion": "v1", "kind": "Pod"}], "7", "token")
+
+
+@pytest.mark.parametrize("name", ["../../other/secrets/key", "..", ".", "a/b", "a%2fb", "a?x=1", "a#b", "a b", "a\\b"])
+async def test_a_name_that_no_object_can_have_is_not_found_and_never_a_path(name):
+    """Names come from what users write; a path that leads elsewhere would be asked with our rights."""
+    seen = []
+
+    async def handler(request):
+        seen.append(request.path)
+        return web.json_response({})
+
+    async with serving(handler) as client:
+        for call in (client.get(PODS, name, "a"), client.get(PODS, "a", name)):
+            with pytest.raises(ApiError) as found:
+                await call
+            assert found.value.is_not_found
+    assert seen == []
+    assert PODS.path("a", "system:node.1_x") == "/api/v1/namespaces/a/pods/system:node.1_x"

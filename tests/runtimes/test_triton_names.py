@@ -122,3 +122,14 @@ def test_no_parameters_hide_behind_what_compression_makes_small() -> None:
 )
 def test_methods(target: bytes, method: bytes) -> None:
     assert grpc_names.method_of(target) == method
+
+
+def test_a_field_number_beyond_32_bits_hides_no_parameters() -> None:
+    """protobuf's own readers cut such a tag to 32 bits: here it would be field 536870915, there it is field 3."""
+    call = pb.RepositoryModelLoadRequest(model_name="a")
+    call.parameters["file:1/model.py"].bytes_param = b"x"
+    plain = call.SerializeToString()
+    at = plain.index(b"\x1a")
+    hidden = plain[:at] + b"\x9a\x80\x80\x80\x10" + plain[at + 1 :]
+    with pytest.raises(Unreadable):
+        grpc_names.load_call(framed(hidden))

@@ -226,3 +226,35 @@ async def test_bodies_have_a_limit(tmp_path: Path) -> None:
         peer.send(b"POST /v2/models/a/infer HTTP/1.1\r\nHost: a\r\nContent-Length: 1048577\r\n\r\n")
         assert (await peer.answer()).status == 413
         peer.close()
+
+
+# --- attacks ---
+
+
+async def test_a_body_that_comes_after_the_look_is_not_believed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who sends the files of a load late must not find the door open."""
+    monkeypatch.setattr(pipeline, "LOOK_TIMEOUT_S", 0.05)
+    async with adapter(tmp_path, model_control="explicit") as world:
+        body = b'{"parameters": {"file:1/model.py": "eA=="}}'
+        peer = await Peer.connect(world.port)
+        peer.send(f"POST {LOAD} HTTP/1.1\r\nHost: a\r\nContent-Length: {len(body)}\r\n\r\n".encode())
+        await asyncio.sleep(0.1)
+        peer.send(body)
+        assert (await peer.answer()).status == 408
+        peer.close()
+        assert world.heads == []
+
+
+@pytest.mark.parametrize("name", ["../models/a", "/etc", "..", "", "a/../b", "none"])
+async def test_only_models_of_the_repository_are_loaded_by_clients(tmp_path: Path, name: str) -> None:
+    """Triton takes a name for a path below its repository."""
+    async with adapter(tmp_path, model_control="explicit") as world:
+        with pytest.raises(grpc.aio.AioRpcError) as found:
+            await world.call("RepositoryModelLoad", pb.RepositoryModelLoadRequest(model_name=name))
+        assert found.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+        assert world.calls == []
+        escaped = "".join(f"%{byte:02x}" for byte in name.encode())
+        assert (await world.ask(f"/v2/repository/models/{escaped}/load", b""))[0] == 400
+        assert world.heads == []

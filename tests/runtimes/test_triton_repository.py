@@ -152,3 +152,47 @@ def test_a_config_that_cannot_be_read_is_named(tmp_path: Path, text: str) -> Non
     (tmp_path / "source" / "config.pbtxt").write_text(text)
     with pytest.raises(LayoutError, match=r"model m: .*config\.pbtxt"):
         made.prepare("m")
+
+
+@pytest.mark.parametrize(
+    ("config", "files", "code"),
+    [
+        ("", ["1/model.onnx"], ""),
+        ("", ["1/model.onnx", "1/labels.txt", "notes.md"], ""),
+        ('backend: "onnxruntime"', ["1/model.onnx", "1/libtriton_onnxruntime.so"], "libtriton_onnxruntime.so"),
+        ('backend: "onnxruntime"', ["1/model.onnx", "libtriton_onnxruntime.so"], "libtriton_onnxruntime.so"),
+        ('backend: "onnxruntime" default_model_filename: "x"', ["1/x", "1/model.py"], "model.py"),
+        ('backend: "onnxruntime" runtime: "x"', ["1/model.onnx", "1/x"], "runtime"),
+        ('model_operations { op_library_filename: "x" }', ["1/model.onnx"], "model_operations"),
+        ('model_repository_agents { agents [ { name: "x" } ] }', ["1/model.onnx"], "model_repository_agents"),
+        ('backend: "vllm"', ["1/model.json"], "vllm"),
+    ],
+)
+def test_nothing_that_triton_would_run_passes_without_the_leave(
+    tmp_path: Path, config: str, files: list[str], code: str
+) -> None:
+    source = put(tmp_path / "source", *files)
+    (source / "config.pbtxt").write_text(config)
+    made = Layout(source, tmp_path / "made", ["onnxruntime", "vllm"], model_name="m", allow_code=False)
+    if not code:
+        assert made.prepare("m")
+        return
+    with pytest.raises(LayoutError, match=rf"{code}.* is code; if you trust its origin, set --allow-code true"):
+        made.prepare("m")
+    assert Layout(source, tmp_path / "made", ["onnxruntime", "vllm"], model_name="m").prepare("m")
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("config.pbtxt", 'max_batch_size: "many"'),
+        ("config.pbtxt", "max_batch_size: [1, 2]"),
+        ("model-settings.json", '{"inputs": [1]}'),
+        ("model-settings.json", "[" * 100_000),
+    ],
+)
+def test_a_file_that_makes_no_sense_is_an_error_of_its_model_alone(tmp_path: Path, name: str, text: str) -> None:
+    made = layout(tmp_path, "1/model.py")
+    (tmp_path / "source" / name).write_text(text)
+    with pytest.raises(LayoutError):
+        made.prepare("m")

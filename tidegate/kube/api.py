@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 Object = dict[str, Any]
+_NOT_IN_NAMES = frozenset("/%?#\\")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +32,14 @@ class Resource:
         return f"{self.group}/{self.version}" if self.group else self.version
 
     def path(self, namespace: str = "", name: str = "", subresource: str = "") -> str:
-        """Return the URL path of a collection, an object or a subresource."""
+        """Return the URL path of a collection, an object or a subresource.
+
+        Raises ApiError (404) for a name that no object can have: names come from specs that users write, and one like
+        `../../other/secrets/key` would lead to another namespace.
+        """
+        for part in (namespace, name):
+            if part in (".", "..") or any(sign in _NOT_IN_NAMES or sign <= " " for sign in part):
+                raise ApiError(404, "NotFound", f"{self.plural} {part!r} not found: no object can have this name")
         root = f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"
         scope = f"/namespaces/{namespace}" if self.namespaced and namespace else ""
         tail = "".join(f"/{part}" for part in (self.plural, name, subresource) if part)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from cluster import timestamps
+from cluster import quantities, timestamps
 from cluster.node import registration
 from cluster.node.config import Config
 from cluster.node.registration import Registration
@@ -45,6 +45,9 @@ async def test_register_creates_node_lease_and_namespace() -> None:
     assert node["status"]["daemonEndpoints"] == {"kubeletEndpoint": {"Port": 1234}}
     assert node["status"]["addresses"][0] == {"type": "InternalIP", "address": "127.0.0.1"}
     assert node["status"]["conditions"][0]["status"] == "True"
+    amounts = node["status"]["allocatable"]
+    assert set(amounts) == {"cpu", "memory", "ephemeral-storage", "pods"}
+    assert all(quantities.parse(amount) > 0 for amount in amounts.values()), amounts
     lease = api.peek(resources.LEASES, "n1", "kube-node-lease")
     assert lease is not None
     assert lease["spec"]["holderIdentity"] == "n1"

@@ -9,8 +9,10 @@ WORK_S = 0.5
 _busy = threading.Lock()
 
 
-def answer(_request: httpd.Request) -> httpd.Reply:
+def answer(request: httpd.Request) -> httpd.Reply:
     """Work alone, or say that it was not alone."""
+    if request.method == "PRI":
+        return httpd.Reply(400)  # the question whether this program speaks HTTP/2 is no request
     if not _busy.acquire(blocking=False):
         return httpd.Reply(500, b"Concurrent requests\n")
     try:
