@@ -66,7 +66,11 @@ def render(records: list[dict[str, Any]], seconds: float) -> str:
             sum(state == wanted for state in states.values()) for wanted in ("passed", "skipped", "failed", "none")
         ]
         summary.append(f"| {title} | {len(names)} | " + " | ".join(map(str, counts)) + " |")
-        parts += [f"\n## {title}\n{NOTES.get(suite, '')}", "| behaviour | result | test | reason |", "|---|---|---|---|"]
+        parts += [
+            f"\n## {title}\n{NOTES.get(suite, '')}",
+            "| behaviour | result | test | reason |",
+            "|---|---|---|---|",
+        ]
         parts += [_row(name, states[name], found.get((suite, name), [])) for name in names]
     return (
         HEAD
