@@ -23,6 +23,8 @@ from tidegate.kube import connect
 from tidegate.kube.client import Client
 
 HERE = Path(__file__).parent
+for _module in ("pitfall_worlds", "pitfalls_of_objects", "pitfalls_of_requests", "pitfalls_of_scaling"):
+    pytest.register_assert_rewrite(f"tests.conformance.{_module}")  # their tests are collected elsewhere
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
