@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
 
 from controller import objects
 from controller.gather import World
+from controller.patience import merge_patch
 from controller.reconcile.outcome import Action, Apply, Create, Delete, Merge, Object, Outcome
 from controller.triggers import Key
 from tidegate.kube import events
@@ -145,19 +145,6 @@ class Performer:
 
     def _known(self, obj: Object) -> Object | None:
         return self._world.known.get(_resource(obj), namespace_of(obj), name_of(obj))
-
-
-def merge_patch(have: Object, want: Object) -> dict[str, Any]:
-    """Return the JSON merge patch that turns `have` into `want`; empty when they are equal."""
-    patch: dict[str, Any] = {key: None for key in have if key not in want}
-    for key, value in want.items():
-        current = have.get(key)
-        if isinstance(value, dict) and isinstance(current, dict):
-            if inner := merge_patch(current, value):
-                patch[key] = inner
-        elif current != value:
-            patch[key] = value
-    return patch
 
 
 def _resource(obj: Object) -> Resource:

@@ -35,6 +35,20 @@ _OURS = f"{names.REVISION_LABEL}"
 _SELECTED_BY_LABEL = (resources.DEPLOYMENTS, resources.PODS)
 
 
+class _NoDiffs(kopf.DiffBaseStorage):
+    """No memory of what an object was: nothing here is handled by difference, and each event would cost a deep copy."""
+
+    def build(self, **_: Any) -> Any:
+        """Return an object's essence: none is wanted."""
+        return {}
+
+    def fetch(self, **_: Any) -> None:
+        """Return the essence kept on an object: there is none."""
+
+    def store(self, **_: Any) -> None:
+        """Keep an essence on an object: never."""
+
+
 def registry(worker: Worker, connection: Connection, config_changed: OnConfig) -> kopf.OperatorRegistry:
     """Return kopf's registry with a handler per watched kind; `config_changed` is called when a ConfigMap changes."""
     made, bearer = kopf.OperatorRegistry(), Bearer(connection)
@@ -59,6 +73,7 @@ def settings(system_namespace: str) -> kopf.OperatorSettings:
     made.queueing.idle_timeout = 1.0
     made.queueing.exit_timeout = 0.1
     made.process.ultimate_exiting_timeout = None
+    made.persistence.diffbase_storage = _NoDiffs()
     for resource in _SELECTED_BY_LABEL:
         made.watching.label_selectors[_selector(resource)] = _OURS
     made.watching.field_selectors[_selector(resources.CONFIG_MAPS)] = f"metadata.namespace={system_namespace}"

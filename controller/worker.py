@@ -13,7 +13,7 @@ from typing import Any
 
 from prometheus_client import Counter, Gauge, Histogram
 
-from controller import gather, triggers
+from controller import gather, patience, triggers
 from controller.apply import Performer
 from controller.digests.resolver import Resolver
 from controller.gather import World
@@ -54,6 +54,7 @@ class Worker:
         self._queue: WorkQueue[Key] = WorkQueue()
         self._concurrency = concurrency
         self._running: set[asyncio.Task[Any]] = set()
+        self._held = patience.Held[Key]()
         self._wake = asyncio.Event()
 
     def see(self, resource: Resource, obj: Object) -> None:
@@ -151,6 +152,7 @@ class Worker:
         await self._credentials.look_up(key, target, asyncio.get_running_loop().time())
         self._digests.look_up(key, target)
         outcome = gather.decide(self.world, key, self._wall())
+        outcome = self._held.hold(key, target, outcome, asyncio.get_running_loop().time())
         await self._performer.perform(key, target, outcome)
         return outcome.requeue_after_s
 

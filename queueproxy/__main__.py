@@ -61,11 +61,11 @@ async def serve(config: Config, stopping: asyncio.Event) -> None:
     run.freeze_start_up()
     await stopping.wait()
     await drain.until_quiet()
-    await server.drain(_drain_limit_s(config))
+    # The app ends its WebSockets by itself when it is told to go, with a close frame; we would only cut them.
+    await server.drain(_drain_limit_s(config), drain.finish)
     pipeline.log.flush()
     if export is not None:
         await export.close()
-    drain.finish()
     await tasks.cancel(*reporting)
     await pool.close()
     await admin.close()

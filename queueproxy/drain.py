@@ -3,7 +3,8 @@
 Gateways and activators watch endpoints and stop sending to a terminating pod within milliseconds, but not all at the
 same instant; so a draining pod keeps serving, and every request starts the quiet period anew. With nothing in flight
 the period is short (`idle_s`, 1 s); while requests are still running it is Knative's (`quiet_s`, 30 s), after which
-listening ends and the engine lets the running ones finish. The grace period of the pod bounds it all from outside.
+listening ends and the engine lets the running ones finish. WebSockets are not waited for before the user container is
+told to go: it alone can end them well, and they end the drain. The grace period of the pod bounds it all from outside.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ class Drain:
             await asyncio.sleep(min(remaining_s, POLL_S))
 
     def finish(self) -> None:
-        """Say that the last request has ended: the user container may go now."""
+        """Say that the last request has ended, WebSockets apart: the user container may go now."""
         self._drained.set()
 
     async def wait(self) -> bool:

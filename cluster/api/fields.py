@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 from cluster.api import field_paths
@@ -95,6 +96,12 @@ def _entry(one: Object) -> Entry:
     return Entry(one["manager"], one.get("operation", "Update"), api_version, subresource, one.get("time", ""), paths)
 
 
+@lru_cache(maxsize=256)
+def _fields_v1(paths: frozenset[Path]) -> Object:
+    """Return the FieldsV1 object of a set of paths. Objects made alike own alike; nobody changes what is returned."""
+    return field_paths.encoded(paths)
+
+
 def _listed(entry: Entry) -> Object:
     listed = {
         "manager": entry.manager,
@@ -102,7 +109,7 @@ def _listed(entry: Entry) -> Object:
         "apiVersion": entry.api_version,
         "time": entry.time,
         "fieldsType": "FieldsV1",
-        "fieldsV1": field_paths.encoded(entry.paths),
+        "fieldsV1": _fields_v1(entry.paths),
     }
     return listed | ({"subresource": entry.subresource} if entry.subresource else {})
 
@@ -237,7 +244,8 @@ def track_update(
     entries = entries_of(new if sent and old is not None else old)
     blank = Entry(manager, "Update", api_version, subresource, now, frozenset())
     own = next((entry for entry in entries if entry.who == blank.who), blank)
-    others = [replace(entry, paths=entry.paths - changed - gone) for entry in entries if entry.who != own.who]
+    moved = changed | gone
+    others = [replace(entry, paths=entry.paths - moved) for entry in entries if entry.who != own.who]
     if changed or gone & own.paths:
         own = replace(own, paths=(own.paths | changed) - gone, time=now)
     return _with_entries(new, [*others, own])

@@ -187,6 +187,11 @@ def _check_mounts(mounts: list[Object], path: str, volumes: set[Any]) -> Iterato
         elif place in seen:
             yield invalid(f"{here}.mountPath", place, "must be unique")
         seen.add(place or "")
+        below = str(mount.get("subPath") or "")
+        if below.startswith("/"):
+            yield invalid(f"{here}.subPath", below, "must be a relative path")
+        if ".." in below.split("/"):
+            yield invalid(f"{here}.subPath", below, "must not contain '..'")
 
 
 def _check_resources(resources: Object, path: str) -> Iterator[FieldError]:

@@ -130,7 +130,9 @@ def _adopt_revision(deployment: Object, new: Object | None, old: list[Object], r
     actions: list[Action]
     if new is None:
         made = replica_set_for(deployment, replicas, revision)
-        actions = [Create(resources.REPLICA_SETS, made), _scaled(deployment, name_of(made), 0, replicas)]
+        actions = [Create(resources.REPLICA_SETS, made)]
+        if replicas:
+            actions.append(_scaled(deployment, name_of(made), 0, replicas))
     else:
         patch: Object = {}
         if wanted_replicas(new) != replicas:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from tidegate.kube.api import Api, Object, Resource
-from tidegate.kube.cache import Cache, Key
+from tidegate.kube.cache import Cache, Key, Shrink
 
 TOMBSTONES = 2000
 Indexer = Callable[[Object], Iterable[str]]
@@ -19,9 +19,17 @@ Indexer = Callable[[Object], Iterable[str]]
 class View:
     """The objects of one resource: a `Cache` under the newest answers of our own writes."""
 
-    def __init__(self, api: Api, resource: Resource, namespace: str = "", *, indexers: Mapping[str, Indexer]) -> None:
+    def __init__(
+        self,
+        api: Api,
+        resource: Resource,
+        namespace: str = "",
+        *,
+        indexers: Mapping[str, Indexer],
+        shrink: Shrink = lambda obj: obj,
+    ) -> None:
         self.resource = resource
-        self.cache = Cache(api, resource, namespace, indexers=indexers)
+        self.cache = Cache(api, resource, namespace, indexers=indexers, shrink=shrink)
         self._indexers = indexers
         self._own: dict[Key, Object] = {}
         # uids of objects whose deletion we caused (until the watch says so) or saw (so that no late answer revives it).

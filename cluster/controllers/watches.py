@@ -71,6 +71,21 @@ def service_key(endpoint_slice: Object) -> str:
     return f"{namespace_of(endpoint_slice)}/{labels_of(endpoint_slice).get(endpoints.SERVICE_NAME, '')}"
 
 
+def without_managers(obj: Object) -> Object:
+    """Return an object without managedFields, which are half of it and which no controller reads."""
+    kept = {name: value for name, value in obj["metadata"].items() if name != "managedFields"}
+    return obj | {"metadata": kept}
+
+
+def lineage(obj: Object) -> Object:
+    """Return what garbage collection, namespace deletion and budgets look at in an object of a kind unknown here."""
+    shrunk = without_managers(obj)
+    shrunk["metadata"].pop("annotations", None)
+    spec = obj.get("spec")
+    replicas = {"spec": {"replicas": spec["replicas"]}} if isinstance(spec, dict) and "replicas" in spec else {}
+    return {name: shrunk[name] for name in ("apiVersion", "kind", "metadata") if name in shrunk} | replicas
+
+
 @dataclass(frozen=True, slots=True)
 class _Watch:
     view: View
@@ -153,7 +168,8 @@ class Watches:
 
     def _watch(self, resource: Resource, namespace: str = "") -> _Watch:
         indexers = {"owner": owner_uids, **_INDEXERS.get(resource, {})}
-        view = View(self._api, resource, namespace, indexers=indexers)
+        shrink = without_managers if resource in (*BUILT_IN, resources.LEASES) else lineage
+        view = View(self._api, resource, namespace, indexers=indexers, shrink=shrink)
 
         def changed(kind: str, old: Object | None, new: Object | None) -> None:
             if not namespace:

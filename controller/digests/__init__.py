@@ -2,6 +2,7 @@
 
 reference     (pure) an image's name taken apart
 pull_secrets  (pure) user and password of a registry, from Secrets of type dockerconfigjson
+reach         which hosts a registry may send us to
 registry      asks a registry for the digest of a tag: HEAD, token, GET
 resolver      looks up the images of new revisions in the background, and tries again
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 HUB = "index.docker.io"
 _HUB_NAMES = frozenset({"docker.io", HUB})
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+_REGISTRY = re.compile(r"(?:\w(?:[\w-]*\w)?(?:\.\w(?:[\w-]*\w)?)*|\[[0-9a-fA-F:.]+\])(?::[0-9]{1,5})?", re.ASCII)
 _TAG = re.compile(r"\w[\w.-]{0,127}")
 _REPOSITORY = re.compile(r"[a-z0-9]+(?:(?:\.|_{1,2}|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|_{1,2}|-+)[a-z0-9]+)*)*")
 
@@ -29,14 +30,26 @@ class Reference:
     @property
     def is_insecure(self) -> bool:
         """Whether its registry is spoken to without TLS: one of this machine, or with a private address."""
-        host = self.registry.rsplit(":", 1)[0].strip("[]")
-        if host == "localhost" or host.endswith((".local", ".localhost")):
+        if self.is_local or self._host.endswith(".local"):
             return True
         try:
-            address = ipaddress.ip_address(host)
+            return ipaddress.ip_address(self._host).is_private
         except ValueError:
             return False
-        return address.is_loopback or address.is_private
+
+    @property
+    def is_local(self) -> bool:
+        """Whether its registry says by its name that it is on this machine."""
+        if self._host == "localhost" or self._host.endswith(".localhost"):
+            return True
+        try:
+            return ipaddress.ip_address(self._host).is_loopback
+        except ValueError:
+            return False
+
+    @property
+    def _host(self) -> str:
+        return re.sub(r":[0-9]+$", "", self.registry).strip("[]")
 
     def pinned(self, digest: str) -> str:
         """Return the image's name by a digest."""
@@ -55,6 +68,8 @@ def parse(image: str) -> Reference:
     if registry in _HUB_NAMES or not registry:
         registry = HUB
         repository = repository if "/" in repository else f"library/{repository}"
+    if not _REGISTRY.fullmatch(registry):
+        raise ValueError(f"could not parse reference: {image}: {registry!r} is no host")
     if not _REPOSITORY.fullmatch(repository) or (tag and not _TAG.fullmatch(tag)):
         raise ValueError(f"could not parse reference: {image}")
     return Reference(registry, repository, digest=digest) if at else Reference(registry, repository, tag or "latest")

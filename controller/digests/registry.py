@@ -1,7 +1,8 @@
 """Asks a registry for the digest of a tag, by the OCI distribution API: HEAD, a token when it asks for one, GET.
 
 Of an index of several platforms the digest of the index is taken, as the kubelet chooses among them. Nothing is pulled.
-Sizes and redirects are bounded; how long it may take is the caller's business.
+Sizes and redirects are bounded; how long it may take is the caller's business. A registry is not trusted: passwords go
+to itself and the token server that it names, never to whom a redirect leads, and `reach` says who is not asked.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from controller.digests import reference
+from controller.digests import reach, reference
 from controller.digests.reference import Reference
 
 if TYPE_CHECKING:
@@ -51,13 +52,11 @@ class Registry:
         import httpx  # costs 10 MB and a tenth of a second: nothing is looked up on most machines
 
         if self._client is None:
-            self._client = httpx.AsyncClient(
-                follow_redirects=True, max_redirects=REDIRECTS_LIMIT, timeout=SILENCE_LIMIT_S
-            )
+            self._client = httpx.AsyncClient(follow_redirects=False, timeout=SILENCE_LIMIT_S)
         attempt = _Attempt(self._client, image, credentials.get(image.registry))
         try:
             return await attempt.digest()
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise LookupFailed(f"{attempt.call}: {error or type(error).__name__}") from error
 
 
@@ -68,7 +67,9 @@ class _Attempt:
         self._client = client
         self._image = image
         self._credentials = credentials
-        self._headers = {"Accept": ", ".join(MANIFEST_TYPES)}
+        # Unpacked, an answer could be a thousand times what was counted.
+        self._headers = {"Accept": ", ".join(MANIFEST_TYPES), "Accept-Encoding": "identity"}
+        self._was_redirected = False
         # Docker Hub's API has another name than its images have.
         host = "registry-1.docker.io" if image.registry == reference.HUB else image.registry
         scheme = "http" if image.is_insecure else "https"
@@ -77,7 +78,7 @@ class _Attempt:
 
     async def digest(self) -> str:
         status, headers, _ = await self._manifest("HEAD")
-        if status == 401:
+        if status == 401 and not self._was_redirected:
             await self._authenticate(headers.get("www-authenticate", ""))
             status, headers, _ = await self._manifest("HEAD")
         digest = headers.get("docker-content-digest", "")
@@ -100,14 +101,33 @@ class _Attempt:
     async def _ask(
         self, method: str, url: str, headers: Mapping[str, str], limit_bytes: int, **more: Any
     ) -> tuple[int, Mapping[str, str], bytes]:
-        self.call = f"{method} {url}"
+        auth = more.pop("auth", None)
+        request: httpx.Request | None = self._client.build_request(method, url, headers=dict(headers), **more)
+        for redirects in range(REDIRECTS_LIMIT + 1):
+            assert request is not None
+            self.call, self._was_redirected = f"{method} {request.url}", redirects > 0
+            await self._must_be_reachable(request.url.host)
+            response = await self._client.send(request, stream=True, auth=auth)
+            try:
+                body = await self._body(response, limit_bytes)
+            finally:
+                await response.aclose()
+            request, auth = response.next_request, None  # httpx leaves Authorization out of it for another host
+            if request is None:
+                return response.status_code, response.headers, body
+        raise LookupFailed(f"{self.call}: more than {REDIRECTS_LIMIT} redirects")
+
+    async def _body(self, response: httpx.Response, limit_bytes: int) -> bytes:
         body = b""
-        async with self._client.stream(method, url, headers=dict(headers), **more) as response:
-            async for chunk in response.aiter_bytes():
-                body += chunk
-                if len(body) > limit_bytes:
-                    raise LookupFailed(f"{self.call}: the answer is over {limit_bytes} bytes")
-            return response.status_code, response.headers, body
+        async for chunk in response.aiter_raw():
+            body += chunk
+            if len(body) > limit_bytes:
+                raise LookupFailed(f"{self.call}: the answer is over {limit_bytes} bytes")
+        return body
+
+    async def _must_be_reachable(self, host: str) -> None:
+        if why := await reach.refusal(host, is_registry_local=self._image.is_local):
+            raise LookupFailed(f"{self.call}: {why}: not asked")
 
     async def _authenticate(self, challenge: str) -> None:
         import httpx
@@ -132,7 +152,12 @@ class _Attempt:
         scope = said.get("scope") or f"repository:{self._image.repository}:pull"
         query = {"scope": scope} | ({"service": said["service"]} if said.get("service") else {})
         status, _, body = await self._ask(
-            "GET", realm, {}, TOKEN_LIMIT_BYTES, params=query, auth=self._credentials or None
+            "GET",
+            realm,
+            {"Accept-Encoding": "identity"},
+            TOKEN_LIMIT_BYTES,
+            params=query,
+            auth=self._credentials or None,
         )
         if status != 200:
             raise LookupFailed(f"{self.call}: unexpected status code {status}")

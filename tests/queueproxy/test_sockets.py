@@ -127,6 +127,28 @@ async def test_the_drain_serves_to_the_end_and_tells_the_user_container():
         await asyncio.wait_for(hop.task, 5)
 
 
+async def test_the_app_is_told_to_go_when_only_websockets_are_left_and_ends_them_itself():
+    environ = {"DRAIN_QUIET_SECONDS": 0.05}
+    async with (
+        App().running() as app,
+        sidecar(app.port, **environ) as (hop, admin),
+        client() as fetch,
+        aiohttp.ClientSession() as session,
+        session.ws_connect(f"http://127.0.0.1:{hop.port}/socket") as connection,
+    ):
+        pre_stop = tasks.spawn(fetch(admin, "/wait-for-drain"), "pre-stop")
+        request = tasks.spawn(fetch(hop.port, "/?ms=300"), "request")
+        while not app.in_flight:
+            await asyncio.sleep(0.005)
+        hop.stopping.set()
+        assert (await asyncio.wait_for(pre_stop, 5)).body == b"drained\n"
+        assert (await request).status == 200
+        await connection.send_str("still here")
+        assert await connection.receive_str(timeout=5) == "still here"
+        await connection.close()
+        await asyncio.wait_for(hop.task, 5)
+
+
 async def test_reports_reach_the_autoscaler():
     frames: asyncio.Queue[report.Message] = asyncio.Queue()
 

@@ -28,6 +28,8 @@ class FakeRegistry:
         self.realm = ""
         self.token_answer: Any = {"token": TOKEN}
         self.delay_s = 0.0
+        self.open = asyncio.Event()
+        self.open.set()
         self.calls: list[tuple[str, str, str]] = []
         self.port = 0
         self._runner: web.AppRunner | None = None
@@ -62,6 +64,7 @@ class FakeRegistry:
         repository, tag = request.match_info["repository"], request.match_info["tag"]
         self.calls.append((request.method, repository, request.headers.get("Authorization", "")))
         await asyncio.sleep(self.delay_s)
+        await self.open.wait()
         if refusal := self._refusal(request, repository):
             return refusal
         body = self.manifests.get((repository, tag))

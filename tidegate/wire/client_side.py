@@ -299,6 +299,11 @@ class ClientConnection(TimedClient):
             if self._backlog:
                 self._release_backlog()
 
+    @property
+    def is_tunnel(self) -> bool:
+        """Whether bytes pass both ways as they come."""
+        return self._tunnel is not None
+
     def enter_tunnel(self, tunnel: Tunnel) -> None:
         """Pass bytes to the tunnel from now on, first those that waited."""
         self.state = State.TUNNEL

@@ -273,8 +273,8 @@ class Exchange(AnswerWriter):
         self.write_switch(upstream.answer)
         idle_s = relay.timeouts.idle_s or self._server.timers.tunnel_idle_s
         self.tunnel = Tunnel(self, cast("ClientConnection", self._client), upstream, idle_s)
-        self._server.counters.tunnels += 1
         self.tunnel.open(data)
+        self._server.tunnel_opened()
         self._client.arm(self.next_deadline())
 
     def tunnel_ended(self, failure: Failure | None) -> None:

@@ -101,14 +101,21 @@ class Server:
         listener: Any = self._listener  # uvloop's sockets are a list, asyncio's a tuple
         self.port = listener.sockets[0].getsockname()[1]
 
-    async def drain(self, deadline_s: float) -> bool:
-        """Stop accepting, let requests in flight end for up to `deadline_s` seconds, close; True when all ended."""
+    async def drain(self, deadline_s: float, only_tunnels_left: Callable[[], None] | None = None) -> bool:
+        """Stop accepting, let requests in flight end for up to `deadline_s` seconds, close; True when all ended.
+
+        `only_tunnels_left` is called once, when nothing but open tunnels is in flight any more or time is up: a tunnel
+        may last for ever, so whoever is at its other end must be told.
+        """
         self.is_draining = True
         if self._listener is not None:
             self._listener.close()
         for connection in list(self._connections):
             connection.drain()
         until = time.monotonic() + deadline_s
+        if only_tunnels_left is not None:
+            await self._wait(until, lambda: self.in_flight <= self.open_tunnels)
+            only_tunnels_left()
         ended = await self._wait(until, lambda: self.in_flight == 0)
         # Answers may still sit in our buffers and heads may be on their way: they get a short while more.
         shortly = min(until, time.monotonic() + self.timers.linger_s)
@@ -146,6 +153,17 @@ class Server:
         except TimeoutError:
             return False
         return True
+
+    @property
+    def open_tunnels(self) -> int:
+        """How many connections are tunnels; counted when asked, which is at the end."""
+        return sum(isinstance(one, ClientConnection) and one.is_tunnel for one in self._connections)
+
+    def tunnel_opened(self) -> None:
+        """Count a request that has become a tunnel."""
+        self.counters.tunnels += 1
+        if self.changed is not None:
+            self.changed.set()
 
     def answered(self, reason: str, status: int, request: Request | None, peer: str) -> None:
         """Count and log an answer made here; `request` is None when its head was refused."""

@@ -149,6 +149,8 @@ RULES = [
     ),
     ("Pod", (*C, "volumeMounts", 0, "name"), "w", "spec.containers[0].volumeMounts[0].name", NOT_FOUND),
     ("Pod", (*C, "volumeMounts", 0, "mountPath"), "", "spec.containers[0].volumeMounts[0].mountPath", REQUIRED),
+    ("Pod", (*C, "volumeMounts", 0, "subPath"), "/abs", "spec.containers[0].volumeMounts[0].subPath", INVALID),
+    ("Pod", (*C, "volumeMounts", 0, "subPath"), "a/../../b", "spec.containers[0].volumeMounts[0].subPath", INVALID),
     (
         "Pod",
         (*C, "volumeMounts"),

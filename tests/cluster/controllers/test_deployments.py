@@ -73,6 +73,11 @@ def test_the_first_replica_set() -> None:
     assert "pod-template-hash" not in web["spec"]["template"]["metadata"]["labels"]
 
 
+def test_no_pods_are_no_news() -> None:
+    actions = deployments.plan(deployment(0), [], NOW).actions
+    assert [type(action) for action in actions if isinstance(action, Create | Record)] == [Create]
+
+
 def numbered(web: Object, revision: int) -> Object:
     web["metadata"]["annotations"]["deployment.kubernetes.io/revision"] = str(revision)
     return web

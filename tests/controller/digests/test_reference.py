@@ -26,7 +26,24 @@ def test_parts(image, expected):
     assert reference.parse(image) == expected
 
 
-@pytest.mark.parametrize("image", ["", "Nginx", "gcr.io/", "a:b:c", "nginx@sha256:12", "a//b", "a b"])
+@pytest.mark.parametrize(
+    "image",
+    [
+        "",
+        "Nginx",
+        "gcr.io/",
+        "a:b:c",
+        "nginx@sha256:12",
+        "a//b",
+        "a b",
+        "a.b?c/x",
+        "a.b#/x",
+        "a.b\\\\c/x",
+        "u:p.x/y",
+        "a..b/x",
+        "a.b:/x",
+    ],
+)
 def test_what_is_no_image(image):
     with pytest.raises(ValueError, match="could not parse reference"):
         reference.parse(image)

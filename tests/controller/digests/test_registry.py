@@ -1,9 +1,12 @@
 """Digests from a real (small) registry over real sockets: tokens, indexes, and what registries do wrong."""
 
+import gzip
+import ipaddress
+
 import pytest
 from aiohttp import web
 
-from controller.digests import reference
+from controller.digests import reach, reference
 from controller.digests.registry import MANIFEST_LIMIT_BYTES, LookupFailed, Registry
 from tests.support.registry import TOKEN, FakeRegistry, basic, digest_of
 
@@ -156,3 +159,73 @@ async def test_a_redirect_does_not_take_the_password_along(registry, fake):
         )
         assert await ask(registry, fake, credentials={fake.host: ("ann", "secret")}) == digest
         assert [said for _, _, said in other.calls] == [""]
+
+
+# --- registries that mean harm ---
+
+
+async def test_who_a_redirect_leads_to_gets_no_password_by_a_challenge_of_its_own(registry, fake):
+    async with FakeRegistry() as other:
+        other.push("team/app", "v1")
+        other.auth = "bearer"
+        fake.push("team/app", "v1")
+        fake.answer = lambda request, body: web.Response(
+            status=307, headers={"Location": f"http://localhost:{other.port}{request.path}"}
+        )
+        with pytest.raises(LookupFailed, match="unexpected status code 401"):
+            await ask(registry, fake, credentials={fake.host: ("ann", "secret")})
+        assert [call for call in other.calls if call[0] == "TOKEN" or call[2]] == []
+
+
+@pytest.mark.parametrize(
+    "host", ["169.254.169.254", "[fe80::1]", "2852039166", "0xa9.0xfe.0xa9.0xfe", "[::ffff:a9fe:a9fe]"]
+)
+@pytest.mark.parametrize("way", ["realm", "redirect"])
+async def test_nobody_is_sent_to_a_metadata_server(registry, fake, host, way):
+    """Its answer would be a token, which the registry would be given."""
+    fake.push("team/app", "v1")
+    if way == "realm":
+        fake.auth, fake.realm = "bearer", f"http://{host}/computeMetadata/v1/token"
+    else:
+        fake.answer = lambda request, body: web.Response(status=307, headers={"Location": f"http://{host}/latest"})
+    with pytest.raises(LookupFailed, match="link-local address: not asked"):
+        await ask(registry, fake)
+
+
+def test_this_machine_is_asked_for_registries_of_this_machine_alone():
+    loopback, private = ipaddress.ip_address("127.0.0.1"), ipaddress.ip_address("10.1.2.3")
+    assert reach.flaw(loopback, is_registry_local=False) == "an address of this machine"
+    assert reach.flaw(loopback, is_registry_local=True) == ""
+    assert reach.flaw(private, is_registry_local=False) == ""
+
+
+async def test_a_packed_answer_is_counted_and_never_unpacked(registry, fake):
+    fake.push("team/app", "v1")
+    packed = gzip.compress(b"x" * (MANIFEST_LIMIT_BYTES * 4))
+    seen = []
+
+    def answer(request, body):
+        seen.append(request.headers["Accept-Encoding"])
+        if request.method == "HEAD":
+            return web.Response(status=405)
+        return web.Response(body=packed, headers={"Content-Encoding": "gzip"})
+
+    fake.answer = answer
+    assert await ask(registry, fake) == digest_of(packed)
+    assert set(seen) == {"identity"}
+
+
+async def test_redirects_end(registry, fake):
+    fake.push("team/app", "v1")
+    fake.answer = lambda request, body: web.Response(status=307, headers={"Location": request.path})
+    with pytest.raises(LookupFailed, match="more than 3 redirects"):
+        await ask(registry, fake)
+    assert len(fake.calls) == 4
+
+
+@pytest.mark.parametrize("realm", ["http://[::1", "http://a:99999/token", "http://a b/token"])
+async def test_a_realm_that_is_no_url_fails_like_any_other(registry, fake, realm):
+    fake.push("team/app", "v1")
+    fake.auth, fake.realm = "bearer", realm
+    with pytest.raises(LookupFailed):
+        await ask(registry, fake)

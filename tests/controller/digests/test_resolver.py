@@ -67,12 +67,14 @@ async def test_the_pods_of_a_revision_run_the_digest_whatever_becomes_of_the_tag
 
 async def test_meanwhile_the_revision_says_that_it_waits(world, registry):
     registry.push("team/app", "v1")
-    registry.delay_s = 0.3
+    registry.open.clear()
     await world.apply(service(image=f"{registry.host}/team/app:v1"))
+    await settled(world, lambda: shown(world)[1])
     assert shown(world) == shown(world, "ResourcesAvailable") == ("Unknown", "ResolvingDigests", "")
     assert deployment(world) is None
+    registry.open.set()
     await settled(world, lambda: deployment(world))
-    assert shown(world, "ResourcesAvailable")[1] == "Deploying"
+    await settled(world, lambda: shown(world, "ResourcesAvailable")[1] == "Deploying")
 
 
 async def test_a_failure_is_told_up_to_the_service_and_tried_again(world, registry):
