@@ -9,6 +9,7 @@ import contextlib
 import json
 import os
 import subprocess
+import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -76,12 +77,13 @@ async def entered(instance: Instance) -> AsyncIterator[World]:
 
 
 @pytest.fixture(scope="session")
-def running_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Instance]:
+def running_cluster() -> Iterator[Instance]:
     if given := os.environ.get(STATE):
         state, _, port = given.rpartition(":")
         yield Instance(Path(state), int(port))
         return
-    with started(tmp_path_factory.mktemp("conformance")) as instance:
+    # Not below pytest's own folder, which no other user may enter.
+    with tempfile.TemporaryDirectory(prefix="conformance-") as folder, started(Path(folder)) as instance:
         yield instance
 
 
