@@ -126,6 +126,7 @@ class Backends:
                 self._on_started(key, address, told)
         finally:
             pods.probing.pop(address, None)
+            self.hurry(key)  # it may have turned unready meanwhile, and one address is asked by one at a time
 
     async def _ask_until_ready(self, key: Key, pods: _Pods, address: Address) -> None:
         pause_s = FIRST_PAUSE_S

@@ -201,7 +201,8 @@ class Loop:
     def _take_over(self, key: Key, decision: Decision) -> None:
         """Remember a decision that says something new, and see to it that it is told and done."""
         was_panicking = self.history.was_panicking(key)
-        if was_panicking is None and _is_at_rest(decision) and status.is_of_rest(self.world.autoscaler(key)):
+        is_news = was_panicking is not None or not _is_at_rest(decision) or self.publisher.is_busy(key)
+        if not is_news and status.is_of_rest(self.world.autoscaler(key)):
             return  # it sleeps, as it did before we looked
         if decision.is_panicking != bool(was_panicking):
             self.publisher.tell_panic(key, decision)

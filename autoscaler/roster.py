@@ -154,7 +154,7 @@ class Roster:
             or self._publisher.scale(key, autoscaler)
         ):
             return False
-        if spec.is_prewarmed or (spec.min_scale > 0 and spec.is_reachable):
+        if spec.is_prewarmed or not spec.is_scale_to_zero_enabled or (spec.min_scale > 0 and spec.is_reachable):
             return False
         if autoscaling_extensions.SCHEDULE in annotations_of(autoscaler):
             return False

@@ -59,7 +59,7 @@ def is_current(status: Object, autoscaler: Object) -> bool:
 
 
 def is_of_rest(autoscaler: Object | None) -> bool:
-    """Whether the status of a PodAutoscaler says, for its newest generation, that it is at zero."""
+    """Whether the status of a PodAutoscaler says, for its newest generation, that it is at zero, and nothing else."""
     before = (autoscaler or {}).get("status") or {}
     active = conditions.find(autoscaler, ACTIVE) if autoscaler else None
     return (
@@ -67,6 +67,9 @@ def is_of_rest(autoscaler: Object | None) -> bool:
         and active is not None
         and active.get("status") == conditions.FALSE
         and before.get("observedGeneration") == autoscaler["metadata"].get("generation", 0)
+        and before.get("servingMode") == ServingMode.PROXY
+        and before.get("desiredScale", 0) <= 0
+        and not before.get("actualScale")
     )
 
 

@@ -41,6 +41,8 @@ def main() -> None:
 
 def _enter_names(config: Config) -> bool:
     config.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if config.run_as_user:
+        config.folder.chmod(0o711)
     if not config.cluster_names or not config.service_proxy:
         return False
     refusal = cluster_names.enter(config.names_file)
@@ -114,6 +116,7 @@ def _context(config: Config, client: Client, fork_server: ForkServer) -> Context
         catalog=[*_catalog(config), *images.BUILT_IN],
         allocatable=registration.capacity(config),
         memory_limits=config.memory_limits,
+        run_as_user=config.run_as_user,
         api=client,
         tokens=Tokens(client),
         addresses=Addresses(config.pod_cidr),

@@ -35,6 +35,11 @@ class Config:
     memory_limits: bool = setting(
         "limit a container's data segment (RLIMIT_DATA) to its resources.limits.memory", default=False
     )
+    run_as_user: bool = setting(
+        "run containers as the user of their security context or image; the node must be root, and its state folder "
+        "open to them (chmod o+x)",
+        default=False,
+    )
     service_proxy: bool = setting("listen on the clusterIPs inside 127.0.0.0/8", default=True)
     cluster_names: bool = setting(
         "let pods resolve the names of Services, by a hosts file and mount namespace of the node's own", default=True

@@ -32,6 +32,7 @@ class Context:
     catalog: Sequence[Pattern]
     allocatable: dict[str, str]
     memory_limits: bool = field(default=False, kw_only=True)
+    run_as_user: bool = field(default=False, kw_only=True)
 
     # Lent out
     api: Api
@@ -50,6 +51,8 @@ class Context:
         """Start a process the fastest way that works; raises `StartError`."""
         if self.fork_server is None:
             return start_plain(command)
+        if command.user is not None:
+            return start_plain(command, f"started plainly: a template cannot become user {command.user.uid}")
         try:
             return await self.fork_server.fork(command)
         except CannotFork as error:

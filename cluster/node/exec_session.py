@@ -76,6 +76,7 @@ async def _run(socket: web.WebSocketResponse, setting: Setting, wish: Wish) -> O
             env=setting.env | ({"TERM": "xterm"} if terminal else {}),
             cwd=setting.cwd,
             start_new_session=True,
+            **(setting.user.flags() if setting.user else {}),
         )
     except OSError as error:
         return _failure(f"cannot run {wish.command[0]!r}: {error.strerror}", NOT_FOUND_CODE)

@@ -14,7 +14,7 @@ from typing import Any
 
 from cluster.node import preload
 
-FIELDS = frozenset({"image", "command", "args", "env", "workingDir", "preload"})
+FIELDS = frozenset({"image", "command", "args", "env", "workingDir", "preload", "user"})
 PYTHON = "{python}"
 """Stands for the interpreter of this installation in a command."""
 
@@ -33,6 +33,8 @@ class Image:
     working_dir: str = ""
     preload: tuple[str, ...] = ()
     """modules of a template from which a Python program of this image may be forked"""
+    user: int | None = None
+    """number of the user that its containers run as when their security context names none"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,8 @@ class Pattern:
     image: Image
 
 
+OWN = "tidegate.dev/"
+"""How the names of our own images begin."""
 COMPONENTS = ("gateway", "activator", "autoscaler", "controller", "queueproxy")
 EXAMPLE_IMPORTS = ("asyncio", "json", "logging", "urllib.parse")
 """Small programs spend most of their start on these."""
@@ -130,7 +134,7 @@ def _filled(image: Image, groups: tuple[str, ...]) -> Image:
 
     command, args = tuple(map(fill, image.command)), tuple(map(fill, image.args))
     env = {key: fill(value) for key, value in image.env.items()}
-    return Image(command, args, env, fill(image.working_dir), image.preload)
+    return Image(command, args, env, fill(image.working_dir), image.preload, image.user)
 
 
 def _pattern(index: int, entry: Any) -> Pattern:
@@ -155,7 +159,10 @@ def _pattern(index: int, entry: Any) -> Pattern:
         modules = preload.modules_of(str(entry.get("preload") or ""), f"{where}: preload")
     except preload.PreloadError as error:
         raise CatalogError(str(error)) from error
-    return Pattern(entry["image"], Image(command, args, _env(entry, where), working_dir, modules))
+    user = entry.get("user")
+    if user is not None and (isinstance(user, bool) or not isinstance(user, int) or user < 0):
+        raise CatalogError(f"{where}: 'user' must be the number of a user")
+    return Pattern(entry["image"], Image(command, args, _env(entry, where), working_dir, modules, user))
 
 
 def _words(entry: dict[str, Any], field_name: str, where: str) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ import struct
 from dataclasses import dataclass
 
 from cluster.node import ports, process
+from cluster.node.users import User
 from tidegate.kube.api import Object
 
 BODY_SHOWN_BYTES = 512
@@ -32,6 +33,7 @@ class Target:
     container: Object
     env: dict[str, str]
     cwd: str
+    user: User | None = None
 
 
 async def run(action: Object, target: Target, timeout_s: float) -> Outcome:
@@ -100,7 +102,8 @@ async def _tcp(action: Object, target: Target) -> Outcome:
 async def _exec(action: Object, target: Target) -> Outcome:
     sink = os.open(os.devnull, os.O_WRONLY)
     try:
-        child = process.start_plain(process.Command(action["command"], target.env, target.cwd, sink, sink))
+        command = process.Command(action["command"], target.env, target.cwd, sink, sink, user=target.user)
+        child = process.start_plain(command)
     finally:
         os.close(sink)
     try:

@@ -18,6 +18,9 @@ import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
+
+from cluster.node.users import User
 
 PR_SET_PDEATHSIG = 1
 _SETPRIV = shutil.which("setpriv")
@@ -31,7 +34,8 @@ class StartError(Exception):
 class Command:
     """What to run and where. The descriptors stay the caller's.
 
-    `preload` names modules that a template may have imported before; `limits` are RLIMIT_* names and values.
+    `preload` names modules that a template may have imported before; `limits` are RLIMIT_* names and values; `user` is
+    None for the node's own.
     """
 
     argv: list[str]
@@ -41,6 +45,7 @@ class Command:
     stderr: int
     preload: tuple[str, ...] = ()
     limits: dict[str, int] = field(default_factory=dict)
+    user: User | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -71,6 +76,7 @@ def start_plain(command: Command, note: str = "started plainly") -> Process:
     """Start `command`; raises `StartError`. `note` says why this way was taken."""
     executable = find(command)
     prefix = [_SETPRIV, "--pdeathsig", "KILL", "--"] if _SETPRIV else []
+    user: dict[str, Any] = command.user.flags() if command.user else {}
     try:
         child = subprocess.Popen(
             [*prefix, executable, *command.argv[1:]],
@@ -81,6 +87,7 @@ def start_plain(command: Command, note: str = "started plainly") -> Process:
             stderr=command.stderr,
             start_new_session=True,
             preexec_fn=None if prefix else die_with_parent(),  # noqa: PLW1509 -- it makes two system calls, no more
+            **user,
         )
     except OSError as error:
         raise StartError(f"cannot run {command.argv[0]!r}: {error.strerror or error}") from error

@@ -15,11 +15,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from cluster.node import environment, images, preload, volume_files, volumes
+from cluster.node import environment, images, preload, users, volume_files, volumes
 from cluster.node.context import Context
 from cluster.node.environment import ConfigError, PodFacts
 from cluster.node.images import Image
 from cluster.node.reaper import POD_VARIABLE, STATE_VARIABLE
+from cluster.node.users import User
 from tidegate.kube import resources
 from tidegate.kube.api import ApiError, Object, name_of, namespace_of
 
@@ -53,6 +54,7 @@ class Setting:
     cwd: str
     preload: tuple[str, ...] = ()
     limits: dict[str, int] = field(default_factory=dict)
+    user: User | None = None
 
 
 @dataclass(slots=True)
@@ -84,6 +86,8 @@ async def prepare(context: Context, pod: Object, folder: PodFolder) -> None:
     token = await _token(context, pod, is_needed=needs_token)
     folder.folders = volume_files.materialise(folder.root / "volumes", planned, token, context.root / CLAIMS)
     folder.api_env = _api_env(context, folder.root, token if _wants_api(pod) else "", namespace_of(pod))
+    if context.run_as_user and (user := users.pod_user(pod)) and not _is_ours(pod):
+        _give(folder, planned, user)
 
 
 def setting(context: Context, pod: Object, container: Object, folder: PodFolder) -> Setting:
@@ -103,7 +107,33 @@ def setting(context: Context, pod: Object, container: Object, folder: PodFolder)
         for word in images.command_line(container, image)
     ]
     limits = environment.limits_of(container) if context.memory_limits else {}
-    return Setting(argv, env, _cwd(container, image, mounts, folder.root), _preload(pod, image), limits)
+    user = None
+    if context.run_as_user and not _is_ours(pod):
+        user = users.user_of(pod, container, image.user if image else None)
+    cwd = _cwd(container, image, mounts, folder.root)
+    if user is not None:
+        users.check(user, folder.root)
+        if Path(cwd).is_relative_to(folder.root):
+            os.chown(cwd, user.uid, user.gid)
+    return Setting(argv, env, cwd, _preload(pod, image), limits, user)
+
+
+def _is_ours(pod: Object) -> bool:
+    """Whether the pod is one of Tidegate's own components: parts of this installation, as the node itself is."""
+    return all((one.get("image") or "").startswith(images.OWN) for one in pod["spec"]["containers"])
+
+
+def _give(folder: PodFolder, planned: Mapping[str, volumes.Folder], user: User) -> None:
+    """Let the pod's user read its tokens, and everybody in the pod write its empty folders, as in a cluster."""
+    for path in folder.root.iterdir():
+        if path.is_file():
+            os.chown(path, user.uid, user.gid)
+    for name, one in planned.items():
+        if one == volumes.Folder():
+            Path(folder.folders[name]).chmod(0o777)
+        for file, content in one.files.items():
+            if isinstance(content, volumes.Token):
+                os.chown(Path(folder.folders[name]) / file, user.uid, user.gid)
 
 
 def beside(context: Context, pod: Object, container: Object, folder: PodFolder, command: list[str]) -> Setting:

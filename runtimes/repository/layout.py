@@ -25,6 +25,7 @@ CONFIG = "config.pbtxt"
 LABELS = "labels.json"
 MODEL_STORE = "model-store"
 CONFIG_LIMIT_BYTES = 1 << 20
+_OF_THE_FOLDER = frozenset({"arguments", "class", "isolate", "trusted"})
 
 FILES = {
     "model.pt2": "torch",
@@ -145,7 +146,8 @@ def _config(path: Path, name: str, overrides: Mapping[str, Any] | None) -> Model
     if (path / SETTINGS).is_file():
         fields |= _of_mlserver(_parsed(path / SETTINGS, json.loads))
     if overrides:
-        fields |= _of_triton(overrides) if "implementation" not in overrides else _of_mlserver(overrides)
+        given = _of_triton(overrides) if "implementation" not in overrides else _of_mlserver(overrides)
+        fields |= given | {"options": _beside_code(given.get("options") or {}, fields.get("options") or {})}
     try:
         policy = versions.read_policy(fields.pop("version_policy", None))
         return ModelConfig(name=name, version_policy=policy, **fields)
@@ -153,12 +155,23 @@ def _config(path: Path, name: str, overrides: Mapping[str, Any] | None) -> Model
         raise LayoutError(f"{path}: {error}") from error
 
 
+def _beside_code(given: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options of a load's configuration, and of the folder's those that say which code runs, and where.
+
+    Whoever may load a model need not be who wrote it: raises LayoutError when a load says one of these otherwise.
+    """
+    for key in sorted(_OF_THE_FOLDER & given.keys()):
+        if given[key] != own.get(key):
+            raise LayoutError(f"options.{key} is said in the model's folder alone, not by a load")
+    return {**given, **{key: own[key] for key in _OF_THE_FOLDER & own.keys()}}
+
+
 def _parsed(file: Path, parse: Any) -> dict[str, Any]:
     if file.stat().st_size > CONFIG_LIMIT_BYTES:
         raise LayoutError(f"{file}: larger than {CONFIG_LIMIT_BYTES} bytes")
     try:
         document = parse(file.read_text())
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise LayoutError(f"{file}: {error}") from error
     if not isinstance(document, dict):
         raise LayoutError(f"{file}: an object was expected")

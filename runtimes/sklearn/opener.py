@@ -1,5 +1,7 @@
-"""Reads an estimator. skops files hold no code: types beyond scikit-learn's own must be named in `options.trusted`.
-Pickles (joblib's too) can run anything when they are read, so they need `allow_code`.
+"""Reads an estimator. skops files hold no code: types that skops does not know must be named in `options.trusted`.
+
+Pickles (joblib's too) can run anything when they are read, so they need `allow_code`. So does trust in anything but the
+classes of scikit-learn, numpy and scipy: the list comes with the model, as a callable would that it names.
 
 `options.method` is what answers: predict (default), predict_proba, decision_function or transform.
 """
@@ -7,6 +9,7 @@ Pickles (joblib's too) can run anything when they are read, so they need `allow_
 from __future__ import annotations
 
 import json
+import pydoc
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,13 +23,18 @@ from runtimes.repository.layout import LayoutError, ModelConfig
 from tidegate.contracts import wake
 from tidegate.process import start_clock
 
+_PACKAGES = ("sklearn", "numpy", "scipy")
 METHODS = ("predict", "predict_proba", "decision_function", "transform")
 
 
 def open_file(file: Path, model: ModelConfig, config: Config) -> Any:
     """Return the model of a file; raises CodeRefused for a pickle that may not run."""
     if file.suffix == ".skops":
-        estimator = _of_skops(file, list(model.options.get("trusted") or []))
+        trusted = [str(name) for name in model.options.get("trusted") or []]
+        for name in trusted:
+            if not _is_class_of_ours(name):
+                must_allow_code(config, f"options.trusted {name!r}")
+        estimator = _of_skops(file, trusted)
     else:
         must_allow_code(config, f"{file.name} (a pickle)")
         with start_clock.this().phase(wake.IMPORTS):
@@ -34,6 +42,15 @@ def open_file(file: Path, model: ModelConfig, config: Config) -> Any:
 
         estimator = joblib.load(file)
     return SklearnModel(estimator, str(model.options.get("method", "predict")))
+
+
+def _is_class_of_ours(name: str) -> bool:
+    if name.partition(".")[0] not in _PACKAGES:
+        return False
+    try:
+        return isinstance(pydoc.locate(name), type)
+    except pydoc.ErrorDuringImport:
+        return False
 
 
 def _of_skops(file: Path, trusted: list[str]) -> Any:

@@ -1,8 +1,8 @@
-"""Reads torch's files: .pt2 (torch.export), TorchScript, safetensors, state_dict; pickled modules only if allowed.
+"""Reads torch's files: TorchScript, safetensors, state_dict; only if allowed: .pt2 (torch.export), pickled modules.
 
-Weights are read with `weights_only`, which refuses code in them. The class for weights is `options.class`
-("module:Class", importable), or the one in the folder's model.py where running it was allowed; `options.arguments` are
-its keyword arguments, and `folder` is the model's folder where it takes one.
+Weights are read with `weights_only`, which refuses code in them; torch reads pickles and libraries out of a .pt2. The
+class for weights is `options.class` ("module:Class", importable), or the one in the folder's model.py where running it
+was allowed; `options.arguments` are its keyword arguments, and `folder` is the model's folder where it takes one.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ def open_file(file: Path, model: ModelConfig, config: Config) -> Any:
 
 def _module(file: Path, model: ModelConfig, config: Config) -> Any:
     if file.suffix == ".pt2":
+        must_allow_code(config, f"{file.name} (torch.export's files hold pickles, libraries and names of functions)")
         return torch.export.load(file).module()
     if file.suffix == ".safetensors":
         return _with_weights(file, weights.read_safetensors(file), model, config)
@@ -73,6 +74,9 @@ def _class(folder: Path, model: ModelConfig, config: Config) -> Any:
         found = class_of_file(code, named.rpartition(":")[2]) if named else _only_module(code)
     elif named:
         found = import_class(named)
+        if not (isinstance(found, type) and issubclass(found, torch.nn.Module)):
+            # The settings come with the model: with their arguments any function installed here could be called.
+            must_allow_code(config, f"options.class {named!r} (it is no torch.nn.Module)")
     else:
         raise LayoutError(f"{folder}: weights need their class: set options.class to module:Class, or add model.py")
     return found

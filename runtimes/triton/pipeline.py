@@ -187,7 +187,11 @@ class Pipeline:
         if request.header(b"expect") is not None or request.header(b"content-encoding") is not None:
             return "a load is sent without Expect and Content-Encoding"
         body = await look(request, LOAD_LIMIT_BYTES)
-        return "" if len(body) < LOAD_LIMIT_BYTES and brings_nothing(body) else UPLOADS
+        if len(body) >= LOAD_LIMIT_BYTES:
+            return UPLOADS
+        if not request.body.is_done:  # what came later nobody would see
+            return f"the body of a load comes within {LOOK_TIMEOUT_S:g} s"
+        return "" if brings_nothing(body) else UPLOADS
 
     async def _change_by_grpc(self, request: Request, method: bytes) -> Direction:
         if request.body is None or request.header(b"expect") is not None:

@@ -123,6 +123,17 @@ async def test_a_pod_that_turns_unready_is_asked_again():
     assert world.usable == {A}
 
 
+async def test_a_pod_that_turns_unready_while_it_tells_of_its_start_is_asked_again():
+    world = World()
+    world.kubernetes_says(ready=[A])
+    world.backends.inquire(KEY, A)
+    await asyncio.sleep(0)
+    world.kubernetes_says(not_ready=[A])
+    world.ready_at[A] = 0.5
+    await asyncio.sleep(1)
+    assert world.usable == {A}
+
+
 async def test_a_refusal_takes_back_our_own_word_but_not_kubernetes():
     world = World()
     world.ready_at[A] = 0.0

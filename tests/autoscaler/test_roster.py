@@ -16,6 +16,7 @@ from autoscaler.state import Memory, Observation
 from autoscaler.status import memory_of_rest, status_of, tells_rest
 from tests.support.fake_api import FakeApi
 from tests.support.turning import DEPLOYMENT, KEY, Holders, inactive, put_autoscaler, put_revision, running
+from tidegate.contracts import names
 from tidegate.contracts.autoscaling import ScalingSpec
 from tidegate.contracts.decision import Because, Decision
 from tidegate.kube import resources
@@ -55,6 +56,28 @@ def changed_scale(system):
     system.api.peek(resources.DEPLOYMENTS, DEPLOYMENT, "default")["spec"]["replicas"] = 2
     put = system.api.peek(resources.DEPLOYMENTS, DEPLOYMENT, "default")
     system.api.put(resources.DEPLOYMENTS, put)
+
+
+async def test_a_status_that_tells_of_a_pod_that_is_gone_is_told_anew():
+    """The pod went while nobody decided: a fresh autoscaler finds the status of before."""
+    api = FakeApi()
+    put_revision(api, status=inactive(actualScale=1))
+    async with running(api) as system:
+        await system.seconds(4)
+        assert system.autoscaler["status"]["actualScale"] == 0
+        await system.seconds(int(REST_S) + 10)
+        assert not system.loop.slots
+
+
+async def test_zero_that_is_forbidden_wakes_who_sleeps():
+    api = FakeApi()
+    put_revision(api, status=inactive())
+    async with running(api) as system:
+        await system.seconds(4)
+        where = {"name": names.CONFIG_AUTOSCALER, "namespace": names.SYSTEM_NAMESPACE}
+        api.put(resources.CONFIG_MAPS, {"metadata": where, "data": {"enable-scale-to-zero": "false"}})
+        await system.seconds(2)
+        assert system.replicas == 1
 
 
 EVENTS = {

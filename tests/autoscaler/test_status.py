@@ -159,8 +159,9 @@ def test_conditions_are_sorted_and_dated():
     assert {item["lastTransitionTime"] for item in body["conditions"]} == {conditions.timestamp(NOW)}
 
 
-def active(value, generation=3):
-    return {"observedGeneration": generation, "conditions": [{"type": "Active", "status": value}]}
+def active(value, generation=3, **more):
+    at_zero = {"observedGeneration": generation, "servingMode": "Proxy", "desiredScale": 0, "actualScale": 0}
+    return {**at_zero, "conditions": [{"type": "Active", "status": value}], **more}
 
 
 @pytest.mark.parametrize(
@@ -170,7 +171,15 @@ def active(value, generation=3):
         pytest.param(autoscaler(), False, id="never told: one that starts at zero must be told that it is there"),
         pytest.param(autoscaler(status={"observedGeneration": 3}), False, id="told nothing yet"),
         pytest.param(autoscaler(status=active("False")), True, id="at zero, as it says"),
+        pytest.param(
+            autoscaler(status=active("False", desiredScale=-1)), True, id="at zero, and nobody has an opinion"
+        ),
         pytest.param(autoscaler(status=active("False", generation=2)), False, id="of an older generation"),
+        pytest.param(
+            autoscaler(status=active("False", actualScale=1)), False, id="a pod was there when it was told last"
+        ),
+        pytest.param(autoscaler(status=active("False", desiredScale=2)), False, id="pods were asked for"),
+        pytest.param(autoscaler(status=active("False", servingMode="Serve")), False, id="pods are said to serve"),
         pytest.param(autoscaler(status=active("Unknown")), False, id="waking"),
         pytest.param(autoscaler(status=active("True")), False, id="awake"),
     ],

@@ -9,6 +9,7 @@ import contextlib
 import json
 import os
 import subprocess
+import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,8 @@ from tidegate.kube import connect
 from tidegate.kube.client import Client
 
 HERE = Path(__file__).parent
+for _module in ("pitfall_worlds", "pitfalls_of_objects", "pitfalls_of_requests", "pitfalls_of_scaling"):
+    pytest.register_assert_rewrite(f"tests.conformance.{_module}")  # their tests are collected elsewhere
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -50,13 +53,9 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
         file.write(json.dumps(record) + "\n")
 
 
-@pytest.fixture(scope="session")
-def running_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Instance]:
-    if given := os.environ.get(STATE):
-        state, _, port = given.rpartition(":")
-        yield Instance(Path(state), int(port))
-        return
-    instance = Instance(tmp_path_factory.mktemp("conformance") / "state", free_port())
+@contextlib.contextmanager
+def started(folder: Path) -> Iterator[Instance]:
+    instance = Instance(folder / "state", free_port())
     try:
         start(instance)
         yield instance
@@ -65,13 +64,44 @@ def running_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Instan
             instance.tidegate("down", timeout_s=UP_TIMEOUT_S)
 
 
-@pytest.fixture
-async def world(running_cluster: Instance) -> AsyncIterator[World]:
-    async with Client(connect.load(running_cluster.kubeconfig), user_agent="conformance") as client:
-        running_cluster.client = client
-        world = World(running_cluster)
+@contextlib.asynccontextmanager
+async def entered(instance: Instance) -> AsyncIterator[World]:
+    async with Client(connect.load(instance.kubeconfig), user_agent="conformance") as client:
+        instance.client = client
+        world = World(instance)
         await world.enter()
         try:
             yield world
         finally:
             await world.leave()
+
+
+@pytest.fixture(scope="session")
+def running_cluster() -> Iterator[Instance]:
+    if given := os.environ.get(STATE):
+        state, _, port = given.rpartition(":")
+        yield Instance(Path(state), int(port))
+        return
+    # Not below pytest's own folder, which no other user may enter.
+    with tempfile.TemporaryDirectory(prefix="conformance-") as folder, started(Path(folder)) as instance:
+        yield instance
+
+
+@pytest.fixture
+async def world(running_cluster: Instance) -> AsyncIterator[World]:
+    async with entered(running_cluster) as world:
+        yield world
+
+
+@pytest.fixture(scope="module")
+def own_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Instance]:
+    """A cluster that the tests of a file may change as they like."""
+    with started(tmp_path_factory.mktemp("own")) as instance:
+        yield instance
+
+
+@pytest.fixture
+async def own_world(own_cluster: Instance) -> AsyncIterator[World]:
+    """A namespace in a cluster that the tests of this file may change as they like."""
+    async with entered(own_cluster) as world:
+        yield world

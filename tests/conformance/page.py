@@ -19,6 +19,14 @@ TITLES = {
     "packages": "End to end, features in packages of their own",
     "pitfalls": "Behaviours that are easily got wrong",
 }
+NOTES = {
+    "pitfalls": """
+Where Tidegate differs on purpose, the test is of what stands in the behaviour's place: pods report instead of being
+scraped (2, 21, 29), a restart holds the scale by a rule of its own (7), the activator in the path is the guard before
+the last pod goes (12) and its queue has a bound (16), a body that is cut off has nothing of ours in it (17), drains end
+when nothing has been in flight for a second (20), and an IPv4 address with a port is quoted, not bracketed (30).
+""",
+}
 HEAD = """# Conformance
 
 What Knative Serving's own suites ask of an implementation, asked of Tidegate by tests of our own. Written by
@@ -58,7 +66,11 @@ def render(records: list[dict[str, Any]], seconds: float) -> str:
             sum(state == wanted for state in states.values()) for wanted in ("passed", "skipped", "failed", "none")
         ]
         summary.append(f"| {title} | {len(names)} | " + " | ".join(map(str, counts)) + " |")
-        parts += [f"\n## {title}\n", "| behaviour | result | test | reason |", "|---|---|---|---|"]
+        parts += [
+            f"\n## {title}\n{NOTES.get(suite, '')}",
+            "| behaviour | result | test | reason |",
+            "|---|---|---|---|",
+        ]
         parts += [_row(name, states[name], found.get((suite, name), [])) for name in names]
     return (
         HEAD

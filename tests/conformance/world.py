@@ -191,6 +191,11 @@ class World:
         """Return how many pods of a revision are ready and stay."""
         return sum(map(is_ready, await self.pods(revision)))
 
+    async def runs_processes(self) -> bool:
+        """Whether the nodes run pods as plain processes, without a container around them."""
+        nodes = (await self.instance.client.list(resources.NODES)).items
+        return any(node["status"]["nodeInfo"]["containerRuntimeVersion"].startswith("process") for node in nodes)
+
     # Requests
 
     def host(self, name: str, tag: str = "") -> str:

@@ -73,3 +73,13 @@ def test_objects_alike_share_a_template():
         name = f"app-{number}"
         templates.pack(name, msgspec.json.encode({"metadata": {"name": name, "resourceVersion": str(number + 1)}}))
     assert len(templates) == 1
+
+
+@pytest.mark.parametrize("name", ["r", "res-1", "0c9b", "2026-1"])
+def test_a_name_that_begins_other_words_costs_no_template_for_each_version(name):
+    templates = Templates()
+    for version in range(10):
+        metadata = {"name": name, "uid": ID, "resourceVersion": str(version + 1)}
+        text = msgspec.json.encode({"metadata": metadata, "at": f"2026-11-21T08:00:0{version}Z"})
+        assert templates.unpack(name, templates.pack(name, text)) == text
+    assert len(templates) == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import pickle
 import warnings
 from pathlib import Path
@@ -16,6 +17,7 @@ from runtimes import contract, opening
 from runtimes.config import Config
 from runtimes.opening import CodeRefused
 from runtimes.repository import layout
+from runtimes.repository.layout import LayoutError
 from runtimes.tensors import Tensor
 
 CONFIG = Config(device="cpu")
@@ -81,7 +83,7 @@ def test_exported_program(net: Any, tmp_path: Path) -> None:
     batch = torch.export.Dim("batch")
     program = torch.export.export(net, (torch.tensor(ROWS),), dynamic_shapes=({0: batch},))
     torch.export.save(program, tmp_path / "model.pt2")
-    model = opened(tmp_path)
+    model = opened(tmp_path, TRUSTING)
     assert np.array_equal(predict(model), wanted(net))
     assert predict(model, ROWS[:1].repeat(5, axis=0)).shape == (5, 2)
 
@@ -187,7 +189,7 @@ def test_a_module_that_takes_texts_and_its_folder(net: Any, tmp_path: Path) -> N
     save_file(weights, tmp_path / "model.safetensors")
     extra = {"class": "tests.runtimes.test_frameworks:Letters.build"}
     inputs = [{"name": "text", "datatype": "BYTES", "shape": [-1]}]
-    model = opened(tmp_path, inputs=inputs, parameters={"extra": extra})
+    model = opened(tmp_path, TRUSTING, inputs=inputs, parameters={"extra": extra})
     assert model.target._module.folder == tmp_path
     texts = np.array([b"abba", b"dad", b""], dtype=object)
     [answer] = model.predict([Tensor("text", "BYTES", texts)], {})
@@ -353,3 +355,64 @@ def test_what_is_missing_is_named(tmp_path: Path) -> None:
     with pytest.raises(layout.LayoutError, match="'cobol' is unknown"):
         (tmp_path / layout.CONFIG).write_text('backend: "cobol"')
         opened(tmp_path)
+
+
+# --- code without the leave ---
+
+
+class Strike:
+    """Leaves a file where it was unpickled."""
+
+    def __init__(self, mark: str) -> None:
+        self.mark = mark
+
+    def __reduce__(self) -> Any:
+        return Path.touch, (Path(self.mark),)
+
+
+def test_an_exported_program_is_code(net: Any, tmp_path: Path) -> None:
+    """torch.export.load reads the example inputs by pickle when they are not plain tensors."""
+    import io
+    import zipfile
+
+    import torch
+
+    torch.export.save(torch.export.export(net, (torch.tensor(ROWS),)), tmp_path / "plain.pt2")
+    strike = io.BytesIO()
+    torch.save(({"x": Strike(str(tmp_path / "struck"))},), strike)
+    with zipfile.ZipFile(tmp_path / "plain.pt2") as plain, zipfile.ZipFile(tmp_path / "model.pt2", "w") as made:
+        for entry in plain.infolist():
+            content = strike.getvalue() if "sample_inputs" in entry.filename else plain.read(entry)
+            made.writestr(entry.filename, content)
+    with pytest.raises(CodeRefused, match="allow-code"):
+        opened(tmp_path)
+    assert not (tmp_path / "struck").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"), [("os:mkdir", {"path": "MARK"}), ("subprocess:Popen", {"args": ["mkdir", "MARK"]})]
+)
+def test_the_class_of_weights_is_a_module_or_code(net: Any, tmp_path: Path, name: str, arguments: Any) -> None:
+    """The settings come with the model: they must not call what is installed here."""
+    import torch
+
+    torch.save({"a": torch.ones(1)}, tmp_path / "model.pt")
+    arguments = json.loads(json.dumps(arguments).replace("MARK", str(tmp_path / "struck")))
+    with pytest.raises(CodeRefused, match=r"no torch\.nn\.Module"):
+        opened(tmp_path, parameters={"extra": {"class": name, "arguments": arguments}})
+    assert not (tmp_path / "struck").exists()
+
+
+def test_a_model_cannot_say_that_it_is_to_be_trusted(tmp_path: Path) -> None:
+    skops_io = pytest.importorskip("skops.io")
+    from sklearn.preprocessing import FunctionTransformer
+
+    skops_io.dump(FunctionTransformer(os.getenv), tmp_path / "model.skops")
+    types = skops_io.get_untrusted_types(file=tmp_path / "model.skops")
+    with pytest.raises(CodeRefused, match=r"options\.trusted 'os\.getenv'"):
+        opened(tmp_path, parameters={"extra": {"method": "transform", "trusted": types}})
+    with pytest.raises(CodeRefused, match="fetch_openml"):
+        opened(tmp_path, parameters={"extra": {"trusted": ["sklearn.datasets.fetch_openml"]}})
+    trusted = ["sklearn.neural_network._stochastic_optimizers.AdamOptimizer"]
+    with pytest.raises(LayoutError, match="types that skops does not know"):
+        opened(tmp_path, parameters={"extra": {"trusted": trusted}})

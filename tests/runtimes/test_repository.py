@@ -384,3 +384,26 @@ async def test_the_repository_extension_over_http(tmp_path: Path) -> None:
             assert got[0] == wanted
         assert (await http.post("/v2/repository/models/a/unload"))[0] == 200
         assert (await http.get("/v2/models/a/ready"))[0] == 503
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"implementation": "os.abort"},
+        {
+            "implementation": "torch",
+            "parameters": {"extra": {"class": "subprocess:Popen", "arguments": {"args": ["x"]}}},
+        },
+        {"implementation": "sklearn", "parameters": {"extra": {"trusted": ["os.system"]}}},
+        {"parameters": {"isolate": {"string_value": "false"}}},
+    ],
+)
+def test_a_load_does_not_say_what_code_runs(tmp_path: Path, config: dict[str, Any]) -> None:
+    """Whoever reaches the repository API is not who wrote the model."""
+    (tmp_path / "1").mkdir()
+    with pytest.raises(layout.LayoutError, match="is said in the model's folder alone, not by a load"):
+        layout.read(tmp_path, "m", config)
+    own = {"implementation": "mine.Model", "parameters": {"extra": {"isolate": True, "threads": 1}}}
+    (tmp_path / layout.SETTINGS).write_text(json.dumps(own))
+    options = layout.read(tmp_path, "m", {"max_batch_size": 4}).config.options
+    assert options == {"class": "mine.Model", "isolate": True}

@@ -175,6 +175,21 @@ async def test_the_key_goes_with_the_repository_alone_and_never_from_a_client(tm
 LOAD = "/v2/repository/models/a/load"
 
 
+@pytest.mark.parametrize("early", [b"", b"{}"])
+async def test_a_load_whose_body_comes_late_is_refused_unseen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, early: bytes
+) -> None:
+    """Else its files would come when nobody looks any more."""
+    monkeypatch.setattr(pipeline, "LOOK_TIMEOUT_S", 0.05)
+    async with adapter(tmp_path, model_control="explicit") as world:
+        peer = await Peer.connect(world.port)
+        head = f"POST {LOAD} HTTP/1.1\r\nHost: a\r\nContent-Length: 50\r\n\r\n"
+        peer.send(head.encode() + early)
+        assert (await peer.answer()).status == 400
+        assert world.heads == []
+        peer.close()
+
+
 @pytest.mark.parametrize(
     ("body", "more", "status"),
     [

@@ -11,6 +11,7 @@ import pytest
 from tests.support.h2_peers import POST, H2Peer
 from tests.support.wire import Peer, rig, turns_until
 from tidegate.wire.director import Direction, Relay, Request
+from tidegate.wire.limits import Limits
 from tidegate.wire.request_body import LOOK_LIMIT_BYTES
 
 FRAME_BYTES = 16384
@@ -127,3 +128,32 @@ async def test_a_look_that_was_given_up_disturbs_nothing() -> None:
         await turns_until(lambda: engine.upstream.peers != [])
         client.send(b"llo")
         assert (await client.answer()).body == b"hello"
+
+
+async def test_who_gave_up_may_look_again() -> None:
+    seen: list[bytes] = []
+
+    async def persistent(request: Request, port: int) -> Direction:
+        assert request.body is not None
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.01):
+                await request.body.first(5)
+        seen.append(await request.body.first(2))
+        return Relay("127.0.0.1", port)
+
+    async with rig(shouting, direct=persistent) as engine:
+        client = await engine.client()
+        client.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhe")
+        await turns_until(lambda: engine.upstream.peers != [])
+        assert seen == [b"he"]
+        client.send(b"llo")
+        assert (await client.answer()).body == b"hello"
+
+
+async def test_a_look_ends_where_reading_of_a_held_body_does() -> None:
+    looking = Looking(1 << 30)
+    body = bytes(range(256)) * 300
+    async with rig(shouting, direct=looking, limits=Limits(body_high_bytes=1000, body_low_bytes=500)) as engine:
+        answer = await engine.ask(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+        assert answer.body == body
+        assert looking.seen == [body[:1000]]

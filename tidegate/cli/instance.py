@@ -20,6 +20,7 @@ from typing import Any
 from tidegate.cli.failures import Failure, Late
 
 POLL_S = 0.02
+PASSABLE = 0o711
 STOP_TIMEOUT_S = 45.0
 KILL_TIMEOUT_S = 5.0
 OWN_FILES = ("instance.json", "store.db", "kubeconfig", "pki")
@@ -71,7 +72,9 @@ class Instance:
 def start(instance: Instance, flags: list[str]) -> subprocess.Popen[bytes]:
     """Start the supervisor in a session of its own, so that closing this terminal does not end it."""
     instance.logs.mkdir(parents=True, exist_ok=True)
-    instance.state.chmod(0o700)
+    # 0711 was set by somebody who lets containers with users of their own through (docs/process-node.md).
+    if instance.state.stat().st_mode & 0o777 != PASSABLE:
+        instance.state.chmod(0o700)
     command = [sys.executable, "-m", "cluster", "--state", str(instance.state), *flags]
     with (instance.logs / "supervisor.log").open("ab") as log:
         try:

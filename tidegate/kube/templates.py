@@ -85,8 +85,6 @@ def _prefixes(name: str) -> list[bytes]:
 
 def _cut(name: str, text: bytes) -> tuple[bytes, bytes]:
     """Return a text's template, and what was cut out of it."""
-    for mark, prefix in zip(PREFIXES, _prefixes(name), strict=False):
-        text = text.replace(b'"' + prefix, b'"' + mark)
     values: list[bytes] = []
     last = b""
 
@@ -109,7 +107,11 @@ def _cut(name: str, text: bytes) -> tuple[bytes, bytes]:
         values.append(packed)
         return b'"' + TIME
 
-    return _DIFFERENCES.sub(cut, text), b"".join(values)
+    template = _DIFFERENCES.sub(cut, text)
+    # Names come last: a short one also begins words, and ids, that are to be found.
+    for mark, prefix in zip(PREFIXES, _prefixes(name), strict=False):
+        template = template.replace(b'"' + prefix, b'"' + mark)
+    return template, b"".join(values)
 
 
 def _filled(template: list[bytes], packed: bytes, at: int, prefixes: list[bytes]) -> bytes:

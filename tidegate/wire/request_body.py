@@ -85,13 +85,14 @@ class RequestBody:
             self._answer_look()
 
     def first(self, count: int) -> asyncio.Future[bytes]:
-        """Return a future of the first `count` bytes (`LOOK_LIMIT_BYTES` at the most), of all where there are fewer.
+        """Return a future of the first `count` bytes (at most `LOOK_LIMIT_BYTES`, and what is read of a held body), of
+        all where there are fewer.
 
         Only for a request that is held: nothing is taken away, an upstream gets it all. A client that waits for a 100
         before it sends its body is not waited for. The caller bounds the time and asks once at a time.
         """
-        assert self._upstream is None and self._look is None
-        self._look_bytes = min(count, LOOK_LIMIT_BYTES)
+        assert self._upstream is None and (self._look is None or self._look.done())
+        self._look_bytes = min(count, LOOK_LIMIT_BYTES, self._client.limits.body_high_bytes)
         self._look = look = asyncio.get_running_loop().create_future()
         self._answer_look()
         return look

@@ -77,6 +77,7 @@ BROKEN = [
     ({"images": [{"image": "a", "command": ["x"], "env": ["A=1"]}]}, "'env' must map names to values"),
     ({"images": [{"image": "a", "command": ["x"], "env": {"A": None}}]}, "'env': the value of 'A' must be a text"),
     ({"images": [{"image": "a", "command": ["x"], "workingDir": "here"}]}, "'workingDir' must be an absolute path"),
+    ({"images": [{"image": "a", "command": ["x"], "user": "nobody"}]}, "'user' must be the number of a user"),
     ({"images": [{"image": "a", "command": ["x"]}, {"image": "b", "command": []}]}, r"images\[1\]: 'command'"),
     ({"images": [{"image": "a", "command": ["x"], "color": 1}]}, "unknown field 'color'"),
     ({"images": [{"image": "re:(", "command": ["x"]}]}, "no regular expression"),

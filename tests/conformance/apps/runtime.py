@@ -1,6 +1,6 @@
 """Tells as JSON what it sees of the request and of the place it runs in: files, variables, user, standard input.
 
-`/healthz` is for the kubelet alone: it answers 400 to everybody else.
+`/healthz` is for the kubelet alone: it answers 400 to everybody else. With $HTTP2 it speaks HTTP/2 in clear text too.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from examples import httpd
-from tests.conformance.apps import http2
 
 STDIN_WAIT_S = 1.0
 STDIN: dict[str, Any] = {}
@@ -78,4 +77,8 @@ def _stdin() -> dict[str, Any]:
 
 if __name__ == "__main__":
     STDIN.update(_stdin())
-    http2.server(answer).run()
+    if os.environ.get("HTTP2"):
+        from tests.conformance.apps import http2  # needs more than the standard library
+
+        http2.server(answer).run()
+    httpd.Server(lambda request: answer(request, "HTTP/1.1")).run()
