@@ -279,9 +279,9 @@ async def test_drain_tells_when_only_tunnels_are_left() -> None:
     async def handler(peer: Peer) -> None:
         if b"Upgrade" in await peer.head():
             peer.send(SWITCH + b"open")
-            return await peer.gone()
-        await release.wait()
-        peer.send(OK)
+        else:
+            await release.wait()
+            peer.send(OK)
         await peer.rest()
 
     async with rig(handler) as engine:
