@@ -7,7 +7,7 @@ import contextlib
 import io
 import random
 import socket
-from collections.abc import AsyncIterator, Iterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from typing import NamedTuple
 
 import aiohttp
