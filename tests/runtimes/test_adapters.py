@@ -269,3 +269,18 @@ def test_what_a_killed_worker_had_unpacked_goes_with_the_next_archive(
         ["other-4194304-c", f"tidegate-mar-{os.getppid()}-b"]
     )
     made.unload()
+
+
+@pytest.mark.parametrize("named", ["os.abort", "os.fork", "tests.runtimes.test_adapters.made_by_name"])
+def test_a_function_that_a_models_settings_name_is_not_called_without_leave(tmp_path: Path, named: str) -> None:
+    (tmp_path / layout.SETTINGS).write_text(json.dumps({"implementation": named}))
+    model = layout.read(tmp_path, "m")
+    with pytest.raises(opening.CodeRefused, match="it is no class"):
+        opening.open_model(tmp_path, model.config, Config())
+    if named.startswith("tests."):
+        assert opening.open_model(tmp_path, model.config, Config(allow_code=True)) == "made"
+
+
+def made_by_name() -> str:
+    """A factory, as settings may name one."""
+    return "made"
