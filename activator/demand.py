@@ -157,9 +157,10 @@ class Demand:
             self.on_asked(key, now)
 
     def tell(self, record: wake.Wake) -> None:
-        """Tell the replica that decides for a revision of a wake that is over."""
+        """Tell the replica that decides for a revision of a wake that is over, where it knows what that is."""
         for link in self._links.links_for(record.namespace, record.revision):
-            link.send(record)
+            if link.peer_version >= report.WAKES_SINCE:
+                link.send(record)
 
     def _report(
         self, link: ReportLink, key: Key, seen: _Seen, mean: float, interval_s: float, *, is_first: bool = False

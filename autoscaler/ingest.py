@@ -234,7 +234,8 @@ class Ingest:
         self.taken += 1
         self._take(row, report, now)
         if report.is_first:
-            self._pokers.setdefault(key, set()).add(peer.connection)
+            if peer.hello.version >= reports.WAKES_SINCE:
+                self._pokers.setdefault(key, set()).add(peer.connection)
             if len(self._pokers) > POKED_LIMIT:
                 del self._pokers[next(iter(self._pokers))]
             self.on_poke(key)

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from autoscaler.shares import EXPIRE_S, GIVE_UP_S, POLL_S, RENEW_S, Board
 from tidegate.contracts import buckets
 from tidegate.contracts.names import child_name
-from tidegate.contracts.report import Owners
+from tidegate.contracts.report import VERSION, Owners
 from tidegate.kube import resources
 from tidegate.kube.api import Api, ApiError, Object, labels_of, name_of
 from tidegate.kube.cache import Cache
@@ -85,6 +85,7 @@ class Leases:
         return Owners(
             addresses,
             [index[buckets.address_in(holder)] if holder in living else buckets.NOBODY for holder in holders],
+            VERSION,
         )
 
     async def run(self) -> None:

@@ -26,7 +26,7 @@ from tidegate.wire import tracing
 from tidegate.wire.answers import answer_of
 from tidegate.wire.balance import Address
 from tidegate.wire.director import Answer, Direction, Failure, Outcome, Relay, Request, Timeouts, same_protocol
-from tidegate.wire.forwarded import existing_of, forwarding_lines
+from tidegate.wire.forwarded import existing_of, forwarding_lines, scheme_of
 from tidegate.wire.request_log import RequestLog, entry_of
 from tidegate.wire.tracing import Trace, Tracing
 
@@ -102,7 +102,7 @@ class Pipeline:
         wheel = (watch.local_table if is_local else watch.table).get(request.host)
         if wheel is None:
             return self._answer_unrouted(request, scheme)
-        if wheel.is_redirected and scheme == "http" and not is_local:
+        if wheel.is_redirected and scheme == "http" and not is_local and not self._came_by_https(request):
             request.state = Visit(scheme)
             return _to_https(request)
         self.in_flight += 1
@@ -224,6 +224,10 @@ class Pipeline:
         except TimeoutError:
             pass  # an address that was set aside comes back by time alone
 
+    def _came_by_https(self, request: Request) -> bool:
+        """Whether a proxy before us, where one is trusted, took TLS off: it would send us what we redirect again."""
+        return self._trusts_forwarded and scheme_of(existing_of(request.headers)) == "https"
+
     def _head(self, request: Request, target: Target, scheme: str) -> bytes:
         raw_host = request.index.get(b"host") or b""
         if self._trusts_forwarded:
@@ -262,7 +266,8 @@ class Pipeline:
 
 
 def _to_https(request: Request) -> Answer:
-    location = b"https://%b%b" % (request.host.encode("latin-1"), request.target)
+    path = request.target if request.target[:1] == b"/" else b""  # `*` of OPTIONS
+    location = b"https://%b%b" % (request.host.encode("latin-1"), path)
     return replace(REDIRECTED, headers=((b"Location", location),))
 
 

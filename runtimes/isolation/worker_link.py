@@ -174,6 +174,13 @@ class WorkerLink(asyncio.Protocol):
         """Hear of the exit code, from the zygote."""
         if not self._exit_code.done():
             self._exit_code.set_result(code)
+            # What the worker sent last may still be on its way. A process that the model has forked may hold the other
+            # end of the socket, though: then its end alone would never be heard of here.
+            asyncio.get_running_loop().call_later(END_LIMIT_S, self._abort)
+
+    def _abort(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()
 
     # Pieces of memory
 

@@ -90,6 +90,8 @@ class _Zygote:
 
     def _take(self) -> bool:
         content, descriptors, _, _ = socket.recv_fds(self._link, MESSAGE_LIMIT_BYTES, 2)
+        for descriptor in descriptors:
+            os.set_inheritable(descriptor, False)  # what a model starts has no business with them
         if not content:
             return False
         asked = frames.decode_fork(content)

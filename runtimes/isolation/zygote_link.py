@@ -135,9 +135,8 @@ class ZygoteLink:
     def __init__(self, handle: Handle) -> None:
         self._handle = handle
         self._numbers = itertools.count(1)
-        self._waiting: dict[int, asyncio.Future[int]] = {}
+        self._waiting: dict[int, tuple[asyncio.Future[int], Tell]] = {}
         self._tell: dict[int, Tell] = {}
-        self._early: dict[int, int] = {}
         self._is_gone = False
         handle.socket.setblocking(False)
         asyncio.get_running_loop().add_reader(handle.socket, self._hear)
@@ -150,20 +149,16 @@ class ZygoteLink:
     async def fork(self, link: socket.socket, arena: int, module: str, title: str, tell: Tell) -> int:
         """Return the process of a new worker; raises CannotFork."""
         number = next(self._numbers)
-        future = self._waiting[number] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._waiting[number] = future, tell
         try:
             socket.send_fds(self._handle.socket, [frames.bare(Fork(number, module, title))], [link.fileno(), arena])
-            pid: int = await future
+            return await future
         except OSError as error:
             self.close()
             raise CannotFork(f"the zygote does not answer: {error}") from error
         finally:
-            del self._waiting[number]
-        if pid in self._early:
-            tell(self._early.pop(pid))
-        else:
-            self._tell[pid] = tell
-        return pid
+            self._waiting.pop(number, None)
 
     def close(self) -> None:
         """End the zygote, and so every worker that is left."""
@@ -172,7 +167,7 @@ class ZygoteLink:
         self._is_gone = True
         asyncio.get_running_loop().remove_reader(self._handle.socket)
         self._handle.end()
-        for future in self._waiting.values():
+        for future, _ in self._waiting.values():
             if not future.done():
                 future.set_exception(CannotFork("the zygote ended"))
         for tell in self._tell.values():
@@ -194,16 +189,16 @@ class ZygoteLink:
                 case Forked() as answer:
                     self._settle(answer)
                 case Ended() as end:
+                    # Nobody's: a worker for which nobody waited any more when it was there.
                     if tell := self._tell.pop(end.pid, None):
                         tell(end.code)
-                    else:
-                        self._early[end.pid] = end.code
 
     def _settle(self, answer: Forked) -> None:
-        future = self._waiting.get(answer.number)
-        if future is None or future.done():
+        future, tell = self._waiting.get(answer.number, (None, None))
+        if future is None or tell is None or future.done():
             return  # nobody waits for this worker any more: its socket is closed, and so it ends
         if answer.error:
             future.set_exception(CannotFork(answer.error))
         else:
+            self._tell[answer.pid] = tell  # now: its end may be the next message
             future.set_result(answer.pid)

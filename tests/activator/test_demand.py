@@ -22,6 +22,7 @@ class World:
         self.on_connected = lambda _link: None
         self.on_moved = lambda: None
         self.session_s = 1.0
+        self.peer_version = report.VERSION
         self.others: list[World] = []
         self.histories: list[report.History] = []
         self.sent: list[report.Report] = []

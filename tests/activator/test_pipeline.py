@@ -15,6 +15,7 @@ from activator.metrics import Metrics
 from activator.pipeline import Pipeline
 from activator.watch import Revision, parse_revision
 from tests.support.heads import answer_of, make_request, outcome, relay_of
+from tidegate.contracts import report
 from tidegate.wire.director import Failure, Relay, Request
 
 pytestmark = pytest.mark.looptime
@@ -68,6 +69,7 @@ class World:
         self.refusals.append(address)
 
     # In place of the links
+    peer_version = report.VERSION
     session_s = 1.0
 
     def links_for(self, _namespace: str, _revision: str) -> list[World]:

@@ -8,7 +8,7 @@ import pytest
 
 from tests.activator.test_pipeline import KEY, A, B, World
 from tests.support.heads import answer_of, relay_of
-from tidegate.contracts import wake
+from tidegate.contracts import report, wake
 from tidegate.contracts.wake import Start, Wake
 from tidegate.wire.director import Answer, Failure, Relay
 
@@ -37,6 +37,16 @@ def phases(record: Wake) -> dict[str, float]:
 def head_of(relay: Relay) -> bytes:
     """What the engine writes on the answer of this attempt."""
     return relay.answer_head if relay.on_answer is None else relay.on_answer()
+
+
+async def test_an_autoscaler_of_the_release_before_is_told_no_wake():
+    """It could not read it, and would end the link over which it hears who waits."""
+    world = Waking()
+    world.peer_version = report.WAKES_SINCE - 1
+    _, direction = world.enter()
+    world.show_pods(A)
+    assert head_of(relay_of(await direction)).startswith(b"Server-Timing: ")
+    assert world.told == []
 
 
 async def test_a_wake_is_one_record_on_the_answer_of_the_request_that_paid_it():

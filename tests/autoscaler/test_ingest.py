@@ -93,10 +93,18 @@ async def until(condition) -> None:
             await asyncio.sleep(0.001)
 
 
-def hello(source="queueproxy", namespace="default", revision="hello-00001", key=KEY, session="", pod="pod-1") -> Hello:
+def hello(
+    source="queueproxy",
+    namespace="default",
+    revision="hello-00001",
+    key=KEY,
+    session="",
+    pod="pod-1",
+    version=report.VERSION,
+) -> Hello:
     if source == "activator":
         namespace, revision = "*", "*"
-    return Hello(source, pod, namespace, revision, report.token(key, namespace, revision), session)
+    return Hello(source, pod, namespace, revision, report.token(key, namespace, revision), session, version)
 
 
 def reading(sequence, concurrency=2.0, revision="hello-00001", **more) -> Report:
@@ -368,6 +376,18 @@ async def test_who_asked_for_a_pod_hears_once_that_it_is_asked_for():
         port.owners = Owners(["127.0.0.1:1"], [0])
         await port.ingest.owners_changed()
         assert await asking.heard() == await silent.heard() == port.owners
+
+
+async def test_an_activator_of_the_release_before_hears_nothing_that_it_cannot_read():
+    async with listening() as port:
+        asking = await port.connect()
+        first = Report(*REVISION, 1, 0.0, 1.0, in_flight=1, is_first=True, session_s=0.1)
+        asking.say(hello("activator", version=0), first)
+        await until(lambda: port.pokes == [REVISION])
+        port.ingest.scaled(REVISION)
+        port.owners = Owners(["127.0.0.1:1"], [0])
+        await port.ingest.owners_changed()
+        assert await asking.heard() == port.owners
 
 
 async def test_who_asked_and_left_is_forgotten():

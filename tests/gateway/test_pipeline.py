@@ -122,6 +122,32 @@ async def test_clear_text_is_sent_to_https_where_the_route_wants_it():
     assert relay_of(LocalDirector(harness.pipeline).direct(make_request(HOST))).host == POD[0]
 
 
+@pytest.mark.parametrize(
+    ("trust", "said", "is_redirected"),
+    [
+        (True, {"x_forwarded_proto": "https"}, False),
+        (True, {"x_forwarded_proto": "HTTPS, http"}, False),
+        (True, {"forwarded": "for=10.0.0.9;proto=https, for=10.0.0.8;proto=http"}, False),
+        (True, {"x_forwarded_proto": "http"}, True),
+        (True, {}, True),
+        (False, {"x_forwarded_proto": "https"}, True),
+    ],
+)
+async def test_what_a_trusted_proxy_took_by_tls_is_not_sent_back_to_it(trust, said, is_redirected):
+    harness = Harness(trust_forwarded=trust)
+    harness.pods(POD)
+    harness.table[HOST].is_redirected = True
+    assert isinstance(harness.pipeline.direct(make_request(HOST, **said)), Answer) is is_redirected
+
+
+async def test_a_redirect_of_no_path_names_the_host_alone():
+    harness = Harness()
+    harness.table[HOST].is_redirected = True
+    request = make_request(HOST)
+    request.target = b"*"
+    assert answer_of(harness.pipeline.direct(request)).headers == ((b"Location", f"https://{HOST}".encode()),)
+
+
 async def test_an_unknown_host_is_told_so_and_counted():
     harness = Harness()
     request = make_request("nobody.default.localhost")

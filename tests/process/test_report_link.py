@@ -150,6 +150,21 @@ async def test_it_hears_who_decides_and_moves_there(autoscaler):
     await tasks.cancel(running)
 
 
+async def test_each_side_says_what_it_can_read(autoscaler):
+    here = await autoscaler.start()
+    link = ReportLink(lambda: ("127.0.0.1", here), lambda: HELLO)
+    heard = asyncio.Event()
+    link.on_owners = lambda _owners: heard.set()
+    running = tasks.spawn(link.run(), "link")
+    await autoscaler.wait_for(1, 1)
+    assert report.decode(autoscaler.connections[0][0]).version == report.VERSION
+    assert link.peer_version == 0
+    autoscaler.writers[0].write(report.encode(report.Owners([], [], report.VERSION)))
+    await asyncio.wait_for(heard.wait(), 5)
+    assert link.peer_version == report.VERSION
+    await tasks.cancel(running)
+
+
 async def test_two_that_name_each_other_do_not_play_ball(autoscaler):
     other = Autoscaler()
     here, there = await autoscaler.start(), await other.start()

@@ -171,7 +171,9 @@ async def test_reports_reach_the_autoscaler():
     }
     async with App().running() as app, sidecar(app.port, **environ) as (hop, _), client() as fetch:
         hello = await asyncio.wait_for(frames.get(), 5)
-        assert hello == report.Hello("queueproxy", "hello-1", "default", "hello-00001", "secret", hello.session)
+        assert hello == report.Hello(
+            "queueproxy", "hello-1", "default", "hello-00001", "secret", hello.session, report.VERSION
+        )
         await asyncio.gather(*(fetch(hop.port, "/?ms=1500", k_proxy_request="activator") for _ in range(2)))
         seen = [await asyncio.wait_for(frames.get(), 5) for _ in range(2)]
         assert all(isinstance(item, report.Report) for item in seen)

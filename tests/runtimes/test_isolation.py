@@ -30,6 +30,34 @@ from tests.support.model_servers import Client, client_of, serving
 
 pytestmark = pytest.mark.slow
 
+FORKING_CODE = """
+import os, signal, time
+class M:
+    inputs = [{"name": "x", "datatype": "FP32", "shape": [-1, 2]}]
+    def predict(self, inputs):
+        if inputs["x"][0, 0] == -1:
+            if os.fork() == 0:
+                time.sleep(12)
+                os._exit(0)
+            os.kill(os.getpid(), signal.SIGKILL)
+        os.system("ls -l /proc/self/fd > FOUND")
+        return inputs["x"]
+"""
+ONCE_CODE = """
+import os, signal
+from pathlib import Path
+class M:
+    inputs = [{"name": "x", "datatype": "FP32", "shape": [-1, 2]}]
+    def load(self):
+        starts = Path("STARTS")
+        starts.write_text((starts.read_text() if starts.exists() else "") + "x")
+        if starts.read_text() == "xx":
+            raise OSError("no room just now")
+    def predict(self, inputs):
+        if inputs["x"][0, 0] == -1:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return inputs["x"]
+"""
 CODE = """
 import asyncio, os, signal, time
 import numpy as np
@@ -187,6 +215,30 @@ async def test_a_crash_is_told_and_the_worker_started_again(tmp_path: Path) -> N
         metrics = (await http.get("/metrics"))[1].decode()
         assert 'model_worker_ends_total{model="m",version="1",reason="SIGSEGV"} 1' in metrics
         assert 'model_worker_resident_bytes{model="m",version="1"}' in metrics
+
+
+async def test_a_worker_whose_child_lives_on_has_ended_all_the_same(tmp_path: Path) -> None:
+    """A forked process holds its parent's sockets: that one of them is open does not mean that the worker lives."""
+    model(tmp_path, "m", FORKING_CODE.replace("FOUND", str(tmp_path / "found")))
+    async with isolated(tmp_path, worker_call_limit_s=20.0) as (frame, http):
+        assert (await http.post("/v2/models/m/infer", rows(1)))[0] == 200
+        assert "memfd" not in (tmp_path / "found").read_text()
+        link = remote(frame).link
+        async with asyncio.timeout(10):
+            status, answer = await http.post("/v2/models/m/infer", rows(-1))
+        assert status >= 500 and "was killed by SIGKILL" in answer["error"]
+        assert link.is_gone.is_set()
+
+
+async def test_a_restart_that_fails_is_tried_again(tmp_path: Path) -> None:
+    """What keeps a worker from starting may be the moment's: memory that the dead one still holds, say."""
+    model(tmp_path / "models", "m", ONCE_CODE.replace("STARTS", str(tmp_path / "starts")))
+    async with isolated(tmp_path / "models") as (_frame, http):
+        assert (await http.post("/v2/models/m/infer", rows(-1)))[0] >= 500
+        await until(lambda: (tmp_path / "starts").read_text() == "xxx")
+        async with asyncio.timeout(10):
+            while (await http.post("/v2/models/m/infer", rows(1)))[0] != 200:
+                await asyncio.sleep(0.01)
 
 
 async def test_restarts_end_and_the_repository_api_begins_anew(tmp_path: Path) -> None:

@@ -4,7 +4,8 @@ A frame is a 4-byte big-endian length and a msgpack body of that many bytes; an 
 frame of a connection is `Hello`. Reports carry durations and averages, never timestamps: monotonic clocks of two
 processes do not compare, so the autoscaler stamps arrival itself. The autoscaler answers with `Owners`, which of its
 replicas decides for which revisions, and an activator that asked for a pod with `Scaled`. A `Wake` is what a cold start
-consisted of, once it is over.
+consisted of, once it is over. Neither of these two is sent to a peer that does not say that it knows them: a release
+may meet the one before it, which ends a connection that says what it cannot read.
 
 A report token ties a connection to one revision: HMAC-SHA256 of `<namespace>/<revision>` under the cluster's report
 key, so that a pod can speak for its own revision and for no other. The activator speaks for all (`*`).
@@ -31,13 +32,16 @@ REPORT_INTERVAL_S = 1.0
 HISTORY_S = 120
 """Seconds of its own load that a source remembers, and tells an autoscaler that it has just found."""
 ANY_REVISION = "*"
+VERSION = 1
+"""What we can read: 0 is everything but `Scaled` and `Wake`, which 1 has as well."""
+WAKES_SINCE = 1
 
 
 class Hello(msgspec.Struct, tag="hello", array_like=True, frozen=True):
     """The first frame: who speaks (`source` is `queueproxy` or `activator`, `pod` its name) and for which revision.
 
     `session` is drawn at random for each connection: a pod's newest session replaces the one before, and a session that
-    has ended never speaks again.
+    has ended never speaks again. `version`: what the speaker can read.
     """
 
     source: str
@@ -46,6 +50,7 @@ class Hello(msgspec.Struct, tag="hello", array_like=True, frozen=True):
     revision: str
     token: str
     session: str = ""
+    version: int = 0
 
 
 class Report(msgspec.Struct, tag="report", array_like=True, frozen=True):
@@ -94,10 +99,12 @@ class Owners(msgspec.Struct, tag="owners", array_like=True, frozen=True):
     """Which replica decides for which bucket of revisions (`buckets.bucket_of`).
 
     `addresses` are `host:port` of report ports; `of_bucket` has an index into them per bucket, -1 for nobody yet.
+    `version`: what the speaker can read.
     """
 
     addresses: list[str]
     of_bucket: list[int]
+    version: int = 0
 
 
 class Scaled(msgspec.Struct, tag="scaled", array_like=True, frozen=True):

@@ -58,6 +58,8 @@ class ReportLink:
         self._avoid: tuple[Address, float] | None = None
         self._later: asyncio.TimerHandle | None = None
         self.dropped = 0
+        self.peer_version = 0
+        """What the autoscaler can read, as it says."""
 
     @property
     def is_connected(self) -> bool:
@@ -142,7 +144,8 @@ class ReportLink:
         _give_up_early(writer)
         self._writer, self._began_at, self._at = writer, loop.time(), address
         try:
-            self.send(msgspec.structs.replace(hello, session=secrets.token_hex(8)))
+            self.peer_version = 0
+            self.send(msgspec.structs.replace(hello, session=secrets.token_hex(8), version=report.VERSION))
             self.on_connected()
             await self._hold(reader, writer)
         finally:
@@ -185,6 +188,7 @@ class ReportLink:
             if body:
                 said = report.decode_answer(body)
                 if isinstance(said, report.Owners):
+                    self.peer_version = said.version
                     self.on_owners(said)
                 else:
                     self.on_scaled(said)

@@ -57,7 +57,7 @@ def forwarding_lines(peer: str, scheme: str, host: str, existing: Existing = NOT
     elements = elements_of(existing.forwarded)
     before_for = existing.x_for or ", ".join(_bare(element.get("for", "unknown")) for element in elements)
     first = elements[0] if elements else {}
-    proto = existing.x_proto.split(",")[0].strip() or first.get("proto", scheme)
+    proto = _first_scheme(existing, first) or scheme
     first_host = existing.x_host.split(",")[0].strip() or first.get("host", host)
     before = existing.forwarded if elements else _from_x_forwarded(existing)
     element = _element(peer, host, scheme)
@@ -67,6 +67,12 @@ def forwarding_lines(peer: str, scheme: str, host: str, existing: Existing = NOT
         first_host,
         f"{before}, {element}" if before else element,
     )
+
+
+def scheme_of(existing: Existing) -> str:
+    """Return the scheme that the first hop saw, in lower case; empty where nobody says so."""
+    elements = elements_of(existing.forwarded)
+    return _first_scheme(existing, elements[0] if elements else {}).lower()
 
 
 def elements_of(text: str) -> list[dict[str, str]]:
@@ -89,6 +95,10 @@ def elements_of(text: str) -> list[dict[str, str]]:
             elements.append({})
         position = match.end()
     return [element for element in elements if element]
+
+
+def _first_scheme(existing: Existing, first: dict[str, str]) -> str:
+    return existing.x_proto.split(",")[0].strip() or first.get("proto", "")
 
 
 @functools.lru_cache(maxsize=4096)

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
+import tempfile
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from cluster.node import process, users
+from cluster.node.agent import Agent
 from cluster.node.environment import ConfigError
 from cluster.node.process import Command
 from cluster.node.users import User
+from tests.cluster.node.conftest import World, pod
 
 ENV = {"PATH": os.environ["PATH"]}
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become another user")
@@ -66,3 +71,50 @@ async def test_a_process_has_the_numbers_of_its_user_and_no_others(tmp_path: Pat
         command = Command(["sh", "-c", script], ENV, "/", file.fileno(), file.fileno(), user=User(2020, 2021, (5,)))
         assert await process.start_plain(command).ended == 0
     assert (tmp_path / "out").read_text().split() == ["2020", "2021", "2021", "5"]
+
+
+@pytest.fixture
+async def world() -> AsyncIterator[World]:
+    with tempfile.TemporaryDirectory() as folder:  # pytest's own folder lets no other user in
+        made = World(Path(folder))
+        made.context = dataclasses.replace(made.context, run_as_user=True)
+        made.agent = Agent(made.context)
+        await made.agent.start()
+        try:
+            yield made
+        finally:
+            await made.agent.stop()
+            await made.context.splicer.close()
+
+
+SECURED = {"securityContext": {"runAsUser": 2020}, "volumes": [{"name": "scratch", "emptyDir": {}}]}
+
+
+@as_root
+@pytest.mark.slow
+async def test_a_pods_user_reads_its_token_and_writes_its_folders(world: World) -> None:
+    world.folder.chmod(0o711)
+    world.context.root.mkdir(mode=0o711, exist_ok=True)
+    script = "id -u; touch here /scratch/there && cat $KUBECONFIG >/dev/null && echo fine; sleep 60"
+    mount = {"volumeMounts": [{"name": "scratch", "mountPath": "/scratch"}]}
+    await world.run(pod("sh", "-c", script, container=mount, **SECURED))
+    await world.until(lambda: len(world.output()) == 2)
+    assert world.output() == ["2020", "fine"]
+
+
+@as_root
+@pytest.mark.slow
+async def test_a_state_folder_that_is_closed_is_said_and_not_got_around(world: World) -> None:
+    await world.run(pod("sh", "-c", "id -u", **SECURED))
+    await world.until(lambda: (world.container().get("state") or {}).get("waiting", {}).get("message"))
+    waiting = world.container()["state"]["waiting"]
+    assert waiting["reason"] == "CreateContainerConfigError"
+    assert f"that user cannot enter {world.folder}" in waiting["message"]
+
+
+@as_root
+@pytest.mark.slow
+async def test_our_own_components_run_as_the_node(world: World) -> None:
+    own = {"image": "tidegate.dev/gateway"}
+    await world.run(pod("sh", "-c", "id -u; sleep 60", container=own, **SECURED))
+    await world.until(lambda: world.output() == ["0"])
