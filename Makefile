@@ -24,6 +24,13 @@ demo: $(VENV)/.ready ## tell the whole story on this machine with measured figur
 test: $(VENV)/.ready-torch ## run every test, the end-to-end story included
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
+# Only a KUBECONFIG that is said on the command line counts: the tests change the configuration of the cluster they run on.
+E2E_CLUSTER = $(if $(filter command line,$(origin KUBECONFIG)),TIDEGATE_E2E_KUBECONFIG=$(KUBECONFIG) TIDEGATE_E2E_GATEWAY=$(GATEWAY))
+
+.PHONY: e2e
+e2e: $(VENV)/.ready-torch ## run the end-to-end tests on a local cluster, or KUBECONFIG=FILE GATEWAY=127.0.0.1:PORT (docs/cluster.md)
+	$(E2E_CLUSTER) $(BIN)/python -m pytest -m e2e tests/e2e $(PYTEST_ARGS)
+
 .PHONY: unit
 unit: $(VENV)/.ready ## run the tests that start no local cluster
 	$(BIN)/python -m pytest -m "not e2e" $(PYTEST_ARGS)

@@ -2,8 +2,7 @@
 
 Pure: objects in, objects out. The rules are Knative's: metrics only where a target is asked for (cpu in percent of the
 request, memory in MiB per pod, anything else as a metric of pods), `window` as stabilisation both ways, bounds as for
-any revision. Such a revision never goes to zero and counts as active. The cluster's own controller does the scaling;
-the local cluster has none, so there the number of pods stays.
+any revision. Such a revision never goes to zero and counts as active. The cluster's own controller does the scaling.
 """
 
 from __future__ import annotations

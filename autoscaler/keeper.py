@@ -95,10 +95,12 @@ class Keeper:
     async def keep(self) -> None:
         """Write the memories of the buckets that are ours, where they say something new."""
         records: dict[int, list[snapshot.Record]] = {}
-        for number, (key, slot) in enumerate(self._with_slots(), 1):
+        for number, key in enumerate(self._worth_it(), 1):
             if number % BREATH == 0:
                 await asyncio.sleep(0)
-            record = self._record(key, slot)
+            record = self._record(
+                key, self._slots.get(key)
+            )  # now: who falls asleep meanwhile leaves its slot to others
             if record is not None:
                 records.setdefault(buckets.bucket_of(*key, self._count), []).append(record)
         self.left_out = 0
@@ -109,10 +111,10 @@ class Keeper:
                 self.failures += 1
                 log.warning("the memory of bucket %d is not kept: %s", bucket, error)
 
-    def _with_slots(self) -> Iterator[tuple[Key, int | None]]:
+    def _worth_it(self) -> Iterator[Key]:
         """Yield all that may have something to keep: those that are awake, and those that sleep with start times."""
-        yield from list(self._slots.items())
-        yield from ((key, None) for key in self._world.with_starts() if key not in self._slots)
+        yield from list(self._slots)
+        yield from (key for key in self._world.with_starts() if key not in self._slots)
 
     def _record(self, key: Key, slot: int | None) -> snapshot.Record | None:
         starts_s, nameless = self._world.starts_s(key), snapshot.Record(*key, "")

@@ -30,9 +30,13 @@ class Watchdog:
         self._worker = worker
         self._namespace = namespace
         self.is_synced = False
+        self._missing: set[Resource] = set()
 
     async def prepare(self) -> None:
-        """Read everything once: configuration, keys, all objects. Tries until the API server gives them."""
+        """Read everything once: configuration, keys, all objects. Tries until the API server gives them.
+
+        A kind that it does not serve is not waited for: all others work without it.
+        """
         while True:
             try:
                 await self._read_key()
@@ -54,6 +58,8 @@ class Watchdog:
             elapsed_s += pause_s
             try:
                 await self._find_autoscaler()
+                for resource in list(self._missing):
+                    await self._relist(resource)
                 if elapsed_s >= relist_s:
                     await self.relist()
                     elapsed_s = 0.0
@@ -79,12 +85,28 @@ class Watchdog:
 
     async def _relist(self, resource: Resource) -> None:
         namespace = self._namespace if resource is resources.CONFIG_MAPS else ""
-        page = await self._api.list(resource, namespace, _SELECTED.get(resource, ""))
+        try:
+            page = await self._api.list(resource, namespace, _SELECTED.get(resource, ""))
+        except ApiError as error:
+            if not error.is_not_found:
+                raise
+            self._note_missing(resource)
+            return
+        self._missing.discard(resource)
         present = {(item["metadata"].get("namespace", ""), item["metadata"]["name"]) for item in page.items}
         for item in page.items:
             self._worker.see(resource, item)
         for gone in self._worker.world.known.names(resource) - present:
             self._worker.forget(resource, *gone)
+
+    def _note_missing(self, resource: Resource) -> None:
+        # What is known of its objects stays: a server that is upgraded may not serve a kind for a moment.
+        if resource not in self._missing:
+            self._missing.add(resource)
+            text = (
+                "%s.%s are not served: apply their CustomResourceDefinition (manifests/base/crds); until then they rest"
+            )
+            log.warning(text, resource.plural, resource.group)
 
     async def _read_key(self) -> None:
         key = await secrets.ensure_report_key(self._api, self._namespace)

@@ -11,7 +11,7 @@ to the weights from the first requests on.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -36,20 +36,27 @@ class Target:
 class Wheel:
     """The revisions of one host in turn, beginning at `phase` (0 to 1) of a whole turn.
 
-    `tags`: where a request goes instead that names a tag by header; empty where that is not switched on.
+    `tags`: where a request goes instead that names a tag by header; empty where that is not switched on. `tag`: the
+    tag whose hosts these are, where the next hop is to be told of it.
     `is_redirected`: clear text on the port for the public is sent to https.
     """
 
-    __slots__ = ("_position", "_slots", "is_redirected", "namespace", "tags", "weights")
+    __slots__ = ("_position", "_slots", "is_redirected", "namespace", "tag", "tags", "weights")
 
     def __init__(
-        self, namespace: str, weights: Weights, phase: float = 0.0, tags: Mapping[bytes, Wheel] | None = None
+        self,
+        namespace: str,
+        weights: Weights,
+        phase: float = 0.0,
+        tags: Mapping[bytes, Wheel] | None = None,
+        tag: str = "",
     ) -> None:
         self.namespace = namespace
         self.weights = weights
         self.tags: Mapping[bytes, Wheel] = tags or {}
         self.is_redirected = False
-        self._slots = _slots(namespace, weights, is_default=bool(tags))
+        self.tag = tag
+        self._slots = _slots(namespace, weights, is_default=bool(tags), tag=tag)
         self._position = int(phase * len(self._slots)) % len(self._slots)
 
     def turn(self) -> Target:
@@ -125,7 +132,7 @@ def read_route(route: dict[str, Any], old: HostedRoute | None = None, rules: Rul
         public |= dict.fromkeys(_public_host(status.get("url")), wheel)
         local |= dict.fromkeys(local_hosts(name, namespace), wheel)
     for tag, (weights, url) in tagged.items():
-        wheel = wheels.of(weights, {})
+        wheel = wheels.of(weights, {}, tag if rules.has_tag_header else "")
         public |= dict.fromkeys(_public_host(url), wheel)
         local |= dict.fromkeys(local_hosts(f"{tag}-{name}", namespace), wheel)
     return HostedRoute(metadata.get("creationTimestamp", ""), public, local)
@@ -171,19 +178,19 @@ class _Wheels:
         self._phase = phase
         self._is_redirected = is_redirected
         known = old.local.values() if old else ()
-        self._shared = {_signature(wheel.weights, wheel.tags): wheel for wheel in known}
+        self._shared = {_signature(wheel.weights, wheel.tags, wheel.tag): wheel for wheel in known}
 
-    def of(self, weights: Weights, tags: Mapping[bytes, Wheel]) -> Wheel:
-        signature = _signature(weights, tags)
+    def of(self, weights: Weights, tags: Mapping[bytes, Wheel], tag: str = "") -> Wheel:
+        signature = _signature(weights, tags, tag)
         wheel = self._shared.get(signature)
         if wheel is None:
-            wheel = self._shared[signature] = Wheel(self._namespace, weights, self._phase, tags)
+            wheel = self._shared[signature] = Wheel(self._namespace, weights, self._phase, tags, tag)
         wheel.is_redirected = self._is_redirected
         return wheel
 
 
-def _signature(weights: Weights, tags: Mapping[bytes, Wheel]) -> tuple[Weights, tuple[tuple[bytes, Weights], ...]]:
-    return weights, tuple((tag, wheel.weights) for tag, wheel in tags.items())
+def _signature(weights: Weights, tags: Mapping[bytes, Wheel], tag: str) -> tuple[Hashable, ...]:
+    return weights, tag, tuple((name, wheel.weights) for name, wheel in tags.items())
 
 
 def _tagged(traffic: Iterable[dict[str, Any]]) -> dict[str, tuple[Weights, str | None]]:
@@ -217,8 +224,10 @@ def _merge(traffic: Iterable[dict[str, Any]]) -> Weights:
     return tuple(merged.items())
 
 
-def _slots(namespace: str, weights: Weights, *, is_default: bool) -> tuple[Target, ...]:
+def _slots(namespace: str, weights: Weights, *, is_default: bool, tag: str) -> tuple[Target, ...]:
     more = b"%b: true\r\n" % headers.DEFAULT_ROUTE.title() if is_default else b""
+    if tag:
+        more = b"%b: %b\r\n" % (headers.TAG.title(), tag.encode())
     targets = {name: Target((namespace, name), _head(namespace, name) + more) for name, _ in weights}
     return tuple(targets[name] for name in spread(weights))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 import click
 
@@ -60,12 +61,7 @@ def wake(
                 return await wake_compare.measure(instance, service, wakes)
             return await wake_module.measure(instance, service, wakes, bursts)
 
-    figures = asyncio.run(run())
-    print(figures.as_json() if as_json else figures.as_text())
-    if save:
-        save.parent.mkdir(parents=True, exist_ok=True)
-        save.write_text(figures.as_json() + "\n")
-    sys.exit(0 if all(bar.holds for bar in figures.bars) else 1)
+    _tell(asyncio.run(run()), as_json=as_json, save=save)
 
 
 @main.command()
@@ -85,12 +81,7 @@ def standby(service: str, wakes: int, as_json: bool, save: Path | None) -> None:
         async with started() as instance:
             return await wake_standby.measure(instance, service, wakes)
 
-    figures = asyncio.run(run())
-    print(figures.as_json() if as_json else figures.as_text())
-    if save:
-        save.parent.mkdir(parents=True, exist_ok=True)
-        save.write_text(figures.as_json() + "\n")
-    sys.exit(0 if all(bar.holds for bar in figures.bars) else 1)
+    _tell(asyncio.run(run()), as_json=as_json, save=save)
 
 
 @main.command()
@@ -105,12 +96,7 @@ def scale(services: int, pause: float, as_json: bool, save: Path | None) -> None
         async with started() as instance:
             return await scale_module.measure(instance, services, pause)
 
-    figures = asyncio.run(run())
-    print(figures.as_json() if as_json else figures.as_text())
-    if save:
-        save.parent.mkdir(parents=True, exist_ok=True)
-        save.write_text(figures.as_json() + "\n")
-    sys.exit(0 if all(bar.holds for bar in figures.bars) else 1)
+    _tell(asyncio.run(run()), as_json=as_json, save=save)
 
 
 @main.command()
@@ -128,16 +114,22 @@ def models(as_json: bool, save: Path | None) -> None:
     from loadtest import models as models_module
 
     figures = models_module.measure()
+    _tell(figures, as_json=as_json, save=save)
+
+
+main.add_command(features)
+main.add_command(simulate)
+main.add_command(traces)
+
+
+def _tell(figures: Figures, *, as_json: bool, save: Path | None) -> NoReturn:
+    """Print what was measured, keep it where asked, and exit: 0 when every bar holds."""
     print(figures.as_json() if as_json else figures.as_text())
     if save:
         save.parent.mkdir(parents=True, exist_ok=True)
         save.write_text(figures.as_json() + "\n")
     sys.exit(0 if all(bar.holds for bar in figures.bars) else 1)
 
-
-main.add_command(features)
-main.add_command(simulate)
-main.add_command(traces)
 
 if __name__ == "__main__":
     main()

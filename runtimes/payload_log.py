@@ -163,7 +163,8 @@ class PayloadLog:
         now = asyncio.get_running_loop().time()
         if now - self._complained_at >= COMPLAIN_EVERY_S:
             self._complained_at = now
-            log.warning("payloads could not be sent to %s: %s", urlsplit(self._url).netloc, problem)
+            # The host alone: a URL may hold a password.
+            log.warning("payloads could not be sent to %s: %s", urlsplit(self._url).hostname, problem)
 
     def render(self) -> bytes:
         """Return its metrics in Prometheus' text form."""

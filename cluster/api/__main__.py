@@ -33,6 +33,7 @@ from cluster.api.webhook_client import WebhookClient
 from cluster.api.webhooks import WebhookAdmission
 from cluster.config import ApiConfig, StateFolder
 from cluster.controllers import manager
+from cluster.controllers.usage import Ask
 from cluster.store import Store
 from tidegate.process import logs, run, settings, tasks
 
@@ -91,7 +92,7 @@ async def serving(config: ApiConfig) -> AsyncIterator[tuple[ApiServer, str]]:
         credentials.write_private(folder.node_kubeconfig, credentials.kubeconfig(url, keys, keys.node_token))
         credentials.write_private(folder.kubeconfig, credentials.kubeconfig(url, keys, keys.admin_token))
         if config.controllers:
-            background += _controllers(server, keys.ca_pem)
+            background += _controllers(server, keys.ca_pem, connector.usage)
         server.ready = True
         yield server, url
     finally:
@@ -116,8 +117,11 @@ def _lock(folder: StateFolder) -> IO[str]:
     return file
 
 
-def _controllers(server: ApiServer, root_ca_pem: str) -> list[asyncio.Task[None]]:
-    return [tasks.spawn(_again_and_again(lambda: manager.run(server.local, root_ca_pem=root_ca_pem)), "controllers")]
+def _controllers(server: ApiServer, root_ca_pem: str, usage: Ask) -> list[asyncio.Task[None]]:
+    def start() -> Awaitable[None]:
+        return manager.run(server.local, root_ca_pem=root_ca_pem, usage=usage)
+
+    return [tasks.spawn(_again_and_again(start), "controllers")]
 
 
 async def _again_and_again(start: Callable[[], Awaitable[None]]) -> None:

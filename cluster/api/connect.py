@@ -23,6 +23,7 @@ from tidegate.kube.api import Object
 
 PROXY_TIMEOUT_S = 60.0
 CONNECT_TIMEOUT_S = 5.0
+USAGE_TIMEOUT_S = 5.0
 PROXY_LIMIT_BYTES = 8 << 20
 CHUNK_BYTES = 64 << 10
 NOT_PASSED_ON = {
@@ -86,10 +87,27 @@ class Connector:
     def _kubelet_token(self) -> str:
         return Path(self._token_file).read_text().strip() if self._token_file else ""
 
+    async def usage(self, node: str) -> Object:
+        """Return a node's `/stats/summary`; raises `ApiError`."""
+        headers = {"Authorization": f"Bearer {self._kubelet_token()}"}
+        timeout = aiohttp.ClientTimeout(total=USAGE_TIMEOUT_S)
+        try:
+            url = self._node(node) / "stats" / "summary"
+            async with self._open().get(url, headers=headers, timeout=timeout) as answer:
+                if answer.status != 200:
+                    raise status.unavailable(f"node {node} does not tell what its pods use: {answer.status}")
+                document: Object = await answer.json()
+                return document
+        except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+            raise status.unavailable(f"node {node} cannot be reached: {error}") from error
+
     def _kubelet(self, pod: Object) -> URL:
         name = (pod.get("spec") or {}).get("nodeName", "")
         if not name:
             raise status.bad_request(f"pod {pod['metadata']['name']} does not have a host assigned")
+        return self._node(name)
+
+    def _node(self, name: str) -> URL:
         entry = self._backend.store.get(Key("", "nodes", "", name))
         if entry is None:
             raise status.not_found(status.Named("", "nodes", "Node"), name)

@@ -16,6 +16,7 @@ from cluster.controllers.disruptions import BUDGETS, selects
 from cluster.controllers.perform import perform
 from cluster.controllers.reconcilers import Reconcilers
 from cluster.controllers.scheduler import is_unscheduled
+from cluster.controllers.usage import Ask
 from cluster.controllers.watches import Watches
 from cluster.controllers.workqueue import WorkQueue
 from tidegate.kube import resources
@@ -47,12 +48,14 @@ _CONTROLLERS: dict[Resource, str] = {
     resources.NODES: "node",
     resources.NAMESPACES: "namespace",
     BUDGETS: "budget",
+    resources.HORIZONTAL_POD_AUTOSCALERS: "horizontal",
 }
 
 
-async def run(api: Api, *, root_ca_pem: str = "", resync_s: float = RESYNC_S) -> None:
-    """Run all built-in controllers until cancelled; `root_ca_pem` goes into each namespace's `kube-root-ca.crt`."""
-    manager = Manager(api, root_ca_pem)
+async def run(api: Api, *, root_ca_pem: str = "", resync_s: float = RESYNC_S, usage: Ask | None = None) -> None:
+    """Run all built-in controllers until cancelled; `root_ca_pem` goes into each namespace's `kube-root-ca.crt`,
+    `usage` tells what a node's pods use (without it nothing is scaled by that)."""
+    manager = Manager(api, root_ca_pem, usage)
     try:
         await manager.start()
         work = tasks.spawn(manager.queue.run(), "controllers")
@@ -69,13 +72,13 @@ async def run(api: Api, *, root_ca_pem: str = "", resync_s: float = RESYNC_S) ->
 class Manager:
     """The wiring: which change concerns which key."""
 
-    def __init__(self, api: Api, root_ca_pem: str = "") -> None:
+    def __init__(self, api: Api, root_ca_pem: str = "", usage: Ask | None = None) -> None:
         self._api = api
         self.queue: WorkQueue[Key] = WorkQueue(self._reconcile)
         self.watches = Watches(api, self._changed)
         self._scheduling = asyncio.Lock()
         self._counts_due: dict[Key, float] = {}
-        self._reconcilers = Reconcilers(api, self.watches, root_ca_pem)
+        self._reconcilers = Reconcilers(api, self.watches, root_ca_pem, usage)
 
     async def start(self) -> None:
         """List everything once; the changes of these lists fill the queue."""

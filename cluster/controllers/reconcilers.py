@@ -9,10 +9,12 @@ import time
 
 from cluster.controllers import (
     aggregation,
+    conditions,
     core_endpoints,
     deployments,
     disruptions,
     endpoints,
+    horizontal,
     namespaces,
     nodes,
     owners,
@@ -20,18 +22,21 @@ from cluster.controllers import (
     scheduler,
 )
 from cluster.controllers.actions import Plan, controller_uid, is_deleting
+from cluster.controllers.usage import Amount, Ask, Meter
 from cluster.controllers.watches import Watches
 from tidegate.kube import resources
-from tidegate.kube.api import Api, ApiError, Object, Resource
+from tidegate.kube.api import Api, ApiError, Object, Resource, name_of
 
 
 class Reconcilers:
     """The built-in controllers over one set of views."""
 
-    def __init__(self, api: Api, watches: Watches, root_ca_pem: str = "") -> None:
+    def __init__(self, api: Api, watches: Watches, root_ca_pem: str = "", usage: Ask | None = None) -> None:
         self._api = api
         self._watches = watches
         self._root_ca_pem = root_ca_pem
+        self._meter = Meter(usage) if usage else None
+        self._recommendations: dict[str, horizontal.Recommendations] = {}
         self._started_unix_s = time.time()
 
     async def deployment(self, namespace: str, name: str) -> Plan:
@@ -81,6 +86,27 @@ class Reconcilers:
             if (owner := self._watches.by_uid(uid)) is not None and "replicas" in (owner.get("spec") or {}):
                 wanted[uid] = int(owner["spec"]["replicas"])
         return disruptions.plan(found, selected, wanted, time.time())
+
+    async def horizontal(self, namespace: str, name: str) -> Plan:
+        """Plan the Deployment of one HorizontalPodAutoscaler, and its status."""
+        found = self._watches.view(resources.HORIZONTAL_POD_AUTOSCALERS).get(name, namespace)
+        if found is None or self._meter is None:
+            self._recommendations.pop(f"{namespace}/{name}", None)
+            return Plan()
+        target = found["spec"]["scaleTargetRef"]
+        deployment = self._watches.view(resources.DEPLOYMENTS).get(target["name"], namespace)
+        if target["kind"] != resources.DEPLOYMENTS.kind or deployment is None:
+            return Plan([], horizontal.PERIOD_S)
+        sets = self._controlled(resources.REPLICA_SETS, deployment)
+        pods = [pod for one in sets for pod in self._controlled(resources.PODS, one) if not is_deleting(pod)]
+        nodes_of = {pod["spec"]["nodeName"] for pod in pods if pod["spec"].get("nodeName")}
+        amounts = await self._meter.amounts(nodes_of)
+        seen = [_seen(pod, amounts.get((namespace, name_of(pod)))) for pod in pods]
+        earlier = self._recommendations.get(f"{namespace}/{name}", ())
+        plan, self._recommendations[f"{namespace}/{name}"] = horizontal.plan(
+            found, deployment, seen, earlier, time.time()
+        )
+        return plan
 
     async def cluster_role(self, _namespace: str, name: str) -> Plan:
         """Plan one aggregated ClusterRole."""
@@ -174,3 +200,8 @@ class Reconcilers:
 
 def _uses_room(pod: Object) -> bool:
     return (pod.get("status") or {}).get("phase") not in ("Succeeded", "Failed")
+
+
+def _seen(pod: Object, used: Amount | None) -> horizontal.Seen:
+    asked = {name: float(amount) for name, amount in scheduler.requests(pod).items()}
+    return horizontal.Seen(conditions.is_true(pod, "Ready"), asked, used._asdict() if used else {})

@@ -31,6 +31,7 @@ class Agent:
 
     def __init__(self, context: Context) -> None:
         self._context = context
+        self.node_name = context.node_name
         self._workers: dict[str, PodWorker] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self.cache = Cache(context.api, resources.PODS, fields=f"spec.nodeName={context.node_name}")
@@ -55,6 +56,10 @@ class Agent:
     def worker(self, namespace: str, name: str) -> PodWorker | None:
         """Return the worker of a pod by name; the youngest when a namesake is still ending."""
         return next((one for one in reversed(self._workers.values()) if one.key == (namespace, name)), None)
+
+    def sessions(self) -> dict[tuple[str, str], dict[str, int]]:
+        """Return the sessions of all running containers, by pod (namespace, name)."""
+        return {worker.key: found for worker in self._workers.values() if (found := worker.sessions())}
 
     def _changed(self, _kind: str, old: Object | None, new: Object | None) -> None:
         if old is not None and (new is None or _uid(old) != _uid(new)) and (worker := self._workers.get(_uid(old))):

@@ -64,6 +64,11 @@ class ContainerRun:
         """The log being written, None before the start."""
         return self._log
 
+    @property
+    def session(self) -> int:
+        """The session that all its processes belong to, 0 when it does not run."""
+        return self._process.pid if self._process is not None and self._record.is_alive else 0
+
     async def start(self, setting: Setting, spec: Object, log_file: ContainerLog) -> None:
         """Start the process; a failure is noted as an end with exit code 128."""
         self._log = log_file

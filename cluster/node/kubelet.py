@@ -1,4 +1,5 @@
-"""The node's HTTP endpoint for the API server: container logs, commands beside a container, health.
+"""The node's HTTP endpoint for the API server: container logs, commands beside a container, what pods
+use, health.
 
 Loopback only, plain HTTP, one bearer token compared in constant time.
 """
@@ -14,7 +15,7 @@ from pathlib import Path
 from aiohttp import web
 
 from cluster import timestamps
-from cluster.node import exec_session, logs
+from cluster.node import exec_session, logs, usage
 from cluster.node.agent import Agent
 from cluster.node.logs import ContainerLog, Selection
 
@@ -39,6 +40,7 @@ class Kubelet:
         app.router.add_get("/healthz", self._healthz)
         app.router.add_get("/containerLogs/{namespace}/{pod}/{container}", self._logs)
         app.router.add_get("/exec/{namespace}/{pod}/{container}", self._exec)
+        app.router.add_get("/stats/summary", self._stats)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_S)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", port).start()
@@ -80,6 +82,11 @@ class Kubelet:
         if request.query.get("follow") in ("true", "1"):
             return await self._follow(request, worker.log_of(record.name), path, selection)
         return await _whole(path, selection)
+
+    async def _stats(self, request: web.Request) -> web.StreamResponse:
+        if not self._is_allowed(request):
+            return web.Response(status=401, text="a bearer token of this node is required\n")
+        return web.json_response(await asyncio.to_thread(usage.summary, self._agent.node_name, self._agent.sessions()))
 
     async def _exec(self, request: web.Request) -> web.StreamResponse:
         if not self._is_allowed(request):

@@ -92,6 +92,10 @@ class PodWorker:
         run = self._runs.get(container)
         return run.log if run else None
 
+    def sessions(self) -> dict[str, int]:
+        """Return the session of each running container."""
+        return {name: run.session for name, run in self._runs.items() if run.session}
+
     def record_of(self, container: str) -> Container | None:
         """Return a container's record."""
         return next((one for one in self._containers if one.name == container), None)

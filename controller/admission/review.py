@@ -57,7 +57,7 @@ def validate(request: Object, config: ClusterConfig, controller: str = "") -> Ob
     if found:
         return refusal(request, f"validation failed: {problems.render(found)}")
     answer = {"uid": request["uid"], "allowed": True}
-    return answer | ({"warnings": lines} if (lines := warnings.of(obj)) else {})
+    return answer | ({"warnings": lines} if (lines := warnings.of(obj, config.features)) else {})
 
 
 def defaulted(obj: Object, old: Object | None, user: str, config: ClusterConfig) -> Object:

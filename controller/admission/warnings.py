@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tidegate.contracts import names, problems
+from tidegate.contracts.config.features import DISABLED, Features
 from tidegate.contracts.problems import FieldProblem
 
 Object = dict[str, Any]
@@ -16,15 +17,20 @@ PERCENTAGE = (
 )
 
 
-def of(obj: Object) -> list[str]:
-    """Return the warnings for a Service or Configuration that somebody writes by hand, one line each."""
+def of(obj: Object, features: Features) -> list[str]:
+    """Return the warnings for a Service or Configuration that somebody writes by hand, one line each.
+
+    Who has written `secure-pod-defaults: Disabled` into config-features has decided, and hears nothing of unsafe
+    security contexts; where the key is absent they are warned of, as by Knative.
+    """
     if obj["kind"] not in ("Service", "Configuration") or obj["metadata"].get("ownerReferences"):
         return []
     template = (obj.get("spec") or {}).get("template") or {}
     spec = template.get("spec") or {}
     found: list[FieldProblem] = []
     pod = spec.get("securityContext") or {}
-    for field in ("containers", "initContainers"):
+    is_decided = features.flags.get("secure-pod-defaults") == DISABLED
+    for field in () if is_decided else ("containers", "initContainers"):
         for index, container in enumerate(spec.get(field) or []):
             inner = _security(pod, container.get("securityContext") or {})
             found += problems.at_index(field, index, problems.under("securityContext", inner))

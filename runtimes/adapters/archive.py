@@ -7,6 +7,7 @@ handler is code that comes with the model, so it runs only where `allow_code` is
 from __future__ import annotations
 
 import json
+import os
 import stat
 import tempfile
 import zipfile
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from runtimes import leftovers
 from runtimes.config import Config
 from runtimes.opening import must_allow_code
 from runtimes.repository.layout import ModelConfig
@@ -23,6 +25,7 @@ FILES_LIMIT = 10_000
 BYTES_LIMIT = 64 << 30
 MANIFEST_LIMIT_BYTES = 1 << 20
 _CHUNK_BYTES = 1 << 20
+_PREFIX = "tidegate-mar-"
 
 
 class ArchiveError(Exception):
@@ -114,7 +117,8 @@ def open_file(file: Path, model: ModelConfig, config: Config) -> Any:
     must_allow_code(config, f"{file.name} (its handler)")
     from runtimes.adapters.torchserve import HandlerModel
 
-    folder = tempfile.TemporaryDirectory(prefix="tidegate-mar-")
+    leftovers.sweep(Path(tempfile.gettempdir()), _PREFIX)  # a worker that was killed cannot remove its own
+    folder = tempfile.TemporaryDirectory(prefix=f"{_PREFIX}{os.getpid()}-")
     try:
         manifest = unpack(file, Path(folder.name))
     except BaseException:

@@ -21,6 +21,7 @@ from runtimes.failures import InferenceError, Kind
 
 PROTOCOLS = ("v1", "v2")
 ERROR_LIMIT = 500
+ANSWER_LIMIT_BYTES = 256 << 20
 _KINDS = {
     400: Kind.BAD_INPUT,
     404: Kind.NOT_FOUND,
@@ -79,7 +80,7 @@ class Transformer:
         headers = {"Content-Type": "application/json"}
         try:
             async with self._session.post(self._predictor.url, data=body, headers=headers) as reply:
-                answer = await reply.read()
+                answer = await _whole(reply, self._predictor.host)
         except TimeoutError as error:
             raise InferenceError(Kind.LATE, f"the predictor {self._predictor.host} did not answer in time") from error
         except (aiohttp.ClientError, OSError) as error:
@@ -96,6 +97,17 @@ class Transformer:
             await self._session.close()
         if callable(getattr(self._target, "unload", None)):
             await asyncio.to_thread(self._target.unload)
+
+
+async def _whole(reply: Any, host: str) -> bytes:
+    parts, size = [], 0
+    async for part in reply.content.iter_any():
+        parts.append(part)
+        size += len(part)
+        if size > ANSWER_LIMIT_BYTES:
+            text = f"the predictor {host} answered with more than {ANSWER_LIMIT_BYTES} bytes"
+            raise InferenceError(Kind.MODEL_FAILED, text)
+    return b"".join(parts)
 
 
 def question(inputs: Mapping[str, Any], protocol: str) -> dict[str, Any]:

@@ -23,6 +23,11 @@ class ImportFailed(Exception):
 
 def import_class(path: str) -> Any:
     """Return the class (or factory) of `module:Class`; Seldon-style classes come back wrapped. Raises ImportFailed."""
+    return _adapted(imported(path))
+
+
+def imported(path: str) -> Any:
+    """Return what `module:Class` names, as it is; raises ImportFailed for what cannot be called."""
     module_name, _, name = path.partition(":")
     if not name:
         module_name, _, name = path.rpartition(".")
@@ -37,7 +42,7 @@ def import_class(path: str) -> Any:
         found = None
     if not callable(found):
         raise ImportFailed(f"{path}: {module_name!r} has no class {name!r}")
-    return _adapted(found)
+    return found
 
 
 def made_of(found: Any, folder: Path) -> Any:

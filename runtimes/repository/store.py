@@ -8,7 +8,6 @@ load leaves those that serve alone. Loads run in a thread, one at a time, so tha
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import dataclasses
 import functools
 import logging
@@ -341,12 +340,18 @@ class Repository(Catalog):
         self._turn()
 
     async def _restart(self, slot: Slot, pause_s: float) -> None:
-        await asyncio.sleep(pause_s)
-        entry = self.entries.get(slot.model)
-        is_ours = entry is not None and entry.is_wanted and entry.slots.get(slot.version) is slot
-        if is_ours and slot.servable is None and slot.key not in self._loading and not self._is_closed:
-            with contextlib.suppress(InferenceError):  # the reason stands in the slot
+        next_s: float | None = pause_s
+        while next_s is not None:
+            await asyncio.sleep(next_s)
+            entry = self.entries.get(slot.model)
+            is_ours = entry is not None and entry.is_wanted and entry.slots.get(slot.version) is slot
+            if not is_ours or slot.servable is not None or slot.key in self._loading or self._is_closed:
+                return
+            try:
                 await self._single(slot)
+                return
+            except InferenceError:  # the reason stands in the slot
+                next_s = slot.restarts.ended(0.0)
 
     async def weigh(self) -> None:
         """Measure the models in workers anew; what grew beyond the budget pushes others out. Call now and then."""

@@ -189,8 +189,8 @@ class Pipeline:
         body = await look(request, LOAD_LIMIT_BYTES)
         if len(body) >= LOAD_LIMIT_BYTES:
             return UPLOADS
-        if not request.body.is_done:  # what came later nobody would see
-            return f"the body of a load comes within {LOOK_TIMEOUT_S:g} s"
+        if not request.body.is_done:
+            raise TimeoutError  # what came later nobody would see
         return "" if brings_nothing(body) else UPLOADS
 
     async def _change_by_grpc(self, request: Request, method: bytes) -> Direction:

@@ -20,6 +20,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from runtimes import leftovers
 from runtimes.triton import locate
 from runtimes.triton.config import Config
 from tidegate.process import tasks
@@ -168,17 +169,7 @@ class Triton:
 
 def sweep() -> list[str]:
     """Remove shared memory and folders of adapters that were killed; returns the paths removed."""
-    removed = []
-    for left in (*SHARED_MEMORY.glob(f"{_PREFIX}*-*"), *Path(tempfile.gettempdir()).glob(f"{_PREFIX}*-*")):
-        pid = left.name.removeprefix(_PREFIX).partition("-")[0]
-        if not pid.isdigit() or Path(f"/proc/{pid}").exists():
-            continue
-        if left.is_dir():
-            shutil.rmtree(left, ignore_errors=True)
-        else:
-            left.unlink(missing_ok=True)
-        removed.append(str(left))
-    return removed
+    return [*leftovers.sweep(SHARED_MEMORY, _PREFIX), *leftovers.sweep(Path(tempfile.gettempdir()), _PREFIX)]
 
 
 def _remove_shared_memory(prefix: str) -> None:

@@ -9,6 +9,7 @@ import os
 
 from autoscaler import keeper as keeping
 from autoscaler.keeper import Keeper
+from autoscaler.state import Memory
 from tests.support.fake_api import FakeApi
 from tests.support.turning import KEY, System, inactive, put_revision
 from tests.support.turning import running as system_running
@@ -104,6 +105,22 @@ async def test_it_is_written_where_it_says_something_new():
         system.world.recall_starts(KEY, (3.5,))
         await keeper.keep()
         assert writes(api) == 2
+
+
+async def test_who_got_the_slot_of_another_meanwhile_is_not_kept_in_its_name(monkeypatch):
+    monkeypatch.setattr(keeping, "BREATH", 1)
+    api = FakeApi()
+    put_revision(api)
+    async with running(api) as (system, keeper):
+        spec, slot = system.loop.fleet.spec(slot_of(system)), slot_of(system)
+        keeping_now = tasks.spawn(keeper.keep(), "keep")
+        await asyncio.sleep(0)
+        system.loop.roster.drop(KEY)
+        system.demand.record(system.now + 1)
+        panicking = Memory(began_at=0.0, panic_at=system.now, panic_pods=9)
+        assert system.demand.configure(("default", "other-00001"), spec, panicking) == slot
+        await keeping_now
+        assert kept(api) is None
 
 
 async def test_another_replicas_bucket_is_left_alone():

@@ -74,9 +74,35 @@ async def test_the_first_request_at_zero_asks_for_the_activation_scale(world: Wo
     assert (await asked).status == 200
 
 
-@pytest.mark.upstream("e2e", "TestHPAAutoscaleUpDownUp", "TestHPAAutoscaleUpDownUpMem")
-async def test_an_hpa_scales_by_processor_or_memory() -> None:
-    pytest.skip(
-        "the revision gets its HorizontalPodAutoscaler, but nothing on one machine acts on it: the local cluster has "
-        "no HPA controller and no metrics server"
-    )
+MOST = 3
+
+
+@pytest.mark.upstream("e2e", "TestHPAAutoscaleUpDownUp")
+async def test_an_hpa_scales_by_processor(world: World) -> None:
+    await horizontally(world, "/?prime=300000", 4, metric="cpu", target="50")
+
+
+@pytest.mark.upstream("e2e", "TestHPAAutoscaleUpDownUpMem")
+async def test_an_hpa_scales_by_memory(world: World) -> None:
+    # A pod without requests holds some 50 MiB.
+    await horizontally(world, "/?bloat=100&sleep=1000", 6, metric="memory", target="120")
+
+
+async def horizontally(world: World, path: str, requests: int, **changes: str) -> None:
+    """Go up under load, down to one pod without it, twice; a revision of class hpa never goes to zero."""
+    wanted = {"class": "hpa.autoscaling.knative.dev", "max_scale": str(MOST), "window": "6s"} | changes
+    scale = {f"autoscaling.knative.dev/{key.replace('_', '-')}": value for key, value in wanted.items()}
+    resources = {"requests": {"cpu": "50m", "memory": "50Mi"}}
+    made = await world.deploy(service("scaled", "autoscale", annotations=scale, container={"resources": resources}))
+    revision = made["status"]["latestReadyRevisionName"]
+
+    async def pods_between(least: int, most: int) -> None:
+        async def check() -> bool:
+            return least <= len(await world.pods(revision)) <= most
+
+        await world.until(f"{least} to {most} pods", check, 60.0)
+
+    for _ in range(2):
+        async with in_flight(world, world.host("scaled"), requests, path):
+            await pods_between(2, MOST)
+        await pods_between(1, 1)

@@ -31,6 +31,7 @@ KINDS: dict[str, Resource] = {
     "Secret": resources.SECRETS,
 }
 READY_TIMEOUT_S = 60.0
+PROGRAMMED_TIMEOUT_S = 10.0
 DOMAIN = "localhost"
 
 
@@ -227,8 +228,14 @@ class World:
         return await load.get(self.instance.port, host, path, **more)
 
     async def text(self, host: str, path: str = "/") -> str:
-        """Return the body of a 200 answer."""
-        reply = await self.ask(host, path)
+        """Return the body of a 200 answer; a host that is not known yet is asked again for a while, since gateways
+        learn of a route a moment after it is Ready."""
+
+        async def known() -> load.Reply | None:
+            reply = await self.ask(host, path)
+            return None if reply.status == 404 else reply
+
+        reply: load.Reply = await self.until(f"{host}{path} is known", known, PROGRAMMED_TIMEOUT_S)
         assert reply.status == 200, reply
         return reply.body.decode()
 
@@ -266,6 +273,7 @@ class Prober:
     _task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Prober:
+        await self.world.text(self.host)
         self._task = asyncio.ensure_future(self._run())
         return self
 

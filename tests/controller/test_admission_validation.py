@@ -657,6 +657,7 @@ def test_what_is_insecure_by_default_is_a_warning():
     ]
     assert warned(service(securityContext=SAFE)) == []
     assert warned(service(), with_features(secure_pod_defaults="Enabled")) == []
+    assert warned(service(), with_features(secure_pod_defaults="Disabled")) == [], "said, not left out"
     assert "runAsNonRoot" in warned(service(), with_features(secure_pod_defaults="AllowRootBounded"))[0]
     assert "ALL" in warned(service(securityContext=SAFE | {"capabilities": {"drop": ["all"]}}))[0]
 

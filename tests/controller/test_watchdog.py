@@ -11,7 +11,7 @@ from controller.watchdog import Watchdog
 from controller.worker import Worker
 from tests.support.fake_api import FakeApi
 from tidegate.kube import resources
-from tidegate.kube.api import Unreachable
+from tidegate.kube.api import ApiError, Unreachable
 from tidegate.process import tasks
 
 SYSTEM = "tidegate-system"
@@ -59,6 +59,22 @@ async def test_it_keeps_trying_until_the_api_server_is_there(api, watchdog, loop
     await watchdog.prepare()
     assert watchdog.is_synced
     assert looptime == 1.5
+
+
+async def test_a_kind_whose_definition_is_missing_is_told_and_looked_for(api, worker, watchdog, caplog):
+    await api.create(resources.INFERENCE_SERVICES, {"metadata": {"name": "m", "namespace": "default"}, "spec": {}})
+    await api.create(resources.ROUTES, {"metadata": {"name": "r", "namespace": "default"}, "spec": {}})
+    not_served = ApiError(404, "NotFound", "the server could not find the requested resource")
+    api.refuse("list", resources.INFERENCE_SERVICES, not_served, times=3)
+    await watchdog.prepare()
+    assert watchdog.is_synced
+    assert worker.world.known.get(resources.INFERENCE_SERVICES, "default", "m") is None
+    assert worker.world.known.get(resources.ROUTES, "default", "r")
+    task = tasks.spawn(watchdog.run(1.0, 600.0), "watchdog")
+    await asyncio.sleep(5.0)
+    await tasks.cancel(task)
+    assert caplog.text.count("inferenceservices.serving.kserve.io are not served") == 1
+    assert worker.world.known.get(resources.INFERENCE_SERVICES, "default", "m")
 
 
 async def test_the_report_key_is_made_once(api, worker, watchdog):

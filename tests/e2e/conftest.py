@@ -1,5 +1,7 @@
 """One real instance for all end-to-end tests: started by `tidegate up`, real processes, real kubectl and hey.
 
+With TIDEGATE_E2E_KUBECONFIG it is the cluster of that kubeconfig instead, with a gateway at TIDEGATE_E2E_GATEWAY
+(127.0.0.1:port); what needs the local instance is then skipped and says so (docs/cluster.md, `make e2e`).
 Tests use services of their own names, so that their order does not matter.
 """
 
@@ -16,10 +18,13 @@ from pathlib import Path
 
 import pytest
 
+from loadtest.foreign import Foreign, NotHere
 from loadtest.instance import UP_TIMEOUT_S, Instance, free_port
 from tidegate.kube import connect
 from tidegate.kube.client import Client
 
+KUBECONFIG, GATEWAY = "TIDEGATE_E2E_KUBECONFIG", "TIDEGATE_E2E_GATEWAY"
+FOREIGN = pytest.StashKey[bool]()
 AUTOSCALING = {"scale-to-zero-grace-period": "1s", "allow-zero-initial-scale": "true"}
 
 
@@ -32,8 +37,24 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(pytest.mark.timeout(240))
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+    try:
+        return (yield)
+    except NotHere as error:
+        if item.config.stash.get(FOREIGN, False):
+            pytest.skip(str(error))
+        raise
+
+
 @pytest.fixture(scope="session")
-def running_instance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Instance]:
+def running_instance(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Iterator[Instance]:
+    if kubeconfig := os.environ.get(KUBECONFIG):
+        pytestconfig.stash[FOREIGN] = True
+        foreign = _foreign(tmp_path_factory.mktemp("foreign"), Path(kubeconfig))
+        asyncio.run(_configure(foreign))
+        yield foreign
+        return
     instance = Instance(tmp_path_factory.mktemp("instance") / "state", free_port())
     os.environ["TIDEGATE_CAPACITY"] = "nvidia.com/gpu=1"  # what a node with one GPU says of itself
     try:
@@ -45,6 +66,13 @@ def running_instance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Insta
         del os.environ["TIDEGATE_CAPACITY"]
         with contextlib.suppress(subprocess.TimeoutExpired):
             instance.tidegate("down", timeout_s=UP_TIMEOUT_S)
+
+
+def _foreign(folder: Path, kubeconfig: Path) -> Foreign:
+    host, _, port = os.environ.get(GATEWAY, "").rpartition(":")
+    if host != "127.0.0.1" or not port.isdigit():
+        pytest.fail(f"{GATEWAY} must say where the gateway answers on this machine, as 127.0.0.1:PORT", pytrace=False)
+    return Foreign(folder, int(port), kubeconfig.absolute())
 
 
 async def _configure(instance: Instance) -> None:

@@ -283,7 +283,12 @@ async def test_a_header_names_a_tag_where_config_features_allows_it(api):
             put_autoscaler(api, revision, "Serve")
             put_pods(api, revision, [("127.0.0.1", True)], port=app.port)
         put_route(
-            api, "hello", [{"revisionName": REVISION, "percent": 100}, {"revisionName": "hello-00002", "tag": "next"}]
+            api,
+            "hello",
+            [
+                {"revisionName": REVISION, "percent": 100},
+                {"revisionName": "hello-00002", "tag": "next", "url": f"http://next-{HOST}"},
+            ],
         )
         async with gateway(api) as hop:
 
@@ -298,6 +303,9 @@ async def test_a_header_names_a_tag_where_config_features_allows_it(api):
                     await asyncio.sleep(0.01)
             assert await answers("unknown") == "a"
             assert first.heads[-1]["knative-serving-default-route"] == "true"
+            assert (await fetch(hop.port, host=f"next-{HOST}")).body == b"b"
+            assert second.heads[-1]["knative-serving-tag"] == "next"
+            assert "knative-serving-default-route" not in second.heads[-1]
             assert second.heads[-1]["knative-serving-tag"] == "next"
             assert "knative-serving-default-route" not in second.heads[-1]
 

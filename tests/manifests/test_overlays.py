@@ -19,7 +19,7 @@ from tidegate.contracts import names
 
 ROOT = Path(__file__).parents[2] / "manifests"
 VERSIONS = ("1.28", kubernetes_validate.latest_version())
-OVERLAYS = ("local", "cluster", "ha")
+OVERLAYS = ("local", "cluster", "ha", "process-node")
 COMPONENTS = ("gateway", "activator", "autoscaler", "controller")
 EXPOSURES = ("expose-node-port", "expose-host-port", "expose-ingress", "expose-gateway-api")
 OPTIONAL = (*EXPOSURES, "prometheus", "grafana")

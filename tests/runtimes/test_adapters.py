@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import stat
+import tempfile
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -250,3 +252,35 @@ def test_batching_settings_that_cannot_be_are_named() -> None:
         contract.spec_of(type("M", (), {"inputs": [{"name": "x"}]}))
     with pytest.raises(contract.ContractError, match="FP99"):
         contract.spec_of(type("M", (), {"outputs": [{"name": "x", "datatype": "FP99", "shape": []}]}))
+
+
+def test_what_a_killed_worker_had_unpacked_goes_with_the_next_archive(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    for name in ("tidegate-mar-4194304-a", f"tidegate-mar-{os.getppid()}-b", "other-4194304-c"):  # above any pid
+        (tmp_path / "temporary" / name).mkdir(parents=True)
+        (tmp_path / "temporary" / name / "weights").touch()
+    neighbour = "def louder(text):\n    return text\n"
+    write_archive(tmp_path / "words.mar", handler__py=HANDLER, neighbour__py=neighbour, w__txt="!")
+    made = archive.open_file(tmp_path / "words.mar", layout.ModelConfig("m"), Config(allow_code=True))
+    left = sorted(each.name for each in (tmp_path / "temporary").iterdir())
+    assert [name for name in left if str(os.getpid()) not in name] == sorted(
+        ["other-4194304-c", f"tidegate-mar-{os.getppid()}-b"]
+    )
+    made.unload()
+
+
+@pytest.mark.parametrize("named", ["os.abort", "os.fork", "tests.runtimes.test_adapters.made_by_name"])
+def test_a_function_that_a_models_settings_name_is_not_called_without_leave(tmp_path: Path, named: str) -> None:
+    (tmp_path / layout.SETTINGS).write_text(json.dumps({"implementation": named}))
+    model = layout.read(tmp_path, "m")
+    with pytest.raises(opening.CodeRefused, match="it is no class"):
+        opening.open_model(tmp_path, model.config, Config())
+    if named.startswith("tests."):
+        assert opening.open_model(tmp_path, model.config, Config(allow_code=True)) == "made"
+
+
+def made_by_name() -> str:
+    """A factory, as settings may name one."""
+    return "made"

@@ -43,6 +43,21 @@ class M:
         os.system("ls -l /proc/self/fd > FOUND")
         return inputs["x"]
 """
+ONCE_CODE = """
+import os, signal
+from pathlib import Path
+class M:
+    inputs = [{"name": "x", "datatype": "FP32", "shape": [-1, 2]}]
+    def load(self):
+        starts = Path("STARTS")
+        starts.write_text((starts.read_text() if starts.exists() else "") + "x")
+        if starts.read_text() == "xx":
+            raise OSError("no room just now")
+    def predict(self, inputs):
+        if inputs["x"][0, 0] == -1:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return inputs["x"]
+"""
 CODE = """
 import asyncio, os, signal, time
 import numpy as np
@@ -213,6 +228,17 @@ async def test_a_worker_whose_child_lives_on_has_ended_all_the_same(tmp_path: Pa
             status, answer = await http.post("/v2/models/m/infer", rows(-1))
         assert status >= 500 and "was killed by SIGKILL" in answer["error"]
         assert link.is_gone.is_set()
+
+
+async def test_a_restart_that_fails_is_tried_again(tmp_path: Path) -> None:
+    """What keeps a worker from starting may be the moment's: memory that the dead one still holds, say."""
+    model(tmp_path / "models", "m", ONCE_CODE.replace("STARTS", str(tmp_path / "starts")))
+    async with isolated(tmp_path / "models") as (_frame, http):
+        assert (await http.post("/v2/models/m/infer", rows(-1)))[0] >= 500
+        await until(lambda: (tmp_path / "starts").read_text() == "xxx")
+        async with asyncio.timeout(10):
+            while (await http.post("/v2/models/m/infer", rows(1)))[0] != 200:
+                await asyncio.sleep(0.01)
 
 
 async def test_restarts_end_and_the_repository_api_begins_anew(tmp_path: Path) -> None:

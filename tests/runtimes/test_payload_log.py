@@ -130,3 +130,14 @@ async def test_a_server_with_a_wrong_sink_does_not_start() -> None:
 def test_what_a_client_wrote_ends_no_header() -> None:
     made = payload_events.of_request({}, "1", 0.0, "/x\r\ny", {b"x-request-id": b"a\r\nevil: 1" + b"x" * 400}, b"")
     assert not [value for value in made.headers.values() if "\n" in value or "\r" in value or len(value) > 256]
+
+
+async def test_a_password_in_the_sinks_address_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
+    to = "http://ann:secret@127.0.0.1:1/"
+    async with serving(Doubler(), model_name="m", payload_log_url=to) as frame, client_of(frame) as http:
+        assert (await http.post("/v1/models/m:predict", ROWS))[0] == 200
+        async with asyncio.timeout(5):
+            while not await metric(http, "failed"):
+                await asyncio.sleep(0.01)
+    assert "payloads could not be sent to 127.0.0.1" in caplog.text
+    assert "secret" not in caplog.text

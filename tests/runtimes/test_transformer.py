@@ -125,3 +125,11 @@ def test_texts_and_rows_of_objects() -> None:
 def test_other_protocols_are_refused() -> None:
     with pytest.raises(ValueError, match="predictor_protocol: 'grpc-v2'"):
         Predictor("h", "m", "grpc-v2")
+
+
+async def test_an_answer_without_end_is_not_read_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remote, "ANSWER_LIMIT_BYTES", 20)
+    async with both(Doubler(), Steps()) as http:
+        status, answer = await http.post("/v1/models/m:predict", {"instances": [[1.0, 2.0, 3.0, 4.0]]})
+    assert status == 500
+    assert "answered with more than 20 bytes" in answer["error"]

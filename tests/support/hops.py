@@ -7,7 +7,7 @@ import contextlib
 import io
 import random
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from typing import NamedTuple
 
 import aiohttp
@@ -91,6 +91,10 @@ class App:
             await runner.cleanup()
 
 
+_FREEZE = run.freeze_start_up
+_running: list[None] = []
+
+
 class Hop(NamedTuple):
     """A running hop: set `stopping` for SIGTERM; `task` ends when its drain is over."""
 
@@ -102,17 +106,29 @@ class Hop(NamedTuple):
 @contextlib.asynccontextmanager
 async def running(serve: Serve, port: int) -> AsyncIterator[Hop]:
     """Run a component's `serve` in this process until the block ends."""
-    kept, run.freeze_start_up = run.freeze_start_up, lambda: None  # freezing is for processes, not for a test run
     stopping = asyncio.Event()
-    task = tasks.spawn(_await(serve(stopping)), "hop")
+    with _unfrozen():
+        task = tasks.spawn(_await(serve(stopping)), "hop")
+        try:
+            await listening(port, task)
+            yield Hop(port, stopping, task)
+        finally:
+            stopping.set()
+            await asyncio.wait([task], timeout=10)
+            await tasks.cancel(task)
+
+
+@contextlib.contextmanager
+def _unfrozen() -> Iterator[None]:
+    """Freezing is for processes, not for a test run. Hops begin and end in any order: the last one out puts it back."""
+    _running.append(None)
+    run.freeze_start_up = lambda: None
     try:
-        await listening(port, task)
-        yield Hop(port, stopping, task)
+        yield
     finally:
-        stopping.set()
-        await asyncio.wait([task], timeout=10)
-        await tasks.cancel(task)
-        run.freeze_start_up = kept
+        _running.pop()
+        if not _running:
+            run.freeze_start_up = _FREEZE
 
 
 async def listening(port: int, task: asyncio.Task[None] | None = None) -> None:

@@ -273,6 +273,49 @@ async def test_drain_deadline_ends_what_is_left(state: str) -> None:
         assert await client.rest() == b""
 
 
+async def test_drain_tells_when_only_tunnels_are_left() -> None:
+    release, told = asyncio.Event(), asyncio.Event()
+
+    async def handler(peer: Peer) -> None:
+        if b"Upgrade" in await peer.head():
+            peer.send(SWITCH + b"open")
+        else:
+            await release.wait()
+            peer.send(OK)
+        await peer.rest()
+
+    async with rig(handler) as engine:
+        busy, tunnel = await engine.client(), await engine.client()
+        busy.send(GET)
+        tunnel.send(UPGRADE)
+        await tunnel.until(b"open")
+        await turns_until(lambda: engine.server.in_flight == 2 and engine.server.open_tunnels == 1)
+        draining = asyncio.create_task(engine.server.drain(5, told.set))
+        await turns_until(lambda: engine.server.is_draining)
+        assert not told.is_set()
+        release.set()
+        assert (await busy.answer()).status == 200
+        await asyncio.wait_for(told.wait(), 5)
+        assert not draining.done()
+        tunnel.writer.close()
+        assert await draining is True
+
+
+async def test_drain_tells_before_it_cuts_what_is_left() -> None:
+    told: list[int] = []
+
+    async def handler(peer: Peer) -> None:
+        await peer.head()
+        await peer.gone()
+
+    async with rig(handler) as engine:
+        client = await engine.client()
+        client.send(GET)
+        await turns_until(lambda: engine.server.in_flight == 1)
+        assert await engine.server.drain(0.05, lambda: told.append(engine.server.in_flight)) is False
+        assert told == [1]
+
+
 async def test_drain_waits_for_unread_answers() -> None:
     body = b"x" * 6_000_000
 

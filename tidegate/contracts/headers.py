@@ -49,7 +49,13 @@ PASSED, REPLACED, STRIPPED, CHECKED = "passed", "replaced", "stripped", "checked
 RULES = (
     Rule(NAMESPACE, "gateway", REPLACED, False, "namespace of the revision that this request is for"),
     Rule(REVISION, "gateway", REPLACED, False, "its name"),
-    Rule(TAG, "client", PASSED, True, "the tag asked for, where tag-header-based-routing is Enabled"),
+    Rule(
+        TAG,
+        "client, gateway",
+        PASSED,
+        True,
+        "the tag asked for, by header or by host, where tag-header-based-routing is Enabled",
+    ),
     Rule(DEFAULT_ROUTE, "gateway", STRIPPED, False, "`true`: no tag was asked for (with tag-header-based-routing)"),
     Rule(PROXY_REQUEST, "activator", STRIPPED, False, "`activator`: this request was counted by the activator"),
     Rule(NETWORK_PROBE, "activator, node", STRIPPED, False, "a probe: answered by the hop itself, never by the app"),

@@ -26,15 +26,21 @@ _SUFFIXES = {
     "Pi": decimal.Decimal(2**50),
     "Ei": decimal.Decimal(2**60),
 }
-_FORM = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)([numkMGTPE]|[KMGTPE]i)?")
+_FORM = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)([numkMGTPE]|[KMGTPE]i)?", re.ASCII)
+LIMIT = decimal.Decimal(2**63 - 1)
+"""More counts as so much, as with Kubernetes; whole numbers of a million digits would keep us busy for minutes."""
 
 
 def parse(text: str | int | float) -> decimal.Decimal:
-    """Return the value of a quantity; raises ValueError for anything else."""
+    """Return the value of a quantity, between `-LIMIT` and `LIMIT`; raises ValueError for anything else."""
     found = _FORM.fullmatch(str(text).strip())
     if found is None:
         raise ValueError(f"{text!r} is not a quantity")
-    return decimal.Decimal(found[1]) * _SUFFIXES[found[2] or ""]
+    try:
+        value = decimal.Decimal(found[1]) * _SUFFIXES[found[2] or ""]
+    except decimal.DecimalException as error:
+        raise ValueError(f"{text!r} is no quantity that can be computed with") from error
+    return max(-LIMIT, min(value, LIMIT))
 
 
 def text(value: decimal.Decimal, like: str = "") -> str:

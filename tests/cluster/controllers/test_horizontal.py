@@ -1,0 +1,128 @@
+"""HorizontalPodAutoscalers: the replicas that Kubernetes' rules give, and what becomes of the Deployment."""
+
+from __future__ import annotations
+
+import pytest
+
+from cluster.controllers import conditions, horizontal, usage
+from cluster.controllers.actions import Patch, PatchStatus
+from cluster.controllers.horizontal import Seen
+from tidegate.kube.api import Object
+
+NOW = 1_800_000_000.0
+CPU = {"type": "Resource", "resource": {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 50}}}
+MEMORY = {
+    "type": "Resource",
+    "resource": {"name": "memory", "target": {"type": "AverageValue", "averageValue": "100Mi"}},
+}
+OTHER = {"type": "Pods", "pods": {"metric": {"name": "x"}, "target": {"type": "AverageValue", "averageValue": "1"}}}
+AT_ONCE = {"scaleUp": {"stabilizationWindowSeconds": 0}, "scaleDown": {"stabilizationWindowSeconds": 0}}
+
+
+def autoscaler(*metrics: Object, **spec: object) -> Object:
+    wanted = {"maxReplicas": 10, "metrics": list(metrics), "behavior": AT_ONCE, **spec}
+    return {"metadata": {"name": "a", "namespace": "d"}, "spec": wanted}
+
+
+def deployment(replicas: int) -> Object:
+    return {"metadata": {"name": "a", "namespace": "d"}, "spec": {"replicas": replicas}}
+
+
+def busy(cores: float, mib: float = 0.0) -> Seen:
+    """A ready pod that asks for a tenth of a core."""
+    return Seen(True, {"cpu": 0.1}, {"cpu": cores, "memory": mib * 2**20})
+
+
+NEW = Seen(False, {"cpu": 0.1}, {})
+
+
+def replicas(spec: Object, pods: list[Seen], earlier: horizontal.Recommendations = ()) -> int:
+    count = len(pods)
+    plan, _ = horizontal.plan(spec, deployment(count), pods, earlier, NOW)
+    patches = [action for action in plan.actions if isinstance(action, Patch)]
+    return int(patches[0].patch["spec"]["replicas"]) if patches else count
+
+
+@pytest.mark.parametrize(
+    ("title", "metrics", "pods", "wanted"),
+    [
+        ("use over target", [CPU], [busy(0.15)], 3),
+        ("a tenth is tolerated", [CPU], [busy(0.054)], 1),
+        ("less than a pod's worth", [CPU], [busy(0.01)] * 4, 1),
+        ("the highest metric wins", [CPU, MEMORY], [busy(0.05, 350)], 4),
+        ("at most doubled, or four more", [CPU], [busy(5.0)], 5),
+        ("never above the maximum", [CPU], [busy(5.0)] * 8, 10),
+        ("pods without numbers are idle on the way up", [CPU], [busy(0.15), NEW], 3),
+        ("and no further up than they would take", [CPU], [busy(0.07), NEW], 2),
+        ("and at their target on the way down", [CPU], [busy(0.0), busy(0.0), NEW], 1),
+        ("nothing is known", [CPU], [NEW], 1),
+        ("a metric of a type that is not known takes nothing away", [CPU, OTHER], [busy(0.0)] * 3, 3),
+        ("and lets others add", [CPU, OTHER], [busy(0.15)], 3),
+        ("no metric", [], [busy(5.0)], 1),
+    ],
+)
+def test_desired(title: str, metrics: list[Object], pods: list[Seen], wanted: int) -> None:
+    assert replicas(autoscaler(*metrics), pods) == wanted, title
+
+
+def test_bounds_hold_without_any_load_too() -> None:
+    assert replicas(autoscaler(CPU, minReplicas=3), [busy(0.0)]) == 3
+    assert replicas(autoscaler(CPU, maxReplicas=2), [busy(0.05)] * 4) == 2
+
+
+def test_a_deployment_at_zero_is_left_alone() -> None:
+    plan, _ = horizontal.plan(autoscaler(CPU), deployment(0), [], (), NOW)
+    told = plan.actions[0]
+    assert isinstance(told, PatchStatus)
+    assert len(plan.actions) == 1
+    assert conditions.find(told.status["conditions"], "ScalingActive")["reason"] == "ScalingDisabled"
+
+
+def test_windows_wait_both_ways() -> None:
+    both = {way: {"stabilizationWindowSeconds": 10} for way in ("scaleUp", "scaleDown")}
+    spec = autoscaler(CPU, behavior=both)
+    assert replicas(spec, [busy(0.15)], earlier=((NOW - 5, 1),)) == 1
+    assert replicas(spec, [busy(0.15)], earlier=((NOW - 11, 1),)) == 3
+    assert replicas(spec, [busy(0.0)] * 3, earlier=((NOW - 5, 2),)) == 2
+    assert replicas(spec, [busy(0.0)] * 3, earlier=((NOW - 11, 2),)) == 1
+    # Without a word, down waits five minutes and up does not wait.
+    assert replicas(autoscaler(CPU, behavior=None), [busy(0.0)] * 3, earlier=((NOW - 290, 3),)) == 3
+    assert replicas(autoscaler(CPU, behavior=None), [busy(0.15)], earlier=((NOW - 1, 1),)) == 3
+
+
+def test_the_status_is_written_once_and_what_is_remembered_is_bounded() -> None:
+    spec, earlier = autoscaler(CPU), tuple((NOW - age, 1) for age in range(400))
+    plan, kept = horizontal.plan(spec, deployment(1), [busy(0.05)], earlier, NOW)
+    told = plan.actions[0]
+    assert isinstance(told, PatchStatus)
+    assert (told.status["currentReplicas"], told.status["desiredReplicas"]) == (1, 1)
+    assert kept == ((NOW, 1),)
+    again, _ = horizontal.plan(spec | {"status": told.status}, deployment(1), [busy(0.05)], kept, NOW + 1)
+    assert again.actions == []
+
+
+def summary(cpu_s: float) -> Object:
+    used = {"cpu": {"usageCoreNanoSeconds": int(cpu_s * 1e9)}, "memory": {"workingSetBytes": 100}}
+    containers = [{"name": name, **used} for name in ("app", "queue-proxy")]
+    return {"pods": [{"podRef": {"namespace": "d", "name": "p"}, "containers": containers}]}
+
+
+def test_cores_are_what_was_spent_between_two_looks() -> None:
+    first = usage.seen(usage.Look(), summary(3.0), 100.0)
+    assert first.amounts == {}
+    second = usage.seen(first, summary(4.0), 104.0)
+    assert second.amounts == {("d", "p"): usage.Amount(0.5, 200.0)}
+    assert usage.seen(second, summary(0.5), 105.0).amounts[("d", "p")].cpu == 0.0, "containers that started anew"
+
+
+async def test_a_node_is_not_asked_more_often_than_it_matters() -> None:
+    asked = []
+
+    async def ask(node: str) -> Object:
+        asked.append(node)
+        return summary(1.0)
+
+    meter = usage.Meter(ask)
+    for _ in range(3):
+        await meter.amounts(["n1", "n2"])
+    assert asked == ["n1", "n2"]
