@@ -13,6 +13,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
+import httpx
+
 from loadtest import load
 from loadtest.instance import Instance, eventually, is_leaving, is_ready
 from tidegate.contracts import names
@@ -168,7 +170,25 @@ class World:
     async def deploy(self, obj: Object) -> Object:
         """Create a Service and return it once it is Ready."""
         await self.create(obj)
-        return await self.ready("Service", obj["metadata"]["name"])
+        found = await self.ready("Service", obj["metadata"]["name"])
+        host = found["status"]["url"].partition("//")[2]
+        if host.endswith(f".{DOMAIN}"):
+            await self.routed(host)
+        return found
+
+    async def routed(self, host: str) -> None:
+        """Wait until the gateway knows a host: it reads a Route's status a moment after everybody else may.
+
+        It is asked as Knative asks an ingress, by a probe, which wakes nobody.
+        """
+        headers = {"host": host, "k-network-probe": "probe"}
+        async with httpx.AsyncClient(timeout=READY_TIMEOUT_S) as client:
+
+            async def check() -> bool:
+                reply = await client.get(f"http://127.0.0.1:{self.instance.port}/", headers=headers)
+                return reply.status_code != 404
+
+            await self.until(f"{host} is routed", check, 5.0)
 
     async def deploy_parts(self, obj: Object) -> Object:
         """Create the Configuration and the Route that a Service would make, but no Service; return the ready Route."""

@@ -46,6 +46,17 @@ async def test_a_request_goes_to_an_http1_upstream():
         client.close()
 
 
+async def test_a_client_that_ends_its_input_is_no_error():
+    complaints: list[dict] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: complaints.append(context))
+    async with rig() as engine:
+        client = await client_of(engine)
+        await client.answer(client.ask(GET))
+        client.peer.writer.write_eof()
+        await turns_until(lambda: not engine.server.crowd.open)
+    assert complaints == []
+
+
 async def test_a_body_without_length_is_chunked_for_http1_and_trailers_pass_both_ways():
     heads: list[bytes] = []
 

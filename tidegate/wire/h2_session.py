@@ -90,6 +90,10 @@ class Session(Sending):
         self._out.append(frames.window_update(0, CONNECTION_WINDOW_BYTES - frames.FIRST_WINDOW_BYTES))
         self.flush()
 
+    def eof_received(self) -> bool:
+        """Take the peer's end of input: no stream can go on without it. What is written is still sent."""
+        return False
+
     # --- hooks ---
 
     def on_headers(self, stream_id: int, block: bytes, is_end: bool) -> None:
