@@ -81,7 +81,7 @@ async def test_a_replaced_revision_is_deleted_where_nothing_is_retained(own_worl
 @pytest.mark.upstream("packages", "TestSecureDefaults")
 async def test_containers_are_restricted_by_default(own_world: World) -> None:
     await own_world.instance.configure("config-features", {"secure-pod-defaults": "Enabled"})
-    made = await own_world.deploy(service("hello", container={"securityContext": {"runAsUser": os.getuid() or 65532}}))
+    made = await own_world.deploy(service("hello"))
     revision = await own_world.get("Revision", made["status"]["latestReadyRevisionName"])
     context = revision["spec"]["containers"][0]["securityContext"]
     assert {key: context[key] for key in RESTRICTED} == RESTRICTED
