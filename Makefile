@@ -6,6 +6,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 STATE ?= $(HOME)/.tidegate
 TORCH := 2.13.0
+# Tests that start no cluster run several at a time; those that do share one and take turns.
+AT_ONCE := -n 2 --dist worksteal
 
 # The first Python 3.11 or newer on the path; 3.11 is the one that CI uses.
 PYTHON ?= $(shell for candidate in python3.11 python3 python3.12 python3.13 python3.14; do \
