@@ -6,6 +6,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 STATE ?= $(HOME)/.tidegate
 TORCH := 2.13.0
+# Tests that start no cluster run several at a time; those that do share one and take turns.
+AT_ONCE := -n 2 --dist worksteal
 
 # The first Python 3.11 or newer on the path; 3.11 is the one that CI uses.
 PYTHON ?= $(shell for candidate in python3.11 python3 python3.12 python3.13 python3.14; do \
@@ -22,7 +24,8 @@ demo: $(VENV)/.ready ## tell the whole story on this machine with measured figur
 
 .PHONY: test
 test: $(VENV)/.ready-torch ## run every test, the end-to-end story included
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -m "not e2e" $(AT_ONCE) $(PYTEST_ARGS) || [ $$? = 5 ] # 5: PYTEST_ARGS choose none of these
+	$(BIN)/python -m pytest -m e2e $(PYTEST_ARGS) || [ $$? = 5 ]
 
 # Only a KUBECONFIG that is said on the command line counts: the tests change the configuration of the cluster they run on.
 E2E_CLUSTER = $(if $(filter command line,$(origin KUBECONFIG)),TIDEGATE_E2E_KUBECONFIG=$(KUBECONFIG) TIDEGATE_E2E_GATEWAY=$(GATEWAY))
@@ -33,7 +36,7 @@ e2e: $(VENV)/.ready-torch ## run the end-to-end tests on a local cluster, or KUB
 
 .PHONY: unit
 unit: $(VENV)/.ready ## run the tests that start no local cluster
-	$(BIN)/python -m pytest -m "not e2e" $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -m "not e2e" $(AT_ONCE) $(PYTEST_ARGS)
 
 .PHONY: conformance
 conformance: $(VENV)/.ready ## ask for the behaviours of Knative's own suites on a local cluster; writes docs/conformance.md (15 minutes)

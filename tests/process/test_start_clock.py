@@ -78,7 +78,7 @@ def test_a_plain_process_reads_its_begin_from_the_kernel() -> None:
     assert began <= before  # this process is older than the one it has started
 
 
-@pytest.mark.parametrize(("pid", "way"), [(os.getpid(), FORKED), (os.getpid() + 1, PLAIN)])
+@pytest.mark.parametrize(("pid", "way"), [(os.getpid(), FORKED), (os.getpid() + 1, PLAIN)], ids=["own", "another"])
 def test_a_forked_process_believes_its_own_note_only(monkeypatch: pytest.MonkeyPatch, pid: int, way: str) -> None:
     monkeypatch.setitem(sys.modules, start_clock.FORKED_CHILD, types.SimpleNamespace(started=(pid, 12.5, 12.75)))
     assert start_clock.began()[2] == way
