@@ -37,7 +37,7 @@ async def components(world: World, component: str) -> set[str]:
 
 
 async def scaled(world: World, component: str, replicas: int) -> set[str]:
-    """Bring a component to a number of ready pods and return their names."""
+    """Bring a component to a number of ready pods, with none still leaving, and return their names."""
     change = {"spec": {"replicas": replicas}}
     await world.instance.client.patch(
         resources.DEPLOYMENTS, component, change, names.SYSTEM_NAMESPACE, subresource="scale"
@@ -45,7 +45,9 @@ async def scaled(world: World, component: str, replicas: int) -> set[str]:
 
     async def are_ready() -> set[str] | None:
         found = await components(world, component)
-        return found if len(found) == replicas else None
+        label = f"app.kubernetes.io/component={component}"
+        present = (await world.instance.client.list(resources.PODS, names.SYSTEM_NAMESPACE, label)).items
+        return found if len(found) == len(present) == replicas else None
 
     found: set[str] = await world.until(f"{replicas} pods of {component} are ready", are_ready)
     return found
