@@ -269,6 +269,14 @@ def _of_mlserver(document: Mapping[str, Any]) -> dict[str, Any]:
     return fields
 
 
+def write_labels(path: Path, labels: Mapping[str, str]) -> None:
+    """Keep the labels of the model folder `path`, whole or not at all; raises OSError."""
+    file = path / LABELS
+    beside = file.with_suffix(".new")
+    beside.write_text(json.dumps(dict(labels), indent=2) + "\n")
+    beside.replace(file)
+
+
 def _labels(path: Path) -> dict[str, str]:
     file = path / LABELS
     if not file.is_file():

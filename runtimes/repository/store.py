@@ -147,7 +147,7 @@ class Repository(Catalog):
         entry.labels.move(label, version)
         log.info("model %s: label %s now means version %s", name, label, version or "nothing")
         if entry.folder is not None:
-            _write_labels(entry.folder.path / layout.LABELS, entry.labels.of)
+            layout.write_labels(entry.folder.path, entry.labels.of)
 
     async def acquire(self, name: str, version: str = "", label: str = "") -> Servable:
         """Return a version, loaded for this request when it is not in memory; raises what `find` raises, QUEUE_FULL."""
@@ -394,11 +394,3 @@ class Repository(Catalog):
 def _key(key: Any) -> tuple[str, str]:
     model, version = key
     return model, version
-
-
-def _write_labels(file: Path, labels: Mapping[str, str]) -> None:
-    import json
-
-    beside = file.with_suffix(".new")
-    beside.write_text(json.dumps(dict(labels), indent=2) + "\n")
-    beside.replace(file)
