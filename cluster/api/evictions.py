@@ -37,7 +37,7 @@ def _is_running(pod: Object) -> bool:
 
 
 async def _take(backend: Backend, namespace: str, pod: Object, call: Call) -> None:
-    budgets = [one for one in _budgets(backend, namespace) if _selects(one, pod)]
+    budgets = [one for one in _budgets(backend, namespace) if selectors.selects(one, pod)]
     if len(budgets) > 1:
         why = "which the eviction subresource does not support."
         raise status.internal(f"This pod has more than one PodDisruptionBudget, {why}")
@@ -87,13 +87,3 @@ def _may_go_unhealthy(budget: Object, pod: Object) -> bool:
 
 def _budgets(backend: Backend, namespace: str) -> list[Object]:
     return [entry.decode() for entry in backend.store.entries(BUDGETS, namespace)]
-
-
-def _selects(budget: Object, pod: Object) -> bool:
-    selector = (budget.get("spec") or {}).get("selector")
-    if selector is None:
-        return False
-    try:
-        return selectors.from_label_selector(selector).matches(pod)
-    except selectors.SelectorError:
-        return False

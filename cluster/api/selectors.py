@@ -187,3 +187,14 @@ def from_label_selector(selector: Object) -> Selector:
             raise SelectorError(f"values: wrong number for operator {expression['operator']}")
         requirements.append(_checked(str(expression.get("key", "")), operator, values))
     return Selector(tuple(requirements))
+
+
+def selects(owner: Object, obj: Object) -> bool:
+    """Whether the `spec.selector` of `owner` (a budget, say) is about `obj`; without one it is about nothing."""
+    selector = (owner.get("spec") or {}).get("selector")
+    if selector is None:
+        return False
+    try:
+        return from_label_selector(selector).matches(obj)
+    except SelectorError:
+        return False

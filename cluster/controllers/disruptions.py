@@ -10,7 +10,6 @@ import math
 from typing import Any
 
 from cluster import timestamps
-from cluster.api import selectors
 from cluster.controllers import conditions
 from cluster.controllers.actions import Action, PatchStatus, Plan, controller_uid, is_deleting
 from cluster.controllers.conditions import Condition
@@ -52,17 +51,6 @@ def plan(budget: Object, pods: list[Object], wanted_by_owner: dict[str, int], no
     version = str(budget["metadata"].get("resourceVersion", ""))
     actions: list[Action] = [PatchStatus(BUDGETS, namespace_of(budget), name_of(budget), after, version)]
     return Plan(actions, again_in_s)
-
-
-def selects(budget: Object, pod: Object) -> bool:
-    """Whether the budget is about the pod; one without selector is about none."""
-    selector = (budget.get("spec") or {}).get("selector")
-    if selector is None:
-        return False
-    try:
-        return selectors.from_label_selector(selector).matches(pod)
-    except selectors.SelectorError:
-        return False
 
 
 def _disrupted(before: Object, pods: list[Object], now: float) -> dict[str, str]:

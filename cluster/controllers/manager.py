@@ -10,9 +10,10 @@ import asyncio
 import time
 from typing import NamedTuple
 
+from cluster.api import selectors
 from cluster.controllers import endpoints, owners, replicasets
 from cluster.controllers.actions import Action, PatchStatus, Plan, is_deleting
-from cluster.controllers.disruptions import BUDGETS, selects
+from cluster.controllers.disruptions import BUDGETS
 from cluster.controllers.perform import perform
 from cluster.controllers.reconcilers import Reconcilers
 from cluster.controllers.scheduler import is_unscheduled
@@ -178,7 +179,7 @@ class Manager:
         if new is not None and is_deleting(new):
             self.queue.add(Key("node", resources.NODES, "", new["spec"].get("nodeName") or ""))
         for budget in self.watches.view(BUDGETS).by_index("namespace", namespace_of(pod)):
-            if any(selects(budget, one) for one in (old, new) if one is not None):
+            if any(selectors.selects(budget, one) for one in (old, new) if one is not None):
                 self._add("budget", BUDGETS, budget)
         for service in self.watches.view(resources.SERVICES).by_index("namespace", namespace_of(pod)):
             if any(endpoints.is_selected(service, one) for one in (old, new) if one is not None):

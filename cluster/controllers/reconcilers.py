@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 
+from cluster.api import selectors
 from cluster.controllers import (
     aggregation,
     conditions,
@@ -80,7 +81,7 @@ class Reconcilers:
         if found is None:
             return Plan()
         pods = self._watches.view(resources.PODS).by_index("namespace", namespace)
-        selected = [pod for pod in pods if disruptions.selects(found, pod)]
+        selected = [pod for pod in pods if selectors.selects(found, pod)]
         wanted = {}
         for uid in {controller_uid(pod) for pod in selected} - {""}:
             if (owner := self._watches.by_uid(uid)) is not None and "replicas" in (owner.get("spec") or {}):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from cluster import timestamps
+from cluster.api import selectors
 from cluster.controllers import disruptions
 from cluster.controllers.actions import PatchStatus
 from tidegate.kube.api import Object
@@ -68,6 +69,6 @@ def test_a_status_that_is_right_is_left_alone() -> None:
 
 
 def test_a_budget_without_selector_is_about_no_pod() -> None:
-    assert not disruptions.selects(budget(), pod("a"))
-    assert disruptions.selects(budget(selector={}), pod("a"))
-    assert not disruptions.selects(budget(selector={"matchLabels": {"x": "y"}}), pod("a"))
+    assert not selectors.selects(budget(), pod("a"))
+    assert selectors.selects(budget(selector={}), pod("a"))
+    assert not selectors.selects(budget(selector={"matchLabels": {"x": "y"}}), pod("a"))
