@@ -15,8 +15,8 @@ from autoscaler.metrics import Metrics
 from autoscaler.pages import decisions_page
 from autoscaler.watch import World
 from tests.support.fake_api import FakeApi
-from tests.support.turning import DEPLOYMENT, KEY, Holders, inactive, put_revision, running
-from tidegate.contracts import conditions, names
+from tests.support.turning import DEPLOYMENT, KEY, Holders, inactive, put_revision, put_settings, running
+from tidegate.contracts import conditions
 from tidegate.contracts.decision import Because, Decision
 from tidegate.kube import resources
 from tidegate.process import tasks
@@ -151,8 +151,7 @@ async def test_nothing_is_written_while_nothing_changes():
 
 async def test_a_new_revision_that_begins_at_zero_is_told_so():
     api = FakeApi()
-    metadata = {"name": names.CONFIG_AUTOSCALER, "namespace": names.SYSTEM_NAMESPACE}
-    api.put(resources.CONFIG_MAPS, {"metadata": metadata, "data": {"allow-zero-initial-scale": "true"}})
+    put_settings(api, allow_zero_initial_scale="true")
     put_revision(api, initial_scale="0")
     async with running(api) as system:
         await system.seconds(4)

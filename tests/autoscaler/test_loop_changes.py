@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from tests.support.fake_api import FakeApi
-from tests.support.turning import KEY, inactive, put_autoscaler, put_revision, running
+from tests.support.turning import KEY, inactive, put_autoscaler, put_revision, put_settings, running
 from tidegate.contracts import names
 from tidegate.contracts.decision import Because
 from tidegate.kube import resources
@@ -71,8 +71,7 @@ async def test_settings_apply_live():
         system.pods(1)
         system.connect()
         await system.seconds(2, 0.0)
-        metadata = {"name": names.CONFIG_AUTOSCALER, "namespace": names.SYSTEM_NAMESPACE}
-        api.put(resources.CONFIG_MAPS, {"metadata": metadata, "data": {"min-scale": "2"}})
+        put_settings(api, min_scale="2")
         await system.settle()
         assert system.replicas == 2
 
@@ -142,8 +141,7 @@ async def test_a_change_of_settings_for_very_many_waits_for_the_turn_of_all(monk
         system.pods(1)
         system.connect()
         await system.seconds(2, 0.0)
-        metadata = {"name": names.CONFIG_AUTOSCALER, "namespace": names.SYSTEM_NAMESPACE}
-        api.put(resources.CONFIG_MAPS, {"metadata": metadata, "data": {"min-scale": "2"}})
+        put_settings(api, min_scale="2")
         await system.settle()
         assert system.replicas == 1
         await system.seconds(2, 0.0)
@@ -170,10 +168,9 @@ async def test_settings_that_cannot_be_used_are_told_and_the_last_good_ones_stay
     api = FakeApi()
     put_revision(api, replicas=1)
     async with running(api) as system:
-        metadata = {"name": names.CONFIG_AUTOSCALER, "namespace": names.SYSTEM_NAMESPACE}
-        api.put(resources.CONFIG_MAPS, {"metadata": metadata, "data": {"min-scale": "2"}})
+        put_settings(api, min_scale="2")
         await system.settle()
-        api.put(resources.CONFIG_MAPS, {"metadata": metadata, "data": {"min-scale": "3", "stable-window": "1s"}})
+        put_settings(api, min_scale="3", stable_window="1s")
         await system.settle()
         assert system.replicas == 2
         (event,) = [one for one in api.all(resources.EVENTS) if one["reason"] == "InvalidConfiguration"]

@@ -100,6 +100,15 @@ def put_revision(api: FakeApi, replicas: int = 0, status: dict | None = None, ui
     put_autoscaler(api, status, uid, **annotations)
 
 
+def put_settings(api: FakeApi, **data: str) -> None:
+    """Write config-autoscaler; underscores in keys stand for dashes."""
+    metadata = {"name": names.CONFIG_AUTOSCALER, "namespace": names.SYSTEM_NAMESPACE}
+    api.put(
+        resources.CONFIG_MAPS,
+        {"metadata": metadata, "data": {key.replace("_", "-"): value for key, value in data.items()}},
+    )
+
+
 def put_autoscaler(api: FakeApi, status: dict | None = None, uid: str = "one", **annotations) -> None:
     body = {
         "metadata": {
