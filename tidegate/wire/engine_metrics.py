@@ -84,7 +84,14 @@ class EngineMetrics(Collector):
         )
         connects.add_metric(("http1",), pool.connects)
         connects.add_metric(("h2c",), pool.streams.connects)
+        connects.add_metric(("http1_tls",), pool.tls_connects)
+        connects.add_metric(("h2_tls",), pool.streams.tls_connects)
         yield connects
+        yield CounterMetricFamily(
+            f"{prefix}_upstream_certificates_refused",
+            "Connections to upstreams that were given up because the certificate was not trusted or not for its name.",
+            pool.certificates_refused,
+        )
         yield CounterMetricFamily(
             f"{prefix}_upstream_reuses", "Requests that went over a kept connection.", pool.reuses
         )
