@@ -92,7 +92,10 @@ class Pool:
         return None
 
     async def connect(self, host: str, port: int, tls: UpstreamTls | None = None) -> UpstreamConnection:
-        """Open a new connection, with its handshake; raises OSError (`ssl.SSLError` too). The caller bounds the time."""
+        """Open a new connection, with its handshake; raises OSError (`ssl.SSLError` too).
+
+        The caller bounds the time.
+        """
         loop = asyncio.get_running_loop()
         connection = UpstreamConnection(self, (host, port, tls))
         try:

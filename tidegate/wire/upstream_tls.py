@@ -37,6 +37,7 @@ class UpstreamTls:
 def _context(trusted: str, protocol: str) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # checks the chain and the name
     context.minimum_version = ssl.TLSVersion.TLSv1_3
-    context.load_verify_locations(cadata=trusted)
+    if trusted:  # without any, every certificate is refused
+        context.load_verify_locations(cadata=trusted)
     context.set_alpn_protocols([protocol])
     return context
