@@ -43,9 +43,7 @@ def leave_to_later(descriptor: int, own: int) -> bool:
     address, size = steps.buffer_info()
     with socket.socket(fileno=os.dup(descriptor)) as listener:
         try:
-            listener.setsockopt(
-                socket.SOL_SOCKET, _SO_ATTACH_REUSEPORT_CBPF, struct.pack("HP", size // 8, address)
-            )
+            listener.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_REUSEPORT_CBPF, struct.pack("HP", size // 8, address))
         except OSError as error:
             log.warning("new connections cannot be left to the next gateway on this port: %s", error)
             return False

@@ -102,9 +102,7 @@ async def test_a_gateway_that_ends_leaves_its_address_to_the_next_without_one_fa
 
         async def start() -> asyncio.Event:
             admin = free_port()
-            config = Config(
-                listen=f"127.0.0.1:{port}", admin_port=admin, metrics_port=free_port(), drain_quiet_s=0.1
-            )
+            config = Config(listen=f"127.0.0.1:{port}", admin_port=admin, metrics_port=free_port(), drain_quiet_s=0.1)
             hop = await stack.enter_async_context(running(lambda stopping: serve(config, api, stopping), admin))
             while (await load.get(admin, "admin", "/readyz")).status != 200:
                 await asyncio.sleep(0.01)
