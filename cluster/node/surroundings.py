@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 import sys
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -21,6 +22,7 @@ from cluster.node.environment import ConfigError, PodFacts
 from cluster.node.images import Image
 from cluster.node.privileges import Privileges
 from cluster.node.reaper import POD_VARIABLE, STATE_VARIABLE
+from cluster.node.tokens import Kept
 from cluster.node.users import User
 from tidegate.kube import resources
 from tidegate.kube.api import ApiError, Object, name_of, namespace_of
@@ -69,6 +71,8 @@ class PodFolder:
     sources: dict[tuple[str, str], dict[str, bytes] | None] = field(default_factory=dict)
     folders: Mapping[str, str] = field(default_factory=dict)
     api_env: dict[str, str] = field(default_factory=dict)
+    projected: dict[volumes.Token, Kept] = field(default_factory=dict)
+    """tokens in its volumes"""
 
     def log_path(self, container: str, restart: int) -> Path:
         """Return the log file of one run of a container."""
@@ -85,10 +89,11 @@ async def prepare(context: Context, pod: Object, folder: PodFolder) -> None:
     wanted = environment.sources_of(pod) | volumes.sources_of(pod)
     folder.sources = {key: await _source(context, *key, namespace_of(pod)) for key in sorted(wanted)}
     planned = volumes.plan(pod, folder.facts, folder.sources)
-    needs_token = any(isinstance(file, volumes.Token) for one in planned.values() for file in one.files.values())
-    token = await _token(context, pod, is_needed=needs_token)
-    folder.folders = volume_files.materialise(folder.root / "volumes", planned, token, context.root / CLAIMS)
-    folder.api_env = _api_env(context, folder.root, token if _wants_api(pod) else "", namespace_of(pod))
+    await _project(context, pod, folder, planned)
+    projected = {wanted: kept.token for wanted, kept in folder.projected.items()}
+    folder.folders = volume_files.materialise(folder.root / "volumes", planned, projected, context.root / CLAIMS)
+    token = await _token(context, pod)
+    folder.api_env = _api_env(context, folder.root, token, namespace_of(pod))
     if context.run_as_user and (user := users.pod_user(pod)):
         _give(folder, planned, user, (pod["spec"].get("securityContext") or {}).get("fsGroup"))
 
@@ -196,14 +201,23 @@ def _wants_api(pod: Object) -> bool:
     return pod["spec"].get("automountServiceAccountToken") is not False
 
 
-async def _token(context: Context, pod: Object, *, is_needed: bool) -> str:
-    if not (is_needed or _wants_api(pod)):
+async def _project(context: Context, pod: Object, folder: PodFolder, planned: Mapping[str, volumes.Folder]) -> None:
+    """Get the tokens that the pod's volumes project, and those anew that are due."""
+    now = time.time()
+    for wanted in {file for one in planned.values() for file in one.files.values() if isinstance(file, volumes.Token)}:
+        kept = folder.projected.get(wanted)
+        if kept is None or now >= kept.renew_unix_s:
+            folder.projected[wanted] = await context.tokens.for_pod(pod, wanted.audience, wanted.expiration_s)
+
+
+async def _token(context: Context, pod: Object) -> str:
+    if not _wants_api(pod):
         return ""
     account = pod["spec"].get("serviceAccountName") or "default"
     try:
         return await context.tokens.token(namespace_of(pod), account)
     except ApiError as error:
-        if is_needed or not error.is_not_found:
+        if not error.is_not_found:
             raise
         return ""  # a namespace without service accounts: the pod runs without access to the API
 
