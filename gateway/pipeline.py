@@ -271,31 +271,19 @@ def _to_https(request: Request) -> Answer:
     return replace(REDIRECTED, headers=((b"Location", location),))
 
 
-class TlsDirector:
-    """The same pipeline for clients that speak TLS."""
+class PortDirector:
+    """The same pipeline for the requests of one port."""
 
-    def __init__(self, pipeline: Pipeline) -> None:
+    def __init__(self, pipeline: Pipeline, scheme: str, *, is_local: bool) -> None:
+        """`scheme`: what is spoken there. `is_local`: only the cluster reaches it, and reaches what is not public."""
         self._pipeline = pipeline
+        self._scheme = scheme
+        self._is_local = is_local
         self.strip_request = pipeline.strip_request
         self.strip_request_prefixes = pipeline.strip_request_prefixes
         self.retry = pipeline.retry
         self.finished = pipeline.finished
 
     def direct(self, request: Request) -> Direction | Awaitable[Direction]:
-        """Direct the request as one that came by https."""
-        return self._pipeline.direct(request, "https")
-
-
-class LocalDirector:
-    """The same pipeline for callers inside the cluster, who also reach what is not public."""
-
-    def __init__(self, pipeline: Pipeline) -> None:
-        self._pipeline = pipeline
-        self.strip_request = pipeline.strip_request
-        self.strip_request_prefixes = pipeline.strip_request_prefixes
-        self.retry = pipeline.retry
-        self.finished = pipeline.finished
-
-    def direct(self, request: Request) -> Direction | Awaitable[Direction]:
-        """Direct the request by the names of the cluster and by those of the public."""
-        return self._pipeline.direct(request, is_local=True)
+        """Direct the request as one that came by this port."""
+        return self._pipeline.direct(request, self._scheme, is_local=self._is_local)

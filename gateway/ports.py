@@ -12,7 +12,7 @@ import ssl
 from gateway import handover
 from gateway.certificate import Certificate
 from gateway.config import Config
-from gateway.pipeline import LocalDirector, Pipeline, TlsDirector
+from gateway.pipeline import Pipeline, PortDirector
 from tidegate.process import settings, tasks
 from tidegate.wire.limits import Limits, ServerTimers
 from tidegate.wire.pool import Pool
@@ -30,8 +30,14 @@ class Ports:
         timers = ServerTimers(body_stalled_s=config.body_stalled_s, stalled_s=config.client_stalled_s)
         self._plain = Server(pipeline, pool, limits, timers)
         self._certificate = _certificate_of(config)
-        self._tls = Server(TlsDirector(pipeline), pool, limits, timers) if self._certificate else None
-        self._local = Server(LocalDirector(pipeline), pool, limits, timers) if config.local_address else None
+        self._tls = (
+            Server(PortDirector(pipeline, "https", is_local=False), pool, limits, timers) if self._certificate else None
+        )
+        self._local = (
+            Server(PortDirector(pipeline, "http", is_local=True), pool, limits, timers)
+            if config.local_address
+            else None
+        )
         others = [server for server in (self._tls, self._local) if server is not None]
         for server in others:
             server.crowd = self._plain.crowd

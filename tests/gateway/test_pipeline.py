@@ -13,7 +13,7 @@ from gateway.affinity import Sessions
 from gateway.config import Config
 from gateway.metrics import Metrics
 from gateway.pick import Backend
-from gateway.pipeline import LocalDirector, Pipeline, TlsDirector
+from gateway.pipeline import Pipeline, PortDirector
 from gateway.routes import build_local_table, build_table, read_route
 from gateway.wakes import Wakes
 from tests.support.heads import answer_of, make_request, outcome, relay_of
@@ -64,6 +64,14 @@ class Harness:
         assert all(backend.pods.in_flight == 0 for backend in self.backends.values())
 
 
+def by_tls(harness: Harness) -> PortDirector:
+    return PortDirector(harness.pipeline, "https", is_local=False)
+
+
+def by_the_local_port(harness: Harness) -> PortDirector:
+    return PortDirector(harness.pipeline, "http", is_local=True)
+
+
 async def test_a_warm_request_goes_to_a_pod_with_what_the_next_hop_needs():
     harness = Harness()
     harness.pods(POD)
@@ -103,9 +111,9 @@ async def test_names_inside_the_cluster_are_for_callers_inside_the_cluster(host)
     harness = Harness()
     harness.pods(POD)
     assert answer_of(harness.pipeline.direct(make_request(host))).reason == "no_route"
-    assert answer_of(TlsDirector(harness.pipeline).direct(make_request(host))).reason == "no_route"
-    assert (relay_of(LocalDirector(harness.pipeline).direct(make_request(host))).host) == POD[0]
-    assert (relay_of(LocalDirector(harness.pipeline).direct(make_request(HOST))).host) == POD[0]
+    assert answer_of(by_tls(harness).direct(make_request(host))).reason == "no_route"
+    assert (relay_of(by_the_local_port(harness).direct(make_request(host))).host) == POD[0]
+    assert (relay_of(by_the_local_port(harness).direct(make_request(HOST))).host) == POD[0]
 
 
 async def test_clear_text_is_sent_to_https_where_the_route_wants_it():
@@ -118,8 +126,8 @@ async def test_clear_text_is_sent_to_https_where_the_route_wants_it():
         "redirected",
         ((b"Location", f"https://{HOST}/".encode()),),
     )
-    assert relay_of(TlsDirector(harness.pipeline).direct(make_request(HOST))).host == POD[0]
-    assert relay_of(LocalDirector(harness.pipeline).direct(make_request(HOST))).host == POD[0]
+    assert relay_of(by_tls(harness).direct(make_request(HOST))).host == POD[0]
+    assert relay_of(by_the_local_port(harness).direct(make_request(HOST))).host == POD[0]
 
 
 @pytest.mark.parametrize(
