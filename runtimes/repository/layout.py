@@ -44,6 +44,10 @@ FILES = {
     "model.py": "python",
 }
 """The file that makes a folder a model, and the runtime that opens it; the first one found counts."""
+_OTHER_USES = (".json", ".txt", ".py")
+ONLY_FILES = {Path(name).suffix: runtime for name, runtime in FILES.items() if not name.endswith(_OTHER_USES)}
+"""A folder's only file with such a suffix is its model, whatever it is called: a `storageUri` may name one file. JSON,
+texts and code lie beside models for other reasons."""
 
 
 class LayoutError(Exception):
@@ -127,9 +131,21 @@ def artefact(folder: Path, config: ModelConfig) -> tuple[str, Path]:
     archives = sorted(folder.glob("*.mar")) or sorted(folder.glob(f"{MODEL_STORE}/*.mar"))
     if archives and config.runtime in ("", "mar", "torch"):
         return "mar", archives[0]
+    if alone := _only_file(folder, config.runtime):
+        return _runtime_of(alone), alone
     if config.runtime:
         return config.runtime, folder
     raise LayoutError(f"{folder}: no model file; known are {', '.join(FILES)}, *.mar (or name it as options.file)")
+
+
+def _only_file(folder: Path, runtime: str) -> Path | None:
+    """Return the folder's only file that `runtime` (any when empty) opens; raises LayoutError when there are several."""
+    kinds = {suffix for suffix, known in ONLY_FILES.items() if runtime in ("", known)}
+    found = sorted(file for file in folder.iterdir() if file.suffix in kinds and file.is_file())
+    if len(found) > 1:
+        listed, advice = ", ".join(file.name for file in found), f"call one model{found[0].suffix}"
+        raise LayoutError(f"{folder}: {listed} may each be the model; {advice}, or name it as options.file")
+    return found[0] if found else None
 
 
 def _runtime_of(file: Path) -> str:
