@@ -36,7 +36,7 @@ _TYPES: dict[str, tuple[int, str, str]] = {
 """Name of the type -> its number, the field of its values, numpy's type."""
 _NAMES = {number: name for name, (number, _, _) in _TYPES.items()}
 _OF_NUMPY = {numpy: name for name, (_, _, numpy) in _TYPES.items()}
-_SNAKE = {"tensor_shape": "tensorShape", "tensor_content": "tensorContent"} | {
+_SNAKE: dict[str, str] = {"tensor_shape": "tensorShape", "tensor_content": "tensorContent"} | {
     "".join(f"_{c.lower()}" if c.isupper() else c for c in camel): camel for _, camel, _ in _TYPES.values()
 }
 
@@ -45,7 +45,7 @@ def decode(document: Any, name: str) -> Tensor:
     """Return the tensor of a decoded TensorProto; raises a 400 that names the field."""
     if not isinstance(document, dict):
         raise bad_input("data.tftensor is not an object")
-    said = {_SNAKE.get(key, key): value for key, value in document.items()}
+    said: dict[str, Any] = {_SNAKE.get(key, str(key)): value for key, value in document.items()}
     kind = said.get("dtype", 0)
     kind = _NAMES.get(kind, "") if isinstance(kind, int) else str(kind)
     if kind not in _TYPES:

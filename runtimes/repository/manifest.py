@@ -58,8 +58,8 @@ def read(folder: Path) -> Manifest | None:
     for name in ("files", "provenance"):
         if not isinstance(document.get(name, {}), dict):
             raise ManifestError(f"{file}: {name} is not an object")
-    said = [str(document.get(name, "")) for name in _TEXTS]
-    return Manifest(*said, document.get("files", {}), document.get("provenance", {}))
+    identity, version, code = (str(document.get(name, "")) for name in _TEXTS)
+    return Manifest(identity, version, code, document.get("files", {}), document.get("provenance", {}))
 
 
 def check_files(manifest: Manifest, folder: Path) -> None:
