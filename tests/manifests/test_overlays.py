@@ -15,7 +15,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from tidegate.contracts import names
+from tidegate.contracts import internal_tls, names
 
 ROOT = Path(__file__).parents[2] / "manifests"
 VERSIONS = ("1.28", kubernetes_validate.latest_version())
@@ -174,7 +174,7 @@ def test_policies_open_exactly_the_ports_that_services_and_scrapers_use() -> Non
     assert opened == {
         "deny-all-ingress": set(),
         "gateway": {names.SERVING_PORT, names.GATEWAY_LOCAL_PORT},
-        "activator": {names.SERVING_PORT},
+        "activator": {names.SERVING_PORT, internal_tls.PORT},
         "autoscaler": {names.REPORT_PORT},
         "webhook": {names.WEBHOOK_PORT},
         "metrics": {names.METRICS_PORT},
