@@ -80,6 +80,7 @@ class Network:
     rollout_duration_s: int = 0
     http_protocol: str = ENABLED
     has_external_tls: bool = False
+    has_system_tls: bool = False
     creates_domain_claims: bool = False
     domains: tuple[Domain, ...] = (Domain(CLUSTER_DOMAIN),)
     certificate_class: str = OWN_CERTIFICATE_CLASS
@@ -112,6 +113,7 @@ def parse(
         rollout_duration_s=reader.integer("rollout-duration", 0),
         http_protocol=reader.choice("http-protocol", (*HTTP_PROTOCOLS, DISABLED), ENABLED),
         has_external_tls=_has_tls(reader),
+        has_system_tls=reader.choice("system-internal-tls", (ENABLED, DISABLED), DISABLED) == ENABLED,
         creates_domain_claims=reader.boolean("autocreate-cluster-domain-claims", False),
         domains=domains,
         certificate_class=reader.text("certificate-class") or usual_class,
