@@ -22,6 +22,7 @@ from cluster.api.field_errors import (
 )
 from tidegate.kube.api import Object
 
+TOKEN_LIFETIME_MIN_S = 600
 _RESTART = ("Always", "OnFailure", "Never")
 _DNS = ("ClusterFirst", "ClusterFirstWithHostNet", "Default", "None")
 _PULL = ("Always", "IfNotPresent", "Never")
@@ -262,6 +263,19 @@ def _check_volumes(volumes: list[Object], path: str) -> Iterator[FieldError]:
         needed = _VOLUME_NEEDS.get(sources[0]) if sources else None
         if needed and not volume[sources[0]].get(needed):
             yield required(f"{here}.{sources[0]}.{needed}")
+        for number, source in enumerate((volume.get("projected") or {}).get("sources") or []):
+            yield from _check_token(source.get("serviceAccountToken"), f"{here}.projected.sources[{number}]")
+
+
+def _check_token(token: Object | None, path: str) -> Iterator[FieldError]:
+    if token is None:
+        return
+    lifetime_s = token.get("expirationSeconds")
+    if lifetime_s is not None and lifetime_s < TOKEN_LIFETIME_MIN_S:
+        why = "may not specify a duration less than 10 minutes"
+        yield invalid(f"{path}.serviceAccountToken.expirationSeconds", lifetime_s, why)
+    if not token.get("path"):
+        yield required(f"{path}.serviceAccountToken.path")
 
 
 def check_pod_update(old: Object, new: Object) -> list[FieldError]:

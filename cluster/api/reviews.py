@@ -53,10 +53,11 @@ class Reviews:
         }
 
     def _token(self, spec: Object, now: float) -> Object:
-        user = self._authenticator.user(f"Bearer {spec.get('token', '')}", now)
+        audiences = [str(one) for one in spec.get("audiences") or []]
+        user, meant = self._authenticator.review(str(spec.get("token") or ""), audiences, now)
         if user is None:
-            return {"user": {}, "error": "the token is unknown or out of date"}
-        return {"authenticated": True, "user": user_info(user)}
+            return {"user": {}, "error": "the token is unknown, out of date or not for these audiences"}
+        return {"authenticated": True, "user": user_info(user), "audiences": meant}
 
     def _access(self, spec: Object, user: users.User) -> Object:
         allowed = self._authorizer.allows(user, question(spec))

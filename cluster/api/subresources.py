@@ -7,8 +7,10 @@ from cluster.api import reads, rules, status, tokens, users, writes
 from cluster.api.backend import Backend
 from cluster.api.kinds import Kind
 from cluster.api.users import Call
-from cluster.store import Collection
+from cluster.store import Collection, Key
 from tidegate.kube.api import Object
+
+TOKEN_REQUEST = status.Named("authentication.k8s.io", "", "TokenRequest")
 
 
 def token_request(
@@ -26,13 +28,11 @@ def token_request(
         why = f"no pod of this node runs as service account {namespace}/{name}"
         raise status.forbidden(kind.named, name, why)
     spec: Object = body.get("spec") or {}
-    asked = int(spec.get("expirationSeconds") or tokens.LIFETIME_DEFAULT_S)
-    lifetime_s = min(max(asked, tokens.LIFETIME_MIN_S), tokens.LIFETIME_MAX_S)
+    lifetime_s = min(_asked_lifetime_s(spec, name), tokens.LIFETIME_MAX_S)
     now = backend.clock()
-    bound: Object = spec.get("boundObjectRef") or {}
-    pod = {"name": bound.get("name"), "uid": bound.get("uid")} if bound.get("kind") == "Pod" else None
+    bound = _bound(backend, spec.get("boundObjectRef") or {}, account)
     audiences = [str(one) for one in spec.get("audiences") or []]
-    token = authenticator.issue(account, lifetime_s, audiences, pod, now)
+    token = authenticator.issue(account, lifetime_s, audiences, bound, now)
     spec = {**spec, "expirationSeconds": lifetime_s, "audiences": audiences or [tokens.DEFAULT_AUDIENCE]}
     return {
         "kind": "TokenRequest",
@@ -41,6 +41,37 @@ def token_request(
         "spec": spec,
         "status": {"token": token, "expirationTimestamp": timestamps.text(now + lifetime_s)},
     }
+
+
+def _asked_lifetime_s(spec: Object, name: str) -> int:
+    asked = spec.get("expirationSeconds")
+    if asked is None:
+        return tokens.LIFETIME_DEFAULT_S
+    if not isinstance(asked, int) or asked < tokens.LIFETIME_MIN_S:
+        why = f"Invalid value: {asked}: may not specify a duration less than 10 minutes"
+        raise status.invalid(TOKEN_REQUEST, name, [("spec.expirationSeconds", why, "FieldValueInvalid")])
+    return asked
+
+
+def _bound(backend: Backend, reference: Object, account: Object) -> tuple[str, Object] | None:
+    """Return the kind, name and uid of the object that a token is to die with; raises `ApiError`."""
+    kind, name, namespace = reference.get("kind"), str(reference.get("name")), account["metadata"]["namespace"]
+    if not kind:
+        return None
+    if kind not in tokens.BINDABLE:
+        raise status.bad_request(f"cannot bind token for serviceaccount to object of type {kind}")
+    plural, is_namespaced = tokens.BINDABLE[kind]
+    entry = backend.store.get(Key("", plural, namespace if is_namespaced else "", name))
+    if entry is None:
+        raise status.not_found(status.Named("", plural, kind), name)
+    uid = entry.shadow["metadata"]["uid"]
+    if reference.get("uid") not in (None, "", uid):
+        why = f"the UID in the bound object reference ({reference['uid']}) does not match the UID in record"
+        raise status.conflict(status.Named("", plural, kind), name, f"{why} ({uid})")
+    runs_as = (entry.shadow.get("spec") or {}).get("serviceAccountName") or "default"
+    if kind == "Pod" and runs_as != account["metadata"]["name"]:
+        raise status.bad_request("cannot bind token to a pod that runs as another service account")
+    return kind, {"name": name, "uid": uid}
 
 
 def _runs_as(backend: Backend, node: users.User, namespace: str, account: str) -> bool:

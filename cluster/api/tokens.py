@@ -1,7 +1,8 @@
 """Who is behind a bearer token: a fixed one (the administrator's, the node's), or a signed one of a service account.
 
 Service account tokens are JWTs (RFC 7519, HS256) over a key of this cluster: they survive restarts without being
-stored, name the account and its uid, and die with either. Tokens are compared in constant time and never logged.
+stored, name the account and its uid, and die with either. Each is for audiences; this server takes those for itself,
+and TokenReviews ask about others. Tokens are compared in constant time and never logged.
 """
 
 from __future__ import annotations
@@ -24,6 +25,9 @@ LIFETIME_DEFAULT_S = 3600
 LIFETIME_MIN_S = 600
 LIFETIME_MAX_S = 365 * 86400
 
+BINDABLE = {"Pod": ("pods", True), "Secret": ("secrets", True), "Node": ("nodes", False)}
+"""Kinds of objects with which tokens may die: their plural, and whether they are in the account's namespace."""
+
 _HEADER = base64.urlsafe_b64encode(b'{"alg":"HS256","typ":"JWT"}').rstrip(b"=")
 
 
@@ -36,24 +40,43 @@ class Authenticator:
         self._key = signing_key
 
     def user(self, authorization: str, now_unix_s: float) -> users.User | None:
-        """Return the user of an Authorization header, None when the credentials are unknown or out of date."""
+        """Return the user of an Authorization header, None when the credentials are unknown, out of date or for others
+        than this server."""
         scheme, _, token = authorization.partition(" ")
         if scheme.lower() != "bearer" or not token:
             return None
+        return self.review(token.strip(), [], now_unix_s)[0]
+
+    def review(self, token: str, audiences: list[str], now_unix_s: float) -> tuple[users.User | None, list[str]]:
+        """Return the user of a token, and which of `audiences` (empty: this server's own) it is for; None when it is
+        for none of them, or no good."""
+        asked = audiences or [DEFAULT_AUDIENCE]
         for known, user in self._known.items():
-            if hmac.compare_digest(token.strip().encode(), known):
-                return user
-        return self.service_account(token.strip(), now_unix_s)
+            if hmac.compare_digest(token.encode(), known):
+                meant = [one for one in asked if one == DEFAULT_AUDIENCE]
+                return (user if meant else None), meant
+        signed, _, signature = token.encode().rpartition(b".")
+        if not hmac.compare_digest(signature, self._signature(signed)):
+            return None, []
+        claims = _claims(signed)
+        meant = [one for one in asked if one in claims.get("aud", [])] if claims else []
+        return (self._service_account(claims, now_unix_s) if claims and meant else None), meant
 
     def issue(
-        self, account: Object, lifetime_s: int, audiences: list[str], pod: Object | None, now_unix_s: float
+        self,
+        account: Object,
+        lifetime_s: int,
+        audiences: list[str],
+        bound: tuple[str, Object] | None,
+        now_unix_s: float,
     ) -> str:
-        """Return a token for a stored ServiceAccount, good for `lifetime_s` seconds and while `pod`, if any, exists."""
+        """Return a token for a stored ServiceAccount, good for `lifetime_s` seconds and while the object exists that it
+        is `bound` to: a kind of `BINDABLE`, and name and uid."""
         metadata = account["metadata"]
         namespace, name = metadata["namespace"], metadata["name"]
         private: Object = {"namespace": namespace, "serviceaccount": {"name": name, "uid": metadata["uid"]}}
-        if pod:
-            private["pod"] = pod
+        if bound:
+            private[bound[0].lower()] = bound[1]
         claims = {
             "iss": ISSUER,
             "sub": f"{users.SERVICE_ACCOUNT_PREFIX}{namespace}:{name}",
@@ -66,28 +89,25 @@ class Authenticator:
         signed = _HEADER + b"." + _encode(msgspec.json.encode(claims))
         return (signed + b"." + self._signature(signed)).decode()
 
-    def service_account(self, token: str, now_unix_s: float) -> users.User | None:
-        """Return the user of a service account's token, None when it is forged, too old, or its account is gone."""
-        signed, _, signature = token.encode().rpartition(b".")
-        if not hmac.compare_digest(signature, self._signature(signed)):
-            return None
-        claims = _claims(signed)
-        if claims is None or now_unix_s >= claims.get("exp", 0):
+    def _service_account(self, claims: dict[str, Any], now_unix_s: float) -> users.User | None:
+        if now_unix_s >= claims.get("exp", 0):
             return None
         private = claims["kubernetes.io"]
         namespace, account = private["namespace"], private["serviceaccount"]
         stored = self._store.get(Key("", "serviceaccounts", namespace, account["name"]))
         if stored is None or stored.shadow["metadata"]["uid"] != account["uid"]:
             return None
-        pod = private.get("pod")
-        if pod and not self._runs(namespace, pod):
+        if not all(
+            self._exists(kind, namespace, private[kind.lower()]) for kind in BINDABLE if kind.lower() in private
+        ):
             return None
         return users.service_account(namespace, account["name"], account["uid"])
 
-    def _runs(self, namespace: str, pod: Object) -> bool:
-        """Whether the pod that a token was issued for is still there."""
-        entry = self._store.get(Key("", "pods", namespace, str(pod.get("name"))))
-        return entry is not None and pod.get("uid") in (None, entry.shadow["metadata"]["uid"])
+    def _exists(self, kind: str, namespace: str, bound: Object) -> bool:
+        """Whether the object that a token was issued for is still there."""
+        plural, is_namespaced = BINDABLE[kind]
+        entry = self._store.get(Key("", plural, namespace if is_namespaced else "", str(bound.get("name"))))
+        return entry is not None and bound.get("uid") in (None, entry.shadow["metadata"]["uid"])
 
     def _signature(self, signed: bytes) -> bytes:
         return _encode(hmac.new(self._key, signed, hashlib.sha256).digest())

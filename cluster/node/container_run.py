@@ -75,11 +75,21 @@ class ContainerRun:
         record = self._record
         record.started_unix_s = time.time()
         record.run_id = f"{record.name}-{record.restarts}-{os.urandom(6).hex()}"
-        self._target = probes.Target(self._place.pod_ip or HOST_IP, spec, setting.env, setting.cwd, setting.user)
+        self._target = probes.Target(
+            self._place.pod_ip or HOST_IP, spec, setting.env, setting.cwd, setting.user, setting.privileges
+        )
         out, err = log_file.pipe("stdout"), log_file.pipe("stderr")
         try:
             command = Command(
-                setting.argv, setting.env, setting.cwd, out, err, setting.preload, setting.limits, setting.user
+                setting.argv,
+                setting.env,
+                setting.cwd,
+                out,
+                err,
+                setting.preload,
+                setting.limits,
+                setting.user,
+                setting.privileges,
             )
             self._process = await self._context.start(command)
         except StartError as error:

@@ -23,6 +23,7 @@ from dataclasses import dataclass
 import aiohttp
 from aiohttp import web
 
+from cluster.node import process
 from cluster.node.surroundings import Setting
 from tidegate.kube.api import Object
 from tidegate.process import tasks
@@ -34,7 +35,6 @@ MESSAGE_LIMIT_BYTES = 4 << 20
 IDLE_TIMEOUT_S = 4 * 3600.0
 SEND_TIMEOUT_S = 60.0
 NOT_FOUND_CODE = 127
-_SETPRIV = shutil.which("setpriv")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,14 +60,14 @@ async def serve(request: web.Request, setting: Setting, wish: Wish) -> web.Strea
 
 
 async def _run(socket: web.WebSocketResponse, setting: Setting, wish: Wish) -> Object:
-    prefix = [_SETPRIV, "--pdeathsig", "KILL", "--"] if _SETPRIV else []
+    prefix, how = process.launcher(setting.user, setting.privileges)
     if shutil.which(wish.command[0], path=setting.env.get("PATH", os.defpath)) is None and "/" not in wish.command[0]:
         return _failure(f'executable file "{wish.command[0]}" not found in $PATH', NOT_FOUND_CODE)
     terminal = _Terminal() if wish.tty else None
     ends = terminal.ends() if terminal else (asyncio.subprocess.PIPE,) * 3
     stdin = ends[0] if wish.stdin or terminal else asyncio.subprocess.DEVNULL
     try:
-        process = await asyncio.create_subprocess_exec(
+        running = await asyncio.create_subprocess_exec(
             *prefix,
             *wish.command,
             stdin=stdin,
@@ -76,19 +76,19 @@ async def _run(socket: web.WebSocketResponse, setting: Setting, wish: Wish) -> O
             env=setting.env | ({"TERM": "xterm"} if terminal else {}),
             cwd=setting.cwd,
             start_new_session=True,
-            **(setting.user.flags() if setting.user else {}),
+            **how,
         )
     except OSError as error:
         return _failure(f"cannot run {wish.command[0]!r}: {error.strerror}", NOT_FOUND_CODE)
     finally:
         if terminal:
             terminal.close_inner()
-    session = _Session(socket, process, terminal)
+    session = _Session(socket, running, terminal)
     try:
         return await session.run()
     finally:
         with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, signal.SIGKILL)
+            os.killpg(running.pid, signal.SIGKILL)
         if terminal:
             terminal.close()
 

@@ -25,6 +25,11 @@ from typing import Any, NoReturn
 
 PR_SET_PDEATHSIG = 1
 PR_SET_NAME = 15
+PR_CAPBSET_DROP = 24
+PR_SET_NO_NEW_PRIVS = 38
+PR_CAP_AMBIENT = 47
+PR_CAP_AMBIENT_CLEAR_ALL = 4
+CAPABILITY_VERSION_3 = 0x20080522
 TITLE_LIMIT_BYTES = 64 << 10
 PROOF_SIZE = 256
 _LIBC = ctypes.CDLL(None)
@@ -38,7 +43,7 @@ def become(request: dict[str, Any], descriptors: list[int], template: int) -> No
     """Turn the forked child into the asked-for program.
 
     `request`: kind (module, script, code), args, env, cwd, limits {name of RLIMIT_*: value}; `descriptors`: stdout and
-    stderr; `template`: the pid of the parent.
+    stderr; `template`: the pid of the parent. `no_new_privileges` and `dropped` (numbers) are what it gives up.
     """
     global started  # noqa: PLW0603 -- a process is started once
     code = 1
@@ -102,6 +107,7 @@ def _enter(request: dict[str, Any]) -> None:
     os.chdir(request["cwd"])
     for name, value in request.get("limits", {}).items():
         resource.setrlimit(getattr(resource, name), (value, value))
+    give_up(request.get("no_new_privileges", False), request.get("dropped", []))
     kind, args = request["kind"], request["args"]
     sys.path[:] = _search_path(kind, args, request["cwd"])
     sys.argv = ["-c", *args[1:]] if kind == "code" else list(args)
@@ -112,6 +118,27 @@ def _enter(request: dict[str, Any]) -> None:
         numpy.random.seed()
     _LIBC.prctl(PR_SET_NAME, Path(args[0]).name.encode()[:15])
     _show(" ".join(("python", *{"module": ("-m",), "code": ("-c",)}.get(kind, ()), *args)))
+
+
+def give_up(no_new_privileges: bool, dropped: list[int]) -> None:
+    """Gain no privileges ever after, and lose the capabilities with these numbers for good.
+
+    A process without the right to drop from the bounding set has nothing there to lose.
+    """
+    if no_new_privileges:
+        _LIBC.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+    if not dropped:
+        return
+    for number in dropped:
+        _LIBC.prctl(PR_CAPBSET_DROP, number, 0, 0, 0)
+    _LIBC.prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)
+    # capget(2): effective, permitted and inheritable, first the lower 32 bits of each, then the upper ones.
+    header, sets = (ctypes.c_uint32 * 2)(CAPABILITY_VERSION_3, 0), (ctypes.c_uint32 * 6)()
+    _LIBC.capget(header, sets)
+    for number in dropped:
+        for which in range(3):
+            sets[number // 32 * 3 + which] &= ~(1 << number % 32) & 0xFFFFFFFF
+    _LIBC.capset(header, sets)
 
 
 def _search_path(kind: str, args: list[str], cwd: str) -> list[str]:

@@ -11,9 +11,10 @@ import os
 import signal
 import ssl
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from cluster.node import ports, process
+from cluster.node.privileges import Privileges
 from cluster.node.users import User
 from tidegate.kube.api import Object
 
@@ -34,6 +35,7 @@ class Target:
     env: dict[str, str]
     cwd: str
     user: User | None = None
+    privileges: Privileges = field(default_factory=Privileges)
 
 
 async def run(action: Object, target: Target, timeout_s: float) -> Outcome:
@@ -102,7 +104,15 @@ async def _tcp(action: Object, target: Target) -> Outcome:
 async def _exec(action: Object, target: Target) -> Outcome:
     sink = os.open(os.devnull, os.O_WRONLY)
     try:
-        command = process.Command(action["command"], target.env, target.cwd, sink, sink, user=target.user)
+        command = process.Command(
+            action["command"],
+            target.env,
+            target.cwd,
+            sink,
+            sink,
+            user=target.user,
+            privileges=target.privileges,
+        )
         child = process.start_plain(command)
     finally:
         os.close(sink)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ctypes
+import functools
 import os
 import resource
 import shutil
@@ -20,10 +21,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from cluster.node import forked_child
+from cluster.node.privileges import SETPCAP, Privileges
 from cluster.node.users import User
 
 PR_SET_PDEATHSIG = 1
 _SETPRIV = shutil.which("setpriv")
+_LAST_CAPABILITY = Path("/proc/sys/kernel/cap_last_cap")
 
 
 class StartError(Exception):
@@ -46,6 +50,7 @@ class Command:
     preload: tuple[str, ...] = ()
     limits: dict[str, int] = field(default_factory=dict)
     user: User | None = None
+    privileges: Privileges = field(default_factory=Privileges)
 
 
 @dataclass(slots=True, eq=False)
@@ -75,8 +80,7 @@ class Process:
 def start_plain(command: Command, note: str = "started plainly") -> Process:
     """Start `command`; raises `StartError`. `note` says why this way was taken."""
     executable = find(command)
-    prefix = [_SETPRIV, "--pdeathsig", "KILL", "--"] if _SETPRIV else []
-    user: dict[str, Any] = command.user.flags() if command.user else {}
+    prefix, how = launcher(command.user, command.privileges)
     try:
         child = subprocess.Popen(
             [*prefix, executable, *command.argv[1:]],
@@ -86,8 +90,7 @@ def start_plain(command: Command, note: str = "started plainly") -> Process:
             stdout=command.stdout,
             stderr=command.stderr,
             start_new_session=True,
-            preexec_fn=None if prefix else die_with_parent(),  # noqa: PLW1509 -- it makes two system calls, no more
-            **user,
+            **how,
         )
     except OSError as error:
         raise StartError(f"cannot run {command.argv[0]!r}: {error.strerror or error}") from error
@@ -97,6 +100,34 @@ def start_plain(command: Command, note: str = "started plainly") -> Process:
     process = Process(child.pid, note)
     _watch(child, process)
     return process
+
+
+def launcher(user: User | None, privileges: Privileges) -> tuple[list[str], dict[str, Any]]:
+    """Return words before a command, and arguments of Popen, that start it as `user`, without what it gives up and
+    with its life tied to ours."""
+    if _SETPRIV is None:
+        before = die_with_parent(lambda: forked_child.give_up(privileges.no_new, sorted(privileges.dropped)))
+        return [], {"preexec_fn": before, **(user.flags() if user else {})}
+    # setpriv changes the user itself: a process that is no longer root could not drop capabilities.
+    flags = privileges.flags(last_capability(), may_drop=may_drop()) if privileges != Privileges() else []
+    if user is not None and os.geteuid() == 0:
+        groups = ["--groups", ",".join(map(str, user.groups))] if user.groups else ["--clear-groups"]
+        flags += ["--reuid", str(user.uid), "--regid", str(user.gid), *groups]
+    return [_SETPRIV, "--pdeathsig", "KILL", *flags, "--"], {}
+
+
+@functools.cache
+def last_capability() -> int:
+    """Return the number of the kernel's last capability."""
+    return int(_LAST_CAPABILITY.read_text())
+
+
+@functools.cache
+def may_drop() -> bool:
+    """Whether what this process starts has capabilities, and the right to drop them."""
+    status = Path("/proc/self/status").read_text()
+    effective = next((line.split()[1] for line in status.splitlines() if line.startswith("CapEff:")), "0")
+    return os.geteuid() == 0 and bool(int(effective, 16) >> SETPCAP & 1)
 
 
 def find(command: Command) -> str:
@@ -115,8 +146,8 @@ def find(command: Command) -> str:
     return path
 
 
-def die_with_parent() -> Callable[[], None]:
-    """Return a function for the child that ties its life to this process (Linux only)."""
+def die_with_parent(then: Callable[[], None] | None = None) -> Callable[[], None]:
+    """Return a function for the child that ties its life to this process (Linux only) and calls `then`."""
     libc = ctypes.CDLL(None)
     parent = os.getpid()
 
@@ -124,6 +155,8 @@ def die_with_parent() -> Callable[[], None]:
         libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:
             os._exit(137)
+        if then is not None:
+            then()
 
     return apply
 

@@ -10,16 +10,19 @@ import json
 import os
 import shutil
 import sys
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from cluster.node import environment, images, preload, users, volume_files, volumes
+from cluster.node import environment, images, preload, privileges, users, volume_files, volumes
 from cluster.node.context import Context
 from cluster.node.environment import ConfigError, PodFacts
 from cluster.node.images import Image
+from cluster.node.privileges import Privileges
 from cluster.node.reaper import POD_VARIABLE, STATE_VARIABLE
+from cluster.node.tokens import Kept
 from cluster.node.users import User
 from tidegate.kube import resources
 from tidegate.kube.api import ApiError, Object, name_of, namespace_of
@@ -37,6 +40,7 @@ INHERITED = (
 )
 KUBECONFIG_NAME = "kubeconfig"
 TOKEN_NAME = "token"
+GROUP_READ = 0o040
 CLAIMS = "claims"
 """Below the node's folder: a folder for each claim, by namespace and name."""
 
@@ -55,6 +59,7 @@ class Setting:
     preload: tuple[str, ...] = ()
     limits: dict[str, int] = field(default_factory=dict)
     user: User | None = None
+    privileges: Privileges = field(default_factory=Privileges)
 
 
 @dataclass(slots=True)
@@ -66,6 +71,8 @@ class PodFolder:
     sources: dict[tuple[str, str], dict[str, bytes] | None] = field(default_factory=dict)
     folders: Mapping[str, str] = field(default_factory=dict)
     api_env: dict[str, str] = field(default_factory=dict)
+    projected: dict[volumes.Token, Kept] = field(default_factory=dict)
+    """tokens in its volumes"""
 
     def log_path(self, container: str, restart: int) -> Path:
         """Return the log file of one run of a container."""
@@ -82,12 +89,13 @@ async def prepare(context: Context, pod: Object, folder: PodFolder) -> None:
     wanted = environment.sources_of(pod) | volumes.sources_of(pod)
     folder.sources = {key: await _source(context, *key, namespace_of(pod)) for key in sorted(wanted)}
     planned = volumes.plan(pod, folder.facts, folder.sources)
-    needs_token = any(isinstance(file, volumes.Token) for one in planned.values() for file in one.files.values())
-    token = await _token(context, pod, is_needed=needs_token)
-    folder.folders = volume_files.materialise(folder.root / "volumes", planned, token, context.root / CLAIMS)
-    folder.api_env = _api_env(context, folder.root, token if _wants_api(pod) else "", namespace_of(pod))
-    if context.run_as_user and (user := users.pod_user(pod)) and not _is_ours(pod):
-        _give(folder, planned, user)
+    await _project(context, pod, folder, planned)
+    projected = {wanted: kept.token for wanted, kept in folder.projected.items()}
+    folder.folders = volume_files.materialise(folder.root / "volumes", planned, projected, context.root / CLAIMS)
+    token = await _token(context, pod)
+    folder.api_env = _api_env(context, folder.root, token, namespace_of(pod))
+    if context.run_as_user and (user := users.pod_user(pod)):
+        _give(folder, planned, user, (pod["spec"].get("securityContext") or {}).get("fsGroup"))
 
 
 def setting(context: Context, pod: Object, container: Object, folder: PodFolder) -> Setting:
@@ -107,24 +115,26 @@ def setting(context: Context, pod: Object, container: Object, folder: PodFolder)
         for word in images.command_line(container, image)
     ]
     limits = environment.limits_of(container) if context.memory_limits else {}
-    user = None
-    if context.run_as_user and not _is_ours(pod):
-        user = users.user_of(pod, container, image.user if image else None)
+    user, given_up = _rights(context, pod, container, image)
     cwd = _cwd(container, image, mounts, folder.root)
     if user is not None:
         users.check(user, folder.root)
         if Path(cwd).is_relative_to(folder.root):
             os.chown(cwd, user.uid, user.gid)
-    return Setting(argv, env, cwd, _preload(pod, image), limits, user)
+    return Setting(argv, env, cwd, _preload(pod, image), limits, user, given_up)
 
 
-def _is_ours(pod: Object) -> bool:
-    """Whether the pod is one of Tidegate's own components: parts of this installation, as the node itself is."""
-    return all((one.get("image") or "").startswith(images.OWN) for one in pod["spec"]["containers"])
+def _rights(context: Context, pod: Object, container: Object, image: Image | None) -> tuple[User | None, Privileges]:
+    """Return the container's user and what it gives up; raises `ConfigError` for a root that must not be."""
+    if users.is_component(container):
+        return None, Privileges()
+    user = users.user_of(pod, container, image.user if image else None) if context.run_as_user else None
+    users.check_not_root(pod, container, user)
+    return user, privileges.of(container)
 
 
-def _give(folder: PodFolder, planned: Mapping[str, volumes.Folder], user: User) -> None:
-    """Let the pod's user read its tokens, and everybody in the pod write its empty folders, as in a cluster."""
+def _give(folder: PodFolder, planned: Mapping[str, volumes.Folder], user: User, fs_group: int | None) -> None:
+    """Let the pod's user read its tokens, its fsGroup all files, and everybody write its empty folders."""
     for path in folder.root.iterdir():
         if path.is_file():
             os.chown(path, user.uid, user.gid)
@@ -132,8 +142,12 @@ def _give(folder: PodFolder, planned: Mapping[str, volumes.Folder], user: User) 
         if one == volumes.Folder():
             Path(folder.folders[name]).chmod(0o777)
         for file, content in one.files.items():
+            path = Path(folder.folders[name]) / file
             if isinstance(content, volumes.Token):
-                os.chown(Path(folder.folders[name]) / file, user.uid, user.gid)
+                os.chown(path, user.uid, user.gid)
+            elif fs_group is not None:
+                os.chown(path, -1, fs_group)
+                path.chmod(path.stat().st_mode | GROUP_READ)
 
 
 def beside(context: Context, pod: Object, container: Object, folder: PodFolder, command: list[str]) -> Setting:
@@ -187,14 +201,23 @@ def _wants_api(pod: Object) -> bool:
     return pod["spec"].get("automountServiceAccountToken") is not False
 
 
-async def _token(context: Context, pod: Object, *, is_needed: bool) -> str:
-    if not (is_needed or _wants_api(pod)):
+async def _project(context: Context, pod: Object, folder: PodFolder, planned: Mapping[str, volumes.Folder]) -> None:
+    """Get the tokens that the pod's volumes project, and those anew that are due."""
+    now = time.time()
+    for wanted in {file for one in planned.values() for file in one.files.values() if isinstance(file, volumes.Token)}:
+        kept = folder.projected.get(wanted)
+        if kept is None or now >= kept.renew_unix_s:
+            folder.projected[wanted] = await context.tokens.for_pod(pod, wanted.audience, wanted.expiration_s)
+
+
+async def _token(context: Context, pod: Object) -> str:
+    if not _wants_api(pod):
         return ""
     account = pod["spec"].get("serviceAccountName") or "default"
     try:
         return await context.tokens.token(namespace_of(pod), account)
     except ApiError as error:
-        if is_needed or not error.is_not_found:
+        if not error.is_not_found:
             raise
         return ""  # a namespace without service accounts: the pod runs without access to the API
 

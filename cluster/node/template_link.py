@@ -85,6 +85,8 @@ class Link:
             "env": command.env,
             "cwd": command.cwd,
             "limits": command.limits,
+            "no_new_privileges": command.privileges.no_new,
+            "dropped": sorted(command.privileges.dropped),
         }
         message = json.dumps(request).encode("utf-8", "surrogateescape")
         if self._socket is None or len(message) > MESSAGE_LIMIT_BYTES:

@@ -1,7 +1,8 @@
 """Service-account tokens for pods: asked for once per account, kept until four fifths of their life are over.
 
 A pod's start waits for its token only the first time an account is used; afterwards tokens are renewed in the
-background of somebody else's start. Tokens are never logged.
+background of somebody else's start. Those that a pod projects into a volume are its own: for the audience and time it
+names, bound to it. Tokens are never logged.
 """
 
 from __future__ import annotations
@@ -12,18 +13,22 @@ from dataclasses import dataclass
 
 from cluster import timestamps
 from tidegate.kube import resources
-from tidegate.kube.api import Api, ApiError
+from tidegate.kube.api import Api, ApiError, Object, name_of, namespace_of
 
 log = logging.getLogger(__name__)
 
 WANTED_S = 365 * 24 * 3600
 """Processes keep their kubeconfig for as long as they run, so a long-lived token is asked for; a server may cap it."""
 RENEW_SHARE = 0.8
+OLDEST_S = 24 * 3600.0
+"""A pod's own token is renewed after a day at the latest, as by a kubelet."""
 ACCOUNTS_LIMIT = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class _Kept:
+class Kept:
+    """A token, and when (Unix seconds) it is to be replaced."""
+
     token: str
     renew_unix_s: float
 
@@ -33,30 +38,43 @@ class Tokens:
 
     def __init__(self, api: Api) -> None:
         self._api = api
-        self._kept: dict[tuple[str, str], _Kept] = {}
+        self._kept: dict[tuple[str, str], Kept] = {}
 
     async def token(self, namespace: str, account: str) -> str:
         """Return a token; raises `ApiError` when the account does not exist or the server does not answer."""
         kept = self._kept.get((namespace, account))
         if kept and time.time() < kept.renew_unix_s:
             return kept.token
-        request = {
-            "apiVersion": "authentication.k8s.io/v1",
-            "kind": "TokenRequest",
-            "metadata": {"name": account, "namespace": namespace},
-            "spec": {"expirationSeconds": WANTED_S},
-        }
-        asked = time.time()
         try:
-            answer = await self._api.create(resources.SERVICE_ACCOUNTS, request, namespace, "token")
+            found = await self._ask(namespace, account, {"expirationSeconds": WANTED_S})
         except ApiError:
             if kept:
                 return kept.token
             raise
-        status = answer["status"]
-        expires = timestamps.unix_s(status.get("expirationTimestamp")) or asked + 3600
         if len(self._kept) >= ACCOUNTS_LIMIT:
             self._kept.pop(next(iter(self._kept)))
-        renew = asked + (expires - asked) * RENEW_SHARE
-        self._kept[namespace, account] = _Kept(status["token"], renew)
-        return str(status["token"])
+        self._kept[namespace, account] = found
+        return found.token
+
+    async def for_pod(self, pod: Object, audience: str, expiration_s: int) -> Kept:
+        """Return a token of the pod's account that is good for `audience` (empty: the API server) for `expiration_s`
+        seconds, and no longer than the pod exists; raises `ApiError`."""
+        reference = {"apiVersion": "v1", "kind": "Pod", "name": name_of(pod), "uid": pod["metadata"]["uid"]}
+        spec: Object = {"expirationSeconds": expiration_s, "boundObjectRef": reference}
+        if audience:
+            spec["audiences"] = [audience]
+        asked = time.time()
+        found = await self._ask(namespace_of(pod), pod["spec"].get("serviceAccountName") or "default", spec)
+        return Kept(found.token, min(found.renew_unix_s, asked + OLDEST_S))
+
+    async def _ask(self, namespace: str, account: str, spec: Object) -> Kept:
+        request = {
+            "apiVersion": "authentication.k8s.io/v1",
+            "kind": "TokenRequest",
+            "metadata": {"name": account, "namespace": namespace},
+            "spec": spec,
+        }
+        asked = time.time()
+        status = (await self._api.create(resources.SERVICE_ACCOUNTS, request, namespace, "token"))["status"]
+        expires = timestamps.unix_s(status.get("expirationTimestamp")) or asked + spec["expirationSeconds"]
+        return Kept(str(status["token"]), asked + (expires - asked) * RENEW_SHARE)

@@ -9,13 +9,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from cluster.node.environment import ConfigError
-from cluster.node.volumes import File, Folder
+from cluster.node.volumes import File, Folder, Token
 
 
-def materialise(root: Path, folders: Mapping[str, Folder], token: str, claims: Path) -> dict[str, str]:
+def materialise(root: Path, folders: Mapping[str, Folder], tokens: Mapping[Token, str], claims: Path) -> dict[str, str]:
     """Write every volume under `root` and return each one's real folder.
 
-    `token` fills service-account token files; under `claims` each claim has a folder that is never removed.
+    `tokens` fill service-account token files; under `claims` each claim has a folder that is never removed.
     """
     found = {}
     for name, folder in folders.items():
@@ -23,7 +23,7 @@ def materialise(root: Path, folders: Mapping[str, Folder], token: str, claims: P
             (claims / folder.claim).mkdir(parents=True, exist_ok=True)
             found[name] = str(claims / folder.claim)
         else:
-            found[name] = _host_path(folder) if folder.host_path else _own_folder(root / name, folder, token)
+            found[name] = _host_path(folder) if folder.host_path else _own_folder(root / name, folder, tokens)
     return found
 
 
@@ -41,7 +41,7 @@ def write_whole(path: Path, content: bytes, mode: int) -> None:
     aside.replace(path)
 
 
-def _own_folder(path: Path, folder: Folder, token: str) -> str:
+def _own_folder(path: Path, folder: Folder, tokens: Mapping[Token, str]) -> str:
     path.mkdir(parents=True, exist_ok=True)
     for name, file in folder.files.items():
         target = (path / name).resolve()
@@ -50,7 +50,7 @@ def _own_folder(path: Path, folder: Folder, token: str) -> str:
         if isinstance(file, File):
             write_whole(target, file.content, file.mode)
         else:
-            write_whole(target, token.encode(), 0o600)
+            write_whole(target, tokens[file].encode(), 0o600)
     return str(path)
 
 

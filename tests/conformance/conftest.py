@@ -64,6 +64,13 @@ def started(folder: Path) -> Iterator[Instance]:
             instance.tidegate("down", timeout_s=UP_TIMEOUT_S)
 
 
+@contextlib.contextmanager
+def open_folder() -> Iterator[Path]:
+    """A folder that is not below pytest's own, which no other user may enter."""
+    with tempfile.TemporaryDirectory(prefix="conformance-") as folder:
+        yield Path(folder)
+
+
 @contextlib.asynccontextmanager
 async def entered(instance: Instance) -> AsyncIterator[World]:
     async with Client(connect.load(instance.kubeconfig), user_agent="conformance") as client:
@@ -82,8 +89,7 @@ def running_cluster() -> Iterator[Instance]:
         state, _, port = given.rpartition(":")
         yield Instance(Path(state), int(port))
         return
-    # Not below pytest's own folder, which no other user may enter.
-    with tempfile.TemporaryDirectory(prefix="conformance-") as folder, started(Path(folder)) as instance:
+    with open_folder() as folder, started(folder) as instance:
         yield instance
 
 
@@ -94,9 +100,9 @@ async def world(running_cluster: Instance) -> AsyncIterator[World]:
 
 
 @pytest.fixture(scope="module")
-def own_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Instance]:
+def own_cluster() -> Iterator[Instance]:
     """A cluster that the tests of a file may change as they like."""
-    with started(tmp_path_factory.mktemp("own")) as instance:
+    with open_folder() as folder, started(folder) as instance:
         yield instance
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from loadtest import chapters, load
 from loadtest.instance import is_leaving, is_ready
-from tests.conformance.world import Prober, World, image, service
+from tests.conformance.world import Prober, World, container_of_a_user, image, service
 from tidegate.contracts import names
 from tidegate.kube import resources
 
@@ -83,7 +83,7 @@ async def test_a_replaced_revision_is_deleted_where_nothing_is_retained(own_worl
 @pytest.mark.upstream("packages", "TestSecureDefaults")
 async def test_containers_are_restricted_by_default(own_world: World) -> None:
     await own_world.instance.configure("config-features", {"secure-pod-defaults": "Enabled"})
-    made = await own_world.deploy(service("hello"))
+    made = await own_world.deploy(service("hello", container=container_of_a_user("helloworld")))
     revision = await own_world.get("Revision", made["status"]["latestReadyRevisionName"])
     context = revision["spec"]["containers"][0]["securityContext"]
     assert {key: context[key] for key in RESTRICTED} == RESTRICTED

@@ -7,9 +7,8 @@ from typing import Any
 
 import pytest
 
-from loadtest.figures import ROOT
 from tests.conformance import runtime_info
-from tests.conformance.world import World, image
+from tests.conformance.world import World, container_of_a_user
 from tidegate.kube.api import Object
 
 
@@ -144,7 +143,7 @@ def _system() -> Object:
         pytest.skip("needs /usr/bin/python3, an interpreter that every user may run")
     if os.geteuid() != 0:
         pytest.skip("users: the process node can become another user only where it is root")
-    return {"image": image("system/runtime"), "env": [{"name": "PYTHONPATH", "value": str(ROOT)}]}
+    return container_of_a_user("runtime")
 
 
 @pytest.mark.upstream("runtime", "TestMustHaveCgroupConfigured")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import os
 import secrets
 import time
 from collections import Counter
@@ -16,6 +17,7 @@ from typing import Any
 import httpx
 
 from loadtest import load
+from loadtest.figures import ROOT
 from loadtest.instance import Instance, eventually, is_leaving, is_ready
 from tidegate.contracts import names
 from tidegate.kube import resources
@@ -38,6 +40,14 @@ DOMAIN = "localhost"
 def image(app: str) -> str:
     """Return the image of one of the test programs in `tests/conformance/apps`."""
     return f"conformance.local/{app}"
+
+
+def container_of_a_user(app: str) -> Object:
+    """Return a container of a test program that is not root: where the node is, an image that names its user, with an
+    interpreter that every user may run."""
+    if os.geteuid() != 0:
+        return {"image": image(app)}
+    return {"image": image(f"system/{app}"), "env": [{"name": "PYTHONPATH", "value": str(ROOT)}]}
 
 
 def service(name: str, app: str = "helloworld", **changes: Any) -> Object:

@@ -13,7 +13,7 @@ from gateway.affinity import Sessions
 from gateway.config import Config
 from gateway.metrics import Metrics
 from gateway.pick import Backend
-from gateway.pipeline import LocalDirector, Pipeline, TlsDirector
+from gateway.pipeline import Pipeline, PortDirector
 from gateway.routes import build_local_table, build_table, read_route
 from gateway.wakes import Wakes
 from tests.support.heads import answer_of, make_request, outcome, relay_of
@@ -22,6 +22,7 @@ from tidegate.contracts.decision import ServingMode
 from tidegate.process import tasks
 from tidegate.wire.balance import Balancer
 from tidegate.wire.director import Answer, Failure, Relay
+from tidegate.wire.peers import Peers
 
 pytestmark = pytest.mark.looptime
 
@@ -40,6 +41,8 @@ class Harness:
         self.table = build_table([hosted])
         self.local_table = build_local_table([hosted], self.table)
         self.activators = Balancer()
+        self.secure_activators: frozenset[tuple[str, int]] = frozenset()
+        self.peers = Peers()
         self.backends = {("default", name): Backend(mode, Balancer(limit)) for name in "ab"}
         self.is_synced = True
         self.is_draining = False
@@ -62,6 +65,14 @@ class Harness:
     def assert_empty(self) -> None:
         assert self.pipeline.in_flight == self.pipeline.waiting == self.activators.in_flight == 0
         assert all(backend.pods.in_flight == 0 for backend in self.backends.values())
+
+
+def by_tls(harness: Harness) -> PortDirector:
+    return PortDirector(harness.pipeline, "https", is_local=False)
+
+
+def by_the_local_port(harness: Harness) -> PortDirector:
+    return PortDirector(harness.pipeline, "http", is_local=True)
 
 
 async def test_a_warm_request_goes_to_a_pod_with_what_the_next_hop_needs():
@@ -103,9 +114,9 @@ async def test_names_inside_the_cluster_are_for_callers_inside_the_cluster(host)
     harness = Harness()
     harness.pods(POD)
     assert answer_of(harness.pipeline.direct(make_request(host))).reason == "no_route"
-    assert answer_of(TlsDirector(harness.pipeline).direct(make_request(host))).reason == "no_route"
-    assert (relay_of(LocalDirector(harness.pipeline).direct(make_request(host))).host) == POD[0]
-    assert (relay_of(LocalDirector(harness.pipeline).direct(make_request(HOST))).host) == POD[0]
+    assert answer_of(by_tls(harness).direct(make_request(host))).reason == "no_route"
+    assert (relay_of(by_the_local_port(harness).direct(make_request(host))).host) == POD[0]
+    assert (relay_of(by_the_local_port(harness).direct(make_request(HOST))).host) == POD[0]
 
 
 async def test_clear_text_is_sent_to_https_where_the_route_wants_it():
@@ -118,8 +129,8 @@ async def test_clear_text_is_sent_to_https_where_the_route_wants_it():
         "redirected",
         ((b"Location", f"https://{HOST}/".encode()),),
     )
-    assert relay_of(TlsDirector(harness.pipeline).direct(make_request(HOST))).host == POD[0]
-    assert relay_of(LocalDirector(harness.pipeline).direct(make_request(HOST))).host == POD[0]
+    assert relay_of(by_tls(harness).direct(make_request(HOST))).host == POD[0]
+    assert relay_of(by_the_local_port(harness).direct(make_request(HOST))).host == POD[0]
 
 
 @pytest.mark.parametrize(

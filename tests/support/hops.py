@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import io
+import os
 import random
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
@@ -19,15 +21,29 @@ from tidegate.process import run, tasks
 Serve = Callable[[asyncio.Event], Awaitable[None]]
 
 
+START_TIMEOUT_S = 30.0
+_PORTS = range(20_000, 32_000)
+"""Below those that the kernel uses for outgoing connections."""
+
+
 def free_port() -> int:
-    """Return a port that nobody listens on, outside the range that the kernel uses for outgoing connections."""
+    """Return a port that nobody listens on, and that no other call gets: neither here nor in another test worker."""
+    ours = _PORTS[_worker() :: _workers()]
     while True:
-        port = random.randrange(20_000, 32_000)
+        port = random.choice(ours)
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.bind(("127.0.0.1", port))
             if port not in _given:
                 _given.add(port)
                 return port
+
+
+def _worker() -> int:
+    return int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % _workers()
+
+
+def _workers() -> int:
+    return int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
 
 
 _given: set[int] = set()
@@ -93,6 +109,8 @@ class App:
 
 _FREEZE = run.freeze_start_up
 _running: list[None] = []
+_started: contextvars.ContextVar[asyncio.Event | None] = contextvars.ContextVar("started", default=None)
+"""In the task of a hop: set when its start-up is over."""
 
 
 class Hop(NamedTuple):
@@ -104,13 +122,21 @@ class Hop(NamedTuple):
 
 
 @contextlib.asynccontextmanager
-async def running(serve: Serve, port: int) -> AsyncIterator[Hop]:
-    """Run a component's `serve` in this process until the block ends."""
-    stopping = asyncio.Event()
+async def running(serve: Serve, port: int, *, freezes: bool = True) -> AsyncIterator[Hop]:
+    """Run a component's `serve` in this process until the block ends.
+
+    The block begins when all of its ports listen: that one, and then `freeze_start_up` was called, which every
+    component does last. A `serve` that never calls it says so: `freezes=False`.
+    """
+    stopping, started = asyncio.Event(), asyncio.Event()
     with _unfrozen():
+        outer = _started.set(started)
         task = tasks.spawn(_await(serve(stopping)), "hop")
+        _started.reset(outer)
         try:
             await listening(port, task)
+            if freezes:
+                await _start_up_over(started, task)
             yield Hop(port, stopping, task)
         finally:
             stopping.set()
@@ -122,7 +148,7 @@ async def running(serve: Serve, port: int) -> AsyncIterator[Hop]:
 def _unfrozen() -> Iterator[None]:
     """Freezing is for processes, not for a test run. Hops begin and end in any order: the last one out puts it back."""
     _running.append(None)
-    run.freeze_start_up = lambda: None
+    run.freeze_start_up = _tell
     try:
         yield
     finally:
@@ -131,9 +157,26 @@ def _unfrozen() -> Iterator[None]:
             run.freeze_start_up = _FREEZE
 
 
+def _tell() -> None:
+    started = _started.get()
+    if started is not None:
+        started.set()
+
+
+async def _start_up_over(started: asyncio.Event, task: asyncio.Task[None]) -> None:
+    waiting = tasks.spawn(started.wait(), "start-up of a hop")
+    try:
+        await asyncio.wait([waiting, task], timeout=START_TIMEOUT_S, return_when=asyncio.FIRST_COMPLETED)
+        if task.done():
+            task.result()
+        assert started.is_set(), "the start-up is not over"
+    finally:
+        await tasks.cancel(waiting)
+
+
 async def listening(port: int, task: asyncio.Task[None] | None = None) -> None:
     """Return when 127.0.0.1:port accepts connections."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(START_TIMEOUT_S):
         while True:
             try:
                 _, writer = await asyncio.open_connection("127.0.0.1", port)

@@ -11,7 +11,6 @@ import contextlib
 import gc
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
-from pathlib import Path
 from typing import Any, cast
 
 import uvloop
@@ -22,6 +21,7 @@ import queueproxy.__main__ as queueproxy_main
 from activator.config import Config as ActivatorConfig
 from gateway.config import Config as GatewayConfig
 from queueproxy.config import Config as QueueproxyConfig
+from tests.support import descriptors
 from tests.support.fake_api import FakeApi
 from tests.support.hops import free_port, running
 from tests.support.hostile_upstream import Recorder
@@ -58,7 +58,8 @@ class World:
         """Requests that the upstream may have at once: a slot that leaks is missed by the next row."""
         self._runner = asyncio.Runner(loop_factory=LOOPS[loop])
         self._stack = contextlib.AsyncExitStack()
-        self._descriptors = 0
+        self._descriptors: list[str] = []
+        self._upstreams = 0
         self._tasks = 0
 
     def run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
@@ -72,7 +73,6 @@ class World:
     async def _recover(self) -> None:
         for connection in [*self.recorder.connections, *(self.servers and self.server._connections)]:
             connection.transport.abort()
-        gc.collect()  # the client's end of a failed row
         await self.settled(is_first=True)
         self._measure()
 
@@ -99,7 +99,8 @@ class World:
         self._measure()
 
     def _measure(self) -> None:
-        self._descriptors = _descriptors() - 2 * self.pool.open_count
+        gc.collect()  # the client's end of a failed row, and what other tests have left
+        self._descriptors, self._upstreams = descriptors.links(), self.pool.open_count
         self._tasks = len(asyncio.all_tasks())
 
     @property
@@ -141,7 +142,8 @@ class World:
                 "counts of pods": sum(group.in_flight for group in groups),
             }
         if self._descriptors:
-            found["descriptors"] = _descriptors() - 2 * pool.open_count - self._descriptors
+            more = len(descriptors.links()) - len(self._descriptors)
+            found["descriptors"] = more - 2 * (pool.open_count - self._upstreams)
             found["tasks"] = len(asyncio.all_tasks()) - self._tasks
         return {name: count for name, count in found.items() if count}
 
@@ -150,11 +152,12 @@ class World:
         until = time.monotonic() + PATIENCE_S
         while (left := self.left()) and time.monotonic() < until:
             await asyncio.sleep(0.001)
-        assert left == {} or is_first, left
+        assert left == {} or is_first, self._story(left)
 
-
-def _descriptors() -> int:
-    return sum(1 for _ in Path("/proc/self/fd").iterdir())
+    def _story(self, left: dict[str, int]) -> str:
+        ours = f"upstream at {self.recorder.port}, {self.director} at {self.port}"
+        tasks = [task.get_name() for task in asyncio.all_tasks()] if "tasks" in left else []
+        return f"{left}; {ours}; {descriptors.difference(self._descriptors, descriptors.links())}; tasks: {tasks}"
 
 
 def _of_the_engine() -> list[object]:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import gc
 import os
 import shutil
+import warnings
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,6 +22,10 @@ from cluster.config import ApiConfig
 from tidegate.kube import connect, resources
 from tidegate.kube.api import ApiError, Object
 from tidegate.kube.client import Client
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    import kubernetes
 
 
 @dataclass
@@ -97,3 +104,16 @@ def kubectl(running: Running, tmp_path: Path) -> Kubectl:
     if shutil.which("kubectl") is None:
         pytest.skip("kubectl is not installed")
     return Kubectl(running, tmp_path / "kube-cache")
+
+
+@pytest.fixture
+async def official(running: Running) -> AsyncIterator[Any]:
+    """The official Python client, unmodified."""
+    configuration = kubernetes.client.Configuration()
+    kubernetes.config.load_kube_config(str(running.kubeconfig), client_configuration=configuration)
+    client = kubernetes.client.ApiClient(configuration)
+    yield client
+    client.rest_client.pool_manager.clear()
+    client.close()
+    gc.collect()  # the client forgets connections in reference cycles
+    await asyncio.sleep(0.05)  # the server notices that these connections closed before its loop ends

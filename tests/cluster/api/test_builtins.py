@@ -179,6 +179,13 @@ RULES = [
     ("Pod", ("spec", "volumes", 0, "configMap"), {"name": "x"}, "spec.volumes[0].configMap", FORBIDDEN),
     ("Pod", ("spec", "volumes", 0), {"name": "v", "secret": {}}, "spec.volumes[0].secret.secretName", REQUIRED),
     ("Pod", ("spec", "volumes"), [{"name": "v"}, {"name": "v"}], "spec.volumes[1].name", DUPLICATE),
+    (
+        "Pod",
+        ("spec", "volumes", 0),
+        {"name": "v", "projected": {"sources": [{"serviceAccountToken": {"path": "t", "expirationSeconds": 599}}]}},
+        "spec.volumes[0].projected.sources[0].serviceAccountToken.expirationSeconds",
+        INVALID,
+    ),
     ("Pod", ("spec", "restartPolicy"), "Maybe", "spec.restartPolicy", UNSUPPORTED),
     ("Pod", ("spec", "dnsPolicy"), "Maybe", "spec.dnsPolicy", UNSUPPORTED),
     ("Pod", ("spec", "terminationGracePeriodSeconds"), -1, "spec.terminationGracePeriodSeconds", INVALID),

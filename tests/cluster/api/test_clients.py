@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import warnings
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -18,18 +16,6 @@ with warnings.catch_warnings():
     import kubernetes
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture
-async def official(running) -> AsyncIterator[Any]:
-    configuration = kubernetes.client.Configuration()
-    kubernetes.config.load_kube_config(str(running.kubeconfig), client_configuration=configuration)
-    client = kubernetes.client.ApiClient(configuration)
-    yield client
-    client.rest_client.pool_manager.clear()
-    client.close()
-    gc.collect()  # the client forgets connections in reference cycles
-    await asyncio.sleep(0.05)  # the server notices that these connections closed before its loop ends
 
 
 async def test_typed_create_read_patch_delete(official) -> None:

@@ -148,14 +148,15 @@ async def test_tokens_stand_for_their_account_and_die_with_it(running, client: C
         assert caught.value.status == 401
 
 
-def test_tokens_expire_and_cannot_be_forged(running) -> None:
+async def test_tokens_expire_and_cannot_be_forged(running, client: Client) -> None:
     authenticator = running.server.authenticator
-    account = {"metadata": {"name": "x", "namespace": "default", "uid": "u"}}
+    account = await client.create(resources.SERVICE_ACCOUNTS, {"metadata": {"name": "bot", "namespace": "default"}})
     token = authenticator.issue(account, 600, [], None, 1000.0)
+    assert authenticator.user(f"Bearer {token}", 1599.0) is not None
+    assert authenticator.user(f"Bearer {token}", 1600.0) is None
     for changed in (token[:-2] + "AA", token.replace(".", "_"), "", "a.b.c"):
         assert authenticator.user(f"Bearer {changed}", 1000.0) is None
     assert authenticator.user("Basic abc", 1000.0) is None
-    assert authenticator.service_account(token, 1601.0) is None
 
 
 async def test_binding_and_eviction(client: Client) -> None:

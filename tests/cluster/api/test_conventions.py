@@ -8,14 +8,11 @@ watch from the start tells every change once, in order, and replays to the list.
 from __future__ import annotations
 
 import asyncio
-import gc
 import itertools
 import json
 import warnings
-from collections.abc import AsyncIterator
 from typing import Any, Protocol
 
-import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -119,18 +116,6 @@ class Official:
         options: Object = {"preconditions": {"resourceVersion": version}} if version else {}
         options |= {"dryRun": ["All"]} if dry_run else {}
         await self._do("delete_namespaced_deployment", name, self._namespace, body=options)
-
-
-@pytest.fixture
-async def official(running) -> AsyncIterator[Any]:
-    configuration = kubernetes.client.Configuration()
-    kubernetes.config.load_kube_config(str(running.kubeconfig), client_configuration=configuration)
-    client = kubernetes.client.ApiClient(configuration)
-    yield client
-    client.rest_client.pool_manager.clear()
-    client.close()
-    gc.collect()  # the client forgets connections in reference cycles
-    await asyncio.sleep(0.05)  # the server notices that these connections closed before its loop ends
 
 
 class Story:

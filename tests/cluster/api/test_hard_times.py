@@ -19,6 +19,7 @@ from cluster.api import reads, strictness
 from cluster.api.__main__ import serving
 from cluster.config import ApiConfig
 from cluster.faults import FaultProxy
+from tests.support.writers import write_at_random
 from tidegate.kube import connect, resources
 from tidegate.kube.api import ApiError, Object
 from tidegate.kube.cache import Cache
@@ -56,27 +57,11 @@ def _essence(obj: Object) -> tuple[str, Object]:
     return obj["metadata"]["resourceVersion"], obj["data"]
 
 
-async def write_at_random(client: Client, count: int, seed: int) -> None:
-    draw = random.Random(seed)
-    for number in range(count):
-        name = draw.choice("abcdefgh")
-        try:
-            match draw.randrange(3):
-                case 0:
-                    await client.create(CM, config_map(name, number))
-                case 1:
-                    await client.patch(CM, name, {"data": {"v": str(number)}}, "default")
-                case 2:
-                    await client.delete(CM, name, "default")
-        except ApiError as error:
-            assert error.is_not_found or error.is_already_exists
-
-
 async def test_a_cache_lives_with_watches_that_end_all_the_time(running, client: Client) -> None:
     running.server.backend.strictness = strictness.Strictness(watch_s=0.01, caps_watches=True)
     async with cached(client) as cache:
         for seed in range(5):
-            await write_at_random(client, 20, seed)
+            await write_at_random(client, config_map, 20, seed)
             await asyncio.sleep(0.02)
         await equal(cache, client)
 
@@ -89,7 +74,7 @@ async def test_a_cache_lives_with_history_that_is_gone_when_it_comes_back(runnin
             for seed in range(3):
                 proxy.refuses = True
                 proxy.cut()
-                await write_at_random(client, 20, seed)
+                await write_at_random(client, config_map, 20, seed)
                 store.forget(store.revision)
                 proxy.heal()
                 await equal(cache, client)

@@ -10,6 +10,7 @@ import pytest
 from cluster.api import housekeeping, reads
 from cluster.api.service_addresses import ServiceAddresses
 from cluster.store import Collection, Key, Store
+from tests.support.writers import write_at_random
 from tidegate.kube import resources
 from tidegate.kube.api import ApiError, Object
 from tidegate.kube.client import Client
@@ -22,24 +23,8 @@ def body(name: str, value: int = 0) -> Object:
     return {"metadata": {"name": name, "namespace": "default", "labels": {"n": name}}, "data": {"v": str(value)}}
 
 
-async def write_at_random(client: Client, count: int, seed: int) -> None:
-    draw = random.Random(seed)
-    for number in range(count):
-        name = f"{draw.choice('abcdef')}"
-        try:
-            match draw.randrange(3):
-                case 0:
-                    await client.create(CM, body(name, number))
-                case 1:
-                    await client.patch(CM, name, {"data": {"v": str(number)}}, "default")
-                case 2:
-                    await client.delete(CM, name, "default")
-        except ApiError as error:
-            assert error.is_not_found or error.is_already_exists
-
-
 async def write_then_mark(client: Client, seed: int) -> None:
-    await asyncio.gather(*(write_at_random(client, 60, seed * 10 + number) for number in range(3)))
+    await asyncio.gather(*(write_at_random(client, body, 60, seed * 10 + number) for number in range(3)))
     await client.create(CM, body("the-end"))
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from cluster.node import forkserver, lifecycle, pod_worker, probes
+from cluster.node.tokens import Kept
 from tests.cluster.node.conftest import World, pod
 from tidegate.kube import resources
 from tidegate.process import tasks
@@ -202,6 +203,24 @@ async def test_volumes_and_environment(world: World) -> None:
     assert first == f"{address} http://{address}:1/etc/cm v 2"
     assert files == "vtoptoken-of-defaultp"
     assert '"token":"token-of-default"' in kubeconfig.replace(" ", "")
+
+
+async def test_a_projected_token_is_replaced_before_it_ends(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pod_worker, "REFRESH_S", 0.01)
+    issued: list[str] = []
+
+    async def for_pod(_pod: object, audience: str, expiration_s: int) -> Kept:
+        issued.append(f"{audience}-{expiration_s}-{len(issued)}")
+        return Kept(issued[-1], 0.0 if len(issued) == 1 else float("inf"))
+
+    monkeypatch.setattr(world.context.tokens, "for_pod", for_pod)
+    source = {"serviceAccountToken": {"path": "token", "audience": "vault", "expirationSeconds": 700}}
+    volume = {"name": "v", "projected": {"sources": [source]}}
+    mount = {"volumeMounts": [{"name": "v", "mountPath": "/v"}]}
+    script = "cat /v/token; echo; until grep -q 1$ /v/token; do sleep 0.01; done; cat /v/token; echo; sleep 60"
+    await world.run(pod("sh", "-c", script, container=mount, volumes=[volume]))
+    await world.until(lambda: len(world.output()) == 2)
+    assert world.output() == issued == ["vault-700-0", "vault-700-1"]
 
 
 async def test_a_claim_is_a_folder_that_outlives_its_pods(world: World) -> None:

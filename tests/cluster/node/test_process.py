@@ -18,7 +18,7 @@ from cluster.node.tokens import Tokens
 from tests.support import servers
 from tests.support.fake_api import FakeApi
 from tidegate.kube import resources
-from tidegate.kube.api import ApiError, Unreachable
+from tidegate.kube.api import ApiError, Object, Resource, Unreachable
 from tidegate.process import tasks
 
 ENV = {"PATH": os.environ["PATH"]}
@@ -115,6 +115,29 @@ async def test_tokens_are_asked_for_once_and_renewed_in_time(monkeypatch: pytest
         await kept.token("d", "stranger")
 
 
+async def test_a_pods_own_token_is_bound_to_it_and_renewed_after_a_day(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Object] = []
+
+    class Api(FakeApi):
+        async def create(self, resource: Resource, obj: Object, *rest: str, **more: bool) -> Object:
+            asked.append(obj)
+            return {"status": {"token": "t", "expirationTimestamp": "2001-09-09T02:46:40Z"}}  # 1e9 + 3600 s
+
+    monkeypatch.setattr(tokens.time, "time", lambda: 1e9)
+    pod = {"metadata": {"name": "p", "namespace": "d", "uid": "u"}, "spec": {"serviceAccountName": "robot"}}
+    kept = await Tokens(Api()).for_pod(pod, "vault", 3600)
+    assert kept == tokens.Kept("t", 1e9 + 2880)
+    assert asked[0]["metadata"] == {"name": "robot", "namespace": "d"}
+    assert asked[0]["spec"] == {
+        "expirationSeconds": 3600,
+        "audiences": ["vault"],
+        "boundObjectRef": {"apiVersion": "v1", "kind": "Pod", "name": "p", "uid": "u"},
+    }
+    monkeypatch.setattr(tokens.time, "time", lambda: 1e9 - 7 * 86400)
+    assert (await Tokens(Api()).for_pod(pod, "", 7 * 86400)).renew_unix_s == 1e9 - 6 * 86400
+    assert "audiences" not in asked[1]["spec"]
+
+
 async def test_connections_beyond_the_limit_are_closed() -> None:
     async def hold(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"hello")
@@ -125,7 +148,7 @@ async def test_connections_beyond_the_limit_are_closed() -> None:
         address = ("127.0.0.5", free)
         listening = tasks.spawn(splicer.listen(address, lambda: [("127.0.0.1", target)]), "listen")
         await asyncio.sleep(0.01)
-        async with asyncio.timeout(3):
+        async with asyncio.timeout(10):
             first, writer = await asyncio.open_connection(*address)
             assert await first.readexactly(5) == b"hello"
             second, other = await asyncio.open_connection(*address)

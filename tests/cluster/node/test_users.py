@@ -17,6 +17,7 @@ from cluster.node.environment import ConfigError
 from cluster.node.process import Command
 from cluster.node.users import User
 from tests.cluster.node.conftest import World, pod
+from tidegate.kube import resources
 
 ENV = {"PATH": os.environ["PATH"]}
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become another user")
@@ -32,6 +33,7 @@ as_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become an
         ({"runAsUser": 7}, {"runAsUser": 0}, None, User(0, 0)),
         ({"runAsUser": 7, "runAsGroup": 8}, {"runAsUser": 9}, None, User(9, 8)),
         ({"runAsUser": 7, "fsGroup": 5, "supplementalGroups": [3, 4]}, {}, None, User(7, 7, (3, 4, 5))),
+        ({"fsGroup": 5}, {}, None, User(os.geteuid(), os.getegid(), (5,))),
     ],
 )
 def test_the_container_decides_then_the_pod_then_the_image(
@@ -40,6 +42,11 @@ def test_the_container_decides_then_the_pod_then_the_image(
     container = {"name": "app", "securityContext": own}
     pod = {"spec": {"securityContext": shared, "containers": [container]}}
     assert users.user_of(pod, container, image) == user
+
+
+def test_a_group_needs_its_user() -> None:
+    with pytest.raises(ConfigError, match="runAsGroup 5 is specified without a runAsUser"):
+        users.user_of({"spec": {"securityContext": {"runAsGroup": 5}}}, {"name": "app"})
 
 
 def test_the_pods_token_is_that_of_the_first_who_names_a_user() -> None:
@@ -62,6 +69,8 @@ def test_without_privileges_there_is_one_user_only(monkeypatch: pytest.MonkeyPat
     with pytest.raises(ConfigError, match="cannot become another"):
         users.check(User(2020, 2020), Path("/"))
     users.check(User(1000, 1000), Path("/"))
+    with pytest.raises(ConfigError, match=r"groups \[5\]: this node runs as user 1000"):
+        users.check(User(1000, 1000, (5,)), Path("/"))
 
 
 @as_root
@@ -100,6 +109,20 @@ async def test_a_pods_user_reads_its_token_and_writes_its_folders(world: World) 
     await world.run(pod("sh", "-c", script, container=mount, **SECURED))
     await world.until(lambda: len(world.output()) == 2)
     assert world.output() == ["2020", "fine"]
+
+
+@as_root
+@pytest.mark.slow
+async def test_the_group_of_a_pods_files_may_read_them(world: World) -> None:
+    world.folder.chmod(0o711)
+    world.context.root.mkdir(mode=0o711, exist_ok=True)
+    secret = {"metadata": {"name": "key", "namespace": "default"}, "data": {"word": "c2VzYW1l"}}
+    await world.api.create(resources.SECRETS, secret, "default")
+    volume = {"name": "key", "secret": {"secretName": "key", "defaultMode": 0o400}}
+    mount = {"volumeMounts": [{"name": "key", "mountPath": "/key"}]}
+    context = {"runAsUser": 2020, "fsGroup": 3030}
+    await world.run(pod("sh", "-c", "cat /key/word", container=mount, securityContext=context, volumes=[volume]))
+    await world.until(lambda: world.output() == ["sesame"])
 
 
 @as_root

@@ -103,7 +103,7 @@ def test_files_on_disk(tmp_path: Path) -> None:
         "c": Folder(claim="ns/models"),
     }
     claims = tmp_path / "claims"
-    real = volume_files.materialise(tmp_path / "volumes", folders, "secret-token", claims)
+    real = volume_files.materialise(tmp_path / "volumes", folders, {Token(): "secret-token"}, claims)
     assert Path(real["v"], "x/y").read_bytes() == b"1"
     assert Path(real["v"], "x/y").stat().st_mode & 0o777 == 0o640
     assert Path(real["v"], "t").read_text() == "secret-token"
@@ -112,9 +112,9 @@ def test_files_on_disk(tmp_path: Path) -> None:
     assert real["h"] == str(tmp_path)
     assert real["c"] == str(claims / "ns" / "models") and Path(real["c"]).is_dir()
     with pytest.raises(ConfigError, match="leads out"):
-        volume_files.materialise(tmp_path / "volumes", {"v": Folder({"../../z": File(b"")})}, "", claims)
+        volume_files.materialise(tmp_path / "volumes", {"v": Folder({"../../z": File(b"")})}, {}, claims)
     with pytest.raises(ConfigError, match="is not a directory"):
-        volume_files.materialise(tmp_path, {"h": Folder(host_path="/etc/passwd", host_type="Directory")}, "", claims)
+        volume_files.materialise(tmp_path, {"h": Folder(host_path="/etc/passwd", host_type="Directory")}, {}, claims)
 
 
 def test_sources_of_a_pod() -> None:
