@@ -57,7 +57,7 @@ def load(
     if flags is None:
         flags = vars(_parser(config, program).parse_args(words))
     values = _from_file(config, flags.pop("config", None))
-    hints = _hints(config)
+    hints = _hints(config)  # type: ignore[arg-type]
     for field in dataclasses.fields(config):  # type: ignore[arg-type]
         if (text := environ.get(env_name(field))) is not None:
             values[field.name] = _parse(text, hints[field.name], env_name(field))
