@@ -76,7 +76,7 @@ def _inference_service(world: World, key: Key, obj: Object) -> inference_service
     known = world.known
     services = {
         kind: found
-        for kind in component.COMPONENTS
+        for kind in component.ALL_KINDS
         if (found := known.get(resources.KNATIVE_SERVICES, key.namespace, template.service_name(key.name, kind)))
     }
     status = (services.get(component.PREDICTOR) or {}).get("status") or {}
