@@ -189,6 +189,7 @@ def test_a_client_that_waits_for_100_is_not_slow(slow: World) -> None:
 
 
 BLOCK = b"x" * 65536
+READ_BYTES = 256 * 1024
 
 
 async def endless(connection: Connection) -> AsyncIterator[int]:
@@ -223,7 +224,8 @@ def test_a_client_that_never_reads_its_answer(slow: World, framing: str) -> None
         async for sent in endless(next(found for found in slow.recorder.connections if found.seen)):
             assert sent < 50_000_000
             for connection in slow.server._connections:
-                assert connection.transport.get_write_buffer_size() < 2 * slow.server.limits.body_high_bytes
+                # At most what does not pause the upstream yet, and what one read of asyncio brings on top.
+                assert connection.transport.get_write_buffer_size() <= slow.server.limits.body_high_bytes + READ_BYTES
         assert sent > 0
         line.close()
         await slow.settled()
