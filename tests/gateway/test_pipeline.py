@@ -22,6 +22,7 @@ from tidegate.contracts.decision import ServingMode
 from tidegate.process import tasks
 from tidegate.wire.balance import Balancer
 from tidegate.wire.director import Answer, Failure, Relay
+from tidegate.wire.peers import Peers
 
 pytestmark = pytest.mark.looptime
 
@@ -40,6 +41,8 @@ class Harness:
         self.table = build_table([hosted])
         self.local_table = build_local_table([hosted], self.table)
         self.activators = Balancer()
+        self.secure_activators: frozenset[tuple[str, int]] = frozenset()
+        self.peers = Peers()
         self.backends = {("default", name): Backend(mode, Balancer(limit)) for name in "ab"}
         self.is_synced = True
         self.is_draining = False
@@ -114,6 +117,41 @@ async def test_names_inside_the_cluster_are_for_callers_inside_the_cluster(host)
     assert answer_of(by_tls(harness).direct(make_request(host))).reason == "no_route"
     assert (relay_of(by_the_local_port(harness).direct(make_request(host))).host) == POD[0]
     assert (relay_of(by_the_local_port(harness).direct(make_request(HOST))).host) == POD[0]
+
+
+@pytest.mark.parametrize(
+    ("target", "is_explained"),
+    [
+        ("/v1/models/hello:explain", True),
+        ("/v1/models/hello:explain?verbose=1", True),
+        ("/v1/models/hello:predict", False),
+        ("/v1/models/hello:predict?then=:explain", False),
+        ("/other:explain", False),
+    ],
+)
+async def test_explanations_go_to_the_routes_explainer(target, is_explained):
+    harness = Harness()
+    harness.pods(POD)
+    route = {
+        "metadata": {"name": "why", "namespace": "default"},
+        "status": {"traffic": [{"revisionName": "w", "percent": 100}]},
+    }
+    harness.local_table = build_local_table([read_route(route)], harness.table)
+    harness.backends["default", "w"] = Backend(ServingMode.SERVE, Balancer(0))
+    harness.backends["default", "w"].pods.replace([OTHER])
+    harness.table[HOST].explainer = "why.default"
+    request = make_request(HOST)
+    request.target = target.encode()
+    assert relay_of(harness.pipeline.direct(request)).host == (OTHER if is_explained else POD)[0]
+
+
+async def test_an_explainer_that_nothing_is_routed_to_leaves_it_to_the_host():
+    harness = Harness()
+    harness.pods(POD)
+    harness.table[HOST].explainer = "gone.default"
+    request = make_request(HOST)
+    request.target = b"/v1/models/hello:explain"
+    assert relay_of(harness.pipeline.direct(request)).host == POD[0]
 
 
 async def test_clear_text_is_sent_to_https_where_the_route_wants_it():
