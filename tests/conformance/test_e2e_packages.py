@@ -14,7 +14,6 @@ from tidegate.kube.api import Object
 V1, V2 = "What a spaceport!", "Re-energize yourself with a slice of pepperoni!"
 AT_ONCE = 10
 TLS = "needs a certificate authority in the cluster (net-certmanager); the gateway is given its certificate by file"
-CLUSTER_TLS = "names inside the cluster are not served by TLS yet: config-network accepts `disabled` alone"
 
 
 async def with_tag(world: World, host: str, tag: str | None) -> str:
@@ -90,12 +89,3 @@ async def evict(world: World, pod: str) -> None:
 )
 def test_certificates_are_requested_for_public_hosts() -> None:
     pytest.skip(TLS)
-
-
-@pytest.mark.upstream(
-    "packages",
-    "TestClusterLocalDomainTLSClusterLocalVisibility",
-    "TestClusterLocalDomainTLSClusterExternalVisibility",
-)
-def test_tls_inside_the_cluster() -> None:
-    pytest.skip(CLUSTER_TLS)
