@@ -87,11 +87,12 @@ async def test_callers_inside_the_cluster_are_shown_certificates_of_its_names_an
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         async with client() as fetch:
             put_route(api, "hello", [{"revisionName": "hello-00001", "percent": 100}])
-            for asked, status in ((port, 503), (ports[1], 404)):  # no pod and no activator; no route
+            # No pod, and a probe wakes none; no route.
+            for asked, status, agent in ((port, 503, "kube-probe/1.31"), (ports[1], 404, "me")):
 
-                async def answered(asked: int = asked, status: int = status) -> bool:
+                async def answered(asked: int = asked, status: int = status, agent: str = agent) -> bool:
                     url = f"https://127.0.0.1:{asked}/"
-                    headers = {"Host": "hello.default", "User-Agent": "kube-probe/1.31"}
+                    headers = {"Host": "hello.default", "User-Agent": agent}
                     async with (
                         aiohttp.ClientSession() as session,
                         session.get(url, headers=headers, ssl=context, server_hostname="hello.default") as reply,
