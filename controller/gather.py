@@ -17,6 +17,7 @@ from controller.reconcile import (
     domain_mapping,
     images,
     inference_service,
+    internal_certificates,
     placeholders,
     revision,
     route,
@@ -25,7 +26,7 @@ from controller.reconcile import (
 from controller.reconcile.outcome import Object, Outcome
 from controller.tls.plan import PairFacts
 from controller.triggers import Key
-from tidegate.contracts import names, traffic
+from tidegate.contracts import internal_tls, names, traffic
 from tidegate.kube import resources
 
 
@@ -75,7 +76,7 @@ def _inference_service(world: World, key: Key, obj: Object) -> inference_service
     known = world.known
     services = {
         kind: found
-        for kind in component.COMPONENTS
+        for kind in component.ALL_KINDS
         if (found := known.get(resources.KNATIVE_SERVICES, key.namespace, template.service_name(key.name, kind)))
     }
     status = (services.get(component.PREDICTOR) or {}).get("status") or {}
@@ -126,6 +127,10 @@ def _revision(world: World, key: Key, obj: Object) -> revision.Observed:
         known.get(resources.DEPLOYMENTS, key.namespace, names.standby_deployment_name(key.name)),
         known.get(resources.SERVICES, key.namespace, names.standby_service_name(key.name)),
         world.lookups.get(obj["metadata"]["uid"]),
+        internal_certificates.Observed(
+            known.get(resources.CERTIFICATES, key.namespace, internal_tls.POD_SECRET),
+            known.get(resources.CERTIFICATES, names.SYSTEM_NAMESPACE, internal_tls.ROUTING_SECRET),
+        ),
     )
 
 

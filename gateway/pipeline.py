@@ -109,6 +109,8 @@ class Pipeline:
         if wheel.is_redirected and scheme == "http" and not is_local and self._is_sent_to_https(request):
             request.state = Visit(scheme)
             return _to_https(request)
+        if wheel.explainer and _asks_to_explain(request.target):
+            wheel = watch.local_table.get(wheel.explainer, wheel)
         self.in_flight += 1
         tagged = wheel.tags.get(request.header(headers.TAG) or b"") if wheel.tags else None
         target = (tagged or wheel).turn()
@@ -277,6 +279,11 @@ class Pipeline:
             return HEALTHY if self._watch.is_synced else NOT_SYNCED
         request.state = Visit(scheme)
         return NO_ROUTE
+
+
+def _asks_to_explain(target: bytes) -> bool:
+    path = target.partition(b"?")[0]
+    return path.startswith(b"/v1/models/") and path.endswith(b":explain")
 
 
 def _to_https(request: Request) -> Answer:

@@ -39,9 +39,10 @@ class Wheel:
     `tags`: where a request goes instead that names a tag by header; empty where that is not switched on. `tag`: the
     tag whose hosts these are, where the next hop is to be told of it.
     `is_redirected`: clear text on the port for the public is sent to https.
+    `explainer`: the name inside the cluster that explains what this host predicts, empty where it does so itself.
     """
 
-    __slots__ = ("_position", "_slots", "is_redirected", "namespace", "tag", "tags", "weights")
+    __slots__ = ("_position", "_slots", "explainer", "is_redirected", "namespace", "tag", "tags", "weights")
 
     def __init__(
         self,
@@ -55,6 +56,7 @@ class Wheel:
         self.weights = weights
         self.tags: Mapping[bytes, Wheel] = tags or {}
         self.is_redirected = False
+        self.explainer = ""
         self.tag = tag
         self._slots = _slots(namespace, weights, is_default=bool(tags), tag=tag)
         self._position = int(phase * len(self._slots)) % len(self._slots)
@@ -135,6 +137,7 @@ def read_route(route: dict[str, Any], old: HostedRoute | None = None, rules: Rul
     local: dict[str, Wheel] = {}
     if everybody:
         wheel = wheels.of(everybody, tags if rules.has_tag_header else {})
+        wheel.explainer = _explainer(metadata)
         public |= dict.fromkeys(_public_host(status.get("url")), wheel)
         local |= dict.fromkeys(local_hosts(name, namespace), wheel)
     for tag, (weights, url) in tagged.items():
@@ -222,6 +225,11 @@ def _public_host(url: str | None) -> list[str]:
     """Return the host of a URL as a list, empty when it is a name inside the cluster."""
     host = (urlsplit(url).hostname or "").lower() if url else ""
     return [] if not host or host.endswith(f".{names.CLUSTER_DOMAIN}") else [host]
+
+
+def _explainer(metadata: dict[str, Any]) -> str:
+    name = (metadata.get("annotations") or {}).get(names.EXPLAINER_ANNOTATION)
+    return f"{name}.{metadata.get('namespace', '')}" if name else ""
 
 
 def _is_redirected(route: dict[str, Any]) -> bool:

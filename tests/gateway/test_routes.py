@@ -137,6 +137,15 @@ def test_clear_text_of_public_hosts_is_redirected_where_the_route_says_so():
     assert not build_table([read_route(route(traffic=[share("a", 100)]))])["hello.default.example.com"].is_redirected
 
 
+def test_a_route_names_its_explainer_by_an_annotation_and_may_take_it_back():
+    said = route(traffic=[share("a", 100)])
+    said["metadata"]["annotations"] = {"tidegate.dev/explainer": "hello-explainer"}
+    first = read_route(said)
+    assert build_table([first])["hello.default.example.com"].explainer == "hello-explainer.default"
+    again = read_route(route(traffic=[share("a", 100)]), first)
+    assert build_table([again])["hello.default.example.com"].explainer == ""
+
+
 def test_the_oldest_route_keeps_a_disputed_host():
     first = read_route(route("a-b", [share("first", 100)], "http://a-b.default.example.com", "2026-01-01T00:00:00Z"))
     tagged = [share("second", 100, tag="a", url="http://a-b.default.example.com")]

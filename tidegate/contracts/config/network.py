@@ -219,7 +219,7 @@ def _render(template: str, fields: Mapping[str, str], metadata: Mapping[str, Any
 
 def _has_tls(reader: Reader) -> bool:
     older = reader.choice("auto-tls", (ENABLED, DISABLED), DISABLED)
-    for key in ("cluster-local-domain-tls", "system-internal-tls"):
+    for key in ("cluster-local-domain-tls",):
         if reader.choice(key, (ENABLED, DISABLED), DISABLED) == ENABLED:
             reader.complain(problems.invalid(ENABLED, key, "Tidegate speaks clear text inside the cluster"))
     return reader.choice("external-domain-tls", (ENABLED, DISABLED), older) == ENABLED
