@@ -72,12 +72,14 @@ class OwnAuthority:
     async def _publish(self, current: Authority) -> None:
         if current.bundle == self._published:
             return
-        # Our own processes trust it too, when they call each other by TLS.
-        labels = {internal_tls.TRUST_LABEL: "true"}
         body = {
             "apiVersion": "v1",
             "kind": "ConfigMap",
-            "metadata": {"name": names.AUTHORITY, "namespace": self._namespace, "labels": labels},
+            "metadata": {
+                "name": names.AUTHORITY,
+                "namespace": self._namespace,
+                "labels": {internal_tls.TRUST_LABEL: "true"},
+            },
             "data": {names.CA_FIELD: current.bundle},
         }
         await self._api.patch(
