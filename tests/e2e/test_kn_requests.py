@@ -5,9 +5,10 @@ patches, watches of one name, deletions with a propagation policy. Their shapes 
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,7 +55,7 @@ class Kn:
         assert status == 200, found
         return found
 
-    async def events(self, plural: str, name: str, version: str) -> AsyncIterator[Object]:
+    async def events(self, plural: str, name: str, version: str) -> AsyncGenerator[Object, None]:
         """Yield the events of one object from a version on, as kn's wait does."""
         query = {
             "fieldSelector": f"metadata.name={name}",
@@ -65,18 +66,26 @@ class Kn:
         headers = {"Accept": "application/json, */*", "User-Agent": AGENT}
         async with self.session.get(self.url(plural), params=query, headers=headers) as answer:
             assert answer.status == 200
-            async for line in answer.content:
-                event = json.loads(line)
-                assert event["object"]["metadata"]["name"] == name
-                yield event
+            try:
+                async for line in answer.content:
+                    event = json.loads(line)
+                    assert event["object"]["metadata"]["name"] == name
+                    yield event
+            finally:
+                # A watch that is left early is cut: TLS would say goodbye behind the test's back.
+                if answer.connection is not None and answer.connection.transport is not None:
+                    answer.connection.transport.abort()
 
     async def wait_ready(self, name: str) -> Object:
         """Wait for Ready by MODIFIED events whose generation was observed; others say nothing to kn."""
         found = await self.get(f"services/{name}")
         while not is_ready(found):
-            async for event in self.events("services", name, found["metadata"]["resourceVersion"]):
-                if event["type"] == "MODIFIED" and is_observed(event["object"]) and is_ready(event["object"]):
-                    return event["object"]
+            async with contextlib.aclosing(
+                self.events("services", name, found["metadata"]["resourceVersion"])
+            ) as events:
+                async for event in events:
+                    if event["type"] == "MODIFIED" and is_ready(event["object"]):
+                        return event["object"]
             found = await self.get(f"services/{name}")  # a strict server ends watches early: kn asks again
         return found
 
@@ -111,6 +120,7 @@ async def kn(instance: Instance) -> AsyncIterator[Kn]:
     timeout = aiohttp.ClientTimeout(total=None, sock_read=WAIT_S)
     async with aiohttp.ClientSession(connector=connector, headers=headers, timeout=timeout) as session:
         yield Kn(session, connection.server)
+        await connector.close(abort_ssl=True)
 
 
 def service(name: str, **env: str) -> Object:
@@ -251,9 +261,10 @@ async def deleted(kn: Kn, plural: str, name: str, policy: str) -> None:
     status, answer = await kn.send("DELETE", f"{plural}/{name}", options)
     assert status == 200, answer
     while True:
-        async for event in kn.events(plural, name, found["metadata"]["resourceVersion"]):
-            if event["type"] == "DELETED":
-                return
+        async with contextlib.aclosing(kn.events(plural, name, found["metadata"]["resourceVersion"])) as events:
+            async for event in events:
+                if event["type"] == "DELETED":
+                    return
 
 
 @pytest.mark.parametrize("policy", ["Background", "Foreground", ""])
