@@ -6,11 +6,12 @@ import asyncio
 import logging
 import time
 
-from activator.backends import Backends, Key
+from activator.backends import Backends, Key, ask_pod
 from activator.config import Config
 from activator.demand import Demand
 from activator.metrics import Metrics
 from activator.pipeline import Pipeline
+from activator.ports import Ports
 from activator.watch import Watch
 from tidegate.contracts import buckets, report
 from tidegate.contracts.config.observability import Observability
@@ -24,7 +25,6 @@ from tidegate.process.span_export import SpanExport
 from tidegate.wire.engine_metrics import EngineMetrics
 from tidegate.wire.limits import BETWEEN_HOPS, ServerTimers
 from tidegate.wire.pool import Pool
-from tidegate.wire.server import Server
 from tidegate.wire.tracing import Tracing
 
 log = logging.getLogger("activator")
@@ -60,18 +60,19 @@ async def serve(config: Config, api: Api, stopping: asyncio.Event) -> None:
     pipeline.wakes.writes_header = observed.is_wake_timing_enabled
     export = _export_spans(config, observed, metrics, pipeline)
     pool = Pool()
-    server = Server(pipeline, pool, timers=ServerTimers(**BETWEEN_HOPS))
-    _show(metrics, pipeline, links, server)
-    EngineMetrics("tidegate_activator", metrics.registry, lambda: (server.counters,), pool)
+    ports = Ports(config, pipeline, pool, ServerTimers(**BETWEEN_HOPS))
+    watch.on_certificate = ports.show
+    _show(metrics, pipeline, links, ports)
+    EngineMetrics("tidegate_activator", metrics.registry, lambda: ports.counters, pool, lambda: ports.tls_counters)
     links.refresh()
     background = [*watch.start(), tasks.spawn(demand.run(), "demand")]
-    await server.start(config.pod_ip, config.serving_port)
+    await ports.start()
     admin = await _start_admin(config, metrics, watch, stopping)
     run.freeze_start_up()
     await stopping.wait()
     # Gateways drop a terminating activator from their endpoints; what they had already sent still arrives.
     await asyncio.sleep(config.drain_quiet_s)
-    await server.drain(config.drain_timeout_s)
+    await ports.drain(config.drain_timeout_s)
     if export is not None:
         await export.close()
     await tasks.cancel(*background)
@@ -119,11 +120,12 @@ def _make_backends(pipeline: Pipeline, watch: Watch) -> Backends:
         is_wanted=lambda key: pipeline.waiting_for(key) > 0,
         may_hurry=may_hurry,
         on_started=pipeline.wakes.started,
+        ask_by_tls=lambda key, address: ask_pod(address, pipeline.peer_of(key)),
     )
 
 
-def _show(metrics: Metrics, pipeline: Pipeline, links: ReportLinks, server: Server) -> None:
-    metrics.show("requests_in_flight", "Requests in flight, waiting ones included.", lambda: server.in_flight)
+def _show(metrics: Metrics, pipeline: Pipeline, links: ReportLinks, ports: Ports) -> None:
+    metrics.show("requests_in_flight", "Requests in flight, waiting ones included.", lambda: ports.in_flight)
     metrics.show("requests_waiting", "Requests in all waiting rooms.", lambda: pipeline.waiting)
     metrics.show("wakes_under_way", "Cold starts that a request waits for.", lambda: len(pipeline.wakes))
     metrics.show("autoscaler_connected", "Autoscaler replicas that reports reach.", lambda: links.connected)

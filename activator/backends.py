@@ -16,6 +16,7 @@ from tidegate.contracts import headers
 from tidegate.kube.endpoints import NOBODY, Address, Endpoints
 from tidegate.process import tasks
 from tidegate.wire import probe as wire_probe
+from tidegate.wire.upstream_tls import UpstreamTls
 
 Key = tuple[str, str]
 
@@ -30,13 +31,13 @@ PROBE_HEADERS = (
 )
 
 
-async def ask_pod(address: Address) -> bytes | None:
-    """Ask one pod's queueproxy; None when it does not answer, or answers anything but `queue`.
+async def ask_pod(address: Address, tls: UpstreamTls | None = None) -> bytes | None:
+    """Ask one pod's queueproxy, over TLS where that is given; None when it does not answer, or with another word.
 
     Otherwise what it tells of its start, empty for nothing.
     """
     try:
-        status, head, body = await wire_probe.ask(*address, "/", PROBE_HEADERS, PROBE_TIMEOUT_S)
+        status, head, body = await wire_probe.ask(*address, "/", PROBE_HEADERS, PROBE_TIMEOUT_S, tls)
     except (OSError, TimeoutError, ValueError):
         return None
     return wire_probe.value_of(head, headers.START) if status == 200 and body == headers.PROBE_QUEUE else None
@@ -66,11 +67,13 @@ class Backends:
         may_hurry: Callable[[Key], bool],
         ask: Callable[[Address], Awaitable[bytes | None]] = ask_pod,
         on_started: Callable[[Key, Address, bytes], None] = lambda _key, _address, _told: None,
+        ask_by_tls: Callable[[Key, Address], Awaitable[bytes | None]] = lambda _key, address: ask_pod(address),
     ) -> None:
         self._on_change = on_change
         self._is_wanted = is_wanted
         self._may_hurry = may_hurry
-        self._ask = ask
+        self._ask_plainly = ask
+        self._ask_by_tls = ask_by_tls
         self._on_started = on_started
         self._pods: dict[Key, _Pods] = {}
 
@@ -83,6 +86,11 @@ class Backends:
         """Return the addresses that take requests which find no place on usable ones."""
         pods = self._pods.get(key)
         return pods.endpoints.standby if pods else frozenset()
+
+    def secure(self, key: Key) -> Set[Address]:
+        """Return the addresses, usable or not, that are spoken to in TLS."""
+        pods = self._pods.get(key)
+        return pods.endpoints.secure if pods else frozenset()
 
     def replace(self, key: Key, endpoints: Endpoints) -> None:
         """Take over what Kubernetes says of a revision's pods."""
@@ -119,9 +127,12 @@ class Backends:
         if pods is not None and address not in pods.probing:
             pods.probing[address] = tasks.spawn(self._inquire(key, pods, address), f"inquire {address[0]}")
 
+    def _ask(self, key: Key, pods: _Pods, address: Address) -> Awaitable[bytes | None]:
+        return self._ask_by_tls(key, address) if address in pods.endpoints.secure else self._ask_plainly(address)
+
     async def _inquire(self, key: Key, pods: _Pods, address: Address) -> None:
         try:
-            told = await self._ask(address)
+            told = await self._ask(key, pods, address)
             if told:
                 self._on_started(key, address, told)
         finally:
@@ -132,7 +143,7 @@ class Backends:
         pause_s = FIRST_PAUSE_S
         try:
             while address in pods.endpoints.not_ready and self._is_wanted(key):
-                told = await self._ask(address)
+                told = await self._ask(key, pods, address)
                 if told is not None:
                     self._on_started(key, address, told)
                     if address in pods.endpoints.not_ready:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tidegate.contracts import names
+from tidegate.contracts import internal_tls, names
 from tidegate.process.settings import setting
 
 
@@ -16,6 +16,7 @@ class Config:
     pod_ip: str = setting("address to listen on", default="127.0.0.1", env="POD_IP")
     system_namespace: str = setting("where Tidegate itself runs", default=names.SYSTEM_NAMESPACE, env="POD_NAMESPACE")
     serving_port: int = setting("port for requests", default=names.SERVING_PORT, env="TIDEGATE_SERVING_PORT")
+    tls_port: int = setting("port for requests over TLS, once there is a certificate", default=internal_tls.PORT)
     admin_port: int = setting("port for health, metrics and settings", default=names.ADMIN_PORT)
     metrics_port: int = setting("port for Prometheus", default=names.METRICS_PORT)
     autoscaler_address: str = setting("host:port for reports; empty: from the Service's endpoints", default="")

@@ -20,15 +20,18 @@ from activator.metrics import Metrics
 from activator.placement import Placement
 from activator.wakes import Wakening, Wakes
 from activator.watch import Revision, Watch
-from tidegate.contracts import headers, outcomes
+from tidegate.contracts import headers, internal_tls, outcomes
 from tidegate.contracts.wake import Wake
 from tidegate.wire import tracing
 from tidegate.wire.answers import answer_of
 from tidegate.wire.balance import Address
 from tidegate.wire.director import Answer, Direction, Failure, Outcome, Relay, Request, same_protocol
 from tidegate.wire.tracing import Trace, Tracing
+from tidegate.wire.upstream_tls import UpstreamTls
 
 STALE_ATTEMPTS: Final = 3
+CERTIFICATE_ATTEMPTS: Final = 5
+"""How many pods with a wrong certificate are tried: one may be about to get its new one."""
 HOLD: Final = "hold"
 """The span of the time in the waiting room."""
 KEYS_KEPT: Final = 4096
@@ -43,6 +46,7 @@ UNCOUNTED_LINES: Final = PROXIED + UNCOUNTED.title() + b": 1\r\n"
 UNKNOWN = answer_of(outcomes.UNKNOWN_REVISION)
 ASLEEP = answer_of(outcomes.ASLEEP)
 REFUSED = answer_of(outcomes.UPSTREAM_CONNECT_FAILED)
+UNTRUSTED = answer_of(outcomes.UPSTREAM_CERTIFICATE_REFUSED)
 FULL = answer_of(outcomes.WAITING_ROOM_FULL)
 LATE = answer_of(outcomes.ACTIVATION_TIMEOUT)
 HANDED_BACK = answer_of(outcomes.NOT_READY, "this revision does not start, and its predecessor serves again")
@@ -157,11 +161,13 @@ class Pipeline:
         if failure is Failure.STALE:
             return failed if request.attempts < STALE_ATTEMPTS else POD_BROKE
         if visit is None:
-            return REFUSED
+            return UNTRUSTED if failure is Failure.CERTIFICATE else REFUSED
         assert isinstance(visit, Visit) and visit.pod is not None
         pod, visit.pod = visit.pod, None
         visit.placement.refused(pod, self._clock())
         self._metrics.ejections.inc()
+        if failure is Failure.CERTIFICATE and request.attempts >= CERTIFICATE_ATTEMPTS:
+            return UNTRUSTED
         self.backends.refused(visit.key, pod)
         return self._place(visit, self._clock())
 
@@ -194,8 +200,16 @@ class Pipeline:
         """Take over the usable pods of one revision and seat its waiters."""
         placement = self._placements.get(key)
         if placement is not None:
-            placement.replace_pods(self.backends.usable(key), self.backends.standby(key))
+            self._replace_pods(key, placement)
             self.admit(key)
+
+    def peer_of(self, key: Key) -> UpstreamTls:
+        """Return how the pods of a revision are spoken to in TLS."""
+        return self._watch.peers.named(internal_tls.pod_name(key[0]))
+
+    def _replace_pods(self, key: Key, placement: Placement[Visit]) -> None:
+        backends = self.backends
+        placement.replace_pods(backends.usable(key), backends.standby(key), backends.secure(key))
 
     def revision_gone(self, key: Key) -> None:
         """Answer the waiters of a deleted revision, and forget it."""
@@ -243,7 +257,7 @@ class Pipeline:
         placement = self._placements.get(key)
         if placement is None:
             placement = Placement(revision.container_concurrency, self._config.waiting_capacity)
-            placement.replace_pods(self.backends.usable(key), self.backends.standby(key))
+            self._replace_pods(key, placement)
             self._placements[key] = placement
         placement.limit(revision.container_concurrency)  # a deleted name may come back with another value
         deadline = request.arrived + revision.timeouts.total_s
@@ -263,7 +277,10 @@ class Pipeline:
             return ASLEEP
         pod = min(pods, key=placement.pods.in_flight_on) if placement else min(pods)
         protocol = same_protocol(request)
-        return Relay(*pod, add_head=UNCOUNTED_LINES, timeouts=revision.timeouts, protocol=protocol)
+        relay = Relay(*pod, add_head=UNCOUNTED_LINES, timeouts=revision.timeouts, protocol=protocol)
+        if pod in self.backends.secure(key):
+            relay.tls = self.peer_of(key)
+        return relay
 
     def _place(self, visit: Visit, now: float) -> Direction | Awaitable[Direction]:
         pod = visit.placement.seat(now)
@@ -294,6 +311,8 @@ class Pipeline:
             self.demand.took_standby(visit.key)
         added = PROXIED if visit.trace is None else PROXIED + visit.trace.lines
         relay = Relay(pod[0], pod[1], added, visit.revision.timeouts, protocol=visit.protocol)
+        if visit.placement.secure and pod in visit.placement.secure:
+            relay.tls = self.peer_of(visit.key)
         if visit.wake is not None:
             self._relay_woken(visit.wake, visit.key, pod, relay)
         return relay

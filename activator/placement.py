@@ -8,7 +8,7 @@ refused a connection are set aside for a moment.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from typing import Generic, TypeVar
 
 from activator.waiting_room import WaitingRoom
@@ -20,12 +20,14 @@ W = TypeVar("W")
 class Placement(Generic[W]):
     """The waiting room and the pods of one revision."""
 
-    __slots__ = ("pods", "room", "standby")
+    __slots__ = ("pods", "room", "secure", "standby")
 
     def __init__(self, container_concurrency: int, capacity: int) -> None:
         self.room: WaitingRoom[W] = WaitingRoom(capacity)
         self.pods = Balancer(container_concurrency)
         self.standby = Balancer(container_concurrency)
+        self.secure: Set[Address] = frozenset()
+        """The pods that are spoken to in TLS."""
 
     @property
     def is_empty(self) -> bool:
@@ -71,8 +73,11 @@ class Placement(Generic[W]):
         """Whether a request sits on a standby pod."""
         return self.standby.in_flight_on(pod) > 0
 
-    def replace_pods(self, pods: Iterable[Address], standby: Iterable[Address] = ()) -> None:
-        """Seat requests on exactly these pods from now on."""
+    def replace_pods(
+        self, pods: Iterable[Address], standby: Iterable[Address] = (), secure: Set[Address] = frozenset()
+    ) -> None:
+        """Seat requests on exactly these pods from now on; `secure` are those that are spoken to in TLS."""
+        self.secure = secure
         self.pods.replace(pods)
         self.standby.replace(standby)
 

@@ -7,17 +7,19 @@ decides nothing about requests.
 from __future__ import annotations
 
 import asyncio
+import base64
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from activator.backends import Key
-from tidegate.contracts import names, recreate, report, wake
-from tidegate.kube import endpoints, resources
+from tidegate.contracts import internal_tls, names, recreate, report, wake
+from tidegate.kube import endpoints, resources, trust
 from tidegate.kube.api import Api, Object, annotations_of, labels_of, name_of, namespace_of
 from tidegate.kube.cache import Cache
 from tidegate.process import tasks
 from tidegate.wire.director import Timeouts
+from tidegate.wire.peers import Peers
 
 log = logging.getLogger(__name__)
 
@@ -74,6 +76,12 @@ class Watch:
         self._secret = Cache(
             api, resources.SECRETS, system_namespace, fields=f"metadata.name={names.REPORT_KEY_SECRET}"
         )
+        self._certificate = Cache(
+            api, resources.SECRETS, system_namespace, fields=f"metadata.name={internal_tls.ROUTING_SECRET}"
+        )
+        self._certificate.on_change(self._certificate_changed)
+        self.peers = Peers()
+        self._trust = trust.watch(api, system_namespace, self.peers.trust)
         self._known: dict[Key, Revision] = {}
         self._arrivals: dict[Key, asyncio.Event] = {}
         self._revisions.on_change(self._revision_changed)
@@ -83,17 +91,25 @@ class Watch:
         self.on_revision_gone: Callable[[Key], None] = lambda _key: None
         self.on_handed_back: Callable[[Key], None] = lambda _key: None
         self.on_link_changed: Callable[[], None] = lambda: None
+        self.on_certificate: Callable[[str, str], None] = lambda _certificate, _key: None
         for cache in (self._autoscaler, self._secret):
             cache.on_change(lambda *_: self.on_link_changed())
 
     @property
     def is_synced(self) -> bool:
         """Whether revisions and endpoints have been listed: without them nothing can be placed."""
-        return self._revisions.is_synced and self._slices.is_synced
+        return self._revisions.is_synced and self._slices.is_synced and self._trust.is_synced
 
     def start(self) -> list[asyncio.Task[None]]:
         """Run all caches; returns their tasks."""
-        caches = (self._revisions, self._slices, self._autoscaler, self._secret)
+        caches = (
+            self._revisions,
+            self._slices,
+            self._autoscaler,
+            self._secret,
+            self._certificate,
+            self._trust,
+        )
         return [tasks.spawn(cache.run(), f"watch {cache.resource.plural}") for cache in caches]
 
     def revision(self, key: Key) -> Revision | None:
@@ -139,10 +155,25 @@ class Watch:
         if arrival is not None:
             arrival.set()
 
+    def _read(self, index: str) -> endpoints.Endpoints:
+        return endpoints.read(self._slices.by_index("revision", index), prefers_tls=True)
+
+    def _certificate_changed(self, _kind: str, _old: Object | None, new: Object | None) -> None:
+        certificate, key = (_text(new or {}, name) for name in (internal_tls.CERTIFICATE_KEY, internal_tls.PRIVATE_KEY))
+        if certificate and key:
+            self.on_certificate(certificate, key)
+
     def _slice_changed(self, _kind: str, old: Object | None, new: Object | None) -> None:
         for index in {text for obj in (old, new) if obj is not None for text in _revision_index(obj)}:
             namespace, _, name = index.partition("/")
-            self.on_endpoints((namespace, name), endpoints.read(self._slices.by_index("revision", index)))
+            self.on_endpoints((namespace, name), self._read(index))
+
+
+def _text(obj: Object, key: str) -> str:
+    try:
+        return base64.b64decode((obj.get("data") or {}).get(key) or "", validate=True).decode()
+    except ValueError:
+        return ""
 
 
 def _revision_index(obj: Object) -> list[str]:

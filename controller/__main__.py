@@ -42,7 +42,7 @@ class Parts:
 
 def build(config: Config, client: Client) -> Parts:
     """Return the parts, wired; nothing runs yet."""
-    worker = Worker(client, World(Objects(), ClusterConfig()), config.concurrency)
+    worker = Worker(client, World(Objects(), ClusterConfig()), config.concurrency, namespace=config.system_namespace)
     watchdog = Watchdog(client, worker, config.system_namespace)
     hook = Webhook(client, config.system_namespace, lambda: worker.world.config)
     me = config.pod_name or socket.gethostname()

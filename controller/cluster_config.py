@@ -16,7 +16,7 @@ from tidegate.contracts.problems import FieldProblem
 
 Object = Mapping[str, Any]
 
-PART_OF = {names.CONFIG_DOMAIN: names.CONFIG_NETWORK}
+PART_OF = {names.CONFIG_DOMAIN: names.CONFIG_NETWORK, names.CONFIG_CERTMANAGER: names.CONFIG_NETWORK}
 """Maps that are read together with another one, under whose name their problems are told."""
 
 
@@ -50,7 +50,11 @@ def read(
         names.CONFIG_DEPLOYMENT: ("deployment", deployment.parse(config_maps.get(names.CONFIG_DEPLOYMENT))),
         names.CONFIG_NETWORK: (
             "network",
-            network.parse(config_maps.get(names.CONFIG_NETWORK), config_maps.get(names.CONFIG_DOMAIN)),
+            network.parse(
+                config_maps.get(names.CONFIG_NETWORK),
+                config_maps.get(names.CONFIG_DOMAIN),
+                config_maps.get(names.CONFIG_CERTMANAGER),
+            ),
         ),
         names.CONFIG_GC: ("retention", retention.parse(config_maps.get(names.CONFIG_GC))),
         names.CONFIG_OBSERVABILITY: (

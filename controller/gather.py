@@ -12,6 +12,7 @@ from controller.cluster_config import ClusterConfig
 from controller.inference import component, shipped, template
 from controller.objects import Objects
 from controller.reconcile import (
+    certificate,
     configuration,
     domain_mapping,
     images,
@@ -22,6 +23,7 @@ from controller.reconcile import (
     service,
 )
 from controller.reconcile.outcome import Object, Outcome
+from controller.tls.plan import PairFacts
 from controller.triggers import Key
 from tidegate.contracts import names, traffic
 from tidegate.kube import resources
@@ -32,7 +34,8 @@ class World:
     """All that reconcilers are given.
 
     `refused` holds, by key, the generation and message of a refused child; `credentials`, by namespace and
-    ServiceAccount, the variables with which pods fetch models; `lookups`, by a revision's uid, what its images are.
+    ServiceAccount, the variables with which pods fetch models; `lookups`, by a revision's uid, what its images are;
+    `pairs`, by the key of a Certificate or DomainMapping, the key pair that it names.
     """
 
     known: Objects
@@ -40,6 +43,7 @@ class World:
     refused: dict[Key, tuple[int, str]] = field(default_factory=dict)
     credentials: dict[tuple[str, str], list[Object]] = field(default_factory=dict)
     lookups: dict[str, images.Lookup] = field(default_factory=dict)
+    pairs: dict[Key, PairFacts] = field(default_factory=dict)
 
 
 def target(world: World, key: Key) -> Object | None:
@@ -56,6 +60,8 @@ def decide(world: World, key: Key, now_unix: float) -> Outcome:
         return domain_mapping.reconcile(_domain_mapping(world, key, obj), world.config.network, now_unix)
     if obj is None or obj["metadata"].get("deletionTimestamp"):
         return Outcome()
+    if key.kind == triggers.CERTIFICATE:
+        return certificate.reconcile(obj, world.pairs.get(key), now_unix)
     if key.kind == triggers.INFERENCE_SERVICE:
         return inference_service.reconcile(_inference_service(world, key, obj), now_unix)
     if key.kind == triggers.SERVICE:

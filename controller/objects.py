@@ -24,6 +24,7 @@ WATCHED = (
     resources.ROUTES,
     resources.DOMAIN_MAPPINGS,
     resources.CLUSTER_DOMAIN_CLAIMS,
+    resources.CERTIFICATES,
     resources.POD_AUTOSCALERS,
     resources.DEPLOYMENTS,
     resources.SERVICES,
@@ -38,7 +39,7 @@ BY_KIND = {(resource.api_version, resource.kind): resource for resource in WATCH
 INTERNED_LENGTH = 100
 
 BY_CONFIGURATION, BY_REVISION, BY_ROUTE, BY_TARGET = "configuration", "revision", "route", "target"
-BY_PLACEHOLDER, BY_REFERENCE = "placeholder", "reference"
+BY_PLACEHOLDER, BY_REFERENCE, BY_OWNER = "placeholder", "reference", "owner"
 _INDEXED: dict[Resource, tuple[str, ...]] = {
     resources.REVISIONS: (BY_CONFIGURATION, BY_ROUTE),
     resources.CONFIGURATIONS: (BY_ROUTE,),
@@ -46,6 +47,7 @@ _INDEXED: dict[Resource, tuple[str, ...]] = {
     resources.PODS: (BY_REVISION,),
     resources.SERVICES: (BY_PLACEHOLDER,),
     resources.DOMAIN_MAPPINGS: (BY_REFERENCE,),
+    resources.CERTIFICATES: (BY_OWNER,),
 }
 _LABELS = {
     BY_CONFIGURATION: names.CONFIGURATION_LABEL,
@@ -121,8 +123,16 @@ def index_keys(index: str, obj: Object | None) -> set[str]:
     if index == BY_REFERENCE:
         name = ((obj.get("spec") or {}).get("ref") or {}).get("name")
         return {str(name)} if name else set()
+    if index == BY_OWNER:
+        owner = serving.controller_of(obj)
+        return {owner_key(owner["kind"], owner["name"])} if owner else set()
     value = (obj["metadata"].get("labels") or {}).get(_LABELS[index])
     return {value} if value else set()
+
+
+def owner_key(kind: str, name: str) -> str:
+    """Return the key of an owner in the index BY_OWNER."""
+    return f"{kind}/{name}"
 
 
 def slim(resource: Resource, obj: Object) -> Object:

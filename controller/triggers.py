@@ -13,7 +13,7 @@ from tidegate.kube.api import Object, Resource
 
 
 class Key(NamedTuple):
-    """One object to reconcile: an InferenceService, Service, Configuration, Revision, Route or DomainMapping."""
+    """One object to reconcile: its kind is one of those below."""
 
     kind: str
     namespace: str
@@ -21,7 +21,7 @@ class Key(NamedTuple):
 
 
 SERVICE, CONFIGURATION, REVISION, ROUTE = "Service", "Configuration", "Revision", "Route"
-INFERENCE_SERVICE, DOMAIN_MAPPING = "InferenceService", "DomainMapping"
+INFERENCE_SERVICE, DOMAIN_MAPPING, CERTIFICATE = "InferenceService", "DomainMapping", "Certificate"
 _ITSELF = {
     resources.KNATIVE_SERVICES: SERVICE,
     resources.CONFIGURATIONS: CONFIGURATION,
@@ -29,6 +29,7 @@ _ITSELF = {
     resources.ROUTES: ROUTE,
     resources.INFERENCE_SERVICES: INFERENCE_SERVICE,
     resources.DOMAIN_MAPPINGS: DOMAIN_MAPPING,
+    resources.CERTIFICATES: CERTIFICATE,
 }
 _ADDRESSED = frozenset({resources.KNATIVE_SERVICES, resources.ROUTES, resources.SERVICES})
 _OWNERS = {
@@ -39,6 +40,7 @@ _OWNERS = {
     resources.DEPLOYMENTS: (REVISION,),
     resources.POD_AUTOSCALERS: (REVISION,),
     resources.SERVICES: (REVISION, ROUTE),
+    resources.CERTIFICATES: (ROUTE, DOMAIN_MAPPING),
 }
 """The kinds of owners that a change of an object concerns."""
 RESOURCE_OF = {kind: resource for resource, kind in _ITSELF.items()}

@@ -18,8 +18,10 @@ from controller.apply import Performer
 from controller.digests.resolver import Resolver
 from controller.gather import World
 from controller.model_credentials import ModelCredentials
+from controller.tls.keeper import Keeper
 from controller.triggers import Key
 from controller.workqueue import WorkQueue
+from tidegate.contracts import names
 from tidegate.kube.api import Api, ApiError, Object, Resource
 from tidegate.process import tasks
 
@@ -42,15 +44,24 @@ _queued = Gauge("tidegate_controller_queue_keys", "Keys that wait, run or back o
 class Worker:
     """Reconciles what changed.
 
-    `concurrency` is the number of keys worked on at once, `wall` gives the time as seconds since 1970.
+    `concurrency` is the number of keys worked on at once, `wall` gives the time as seconds since 1970, `namespace` is
+    where Tidegate itself runs.
     """
 
-    def __init__(self, api: Api, world: World, concurrency: int, wall: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        api: Api,
+        world: World,
+        concurrency: int,
+        wall: Callable[[], float] = time.time,
+        namespace: str = names.SYSTEM_NAMESPACE,
+    ) -> None:
         self.world = world
         self._wall = wall
         self._performer = Performer(api, world, self.see, self.forget)
         self._credentials = ModelCredentials(api, world)
         self._digests = Resolver(api, world, self.mark)
+        self._keeper = Keeper(api, world, namespace, wall)
         self._queue: WorkQueue[Key] = WorkQueue()
         self._concurrency = concurrency
         self._running: set[asyncio.Task[Any]] = set()
@@ -91,6 +102,7 @@ class Worker:
 
     async def run(self) -> None:
         """Work until cancelled."""
+        looking = tasks.spawn(self._keeper.run(self.mark), "look at key pairs of others")
         try:
             while True:
                 self._wake.clear()
@@ -98,7 +110,7 @@ class Worker:
                 _queued.set(len(self._queue))
                 await self._sleep()
         finally:
-            await tasks.cancel(*self._running)
+            await tasks.cancel(looking, *self._running)
             await self._digests.close()
 
     def _start_ready(self) -> None:
@@ -151,6 +163,7 @@ class Worker:
     async def _reconcile(self, key: Key, target: Object | None) -> float:
         await self._credentials.look_up(key, target, asyncio.get_running_loop().time())
         self._digests.look_up(key, target)
+        await self._keeper.look_up(key, target)
         outcome = gather.decide(self.world, key, self._wall())
         outcome = self._held.hold(key, target, outcome, asyncio.get_running_loop().time())
         await self._performer.perform(key, target, outcome)

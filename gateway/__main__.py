@@ -59,6 +59,7 @@ async def serve(config: Config, api: Api, stopping: asyncio.Event, own_seat: sea
     their supervisor.
     """
     watch, metrics, wakes = Watch(api, config.system_namespace, seat.phase()), Metrics(), Wakes()
+    workers = seat.count()
     pipeline = Pipeline(config, watch, metrics, wakes, stopping.is_set, time.monotonic)
     watch.on_endpoints = pipeline.endpoints_changed
     watch.on_observability = pipeline.log.configure
@@ -79,6 +80,7 @@ async def serve(config: Config, api: Api, stopping: asyncio.Event, own_seat: sea
     await ports.start(is_shared=own_seat is not None)
     run.freeze_start_up()
     await stopping.wait()
+    ports.leave_to_next(workers)
     await asyncio.sleep(config.drain_quiet_s)
     await ports.drain(config.drain_timeout_s)
     await tasks.cancel(*background)

@@ -19,11 +19,12 @@ SERVE: Final = ServingMode.SERVE  # looked up once: on the class each look-up co
 @dataclass(slots=True)
 class Backend:
     """What the gateway knows of one revision: the autoscaler's serving mode and the ready pods; sessions when asked
-    for."""
+    for; `secure` are the pods that are spoken to in TLS."""
 
     mode: ServingMode = ServingMode.PROXY
     pods: Balancer = field(default_factory=Balancer)
     sessions: Sessions | None = None
+    secure: frozenset[Address] = frozenset()
 
     @property
     def is_cold(self) -> bool:

@@ -21,7 +21,7 @@ from gateway.probes import Probes
 from gateway.routes import Target
 from gateway.wakes import Wakes
 from gateway.watch import Watch
-from tidegate.contracts import headers, outcomes, trace_context
+from tidegate.contracts import headers, internal_tls, outcomes, trace_context
 from tidegate.wire import tracing
 from tidegate.wire.answers import answer_of
 from tidegate.wire.balance import Address
@@ -31,6 +31,8 @@ from tidegate.wire.request_log import RequestLog, entry_of
 from tidegate.wire.tracing import Trace, Tracing
 
 STALE_ATTEMPTS: Final = 3
+CERTIFICATE_ATTEMPTS: Final = 5
+"""How many upstreams with a wrong certificate are tried: one may be about to get its new one."""
 LOOK_AGAIN_S: Final = 0.1
 HEADS_KEPT: Final = 4096
 
@@ -38,6 +40,7 @@ NO_ROUTE = answer_of(outcomes.NO_ROUTE)
 ASLEEP = answer_of(outcomes.ASLEEP)
 NO_ACTIVATOR = answer_of(outcomes.NO_ACTIVATOR)
 REDIRECTED = answer_of(outcomes.REDIRECTED)
+UNTRUSTED = answer_of(outcomes.UPSTREAM_CERTIFICATE_REFUSED)
 BACKEND_BROKE = answer_of(outcomes.UPSTREAM_FAILED)
 UNCOUNTED: Final = headers.UNCOUNTED.title() + b": 1\r\n"
 HEALTHY = Answer(200)
@@ -135,6 +138,8 @@ class Pipeline:
         refused.group.give_back(refused.address)
         refused.group.eject(refused.address, self._clock())
         self._metrics.ejections.inc()
+        if failure is Failure.CERTIFICATE and request.attempts >= CERTIFICATE_ATTEMPTS:
+            return UNTRUSTED
         return self._pick_again(visit) or self._wait(visit)
 
     def finished(self, request: Request, outcome: Outcome) -> None:
@@ -197,6 +202,11 @@ class Pipeline:
         else:
             self._metrics.to_pod += 1
         relay = Relay(host, port, visit.head, self._timeouts, protocol=visit.protocol)
+        secure = self._watch.secure_activators if group is activators else backend.secure
+        if secure and picked.address in secure:
+            assert visit.target is not None
+            name = internal_tls.ROUTING_NAME if group is activators else internal_tls.pod_name(visit.target.key[0])
+            relay.tls = self._watch.peers.named(name)
         if backend.sessions is not None and visit.wish is None and group is not activators:
             relay.answer_head = backend.sessions.cookie_line((host, port), is_secure=visit.scheme == "https")
         return relay

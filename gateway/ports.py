@@ -9,6 +9,7 @@ import asyncio
 import logging
 import ssl
 
+from gateway import handover
 from gateway.certificate import Certificate
 from gateway.config import Config
 from gateway.pipeline import Pipeline, PortDirector
@@ -50,18 +51,30 @@ class Ports:
         return [server.counters for server in self._servers]
 
     async def start(self, *, is_shared: bool = False) -> None:
-        """Listen, `is_shared` with other workers. Raises OSError when a port cannot be listened on."""
-        await self._plain.start(*self._config.address, reuse_port=is_shared)
+        """Listen, `is_shared` with other workers. Raises OSError when a port cannot be listened on.
+
+        An address of the host is shared with the gateway before and the one after this one (`leave_to_next`).
+        """
+        await self._plain.start(*self._config.address, reuse_port=is_shared or bool(self._config.listen))
         log.info("listening on %s:%d", *self._config.address)
         if self._local is not None and (local := self._config.local_address) is not None:
             await self._local.start(*local, reuse_port=is_shared)
             log.info("listening on %s:%d for the cluster", *local)
         address = self._config.tls_address
         if self._tls is not None and self._certificate is not None and address is not None:
-            await self._tls.start(*address, reuse_port=is_shared, tls=self._certificate.context)
+            await self._tls.start(*address, reuse_port=True, tls=self._certificate.context)
             self._watching = tasks.spawn(self._certificate.run(), "watch the certificate")
             log.info("listening on %s:%d for TLS", *address)
         self.are_open = True
+
+    def leave_to_next(self, workers: int) -> None:
+        """Begin to end: new connections go to the next gateway where one listens on the same port of the host, and
+        connections that are kept alive end with their next answer. `workers` processes of this gateway listen."""
+        for server in self._servers:
+            server.announce_end()
+            if server is not self._local:
+                for descriptor in server.listeners:
+                    handover.leave_to_later(descriptor, workers)
 
     async def drain(self, deadline_s: float) -> None:
         """Stop accepting and let requests in flight end for up to `deadline_s` seconds."""

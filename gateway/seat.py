@@ -13,6 +13,7 @@ from tidegate.process import tasks
 
 VARIABLE = "TIDEGATE_WORKER_SOCKET"
 PHASE_VARIABLE = "TIDEGATE_WORKER_PHASE"
+COUNT_VARIABLE = "TIDEGATE_WORKER_COUNT"
 ADMIN_HOST = "127.0.0.1"
 
 
@@ -50,3 +51,8 @@ def descriptor() -> int | None:
 def phase() -> float:
     """Return where in a turn this worker's wheels begin, 0 when it is alone."""
     return float(os.environ.pop(PHASE_VARIABLE, "0"))
+
+
+def count() -> int:
+    """Return how many workers there are, 1 when this process is alone."""
+    return int(os.environ.pop(COUNT_VARIABLE, "1"))

@@ -15,13 +15,14 @@ from gateway import routes
 from gateway.affinity import Sessions
 from gateway.pick import Backend
 from tidegate.contracts import names, session_affinity
-from tidegate.contracts.config import features
+from tidegate.contracts.config import features, network
 from tidegate.contracts.decision import ServingMode
-from tidegate.kube import endpoints, resources
+from tidegate.kube import endpoints, resources, trust
 from tidegate.kube.api import Api, Object, labels_of, name_of, namespace_of
 from tidegate.kube.cache import Cache
 from tidegate.process import tasks
-from tidegate.wire.balance import Balancer
+from tidegate.wire.balance import Address, Balancer
+from tidegate.wire.peers import Peers
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +39,9 @@ class Watch:
         self.table: routes.Table = {}
         self.local_table: routes.Table = {}
         self.activators = Balancer()
+        self.secure_activators: frozenset[Address] = frozenset()
+        self.peers = Peers()
+        self._has_system_tls = False
         # Set by __main__: called when a pod or an activator may have become available.
         self.on_endpoints: Callable[[], None] = lambda: None
         # Set by __main__: called with config-observability, None when there is none.
@@ -68,6 +72,11 @@ class Watch:
             api, resources.CONFIG_MAPS, system_namespace, fields=f"metadata.name={names.CONFIG_FEATURES}"
         )
         self._features.on_change(lambda _kind, _old, new: self._features_changed(new))
+        self._network = Cache(
+            api, resources.CONFIG_MAPS, system_namespace, fields=f"metadata.name={names.CONFIG_NETWORK}"
+        )
+        self._network.on_change(self._network_changed)
+        self._trust = trust.watch(api, system_namespace, self.peers.trust)
         self._routes.on_change(self._route_changed)
         self._autoscalers.on_change(self._autoscaler_changed)
         self._slices.on_change(self._slice_changed)
@@ -105,7 +114,7 @@ class Watch:
         return labels.get(names.SERVICE_LABEL, ""), labels.get(names.CONFIGURATION_LABEL, "")
 
     def _caches(self) -> tuple[Cache, ...]:
-        return self._routes, self._autoscalers, self._slices, self._activator_slices
+        return self._routes, self._autoscalers, self._slices, self._activator_slices, self._network, self._trust
 
     def _route_changed(self, _kind: str, old: Object | None, new: Object | None) -> None:
         route = new or old
@@ -156,8 +165,9 @@ class Watch:
     def _slice_changed(self, _kind: str, old: Object | None, new: Object | None) -> None:
         for index in {text for obj in (old, new) if obj is not None for text in _revision_index(obj)}:
             namespace, _, name = index.partition("/")
-            found = endpoints.read(self._slices.by_index("revision", index))
+            found = endpoints.read(self._slices.by_index("revision", index), prefers_tls=True)
             backend = self.backend((namespace, name))
+            backend.secure = found.secure
             backend.pods.replace(found.ready)
             if backend.sessions is not None:
                 backend.sessions.replace(found.ready)
@@ -171,7 +181,20 @@ class Watch:
             del self._backends[key]
 
     def _activators_changed(self, _kind: str, _old: Object | None, _new: Object | None) -> None:
-        self.activators.replace(endpoints.read(self._activator_slices.objects.values()).ready)
+        self._read_activators()
+
+    def _network_changed(self, _kind: str, _old: Object | None, new: Object | None) -> None:
+        values, _ = network.parse(new, None)
+        if values.has_system_tls != self._has_system_tls:
+            self._has_system_tls = values.has_system_tls
+            log.info("TLS to activators is %s", "on" if values.has_system_tls else "off")
+            self._read_activators()
+
+    def _read_activators(self) -> None:
+        slices = self._activator_slices.objects.values()
+        found = endpoints.read(slices, prefers_tls=self._has_system_tls)
+        self.secure_activators = found.secure
+        self.activators.replace(found.ready)
         self.on_endpoints()
 
 

@@ -94,6 +94,7 @@ class Workers:
         with theirs:
             environment = {**os.environ, seat.VARIABLE: str(theirs.fileno())}
             environment[seat.PHASE_VARIABLE] = str(slot / self._config.workers)
+            environment[seat.COUNT_VARIABLE] = str(self._config.workers)
             process = await asyncio.create_subprocess_exec(*self._command, env=environment, pass_fds=(theirs.fileno(),))
         reader, tie = await asyncio.open_connection(sock=ours)
         self._started += 1

@@ -70,6 +70,8 @@ class Connection:
                 pass
 
     async def _exchange(self, host: str, target: str, method: str, body: bytes, begin: float) -> Reply:
+        if self._streams is not None and self._streams[0].at_eof():
+            await self.close()  # the server ended it while nothing was asked
         if self._streams is None:
             self._streams = await asyncio.open_connection(*self._where)
         reader, writer = self._streams

@@ -16,6 +16,7 @@ from queueproxy.limiter import Limiter
 from queueproxy.meter import Meter
 from queueproxy.metrics import Metrics
 from queueproxy.pipeline import Pipeline, Visit
+from queueproxy.ports import Ports
 from queueproxy.probe import AppProtocol, Readiness, parse
 from queueproxy.report import Reporter
 from tidegate.contracts import headers, report
@@ -26,7 +27,6 @@ from tidegate.process.span_export import SpanExport
 from tidegate.wire.engine_metrics import EngineMetrics
 from tidegate.wire.limits import BETWEEN_HOPS, ServerTimers
 from tidegate.wire.pool import Pool
-from tidegate.wire.server import Server
 from tidegate.wire.tracing import Tracing
 
 log = logging.getLogger("queueproxy")
@@ -52,17 +52,17 @@ async def serve(config: Config, stopping: asyncio.Event) -> None:
     pipeline = Pipeline(config, limiter, meter, readiness, metrics, lambda: drain.is_draining, time.monotonic)
     export = _export_spans(config, metrics, pipeline)
     pool = Pool(strip_answer_prefixes=headers.INTERNAL_ANSWER_PREFIXES)  # the app speaks for itself, not for us
-    server = Server(pipeline, pool, timers=ServerTimers(**BETWEEN_HOPS))
+    ports = Ports(config, pipeline, pool, ServerTimers(**BETWEEN_HOPS))
     _show(metrics, limiter, meter)
-    EngineMetrics("tidegate_queueproxy", metrics.registry, lambda: (server.counters,), pool)
-    await server.start(config.pod_ip, config.serving_port)
+    EngineMetrics("tidegate_queueproxy", metrics.registry, lambda: ports.counters, pool, lambda: ports.tls_counters)
+    await ports.start()
     admin = await _start_admin(config, metrics, drain)
     reporting = _start_reporting(config, meter)
     run.freeze_start_up()
     await stopping.wait()
     await drain.until_quiet()
     # The app ends its WebSockets by itself when it is told to go, with a close frame; we would only cut them.
-    await server.drain(_drain_limit_s(config), drain.finish)
+    await ports.drain(_drain_limit_s(config), drain.finish)
     pipeline.log.flush()
     if export is not None:
         await export.close()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from queueproxy import probe
-from tidegate.contracts import names, serving
+from tidegate.contracts import internal_tls, names, serving
 from tidegate.process.settings import setting
 
 QUEUE_PER_SLOT = 10
@@ -24,6 +24,14 @@ class Config:
     pod: str = setting("name of this pod", default="", env="SERVING_POD")
     pod_ip: str = setting("address to listen on", default="127.0.0.1", env="SERVING_POD_IP")
     serving_port: int = setting("port for requests", default=names.SERVING_PORT, env="QUEUE_SERVING_PORT")
+    tls_port: int = setting(
+        "port for requests over TLS, where there is a certificate",
+        default=internal_tls.PORT,
+        env="QUEUE_SERVING_TLS_PORT",
+    )
+    certificates: str = setting(
+        "folder with tls.crt and tls.key, read again when they change; empty: no TLS", default=""
+    )
     admin_port: int = setting("port for drain and health", default=names.ADMIN_PORT)
     metrics_port: int = setting("port for Prometheus", default=names.QUEUEPROXY_METRICS_PORT)
     user_port: int = setting(

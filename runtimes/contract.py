@@ -12,6 +12,7 @@ Nothing but `predict` is required:
         def postprocess(self, outputs): ...        # on the way out
         def explain(self, inputs): ...             # the :explain verb
         def generate(self, text, parameters): ...  # yields text
+        def metrics(self): ...                     # after each prediction: [{"type": "COUNTER", "key", "value"}]
         def route(self, inputs), aggregate(self, list_of_inputs), health(self), unload(self)
 
 `predict` may be `async`. `blocking = False` says that it is so quick that a thread would cost more than it does.
@@ -24,6 +25,7 @@ from __future__ import annotations
 import functools
 import inspect
 import json
+import logging
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -33,10 +35,13 @@ from runtimes import tensors
 from runtimes.batch_assembly import Form
 from runtimes.batch_plan import BatchLimits
 from runtimes.batching import BatchSettings
+from runtimes.custom_metrics import CustomMetrics
 from runtimes.datatypes import DATATYPES
 from runtimes.failures import InferenceError, Kind
 from runtimes.messages import ModelSpec, TensorSpec
 from runtimes.tensors import Parameters, Tensor
+
+log = logging.getLogger(__name__)
 
 _ASYNC_IN_FLIGHT = 256
 Text = str | Iterator[str] | AsyncIterator[str]
@@ -60,6 +65,8 @@ class Model:
         self.is_async = self.is_cancellable = inspect.iscoroutinefunction(self._predict)
         self.is_blocking = bool(getattr(target, "blocking", True)) and not self.is_async
         self.takes_json = getattr(target, "payload", "tensors") == "json"
+        self._last_metrics: list[dict[str, Any]] = []
+        self.custom = CustomMetrics() if callable(getattr(target, "metrics", None)) else None
         self._takes_parameters = _accepts(self._predict, "parameters")
         self.spec = spec_of(target)
 
@@ -103,6 +110,7 @@ class Model:
         values = self._call(values, parameters)
         if self._postprocess is not None:
             values = self._postprocess(values)
+        self._take_metrics()
         return self.to_tensors(values)
 
     async def predict_async(self, inputs: Sequence[Tensor], parameters: Parameters) -> list[Tensor]:
@@ -113,7 +121,17 @@ class Model:
         values = await _resolved(self._call(values, parameters))
         if self._postprocess is not None:
             values = await _resolved(self._postprocess(values))
+        self._take_metrics()
         return self.to_tensors(values)
+
+    def _take_metrics(self) -> None:
+        if self.custom is not None:
+            try:
+                said = self.target.metrics()
+            except Exception as error:  # the prediction is good: what counts it must not spoil it
+                log.warning("metrics of %s: %r", type(self.target).__name__, error)
+                said = [error]
+            self._last_metrics = self.custom.take(said)
 
     def explain(self, inputs: Sequence[Tensor]) -> list[Tensor]:
         """Run the model's `explain`; raises UNSUPPORTED where there is none."""
@@ -148,11 +166,12 @@ class Model:
         raise InferenceError(Kind.UNSUPPORTED, f"{type(self.target).__name__} does not answer {verb!r}")
 
     def seldon_meta(self) -> tuple[list[str], dict[str, Any]]:
-        """Return the names of the output's columns and the tags that a Seldon-style class gives."""
+        """Return the names of the output's columns, and the tags and metrics that a Seldon-style class gives."""
         named = getattr(self.target, "class_names", None)
         names = named() if callable(named) else named
         tags = self.target.tags() if self.has("tags") else {}
-        return [str(name) for name in names or []], {"tags": tags} if tags else {}
+        said = {"tags": tags, "metrics": self._last_metrics}
+        return [str(name) for name in names or []], {name: value for name, value in said.items() if value}
 
     def generate(self, text: str, parameters: Parameters) -> Text:
         """Return the text that follows `text`: one piece or an iterator of pieces; raises UNSUPPORTED without it."""
@@ -168,6 +187,7 @@ class Model:
             rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
         for method in (self._preprocess, functools.partial(self._call, parameters=parameters), self._postprocess):
             rows = rows if method is None else method(rows)
+        self._take_metrics()
         answers = _plain(rows)
         if not isinstance(answers, list):
             raise InferenceError(Kind.MODEL_FAILED, "a model that takes JSON answers a list, one element per row")

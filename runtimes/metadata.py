@@ -33,6 +33,13 @@ def model_metadata(servable: Servable, repository: Repository) -> dict[str, Any]
     }
 
 
+def model_metadata_with_provenance(servable: Servable, repository: Repository) -> dict[str, Any]:
+    """Return the same with what the version's manifest says, for which gRPC's message has no field."""
+    folder = repository.entry(servable.name).folder
+    said = folder.manifests.get(servable.version) if folder is not None else None
+    return model_metadata(servable, repository) | ({"provenance": said.document()} if said is not None else {})
+
+
 def statistics(repository: Repository, name: str = "", version: str = "") -> dict[str, Any]:
     """Return the statistics extension's answer for one version, one model, or all; raises a 404."""
     chosen = _chosen(repository, name, version)

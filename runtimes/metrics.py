@@ -45,6 +45,7 @@ def render(repository: Repository) -> bytes:
             labels = _labels(servable.name, servable.version)
             lines.append(f"{name}{{{labels}}} {value(servable, servable.statistics):g}")
     lines += _of_workers(repository, servables)
+    lines += _of_their_code(servables)
     for name, kind, meaning, number in (
         ("model_repository_loads_total", "counter", "Models loaded", repository.loads),
         ("model_repository_evictions_total", "counter", "Models unloaded for another", repository.evictions),
@@ -69,6 +70,28 @@ def _of_workers(repository: Repository, servables: list[Servable]) -> list[str]:
     for (model, version, how), count in repository.worker_ends.items():
         lines.append(f'{name}{{{_labels(model, version)},reason="{_escaped(how)}"}} {count}')
     return lines
+
+
+def _of_their_code(servables: list[Servable]) -> list[str]:
+    """Return what models count themselves, each family together as the text form wants it."""
+    families: dict[tuple[str, str], list[str]] = {}
+    dropped = []
+    for servable in servables:
+        custom = getattr(servable.model, "custom", None)
+        if custom is None:
+            continue
+        labels = _labels(servable.name, servable.version)
+        for family, kind, line in custom.lines(labels):
+            families.setdefault((family, kind), []).append(line)
+        dropped.append(f"model_custom_metrics_dropped_total{{{labels}}} {custom.dropped}")
+    lines = [
+        line
+        for (family, kind), listed in families.items()
+        for line in (f"# HELP {family} Counted by the model's own code.", f"# TYPE {family} {kind}", *listed)
+    ]
+    name = "model_custom_metrics_dropped_total"
+    head = [f"# HELP {name} Entries of a model's metrics that could not be taken.", f"# TYPE {name} counter"]
+    return [*lines, *(head if dropped else []), *dropped]
 
 
 def _labels(model: str, version: str) -> str:

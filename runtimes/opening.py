@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from runtimes.config import Config
-from runtimes.repository import layout
+from runtimes.repository import layout, manifest
 from runtimes.repository.layout import ModelConfig
 from tidegate.contracts import wake
 from tidegate.process import start_clock
@@ -44,8 +44,12 @@ class Opener(Protocol):
 def open_model(folder: Path, model: ModelConfig, config: Config) -> Any:
     """Return the model object of a version folder, declared inputs and batching included.
 
-    Raises LayoutError, CodeRefused, or what the framework raises; an unknown runtime is a LayoutError that lists them.
+    Raises LayoutError, ManifestError, CodeRefused, or what the framework raises; for an unknown runtime a LayoutError
+    that lists them.
     """
+    said = manifest.read(folder)
+    if said is not None:
+        manifest.check_files(said, folder)  # before anything of the folder is opened
     runtime, file = layout.artefact(folder, model)
     module = RUNTIMES.get(runtime)
     if module is None:
@@ -59,6 +63,8 @@ def open_model(folder: Path, model: ModelConfig, config: Config) -> Any:
             text = f"runtime {runtime!r} needs {error.name!r}: pip install 'tidegate[{runtime}]'"
             raise layout.LayoutError(text) from error
         raise
+    if said is not None:
+        manifest.check_code(said, target, folder)
     for name, declared in (("inputs", model.inputs), ("outputs", model.outputs)):
         if declared:
             setattr(target, name, declared)

@@ -1,7 +1,8 @@
 """Sends what models were asked and what they answered to a sink, as CloudEvents, beside the requests.
 
 An event is queued in the turn of its request and never waited for: what finds no room is dropped, what the sink does
-not take is not sent again, and both are counted. Bounds: events, and the bytes of their bodies.
+not take is not sent again, and both are counted. Bounds: events, and the bytes of their bodies. Each request has an id,
+its client's or one that is made here, in both events and on the answer; by it `POST /feedback` tells the truth later.
 """
 
 from __future__ import annotations
@@ -16,11 +17,13 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 from urllib.parse import urlsplit
 
-from runtimes.failures import InferenceError
+from runtimes.failures import InferenceError, Kind
 from runtimes.http import messages
+from runtimes.http.exchange import body_of
 from runtimes.http.messages import Reply, Request
-from runtimes.protocol import payload_events
+from runtimes.protocol import payload_events, truth
 from runtimes.protocol.payload_events import PayloadEvent
+from runtimes.truths import Truths
 from tidegate.process import tasks
 
 log = logging.getLogger(__name__)
@@ -33,6 +36,9 @@ BYTES_LIMIT = 64 << 20
 SEND_TIMEOUT_S = 10.0
 LAST_SEND_TIMEOUT_S = 3.0
 COMPLAIN_EVERY_S = 60.0
+FEEDBACK = "/feedback"
+TRUTH_LIMIT_BYTES = 1 << 20
+_REQUEST_ID, _GROUP_ID = b"x-request-id", b"x-group-request-id"
 _ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 
 
@@ -58,6 +64,7 @@ class PayloadLog:
         self._senders: list[asyncio.Task[None]] = []
         self._session: Any = None
         self._complained_at = float("-inf")
+        self._truths = Truths()
         self.sent = self.dropped = self.failed = 0
 
     def start(self) -> None:
@@ -84,6 +91,8 @@ class PayloadLog:
         """Return `handler` with every inference that passes it logged."""
 
         def handle(request: Request) -> Answer:
+            if request.path == FEEDBACK and request.method == b"POST":
+                return self._feedback(request)
             if not payload_events.is_inference(request.method, request.path):
                 return handler(request)
             first = self._asked(request)
@@ -94,21 +103,31 @@ class PayloadLog:
                 raise
             if isinstance(answer, Reply):
                 self._answered(first, answer)
-                return answer
-            return self._later(first, answer)
+                return _identified(answer, request)
+            return self._later(first, answer, request)
 
         return handle
 
-    async def _later(self, first: PayloadEvent, answer: Awaitable[Reply]) -> Reply:
+    def _feedback(self, request: Request) -> Reply:
+        """Take what turned out to be true of an earlier request, and pass it on; raises a 400, QUEUE_FULL."""
+        told, now = truth.decode(body_of(request, TRUTH_LIMIT_BYTES)), time.time()
+        made = payload_events.of_truth(self._about, str(uuid.uuid4()), now, request.path, told)
+        if not self._offer(made):
+            raise InferenceError(Kind.QUEUE_FULL, "the sink of payloads is behind; send this truth again later")
+        return messages.json_reply({"joined": self._truths.take(told.request_id, now)}, 202)
+
+    async def _later(self, first: PayloadEvent, answer: Awaitable[Reply], request: Request) -> Reply:
         try:
             reply = await answer
         except InferenceError as error:
             self._answered(first, messages.error_reply(error))
             raise
         self._answered(first, reply)
-        return reply
+        return _identified(reply, request)
 
     def _asked(self, request: Request) -> PayloadEvent:
+        if not _ID.fullmatch(request.headers.get(_REQUEST_ID, b"")):
+            request.headers[_REQUEST_ID] = str(uuid.uuid4()).encode()
         given = request.headers.get(b"ce-id", b"")
         id_ = given.decode() if _ID.fullmatch(given) else str(uuid.uuid4())
         made = payload_events.of_request(self._about, id_, time.time(), request.path, request.headers, request.body)
@@ -117,20 +136,22 @@ class PayloadLog:
         return made
 
     def _answered(self, first: PayloadEvent, reply: Reply) -> None:
+        self._truths.answered(first.headers["ce-requestid"], time.time())
         if self._mode == "request" or reply.stream is not None:
             return  # a stream is not collected: it would be held in memory whole
         said = (time.time(), reply.status, reply.content_type, reply.headers, reply.body)
         self._offer(payload_events.of_response(self._about, first, *said))
 
-    def _offer(self, event: PayloadEvent) -> None:
+    def _offer(self, event: PayloadEvent) -> bool:
         if len(self._queue) >= self._limit or self._bytes + len(event.body) > BYTES_LIMIT:
             self.dropped += 1
-            return
+            return False
         self._bytes += len(event.body)
         self._unsent += 1
         self._is_idle.clear()
         self._queue.append(event)
         self._is_filled.set()
+        return True
 
     async def _send_all(self) -> None:
         while True:
@@ -176,4 +197,15 @@ class PayloadLog:
             "# HELP model_payload_log_queued Events that wait to be sent",
             "# TYPE model_payload_log_queued gauge",
         ]
-        return "\n".join([*lines, f"model_payload_log_queued {len(self._queue)}", ""]).encode()
+        lines += [f"model_payload_log_queued {len(self._queue)}", *self._truths.render(), ""]
+        return "\n".join(lines).encode()
+
+
+def _identified(reply: Reply, request: Request) -> Reply:
+    """Return the reply with the ids of its request."""
+    lines = b"X-Request-Id: %b\r\n" % request.headers[_REQUEST_ID]
+    group = request.headers.get(_GROUP_ID, b"")
+    if _ID.fullmatch(group):
+        lines += b"X-Group-Request-Id: %b\r\n" % group
+    reply.headers += lines
+    return reply

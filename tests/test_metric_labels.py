@@ -26,7 +26,7 @@ CLOSED: dict[str, set[str]] = {
     "url_scheme": {"http", "https"},
     "way": {"pod", "activator"},
     "kind": set(BUCKETS),
-    "protocol": {"http1", "h2c"},
+    "protocol": {"http1", "h2c", "http1_tls", "h2_tls"},
     "phase": {*wake.PHASES, "untold"},
     "result": {"exported", "dropped", "failed"},
 }

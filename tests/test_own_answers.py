@@ -16,7 +16,7 @@ import activator.__main__ as activator_main
 import gateway.__main__ as gateway_main
 import queueproxy.__main__ as queueproxy_main
 from gateway import ports as gateway_ports
-from tests.support.hop_worlds import HOPS, ROUTED, SHORT_S, World, close, hang, never_there, world
+from tests.support.hop_worlds import HOPS, ROUTED, SHORT_S, World, clear_text, close, hang, never_there, world
 from tests.support.hops import client
 from tests.support.wire import Peer, WireAnswer
 from tidegate.contracts import outcomes
@@ -153,6 +153,7 @@ ROWS = [
     Row(outcomes.WAITING_ROOM_FULL, "activator", the_last_of_several, never_there, {"waiting_capacity": 1}),
     Row(outcomes.ACTIVATION_TIMEOUT, "activator", a_request, never_there, {"timeoutSeconds": SHORT_S}),
     Row(outcomes.UPSTREAM_CONNECT_FAILED, "activator", uncounted, settings={"is_refusing": True}),
+    Row(outcomes.UPSTREAM_CERTIFICATE_REFUSED, "activator", uncounted, clear_text, {"is_secure": True}),
     Row(outcomes.REQUEST_TIMEOUT, "activator", a_request, settings={"timeoutSeconds": SHORT_S}),
     Row(outcomes.RESPONSE_START_TIMEOUT, "activator", a_request, settings={"responseStartTimeoutSeconds": SHORT_S}),
     Row(outcomes.IDLE_TIMEOUT, "activator", a_request, settings={"idleTimeoutSeconds": SHORT_S}),

@@ -23,6 +23,8 @@ FORMATS = {
     "tidegate-xgboost": ("xgboost", "xgboost"),
 }
 """Name of the runtime -> the module of `runtimes` that runs, the model format it serves."""
+FURTHER_FORMATS = {"tidegate-torch": ("torch", "torchscript", "torch-export", "safetensors")}
+"""Other words for what a runtime serves: its files tell by themselves which of them they are."""
 TRITON = "triton"
 TRITON_FORMATS = ("onnx", "python", "pytorch", "tensorflow", "tensorrt")
 """Which of them a Triton reads depends on its backends, which nobody knows here: for these `runtime` must name it."""
@@ -41,6 +43,7 @@ def runtimes(existing: Sequence[Object] = (), image: str = DEFAULT_RUNTIME_IMAGE
 
 
 def _runtime(name: str, image: str, form: str, protocols: Sequence[str]) -> Object:
+    served = (form, *FURTHER_FORMATS.get(name, ()))
     # A pod has one serving port; what is served there depends on the protocol that was asked for.
     is_grpc = protocols == GRPC
     ports = ["--grpc-port=$(PORT)", "--port=0"] if is_grpc else []
@@ -59,7 +62,7 @@ def _runtime(name: str, image: str, form: str, protocols: Sequence[str]) -> Obje
         "kind": "ClusterServingRuntime",
         "metadata": {"name": name + (GRPC_SUFFIX if is_grpc else "")},
         "spec": {
-            "supportedModelFormats": [{"name": form, "autoSelect": True, "priority": 0}],
+            "supportedModelFormats": [{"name": one, "autoSelect": True, "priority": 0} for one in served],
             "protocolVersions": list(protocols),
             "containers": [container],
         },

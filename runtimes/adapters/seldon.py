@@ -31,7 +31,7 @@ class SeldonStyle:
         for ours, theirs in (("preprocess", "transform_input"), ("postprocess", "transform_output")):
             if callable(getattr(target, theirs, None)):
                 setattr(self, ours, self._transformer(getattr(target, theirs)))
-        for name in ("tags", "send_feedback", "class_names", "unload"):
+        for name in ("tags", "metrics", "send_feedback", "class_names", "unload", "code_version"):
             if hasattr(target, name):
                 setattr(self, name, getattr(target, name))
         if callable(getattr(target, "route", None)):

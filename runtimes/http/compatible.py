@@ -1,7 +1,8 @@
 """Paths of other systems that lead to the same models.
 
-/predict/NAME answers by the PROD version, /predict/NAME/VERSION and /predict/NAME/LABEL by that one; /predictions/NAME,
-/explanations/NAME and /ping are TorchServe's; /api/v1.0/... are Seldon Core's, for a server with one model.
+/predict/NAME answers by the PROD version, /predict/NAME/VERSION and /predict/NAME/LABEL by that one, /predict/ID by the
+one whose manifest has that id; /predictions/NAME, /explanations/NAME and /ping are TorchServe's; /api/v1.0/... are
+Seldon Core's, for a server with one model.
 """
 
 from __future__ import annotations
@@ -33,13 +34,15 @@ class Compatible:
         self._limit_bytes = body_limit_bytes
 
     def predict(self, request: Request, parts: list[str]) -> Answer:
-        """/predict/NAME[/VERSION or LABEL], with V1 bodies."""
+        """/predict/NAME[/VERSION or LABEL] or /predict/ID, with V1 bodies."""
         must_be(request, b"POST")
         if not 1 <= len(parts) <= _TWO or not parts[0]:
             raise not_found("write /predict/NAME, /predict/NAME/VERSION or /predict/NAME/LABEL")
         name = parts[0]
         if len(parts) == _ONE:
-            return self._v1.call(request, name)
+            # A name goes before an id: an id may be anything, and a new model must not change what a name means.
+            named = self._repository.by_id(name) if name not in self._repository.entries else None
+            return self._v1.call(request, *(named or (name,)))
         is_label = parts[1] in self._repository.entry(name).labels.of
         return self._v1.call(request, name, "" if is_label else parts[1], parts[1] if is_label else "")
 

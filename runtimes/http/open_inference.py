@@ -17,7 +17,7 @@ from runtimes.http.exchange import body_of, deadline_of, header_length, must_be,
 from runtimes.http.generate import Generate
 from runtimes.http.messages import BINARY, Reply, Request
 from runtimes.messages import InferRequest, InferResponse
-from runtimes.metadata import SERVER, model_metadata, statistics_with_loads
+from runtimes.metadata import SERVER, model_metadata_with_provenance, statistics_with_loads
 from runtimes.protocol import v2_rest
 from runtimes.protocol.openapi import document as openapi
 from runtimes.repository.slots import NotResident
@@ -94,7 +94,7 @@ class OpenInference:
         return self._with(name, version, lambda servable: messages.json_reply(self._described(servable)))
 
     def _described(self, servable: Servable) -> dict[str, Any]:
-        return model_metadata(servable, self._repository)
+        return model_metadata_with_provenance(servable, self._repository)
 
     def _config(self, request: Request, name: str, version: str) -> Answer:
         must_be(request, b"GET")

@@ -9,8 +9,11 @@ import datetime
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from runtimes.protocol.truth import Truth
+
 REQUEST = "org.kubeflow.serving.inference.request"
 RESPONSE = "org.kubeflow.serving.inference.response"
+TRUTH = "dev.tidegate.serving.inference.truth"
 _VERBS = (":predict", ":explain", "/infer", "/generate")
 _PREFIXES = ("/predict/", "/predictions/", "/explanations/", "/api/")
 _TEXT_LIMIT = 256
@@ -46,6 +49,15 @@ def of_request(
     return PayloadEvent(made, body)
 
 
+def of_truth(about: Mapping[str, str], id_: str, unix_s: float, path: str, truth: Truth) -> PayloadEvent:
+    """Return what became known later about the answer to a request; `ce-observedtime` is when it was so."""
+    made = _common(about, id_, TRUTH, unix_s, path)
+    made |= {"content-type": "application/json", "ce-requestid": _shown(truth.request_id.encode())}
+    if truth.observed_unix_s is not None:
+        made["ce-observedtime"] = _timestamp(truth.observed_unix_s)
+    return PayloadEvent(made, truth.body)
+
+
 def of_response(
     about: Mapping[str, str],
     first: PayloadEvent,
@@ -70,15 +82,19 @@ def of_response(
 
 
 def _common(about: Mapping[str, str], id_: str, kind: str, unix_s: float, path: str) -> dict[str, str]:
-    time = datetime.datetime.fromtimestamp(unix_s, datetime.UTC).isoformat(timespec="milliseconds")
     return {
         **about,
         "ce-specversion": "1.0",
         "ce-id": id_,
         "ce-type": kind,
-        "ce-time": time.replace("+00:00", "Z"),
+        "ce-time": _timestamp(unix_s),
         "ce-endpoint": _shown(path.encode("utf-8", "replace")),
     }
+
+
+def _timestamp(unix_s: float) -> str:
+    text = datetime.datetime.fromtimestamp(unix_s, datetime.UTC).isoformat(timespec="milliseconds")
+    return text.replace("+00:00", "Z")
 
 
 def attributes(text: str) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""SeldonMessage: ndarray, tensor, binData, strData and jsonData to tensors, and answers in the form of the
+"""SeldonMessage: ndarray, tensor, tftensor, binData, strData and jsonData to tensors, and answers in the form of the
 question (pure)."""
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import numpy as np
 
 from runtimes import tensors
 from runtimes.failures import bad_input
+from runtimes.protocol import tftensor
 from runtimes.protocol.v2_rest import read_json
 from runtimes.tensors import Tensor
 
@@ -23,7 +24,7 @@ _encode = msgspec.json.Encoder().encode
 
 @dataclass(slots=True)
 class Message:
-    """One decoded message: `form` is ndarray, tensor, binData, strData or jsonData."""
+    """One decoded message: `form` is ndarray, tensor, tftensor, binData, strData or jsonData."""
 
     form: str
     tensor: Tensor
@@ -66,9 +67,11 @@ def of_document(document: dict[str, Any]) -> Message:
     names = [str(name) for name in names]
     if "ndarray" in data:
         return Message("ndarray", _array(data["ndarray"]), names, meta, document)
+    if "tftensor" in data:
+        return Message("tftensor", tftensor.decode(data["tftensor"], NAME), names, meta, document)
     tensor = data.get("tensor")
     if not isinstance(tensor, dict):
-        raise bad_input("data has ndarray or tensor (TFTensor is not offered)")
+        raise bad_input("data has ndarray, tensor or tftensor")
     array = _array(tensor.get("values") or []).array
     try:
         return Message(
@@ -105,6 +108,8 @@ def encode(outputs: list[Tensor], question: Message, names: list[str], meta: dic
     first = outputs[0]
     if first.datatype == "BYTES" and first.array.size == 1 and question.form in ("strData", "binData", "jsonData"):
         return _encode(answer | _plain(question.form, first.array.ravel()[0]))
+    if question.form == "tftensor":
+        return _encode(answer | {"data": {"names": names, "tftensor": tftensor.encode(first)}})
     values = [
         value.decode(errors="replace") if isinstance(value, bytes) else value for value in first.array.ravel().tolist()
     ]

@@ -51,6 +51,14 @@ class Catalog:
             raise not_found(f"model {name!r} is unknown; models here: {known}")
         return found
 
+    def by_id(self, identity: str) -> tuple[str, str] | None:
+        """Return name and version of the model whose manifest has this id, None when none has."""
+        for name, entry in self.entries.items():
+            for version, said in (entry.folder.manifests if entry.folder is not None else {}).items():
+                if said.id == identity and version in entry.slots:
+                    return name, version
+        return None
+
     def slot(self, name: str, version: str = "", label: str = "") -> Slot:
         """Return the version that an address means; raises a 404."""
         entry = self.entry(name)

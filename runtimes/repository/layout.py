@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from runtimes.repository import config_text, versions
+from runtimes.repository import config_text, manifest, versions
+from runtimes.repository.manifest import Manifest, ManifestError
 from runtimes.repository.versions import VersionPolicy
 
 _VERSION = re.compile(r"[1-9][0-9]*(\.[0-9]+)*|0(\.[0-9]+)+")
@@ -44,6 +45,10 @@ FILES = {
     "model.py": "python",
 }
 """The file that makes a folder a model, and the runtime that opens it; the first one found counts."""
+_OTHER_USES = (".json", ".txt", ".py")
+ONLY_FILES = {Path(name).suffix: runtime for name, runtime in FILES.items() if not name.endswith(_OTHER_USES)}
+"""A folder's only file with such a suffix is its model, whatever it is called: a `storageUri` may name one file. JSON,
+texts and code lie beside models for other reasons."""
 
 
 class LayoutError(Exception):
@@ -73,6 +78,7 @@ class ModelFolder:
     path: Path
     versions: dict[str, Path]
     labels: dict[str, str] = field(default_factory=dict)
+    manifests: dict[str, Manifest] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -108,8 +114,25 @@ def read(path: Path, name: str, overrides: Mapping[str, Any] | None = None) -> M
     config = _config(path, name, overrides)
     found = {each.name: each for each in path.iterdir() if each.is_dir() and _VERSION.fullmatch(each.name)}
     if not found:
-        found = {str(config.options.get("version", "1")): path}
-    return ModelFolder(config, path, found, _labels(path))
+        found = {str(config.options.get("version") or _said_version(path) or "1"): path}
+    try:
+        manifests = {version: said for version, each in found.items() if (said := manifest.read(each)) is not None}
+    except ManifestError as error:
+        raise LayoutError(str(error)) from error
+    for version, said in manifests.items():
+        if said.version not in ("", version) and found[version] != path:
+            raise LayoutError(
+                f"{found[version] / manifest.FILE}: version is {said.version!r}, the folder's {version!r}"
+            )
+    return ModelFolder(config, path, found, _labels(path), manifests)
+
+
+def _said_version(path: Path) -> str:
+    try:
+        said = manifest.read(path)
+    except ManifestError as error:
+        raise LayoutError(str(error)) from error
+    return said.version if said is not None and _VERSION.fullmatch(said.version) else ""
 
 
 def artefact(folder: Path, config: ModelConfig) -> tuple[str, Path]:
@@ -127,9 +150,21 @@ def artefact(folder: Path, config: ModelConfig) -> tuple[str, Path]:
     archives = sorted(folder.glob("*.mar")) or sorted(folder.glob(f"{MODEL_STORE}/*.mar"))
     if archives and config.runtime in ("", "mar", "torch"):
         return "mar", archives[0]
+    if alone := _only_file(folder, config.runtime):
+        return _runtime_of(alone), alone
     if config.runtime:
         return config.runtime, folder
     raise LayoutError(f"{folder}: no model file; known are {', '.join(FILES)}, *.mar (or name it as options.file)")
+
+
+def _only_file(folder: Path, runtime: str) -> Path | None:
+    """Return the folder's only file that `runtime` (any when empty) opens; raises LayoutError where there are more."""
+    kinds = {suffix for suffix, known in ONLY_FILES.items() if runtime in ("", known)}
+    found = sorted(file for file in folder.iterdir() if file.suffix in kinds and file.is_file())
+    if len(found) > 1:
+        listed, advice = ", ".join(file.name for file in found), f"call one model{found[0].suffix}"
+        raise LayoutError(f"{folder}: {listed} may each be the model; {advice}, or name it as options.file")
+    return found[0] if found else None
 
 
 def _runtime_of(file: Path) -> str:

@@ -39,6 +39,8 @@ class TorchModel:
         self._module = module
         self.inputs: Sequence[Any] = ()
         self.outputs: Sequence[Any] = ()
+        if hasattr(module, "code_version"):
+            self.code_version = module.code_version
         for step in STEPS:
             if callable(getattr(module, step, None)):
                 setattr(self, step, getattr(module, step))

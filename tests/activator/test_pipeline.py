@@ -17,6 +17,7 @@ from activator.watch import Revision, parse_revision
 from tests.support.heads import answer_of, make_request, outcome, relay_of
 from tidegate.contracts import report
 from tidegate.wire.director import Failure, Relay, Request
+from tidegate.wire.peers import Peers
 
 pytestmark = pytest.mark.looptime
 
@@ -34,6 +35,8 @@ class World:
         self.is_draining = False
         self.pods: dict[object, set[tuple[str, int]]] = {}
         self.standing_by: set[tuple[str, int]] = set()
+        self.speaking_tls: frozenset[tuple[str, int]] = frozenset()
+        self.peers = Peers()
         self.refusals: list[object] = []
         self.inquiries: list[object] = []
         self.hurried: list[object] = []
@@ -58,6 +61,9 @@ class World:
 
     def standby(self, _key: object) -> set[tuple[str, int]]:
         return self.standing_by
+
+    def secure(self, _key: object) -> frozenset[tuple[str, int]]:
+        return self.speaking_tls
 
     def hurry(self, key: object) -> None:
         self.hurried.append(key)

@@ -164,6 +164,12 @@ def test_runtimes_of_the_namespace_come_first_and_shipped_ones_last() -> None:
     assert sum(one["metadata"]["name"] == "tidegate-sklearn" for one in shipped.runtimes([own])) == 1
 
 
+@pytest.mark.parametrize("form", ["pytorch", "torch", "torchscript", "torch-export", "safetensors"])
+def test_torchs_ways_of_keeping_a_model_are_one_runtime(form: str) -> None:
+    assert chosen(Model(form), *shipped.runtimes()) == "tidegate-torch"
+    assert chosen(Model(form, protocol="grpc-v2"), *shipped.runtimes()) == "tidegate-torch-grpc"
+
+
 TRITONS = [
     (Model("triton", protocol="v2"), "tidegate-triton"),
     (Model("triton", protocol="grpc-v2"), "tidegate-triton-grpc"),

@@ -21,14 +21,10 @@ from websockets.sync.client import connect
 
 from examples.autoscale.__main__ import largest_prime, parse_query
 from examples.digits import model as digits_model
+from tests.support.hops import free_port
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = sorted(path.parent.name for path in (ROOT / "examples").glob("*/service.yaml"))
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]
 
 
 @contextmanager
@@ -43,7 +39,7 @@ def running(name: str, **env: str) -> Iterator[int]:
         wait_for_port(port, process)
         yield port
         process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=10) == 0
+        assert process.wait(timeout=30) == 0
     finally:
         process.kill()
         process.wait()
@@ -72,7 +68,7 @@ def ask(port: int, method: str, path: str, body: bytes | None = None) -> tuple[i
 
 def test_hello_greets_and_keeps_the_connection() -> None:
     with running("hello", TARGET="tests", K_REVISION="hello-00001") as port:
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
         for _ in range(3):
             connection.request("GET", "/")
             answer = connection.getresponse()
@@ -84,10 +80,10 @@ def test_hello_greets_and_keeps_the_connection() -> None:
 def test_sigterm_lets_a_request_in_flight_finish() -> None:
     seen: list[tuple[int, bytes]] = []
     with running("autoscale") as port:
-        asking = threading.Thread(target=lambda: seen.append(ask(port, "GET", "/?sleep=400")))
+        asking = threading.Thread(target=lambda: seen.append(ask(port, "GET", "/?sleep=1000")))
         asking.start()
-        time.sleep(0.15)  # the request is in the handler
-    asking.join(timeout=5)
+        time.sleep(0.4)  # the request is in the handler
+    asking.join(timeout=30)
     assert [status for status, _ in seen] == [200]
 
 

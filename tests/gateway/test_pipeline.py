@@ -22,6 +22,7 @@ from tidegate.contracts.decision import ServingMode
 from tidegate.process import tasks
 from tidegate.wire.balance import Balancer
 from tidegate.wire.director import Answer, Failure, Relay
+from tidegate.wire.peers import Peers
 
 pytestmark = pytest.mark.looptime
 
@@ -40,6 +41,8 @@ class Harness:
         self.table = build_table([hosted])
         self.local_table = build_local_table([hosted], self.table)
         self.activators = Balancer()
+        self.secure_activators: frozenset[tuple[str, int]] = frozenset()
+        self.peers = Peers()
         self.backends = {("default", name): Backend(mode, Balancer(limit)) for name in "ab"}
         self.is_synced = True
         self.is_draining = False

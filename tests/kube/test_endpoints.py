@@ -7,6 +7,8 @@ import pytest
 from tidegate.kube import endpoints
 from tidegate.kube.endpoints import Endpoints
 
+PLAIN_AND_TLS = ({"name": "http", "port": 8012}, {"name": "https", "port": 8112})
+
 
 def piece(*pods, ports=({"name": "http", "port": 8012},)):
     return {
@@ -37,6 +39,14 @@ def test_the_port_is_found_by_name_or_is_the_first():
     both = piece(("10.0.0.1", {"ready": True}), ports=ports)
     assert endpoints.read([both], port_name="reports").ready == {("10.0.0.1", 8080)}
     assert endpoints.read([both], port_name="other").ready == {("10.0.0.1", 8022)}
+
+
+def test_pods_that_speak_tls_are_called_there_by_those_who_prefer_it():
+    old, new = piece(("10.0.0.1", {})), piece(("10.0.0.2", {}), ("10.0.0.3", {"ready": False}), ports=PLAIN_AND_TLS)
+    assert endpoints.read([old, new]).ready == {("10.0.0.1", 8012), ("10.0.0.2", 8012)}
+    found = endpoints.read([old, new], prefers_tls=True)
+    assert (found.ready, found.not_ready) == ({("10.0.0.1", 8012), ("10.0.0.2", 8112)}, {("10.0.0.3", 8112)})
+    assert found.secure == {("10.0.0.2", 8112), ("10.0.0.3", 8112)}
 
 
 def test_standby_pods_are_a_side_of_their_own():

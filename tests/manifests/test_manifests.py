@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tidegate.contracts import names
+from tidegate.contracts import internal_tls, names
 
 ROOT = Path(__file__).parents[2] / "manifests"
 RENDERED = ROOT / "rendered" / "local.yaml"
@@ -66,7 +66,11 @@ def test_components_run_one_replica_with_probes_and_their_address(component: str
     ("service", "component", "ports"),
     [
         (names.GATEWAY_SERVICE, "gateway", {80: names.SERVING_PORT}),
-        (names.ACTIVATOR_SERVICE, "activator", {80: names.SERVING_PORT, 81: names.SERVING_PORT}),
+        (
+            names.ACTIVATOR_SERVICE,
+            "activator",
+            {80: names.SERVING_PORT, 81: names.SERVING_PORT, 443: internal_tls.PORT},
+        ),
         (
             names.AUTOSCALER_SERVICE,
             "autoscaler",

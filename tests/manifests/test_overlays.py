@@ -15,7 +15,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from tidegate.contracts import names
+from tidegate.contracts import internal_tls, names
 
 ROOT = Path(__file__).parents[2] / "manifests"
 VERSIONS = ("1.28", kubernetes_validate.latest_version())
@@ -80,7 +80,7 @@ def test_no_object_appears_twice_and_each_has_a_known_namespace(overlay: str, co
         for item in rendered(overlay, component)
     ]
     assert len(keys) == len(set(keys))
-    assert {namespace for _, _, namespace, _ in keys} == {None, names.SYSTEM_NAMESPACE}
+    assert {namespace for _, _, namespace, _ in keys} == {None, names.SYSTEM_NAMESPACE, names.CERTIFICATES_NAMESPACE}
 
 
 def containers(overlay: str) -> list[Any]:
@@ -114,6 +114,25 @@ def test_pods_say_what_they_need_and_how_they_are(overlay: str) -> None:
         assert container["readinessProbe"] != container["livenessProbe"]
         assert pod["terminationGracePeriodSeconds"] >= 20
         assert pod["serviceAccountName"] != "default"
+
+
+@pytest.mark.parametrize("overlay", ["cluster", "ha"])
+def test_a_gateway_has_drained_before_it_is_killed(overlay: str) -> None:
+    pod = of_kind(rendered(overlay), "Deployment")["gateway"]["spec"]["template"]["spec"]
+    said = {one["name"]: one.get("value", "") for one in pod["containers"][0]["env"]}
+    quiet_s, drain_s = (float(said[f"TIDEGATE_DRAIN_{name}_S"]) for name in ("QUIET", "TIMEOUT"))
+    assert quiet_s >= 5, "nodes and load balancers hear of it by and by"
+    assert quiet_s + drain_s < pod["terminationGracePeriodSeconds"]
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_a_rollout_takes_no_pod_away_before_the_next_one_is_ready(overlay: str) -> None:
+    for name, one in of_kind(rendered(overlay), "Deployment").items():
+        strategy = one["spec"].get("strategy") or {}
+        assert strategy.get("type", "RollingUpdate") == "RollingUpdate", name
+        unavailable = (strategy.get("rollingUpdate") or {}).get("maxUnavailable", "25%")
+        # Kubernetes rounds down: a quarter of three pods or fewer is none.
+        assert unavailable == 0 or (unavailable == "25%" and one["spec"].get("replicas", 1) <= 3), name
 
 
 @pytest.mark.parametrize("overlay", ["cluster", "ha"])
@@ -155,7 +174,7 @@ def test_policies_open_exactly_the_ports_that_services_and_scrapers_use() -> Non
     assert opened == {
         "deny-all-ingress": set(),
         "gateway": {names.SERVING_PORT, names.GATEWAY_LOCAL_PORT},
-        "activator": {names.SERVING_PORT},
+        "activator": {names.SERVING_PORT, internal_tls.PORT},
         "autoscaler": {names.REPORT_PORT},
         "webhook": {names.WEBHOOK_PORT},
         "metrics": {names.METRICS_PORT},
@@ -216,7 +235,8 @@ def test_roles_name_their_verbs_and_never_those_that_raise_rights(kind: str) -> 
             assert not {"escalate", "bind", "impersonate"} & set(rule["verbs"]), name
             assert not {"pods/exec", "pods/attach", "nodes/proxy"} & set(rule["resources"]), name
             if "secrets" in rule["resources"] and kind == "ClusterRole":
-                assert rule["verbs"] == ["get"], "secrets of all namespaces are read one by one, never listed"
+                # Read and written one by one where they are named, never listed.
+                assert {*rule["verbs"]} <= {"get", "create", "patch"}, name
 
 
 def test_every_rule_says_what_it_is_for() -> None:

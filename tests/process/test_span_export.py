@@ -91,7 +91,7 @@ async def test_a_collector_that_does_not_answer_holds_nobody(monkeypatch: pytest
     async with serving(silent) as port:
         export, _ = export_to(f"http://127.0.0.1:{port}")
         export.add(span(1))
-        await asyncio.wait_for(export.close(), 2)
+        await asyncio.wait_for(export.close(), 10)
     assert export.failed == 1
 
 

@@ -297,7 +297,7 @@ def test_onnx(tmp_path: Path) -> None:
         [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["batch", 4])],
     )
     document = helper.make_model(made, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
-    onnx.save(document, str(tmp_path / "model.onnx"))
+    onnx.save(document, str(tmp_path / "square.onnx"))
     model = opened(tmp_path)
     assert np.array_equal(predict(model), ROWS * ROWS)
     assert model.spec.inputs[0].document() == {"name": "x", "datatype": "FP32", "shape": [-1, 4]}
@@ -347,6 +347,27 @@ def test_a_python_file_is_code(tmp_path: Path) -> None:
     with pytest.raises(CodeRefused, match="allow-code"):
         opened(tmp_path)
     assert np.array_equal(predict(opened(tmp_path, TRUSTING)), ROWS + 1)
+
+
+@pytest.mark.parametrize(
+    ("save", "name", "config"),
+    [
+        (lambda torch, net, file: torch.jit.trace(net, torch.tensor(ROWS)).save(str(file)), "digits.pt", CONFIG),
+        (
+            lambda torch, net, file: torch.export.save(torch.export.export(net, (torch.tensor(ROWS),)), file),
+            "digits.pt2",
+            TRUSTING,
+        ),
+    ],
+    ids=["TorchScript", "torch.export"],
+)
+def test_one_file_of_any_name_is_a_model(net: Any, tmp_path: Path, save: Any, name: str, config: Config) -> None:
+    import torch
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        save(torch, net, tmp_path / name)
+    assert np.array_equal(predict(opened(tmp_path, config)), wanted(net))
 
 
 def test_what_is_missing_is_named(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from runtimes import datatypes, tensors
 from runtimes.failures import CODES, InferenceError, Kind
 from runtimes.http import compression
 from runtimes.messages import InferRequest, InferResponse, ModelSpec, TensorSpec, WantedOutput
-from runtimes.protocol import cloudevents, generate, grpc_codec, grpc_types, seldon, v1_rest, v2_rest
+from runtimes.protocol import cloudevents, generate, grpc_codec, grpc_types, seldon, tftensor, v1_rest, v2_rest
 from runtimes.repository import config_text
 
 CLIENTS_FAULT = {Kind.BAD_INPUT, Kind.UNSUPPORTED, Kind.TOO_LARGE, Kind.UNPROCESSABLE}
@@ -83,6 +83,36 @@ def test_seldon_generate_and_event_bodies(document: Any, garbage: bytes) -> None
         only_the_clients_fault(seldon.decode_list, body)
         only_the_clients_fault(generate.decode, body)
         only_the_clients_fault(cloudevents.decode, {}, body)
+
+
+@given(
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "dtype": st.sampled_from(["DT_FLOAT", "DT_STRING", "DT_INT8", "DT_BOOL", "DT_NOTHING", 1, 7, 99, None, []]),
+            "tensorShape": st.sampled_from(
+                [
+                    None,
+                    {},
+                    [],
+                    {"dim": [{"size": "2"}]},
+                    {"dim": [{"size": -1}]},
+                    {"dim": [{}]},
+                    {"dim": 1},
+                    {"dim": [1]},
+                ]
+            )
+            | st.just({"dim": [{"size": 10**12}, {"size": 10**12}]}),
+            "floatVal": JSON,
+            "stringVal": JSON,
+            "intVal": JSON,
+            "boolVal": JSON,
+            "tensorContent": JSON,
+        },
+    )
+)
+def test_tensors_of_tensorflow(document: Any) -> None:
+    only_the_clients_fault(tftensor.decode, document, "x")
 
 
 @given(st.binary(max_size=80))

@@ -74,6 +74,34 @@ def test_an_mlserver_configuration_is_understood(tmp_path: Path) -> None:
     assert layout.artefact(folder.versions["0.1.0"], folder.config) == ("sklearn", tmp_path / "m" / "iris.joblib")
 
 
+@pytest.mark.parametrize(
+    ("files", "asked", "found"),
+    [
+        (["resnet50.onnx"], "", ("onnx", "resnet50.onnx")),
+        (["resnet50.onnx", "labels.txt", "notes.json", "README.md"], "onnx", ("onnx", "resnet50.onnx")),
+        (["scripted.pt"], "torch", ("torch", "scripted.pt")),
+        (["exported.pt2"], "torch", ("torch", "exported.pt2")),
+        (["iris.joblib", "iris.onnx"], "sklearn", ("sklearn", "iris.joblib")),
+        (["churn.bst"], "xgboost", ("xgboost", "churn.bst")),
+        (["model.onnx", "other.onnx"], "onnx", ("onnx", "model.onnx")),
+    ],
+)
+def test_a_folders_only_model_file_may_have_any_name(
+    tmp_path: Path, files: list[str], asked: str, found: tuple[str, str]
+) -> None:
+    for name in files:
+        (tmp_path / name).write_bytes(b"")
+    runtime, file = layout.artefact(tmp_path, ModelConfig("m", runtime=asked))
+    assert (runtime, file.name) == found
+
+
+def test_two_files_that_may_be_the_model_are_not_guessed_between(tmp_path: Path) -> None:
+    for name in ("small.onnx", "large.onnx"):
+        (tmp_path / name).write_bytes(b"")
+    with pytest.raises(LayoutError, match=r"large.onnx, small.onnx may each be the model; call one model.onnx"):
+        layout.artefact(tmp_path, ModelConfig("m", runtime="onnx"))
+
+
 def test_a_file_outside_of_the_folder_is_no_model_file(tmp_path: Path) -> None:
     (tmp_path / "m").mkdir()
     (tmp_path / "secret.onnx").write_bytes(b"")

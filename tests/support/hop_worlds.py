@@ -62,6 +62,13 @@ async def close(peer: Peer) -> None:
     await peer.head()
 
 
+async def clear_text(peer: Peer) -> None:
+    """Answer a hello of TLS in clear text."""
+    await peer.exactly(1)
+    peer.send(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+    await peer.gone()
+
+
 async def never_there(peer: Peer) -> None:
     raise AssertionError("nobody connects")
 
@@ -81,7 +88,8 @@ async def world(hop: str, script: Callable[[Peer], Awaitable[None]], **settings:
         put_redirected_route(api, "hello", [{"revisionName": REVISION, "percent": 100}])
     put_autoscaler(api, REVISION, "Serve")
     if script is not never_there:
-        put_pods(api, REVISION, [("127.0.0.1", True)], port=upstream.port)
+        tls_port = upstream.port if settings.pop("is_secure", False) else 0
+        put_pods(api, REVISION, [("127.0.0.1", True)], port=upstream.port, tls_port=tls_port)
     if settings.pop("is_refusing", False):
         upstream._server.close()
     if hop == "gateway":

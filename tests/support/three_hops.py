@@ -13,9 +13,10 @@ from gateway.__main__ import serve
 from gateway.config import Config
 from queueproxy.__main__ import serve as serve_pod
 from queueproxy.config import Config as PodConfig
+from tests.support.authority import Authority
 from tests.support.fake_api import FakeApi
 from tests.support.hops import Hop, free_port, running
-from tests.support.serving import put_autoscaler, put_pods, put_revision, put_route, put_system
+from tests.support.serving import put_autoscaler, put_pods, put_revision, put_route, put_system, put_system_tls
 from tidegate.contracts import names
 from tidegate.kube import resources
 
@@ -33,8 +34,10 @@ class Row:
     metrics_ports: dict[str, int]
     hops: dict[str, Hop]
 
+    tls_port: int = 0
+
     def show_pod(self) -> None:
-        put_pods(self.api, REVISION, [("127.0.0.1", True)], port=self.pod_port)
+        put_pods(self.api, REVISION, [("127.0.0.1", True)], port=self.pod_port, tls_port=self.tls_port)
 
 
 @asynccontextmanager
@@ -47,9 +50,14 @@ async def three_hops(
     held: dict[str, Any] | None = None,
     edge: dict[str, Any] | None = None,
     observability: dict[str, str] | None = None,
+    authority: Authority | None = None,
+    certificates: str = "",
     **everywhere: Any,
 ) -> AsyncIterator[Row]:
-    """Run them; `pod`, `held`, `edge`: settings of queueproxy, activator, gateway; `everywhere`: of all three."""
+    """Run them; `pod`, `held`, `edge`: settings of queueproxy, activator, gateway; `everywhere`: of all three.
+
+    With an `authority` they speak TLS to each other; `certificates` is the folder with the pod's.
+    """
     api = FakeApi()
     put_route(api, "hello", [{"revisionName": REVISION, "percent": 100}])
     put_revision(api, REVISION, containerConcurrency=concurrency)
@@ -58,6 +66,11 @@ async def three_hops(
         metadata = {"name": names.CONFIG_OBSERVABILITY, "namespace": names.SYSTEM_NAMESPACE}
         api.put(resources.CONFIG_MAPS, {"metadata": metadata, "data": observability})
     front, middle, back = free_port(), free_port(), free_port()
+    tls_ports = (free_port(), free_port()) if authority is not None else (0, 0)
+    if authority is not None:
+        put_system_tls(api, authority)
+        pod = {"tls_port": tls_ports[1], "certificates": certificates} | (pod or {})
+        held = {"tls_port": tls_ports[0]} | (held or {})
     metrics = {hop: free_port() for hop in ("gateway", "activator", "queueproxy")}
 
     def common(hop: str) -> dict[str, Any]:
@@ -71,6 +84,8 @@ async def three_hops(
         enter = stack.enter_async_context
         last = await enter(running(lambda stopping: serve_pod(sidecar, stopping), back))
         middle_hop = await enter(running(lambda stopping: serve_activator(holder, api, stopping), middle))
-        put_system(api, names.ACTIVATOR_SERVICE, [("127.0.0.1", True)], middle)
+        put_system(api, names.ACTIVATOR_SERVICE, [("127.0.0.1", True)], middle, tls_port=tls_ports[0])
         first = await enter(running(lambda stopping: serve(gateway, api, stopping), front))
-        yield Row(api, front, back, metrics, {"gateway": first, "activator": middle_hop, "queueproxy": last})
+        yield Row(
+            api, front, back, metrics, {"gateway": first, "activator": middle_hop, "queueproxy": last}, tls_ports[1]
+        )

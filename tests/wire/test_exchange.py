@@ -393,7 +393,7 @@ async def test_client_leaving_closes_the_upstream() -> None:
         client.send(GET)
         await turns_until(lambda: bool(engine.upstream.peers))
         client.close()
-        await asyncio.wait_for(left.wait(), 1)
+        await asyncio.wait_for(left.wait(), 5)
         await engine.director.all_finished()
         assert engine.director.outcomes[0].failure is Failure.CLIENT_GONE
 

@@ -35,6 +35,7 @@ SERVICE = ConditionSet(("ConfigurationsReady", "RoutesReady"))
 CONFIGURATION = ConditionSet()
 REVISION = ConditionSet(("ResourcesAvailable", "ContainerHealthy"), ("Active",))
 ROUTE = ConditionSet(("AllTrafficAssigned", "IngressReady", "CertificateProvisioned"))
+CERTIFICATE = ConditionSet()
 DOMAIN_MAPPING = ConditionSet(("DomainClaimed", "ReferenceResolved", "IngressReady", "CertificateProvisioned"))
 
 

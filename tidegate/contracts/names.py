@@ -34,6 +34,18 @@ ROLLOUT_STATE_ANNOTATION = "networking.internal.knative.dev/rollout"
 """In a Route's status: how far its gradual rollouts are."""
 MAPPED_TO_ANNOTATION = "tidegate.dev/mapped-to"
 """In a DomainMapping's status: the name inside the cluster that its host stands for now."""
+CERTIFICATE_CLASS_ANNOTATION = "networking.knative.dev/certificate.class"
+CERTIFICATE_TYPE_LABEL = "networking.knative.dev/certificate-type"
+EXTERNAL_DOMAIN, CLUSTER_LOCAL_DOMAIN, SYSTEM_INTERNAL = "external-domain", "cluster-local-domain", "system-internal"
+"""What a Certificate is for: hosts of the public, names of the cluster, Tidegate's own components."""
+OWN_CERTIFICATE_CLASS = "tidegate.certificate.networking.knative.dev"
+"""Certificates that the controller signs itself."""
+CERT_MANAGER_CLASS = "cert-manager.certificate.networking.knative.dev"
+"""Certificates that cert-manager is asked for."""
+GATEWAY_CERTIFICATE_CLASS = "gateway.certificate.tidegate.dev"
+"""No Certificates: the one that the gateway is given by file covers all public hosts."""
+SERVED_HOSTS_ANNOTATION = "tidegate.dev/hosts"
+"""On a key pair for gateways: the hosts, by commas, that it is shown for."""
 AUTOSCALING = "autoscaling.knative.dev/"
 SIDECAR = "queue.sidecar.serving.knative.dev/"
 SIDECAR_PERCENTAGE_ANNOTATION = SIDECAR + "resource-percentage"
@@ -46,6 +58,7 @@ STANDBY_UID_LABEL = "tidegate.dev/standby-uid"
 SERVICE_NAME_LABEL = "kubernetes.io/service-name"
 
 CONFIG_AUTOSCALER = "config-autoscaler"
+CONFIG_CERTMANAGER = "config-certmanager"
 CONFIG_DEFAULTS = "config-defaults"
 CONFIG_DEPLOYMENT = "config-deployment"
 CONFIG_DOMAIN = "config-domain"
@@ -56,6 +69,12 @@ CONFIG_OBSERVABILITY = "config-observability"
 
 REPORT_KEY_SECRET = "report-key"
 REPORT_KEY_FIELD = "key"
+AUTHORITY = "certificate-authority"
+"""Secret (with its key) and ConfigMap (without) of the authority that signs Certificates of our own class."""
+CERTIFICATES_NAMESPACE = "tidegate-certificates"
+"""Where gateways read the key pairs that they serve; nothing else is there."""
+CA_FIELD, CERTIFICATE_FIELD, KEY_FIELD = "ca.crt", "tls.crt", "tls.key"
+"""In Secrets of type kubernetes.io/tls."""
 
 ACTIVATOR_SERVICE = "activator-service"
 AUTOSCALER_SERVICE = "autoscaler"
@@ -71,6 +90,7 @@ QUEUEPROXY_METRICS_PORT = 9091
 METRICS_PORT = 9090
 REPORT_PORT = 8080
 WEBHOOK_PORT = 8443
+GATEWAY_TLS_PORT = 8443
 DEFAULT_USER_PORT = 8080
 RESERVED_PORTS = frozenset({8008, 8012, 8013, 8022, 9090, 9091})
 

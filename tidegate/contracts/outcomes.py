@@ -34,6 +34,9 @@ EXPECTATION_FAILED = Reason("expectation_failed", 417, "only 100-continue can be
 HEAD_TOO_LARGE = Reason("head_too_large", 431, "the request head is too large")
 UPGRADE_REFUSED = Reason("upgrade_refused", 501, "this upgrade or transfer coding is not supported")
 UPSTREAM_CONNECT_FAILED = Reason("upstream_connect_failed", 502, "no pod accepted the connection", 1)
+UPSTREAM_CERTIFICATE_REFUSED = Reason(
+    "upstream_certificate_refused", 502, "the certificate of the pod is not trusted, or not for its name", 1
+)
 UPSTREAM_FAILED = Reason("upstream_failed", 502, "the pod broke the connection before it answered")
 QUEUE_FULL = Reason("queue_full", 503, "pending request queue full", 1)
 WAITING_ROOM_FULL = Reason("waiting_room_full", 503, "too many requests wait for this revision", 1)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from tidegate.contracts import names
+from tidegate.contracts import internal_tls, names
 from tidegate.kube.api import Object
 
 Address = tuple[str, int]
@@ -23,18 +23,25 @@ class Endpoints:
     ready: frozenset[Address] = frozenset()
     not_ready: frozenset[Address] = frozenset()
     standby: frozenset[Address] = frozenset()
+    secure: frozenset[Address] = frozenset()
+    """Those of all sets that are spoken to in TLS."""
 
 
 NOBODY = Endpoints()
 
 
-def read(slices: Iterable[Object], port_name: str = "http") -> Endpoints:
-    """Return the endpoints in all slices of one Service, on the port of that name (or the first port)."""
+def read(slices: Iterable[Object], port_name: str = "http", *, prefers_tls: bool = False) -> Endpoints:
+    """Return the endpoints in all slices of one Service, on the port of that name (or the first port).
+
+    `prefers_tls`: on the port for TLS of those slices that have one.
+    """
     ready: set[Address] = set()
     not_ready: set[Address] = set()
     standby: set[Address] = set()
+    secure: set[Address] = set()
     for piece in slices:
-        port = _port(piece, port_name)
+        is_secure = prefers_tls and any(port.get("name") == internal_tls.PORT_NAME for port in piece.get("ports") or ())
+        port = _port(piece, internal_tls.PORT_NAME if is_secure else port_name)
         if not port:
             continue
         stands_by = names.STANDBY_LABEL in ((piece.get("metadata") or {}).get("labels") or {})
@@ -47,8 +54,11 @@ def read(slices: Iterable[Object], port_name: str = "http") -> Endpoints:
             if stands_by and not is_ready:
                 continue  # a pod that is asked for comes as soon as one that stands by
             side = standby if stands_by else ready if is_ready else not_ready
-            side.update((address, port) for address in endpoint.get("addresses") or ())
-    return Endpoints(frozenset(ready), frozenset(not_ready - ready), frozenset(standby - ready))
+            addresses = [(address, port) for address in endpoint.get("addresses") or ()]
+            side.update(addresses)
+            if is_secure:
+                secure.update(addresses)
+    return Endpoints(frozenset(ready), frozenset(not_ready - ready), frozenset(standby - ready), frozenset(secure))
 
 
 def _port(piece: Object, port_name: str) -> int:

@@ -53,6 +53,8 @@ DOMAIN_MAPPINGS = Resource("serving.knative.dev", "v1beta1", "domainmappings", "
 CLUSTER_DOMAIN_CLAIMS = Resource(
     "networking.internal.knative.dev", "v1alpha1", "clusterdomainclaims", "ClusterDomainClaim", namespaced=False
 )
+CERTIFICATES = Resource("networking.internal.knative.dev", "v1alpha1", "certificates", "Certificate")
+CERT_MANAGER_CERTIFICATES = Resource("cert-manager.io", "v1", "certificates", "Certificate")
 INFERENCE_SERVICES = Resource("serving.kserve.io", "v1beta1", "inferenceservices", "InferenceService")
 SERVING_RUNTIMES = Resource("serving.kserve.io", "v1alpha1", "servingruntimes", "ServingRuntime")
 CLUSTER_SERVING_RUNTIMES = Resource(

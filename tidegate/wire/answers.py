@@ -13,6 +13,7 @@ _KEEP = b"Connection: keep-alive\r\n"
 
 _FINAL_REASONS: dict[Failure, outcomes.Reason] = {
     Failure.CONNECT: outcomes.UPSTREAM_CONNECT_FAILED,
+    Failure.CERTIFICATE: outcomes.UPSTREAM_CERTIFICATE_REFUSED,
     Failure.STALE: outcomes.UPSTREAM_FAILED,
     Failure.UPSTREAM: outcomes.UPSTREAM_FAILED,
     Failure.TIMEOUT_START: outcomes.RESPONSE_START_TIMEOUT,

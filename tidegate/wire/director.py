@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 if TYPE_CHECKING:
     from tidegate.wire.request_body import RequestBody
+    from tidegate.wire.upstream_tls import UpstreamTls
 
 HeaderLine = tuple[bytes, bytes]
 UNKNOWN_BYTES: Final = -1
@@ -54,11 +55,12 @@ class Relay:
     `context`: the director's own value for this attempt (which pod, which slot); the engine only hands it back.
     `answer_head`: ready-made header lines appended to the response's head towards the client.
     `protocol`: what the upstream is spoken to in: empty for HTTP/1.1, `H2C` for HTTP/2 in clear text.
+    `tls`: None for clear text, or how TLS is spoken to the upstream; clear text is then never fallen back to.
     `on_answer`: None, or called once when the upstream's final head is about to go to the client; the lines that it
     returns stand in place of `answer_head`. It must not raise or block.
     """
 
-    __slots__ = ("add_head", "answer_head", "context", "host", "on_answer", "port", "protocol", "timeouts")
+    __slots__ = ("add_head", "answer_head", "context", "host", "on_answer", "port", "protocol", "timeouts", "tls")
 
     def __init__(
         self,
@@ -78,6 +80,7 @@ class Relay:
         self.answer_head = answer_head
         self.protocol = protocol
         self.on_answer: Callable[[], bytes] | None = None
+        self.tls: UpstreamTls | None = None
 
 
 @dataclass(slots=True)
@@ -103,6 +106,7 @@ class Failure(enum.StrEnum):
     """Why an attempt did not produce the upstream's answer."""
 
     CONNECT = "connect"  # refused or late: not one byte was written, the request may be tried elsewhere
+    CERTIFICATE = "certificate"  # the upstream's certificate was refused: not one byte of the request was written
     STALE = "stale"  # a pooled connection was closed by the peer before it took a byte of this request
     UPSTREAM = "upstream"  # the upstream broke after bytes were written, before its answer began
     BROKEN_ANSWER = "broken_answer"  # it broke or spoke garbage after its answer began
@@ -225,7 +229,7 @@ class Director(Protocol):
         ...
 
     def retry(self, request: Request, failed: Relay, failure: Failure) -> Direction | Awaitable[Direction]:
-        """Say where a request goes whose attempt failed before one byte was written (CONNECT or STALE)."""
+        """Say where a request goes whose attempt failed before one byte was written (CONNECT, CERTIFICATE or STALE)."""
         ...
 
     def finished(self, request: Request, outcome: Outcome) -> None:

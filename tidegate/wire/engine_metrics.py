@@ -44,10 +44,17 @@ class EngineMetrics(Collector):
     """The counters of several servers together, and of the pool they share, as `<prefix>_...`."""
 
     def __init__(
-        self, prefix: str, registry: CollectorRegistry, counters: Callable[[], Iterable[Counters]], pool: Pool
+        self,
+        prefix: str,
+        registry: CollectorRegistry,
+        counters: Callable[[], Iterable[Counters]],
+        pool: Pool,
+        tls_counters: Callable[[], Iterable[Counters]] = tuple,
     ) -> None:
+        """`tls_counters`: those of `counters` that belong to ports on which TLS is spoken."""
         self._prefix = prefix
         self._counters = counters
+        self._tls_counters = tls_counters
         self._pool = pool
         registry.register(self)
 
@@ -56,6 +63,11 @@ class EngineMetrics(Collector):
         all_counters = list(self._counters())
         for field in dataclasses.fields(all_counters[0]) if all_counters else ():
             yield self._family(field.name, [getattr(counters, field.name) for counters in all_counters])
+        yield CounterMetricFamily(
+            f"{self._prefix}_tls_request_heads",
+            "Request heads that were read on ports that speak TLS.",
+            sum(counters.requests for counters in self._tls_counters()),
+        )
         yield from self._pool_families()
 
     def _family(self, name: str, values: list[int] | list[dict[str, int]]) -> Metric:
@@ -84,7 +96,14 @@ class EngineMetrics(Collector):
         )
         connects.add_metric(("http1",), pool.connects)
         connects.add_metric(("h2c",), pool.streams.connects)
+        connects.add_metric(("http1_tls",), pool.tls_connects)
+        connects.add_metric(("h2_tls",), pool.streams.tls_connects)
         yield connects
+        yield CounterMetricFamily(
+            f"{prefix}_upstream_certificates_refused",
+            "Connections to upstreams that were given up because the certificate was not trusted or not for its name.",
+            pool.certificates_refused,
+        )
         yield CounterMetricFamily(
             f"{prefix}_upstream_reuses", "Requests that went over a kept connection.", pool.reuses
         )

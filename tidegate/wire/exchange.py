@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import ssl
 import time
 from collections.abc import Awaitable
 from typing import TYPE_CHECKING, Final, cast
@@ -143,9 +144,9 @@ class Exchange(AnswerWriter):
         pool = self._server.pool
         upstream: UpstreamConnection | UpstreamStream | None
         if relay.protocol:
-            upstream = pool.streams.take(relay.host, relay.port)
+            upstream = pool.streams.take(relay.host, relay.port, relay.tls)
         else:
-            upstream = pool.take(relay.host, relay.port, not is_repeatable)
+            upstream = pool.take(relay.host, relay.port, not is_repeatable, relay.tls)
         if upstream is not None:
             self._send(relay, upstream)
         else:
@@ -159,13 +160,13 @@ class Exchange(AnswerWriter):
     async def _connect(self, relay: Relay) -> None:
         try:
             pool = self._server.pool.streams if relay.protocol else self._server.pool
-            upstream = await pool.connect(relay.host, relay.port)
+            upstream = await pool.connect(relay.host, relay.port, relay.tls)
         except (Exception, asyncio.CancelledError) as error:  # the resolver and the loop raise more than OSError
             self._connect_until = 0.0
             self._task = None
             if not self.has_ended:
                 logger.debug("connect to %s:%s failed: %r", relay.host, relay.port, error)
-                self._retry(relay, Failure.CONNECT)
+                self._retry(relay, Failure.CERTIFICATE if isinstance(error, ssl.SSLError) else Failure.CONNECT)
             return
         self._connect_until = 0.0
         self._task = None

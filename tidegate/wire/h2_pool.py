@@ -7,27 +7,38 @@ What is sent over a stream is `h2_upstream`'s.
 from __future__ import annotations
 
 import asyncio
+import ssl
+from collections.abc import Callable
 from typing import cast
 
 from tidegate.wire.deadlines import NEVER, Deadlines
 from tidegate.wire.h2_upstream import UpstreamSession, UpstreamStream
 from tidegate.wire.header_rules import HeaderKinds
 from tidegate.wire.limits import Limits
+from tidegate.wire.upstream_tls import UpstreamTls
 
-Key = tuple[str, int]
+Key = tuple[str, int, UpstreamTls | None]
 
 
 class StreamPool:
-    """Connections by (host, port). One pool serves one event loop."""
+    """Connections by host, port and kind of TLS (None: clear text). One pool serves one event loop."""
 
     def __init__(
-        self, *, idle_timeout_s: float, connect_timeout_s: float, limits: Limits, answer_kinds: HeaderKinds
+        self,
+        *,
+        idle_timeout_s: float,
+        connect_timeout_s: float,
+        limits: Limits,
+        answer_kinds: HeaderKinds,
+        on_refused: Callable[[Key, ssl.SSLError], None] = lambda _key, _error: None,
     ) -> None:
         self.idle_timeout_s = idle_timeout_s
         self.connect_timeout_s = connect_timeout_s
         self.limits = limits
         self.answer_kinds = answer_kinds
         self.connects = 0
+        self.tls_connects = 0
+        self._on_refused = on_refused
         self.closed = False
         self._usable: dict[Key, list[UpstreamSession]] = {}
         self._connecting: dict[Key, asyncio.Task[None]] = {}
@@ -39,17 +50,17 @@ class StreamPool:
         """How many connections are open."""
         return len(self.sessions)
 
-    def take(self, host: str, port: int) -> UpstreamStream | None:
+    def take(self, host: str, port: int, tls: UpstreamTls | None = None) -> UpstreamStream | None:
         """Reserve a stream on an open connection, None when there is none with room."""
-        for session in self._usable.get((host, port), ()):
+        for session in self._usable.get((host, port, tls), ()):
             if session.has_room:
                 return session.stream()
         return None
 
-    async def connect(self, host: str, port: int) -> UpstreamStream:
+    async def connect(self, host: str, port: int, tls: UpstreamTls | None = None) -> UpstreamStream:
         """Reserve a stream as soon as a connection has room; raises OSError. The caller bounds the time."""
-        key = (host, port)
-        while (stream := self.take(host, port)) is None:
+        key = (host, port, tls)
+        while (stream := self.take(host, port, tls)) is None:
             task = self._connecting.get(key)
             if task is None:
                 task = asyncio.get_running_loop().create_task(self._connect(key), name="wire-connect")
@@ -63,15 +74,15 @@ class StreamPool:
         stream.close()
 
     async def _connect(self, key: Key) -> None:
-        self.connects += 1
-        loop = asyncio.get_running_loop()
         session = UpstreamSession(self, key)
         try:
             async with asyncio.timeout(self.connect_timeout_s):
-                await loop.create_connection(lambda: cast(asyncio.Protocol, session), *key)
+                await self._open(session, key)
                 await session.settled
-        except BaseException:
+        except BaseException as error:
             session.abandon()
+            if isinstance(error, ssl.SSLError):
+                self._on_refused(key, error)
             raise
         if self.closed:
             session.abandon()
@@ -81,6 +92,16 @@ class StreamPool:
             raise ConnectionRefusedError("the upstream takes no streams")
         self._usable.setdefault(key, []).append(session)
         self._file(session)
+
+    async def _open(self, session: UpstreamSession, key: Key) -> None:
+        loop, (host, port, tls) = asyncio.get_running_loop(), key
+        if tls is None:
+            self.connects += 1
+            await loop.create_connection(lambda: cast(asyncio.Protocol, session), host, port)
+        else:
+            self.tls_connects += 1
+            options = tls.options(is_http2=True)
+            await loop.create_connection(lambda: cast(asyncio.Protocol, session), host, port, **options)
 
     def _connected(self, key: Key, task: asyncio.Task[None]) -> None:
         self._connecting.pop(key, None)
@@ -98,9 +119,9 @@ class StreamPool:
         if self._deadlines is not None:
             self._deadlines.close()
 
-    def close_idle(self, host: str, port: int) -> None:
+    def close_idle(self, host: str, port: int, tls: UpstreamTls | None = None) -> None:
         """Let the connections of an upstream that was ejected or left end with their last stream."""
-        for session in self._usable.pop((host, port), ()):
+        for session in self._usable.pop((host, port, tls), ()):
             session.shut()
 
     # --- called by the sessions ---

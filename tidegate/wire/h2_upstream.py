@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from tidegate.wire.exchange import Exchange
     from tidegate.wire.h2_pool import StreamPool
     from tidegate.wire.tunnel import Tunnel
+    from tidegate.wire.upstream_tls import UpstreamTls
 
 LAST_STREAM_ID = 1 << 30
 
@@ -184,7 +185,7 @@ class UpstreamSession(Session):
 
     streams: dict[int, UpstreamStream]
 
-    def __init__(self, pool: StreamPool, key: tuple[str, int]) -> None:
+    def __init__(self, pool: StreamPool, key: tuple[str, int, UpstreamTls | None]) -> None:
         super().__init__(is_client=True, first_window_bytes=WINDOW_BYTES)
         self._pool = pool
         self._late_heads = FloodGuard()

@@ -7,19 +7,25 @@ while it waits leaves the pool at once, so that few requests meet a stale one. H
 from __future__ import annotations
 
 import asyncio
+import logging
+import ssl
+import time
 from typing import cast
 
 from tidegate.wire.deadlines import NEVER, Deadlines
-from tidegate.wire.h2_pool import StreamPool
+from tidegate.wire.h2_pool import Key, StreamPool
 from tidegate.wire.header_rules import answer_kinds
 from tidegate.wire.limits import Limits
 from tidegate.wire.upstream_side import UpstreamConnection
+from tidegate.wire.upstream_tls import UpstreamTls
 
-Key = tuple[str, int]
+logger = logging.getLogger(__name__)
+
+REPORT_EVERY_S = 10.0
 
 
 class Pool:
-    """Connections by (host, port). One pool serves one event loop.
+    """Connections by host, port and kind of TLS (None: clear text). One pool serves one event loop.
 
     `strip_answer_prefixes`: lower-case prefixes of header names that these upstreams may not say to clients.
     """
@@ -43,8 +49,12 @@ class Pool:
             connect_timeout_s=connect_timeout_s,
             limits=self.limits,
             answer_kinds=self.answer_kinds,
+            on_refused=self.refused,
         )
         self.connects = 0
+        self.tls_connects = 0
+        self.certificates_refused = 0
+        self._reported_at = -REPORT_EVERY_S
         self.reuses = 0
         self.closed = False
         self._idle: dict[Key, list[UpstreamConnection]] = {}
@@ -61,13 +71,15 @@ class Pool:
         """How many connections are open, waiting or in use."""
         return len(self._open) + self.streams.open_count
 
-    def take(self, host: str, port: int, probe: bool = False) -> UpstreamConnection | None:
+    def take(
+        self, host: str, port: int, probe: bool = False, tls: UpstreamTls | None = None
+    ) -> UpstreamConnection | None:
         """Return the connection used last, or None when one must be made.
 
         With `probe` the kernel is asked whether the peer has closed it meanwhile: worth a system call for a request
         that must not be repeated.
         """
-        waiting = self._idle.get((host, port))
+        waiting = self._idle.get((host, port, tls))
         while waiting:
             connection = waiting.pop()
             if connection.is_lost:
@@ -79,17 +91,35 @@ class Pool:
                 return connection
         return None
 
-    async def connect(self, host: str, port: int) -> UpstreamConnection:
-        """Open a new connection; raises OSError. The caller bounds the time."""
+    async def connect(self, host: str, port: int, tls: UpstreamTls | None = None) -> UpstreamConnection:
+        """Open a new connection, with its handshake; raises OSError (`ssl.SSLError` too).
+
+        The caller bounds the time.
+        """
         loop = asyncio.get_running_loop()
-        self.connects += 1
-        connection = UpstreamConnection(self, (host, port))
+        connection = UpstreamConnection(self, (host, port, tls))
         try:
-            await loop.create_connection(lambda: cast(asyncio.Protocol, connection), host, port)
-        except BaseException:
+            if tls is None:
+                self.connects += 1
+                await loop.create_connection(lambda: cast(asyncio.Protocol, connection), host, port)
+            else:
+                self.tls_connects += 1
+                await loop.create_connection(lambda: cast(asyncio.Protocol, connection), host, port, **tls.options())
+        except BaseException as error:
             connection.abandon()
+            if isinstance(error, ssl.SSLError):
+                self.refused((host, port, tls), error)
             raise
         return connection
+
+    def refused(self, key: Key, error: ssl.SSLError) -> None:
+        """Count an upstream whose certificate or handshake was refused, and say so now and then."""
+        self.certificates_refused += 1
+        now = time.monotonic()
+        if now - self._reported_at >= REPORT_EVERY_S:
+            self._reported_at = now
+            name = "" if key[2] is None else key[2].server_name
+            logger.warning("no TLS with %s:%d, which should be %s: %s", key[0], key[1], name, error)
 
     def give(self, connection: UpstreamConnection, now: float) -> None:
         """Keep a connection whose answer ended well, or close it when enough wait."""
@@ -104,11 +134,11 @@ class Pool:
         if connection.filed_until == NEVER and self.idle_timeout_s:
             self._watch(connection)
 
-    def close_idle(self, host: str, port: int) -> None:
+    def close_idle(self, host: str, port: int, tls: UpstreamTls | None = None) -> None:
         """Close the waiting connections of an upstream that was ejected or left."""
-        for connection in self._idle.pop((host, port), ()):
+        for connection in self._idle.pop((host, port, tls), ()):
             connection.close()
-        self.streams.close_idle(host, port)
+        self.streams.close_idle(host, port, tls)
 
     async def close(self) -> None:
         """Close every connection, waiting or in use."""

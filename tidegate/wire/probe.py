@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
+from tidegate.wire.upstream_tls import UpstreamTls
+
 ANSWER_LIMIT_BYTES = 4096
 
 
@@ -28,15 +30,21 @@ async def get(
 
 
 async def ask(
-    host: str, port: int, path: str, headers: Sequence[tuple[str, str]], timeout_s: float
+    host: str,
+    port: int,
+    path: str,
+    headers: Sequence[tuple[str, str]],
+    timeout_s: float,
+    tls: UpstreamTls | None = None,
 ) -> tuple[int, bytes, bytes]:
-    """Return (status, head, first bytes of the body) of a GET.
+    """Return (status, head, first bytes of the body) of a GET, over TLS where that is given.
 
     Raises OSError or TimeoutError when nobody answers, ValueError when the answer is not HTTP.
     """
     lines = [f"GET {path} HTTP/1.1", *(f"{name}: {value}" for name, value in headers), "Connection: close", "", ""]
     async with asyncio.timeout(timeout_s):
-        reader, writer = await asyncio.open_connection(host, port, limit=ANSWER_LIMIT_BYTES)
+        options = {} if tls is None else tls.options()
+        reader, writer = await asyncio.open_connection(host, port, limit=ANSWER_LIMIT_BYTES, **options)
         try:
             writer.write("\r\n".join(lines).encode("latin-1"))
             try:

@@ -101,6 +101,19 @@ class Server:
         listener: Any = self._listener  # uvloop's sockets are a list, asyncio's a tuple
         self.port = listener.sockets[0].getsockname()[1]
 
+    @property
+    def listeners(self) -> list[int]:
+        """The descriptors that are listened on."""
+        opened: Any = self._listener
+        return [one.fileno() for one in opened.sockets] if opened is not None else []
+
+    def announce_end(self) -> None:
+        """Go on accepting and answering, but make each answer of HTTP/1.1 the last one of its connection.
+
+        So busy clients learn it from an answer, and do not send a request into a connection that is being closed.
+        """
+        self.is_draining = True
+
     async def drain(self, deadline_s: float, only_tunnels_left: Callable[[], None] | None = None) -> bool:
         """Stop accepting, let requests in flight end for up to `deadline_s` seconds, close; True when all ended.
 

@@ -59,12 +59,15 @@ class Tunnel:
         else:
             self._upstream_ended = True
         # TLS has no half-close here: one side's end is the tunnel's.
-        if (self._client_ended and self._upstream_ended) or not self._client.transport.can_write_eof():
+        if (self._client_ended and self._upstream_ended) or self._has_tls():
             self._exchange.tunnel_ended(None)
             return False
         if not other.is_closing():
             other.write_eof()
         return True
+
+    def _has_tls(self) -> bool:
+        return not (self._client.transport.can_write_eof() and self._upstream.transport.can_write_eof())
 
     def abort(self) -> None:
         """Stop passing bytes."""

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from tidegate.wire.exchange import Exchange
     from tidegate.wire.pool import Pool
     from tidegate.wire.tunnel import Tunnel
+    from tidegate.wire.upstream_tls import UpstreamTls
 
 SMALL_BYTES: Final = 64 * 1024
 """Up to here copying a body behind its head is cheaper than a second write."""
@@ -54,7 +55,7 @@ class UpstreamConnection:
     is_unprocessed = False
     """Whether the peer said that it did nothing with the request: HTTP/1.1 cannot say so."""
 
-    def __init__(self, pool: Pool, key: tuple[str, int]) -> None:
+    def __init__(self, pool: Pool, key: tuple[str, int, UpstreamTls | None]) -> None:
         # connection
         self._pool = pool
         self.key = key

@@ -82,7 +82,7 @@ class World:
         """Return what a container wrote, by line."""
         return [line.split(" ", 3)[3] for line in self.log(name, container, run).splitlines()]
 
-    async def until(self, condition: Callable[[], Any], timeout_s: float = 8.0) -> None:
+    async def until(self, condition: Callable[[], Any], timeout_s: float = 20.0) -> None:
         """Wait for a condition of the far end."""
         try:
             async with asyncio.timeout(timeout_s):

@@ -128,7 +128,7 @@ async def test_pods_survive_a_killed_node_and_processes_do_not(
     # An orderly stop is quick, complete, and leaves the objects.
     async with asyncio.timeout(6):
         assert await asyncio.to_thread(node.end, signal.SIGTERM) == 0
-    await until(lambda: not list(reaper.marked(reaper.STATE_VARIABLE, marker)), 1.0)
+    await until(lambda: not list(reaper.marked(reaper.STATE_VARIABLE, marker)), 5.0)
     assert len(pods.objects) == 2
 
 

@@ -148,7 +148,7 @@ async def test_connections_beyond_the_limit_are_closed() -> None:
         address = ("127.0.0.5", free)
         listening = tasks.spawn(splicer.listen(address, lambda: [("127.0.0.1", target)]), "listen")
         await asyncio.sleep(0.01)
-        async with asyncio.timeout(3):
+        async with asyncio.timeout(10):
             first, writer = await asyncio.open_connection(*address)
             assert await first.readexactly(5) == b"hello"
             second, other = await asyncio.open_connection(*address)

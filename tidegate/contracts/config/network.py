@@ -16,11 +16,17 @@ import msgspec
 from tidegate.contracts import problems
 from tidegate.contracts.config.reading import Reader
 from tidegate.contracts.names import (
+    CERT_MANAGER_CLASS,
+    CERTIFICATE_CLASS_ANNOTATION,
     CLUSTER_DOMAIN,
     CLUSTER_LOCAL,
+    CLUSTER_LOCAL_DOMAIN,
+    EXTERNAL_DOMAIN,
     HTTP_PROTOCOL_ANNOTATION,
     NAME_LIMIT,
+    OWN_CERTIFICATE_CLASS,
     REDIRECTED,
+    SYSTEM_INTERNAL,
     VISIBILITY_LABEL,
 )
 from tidegate.contracts.problems import FieldProblem
@@ -33,6 +39,13 @@ HTTP_PROTOCOL_KEYS = (HTTP_PROTOCOL_ANNOTATION, "networking.knative.dev/httpOpti
 DISABLE_TLS_KEYS = tuple(
     f"networking.knative.dev/{name}" for name in ("disable-external-domain-tls", "disable-auto-tls", "disableAutoTLS")
 )
+CERTIFICATE_CLASS_KEYS = (CERTIFICATE_CLASS_ANNOTATION, "networking.knative.dev/certificate-class")
+ISSUER_KEYS = {
+    "issuerRef": EXTERNAL_DOMAIN,
+    "clusterLocalIssuerRef": CLUSTER_LOCAL_DOMAIN,
+    "systemInternalIssuerRef": SYSTEM_INTERNAL,
+}
+"""Keys of config-certmanager, and which certificates the issuer signs that they name."""
 
 _FIELD = re.compile(r"\{\{\s*\.(\w+)\s*\}\}")
 _INDEX = re.compile(r"\{\{\s*index\s+\.(Labels|Annotations)\s+\"([^\"]+)\"\s*\}\}")
@@ -49,8 +62,17 @@ class Domain:
 
 
 @dataclass(frozen=True)
+class Issuer:
+    """Whom cert-manager asks for a certificate."""
+
+    name: str
+    kind: str = "ClusterIssuer"
+    group: str = ""
+
+
+@dataclass(frozen=True)
 class Network:
-    """Parsed config-network and config-domain."""
+    """Parsed config-network, config-domain and config-certmanager."""
 
     domain_template: str = DOMAIN_TEMPLATE
     tag_template: str = TAG_TEMPLATE
@@ -58,16 +80,25 @@ class Network:
     rollout_duration_s: int = 0
     http_protocol: str = ENABLED
     has_external_tls: bool = False
+    has_system_tls: bool = False
     creates_domain_claims: bool = False
     domains: tuple[Domain, ...] = (Domain(CLUSTER_DOMAIN),)
+    certificate_class: str = OWN_CERTIFICATE_CLASS
+    issuers: tuple[tuple[str, Issuer], ...] = ()
+    """By what a certificate is for (`names.EXTERNAL_DOMAIN` and the others)."""
 
 
 def parse(
-    network_map: Mapping[str, Any] | None, domain_map: Mapping[str, Any] | None
+    network_map: Mapping[str, Any] | None,
+    domain_map: Mapping[str, Any] | None,
+    certmanager_map: Mapping[str, Any] | None = None,
 ) -> tuple[Network, list[FieldProblem]]:
     """Return the values and what is wrong with them."""
     reader = Reader(network_map)
     domains, found = _domains(domain_map)
+    issuers, wrong = _issuers(certmanager_map)
+    # Who has told cert-manager's issuer means cert-manager, as Knative does by default.
+    usual_class = CERT_MANAGER_CLASS if issuers else OWN_CERTIFICATE_CLASS
     scheme = reader.text("default-external-scheme", "http") or "http"
     if scheme not in ("http", "https"):
         reader.complain(problems.invalid(scheme, "default-external-scheme"))
@@ -82,10 +113,13 @@ def parse(
         rollout_duration_s=reader.integer("rollout-duration", 0),
         http_protocol=reader.choice("http-protocol", (*HTTP_PROTOCOLS, DISABLED), ENABLED),
         has_external_tls=_has_tls(reader),
+        has_system_tls=reader.choice("system-internal-tls", (ENABLED, DISABLED), DISABLED) == ENABLED,
         creates_domain_claims=reader.boolean("autocreate-cluster-domain-claims", False),
         domains=domains,
+        certificate_class=reader.text("certificate-class") or usual_class,
+        issuers=issuers,
     )
-    return values, [*reader.problems, *found]
+    return values, [*reader.problems, *found, *wrong]
 
 
 def host(network: Network, route: Mapping[str, Any], tag: str = "", *, is_local: bool = False) -> str:
@@ -145,6 +179,19 @@ def has_tls(network: Network, route: Mapping[str, Any]) -> bool:
     return network.has_external_tls and not is_off
 
 
+def certificate_class(network: Network, obj: Mapping[str, Any]) -> str:
+    """Return who is to make the certificates of a Route or DomainMapping: by its annotation, else by config-network."""
+    annotations = obj["metadata"].get("annotations") or {}
+    return next((str(annotations[key]) for key in CERTIFICATE_CLASS_KEYS if annotations.get(key)), "") or (
+        network.certificate_class
+    )
+
+
+def issuer(network: Network, purpose: str) -> Issuer | None:
+    """Return whom cert-manager is to ask for certificates of a purpose (`names.EXTERNAL_DOMAIN` and the others)."""
+    return dict(network.issuers).get(purpose)
+
+
 def http_protocol(network: Network, route: Mapping[str, Any]) -> str:
     """Return `enabled` or `redirected` for a route; raises ValueError when its annotation is neither."""
     annotations = route["metadata"].get("annotations") or {}
@@ -187,6 +234,24 @@ def _template(reader: Reader, key: str, default: str) -> str:
     return template
 
 
+def _issuers(certmanager_map: Mapping[str, Any] | None) -> tuple[tuple[tuple[str, Issuer], ...], list[FieldProblem]]:
+    reader = Reader(certmanager_map)
+    found = []
+    for key, purpose in ISSUER_KEYS.items():
+        if not (text := reader.text(key)):
+            continue
+        try:
+            fields = _pairs(text)
+        except ValueError:
+            fields = {}
+        unknown = fields.keys() - {"name", "kind", "group"}
+        if not fields.get("name") or unknown or fields.get("kind", "ClusterIssuer") not in ("ClusterIssuer", "Issuer"):
+            reader.complain(problems.invalid(text, key, "write `kind: ClusterIssuer` and `name: ...`, a line each"))
+            continue
+        found.append((purpose, Issuer(**fields)))
+    return tuple(found), reader.problems
+
+
 def _domains(domain_map: Mapping[str, Any] | None) -> tuple[tuple[Domain, ...], list[FieldProblem]]:
     reader = Reader(domain_map)
     found = []
@@ -210,7 +275,14 @@ def _selector(text: str) -> dict[str, str]:
     head, *lines = body.splitlines()
     if head.strip() != "selector:":
         raise ValueError(text)
-    pairs = [line.strip().partition(":") for line in lines if line.strip()]
+    return _pairs("\n".join(lines))
+
+
+def _pairs(text: str) -> dict[str, str]:
+    """Return plain `key: value` lines, or JSON of the same shape; raises ValueError."""
+    if text.strip().startswith("{"):
+        return dict(msgspec.json.decode(text, type=dict[str, str]))
+    pairs = [line.strip().partition(":") for line in text.splitlines() if line.strip()]
     if any(not mark for _, mark, _ in pairs):
         raise ValueError(text)
     return {key.strip().strip("\"'"): value.strip().strip("\"'") for key, _, value in pairs}

@@ -1,0 +1,90 @@
+"""The authority of this cluster: a Secret of the system namespace, made when missing, replaced in time.
+
+Users may put one of their own there (a Secret of type kubernetes.io/tls); that one is used and never changed. What
+clients are to trust is published without the key, as a ConfigMap of the same name.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from controller.tls import authority, pairs, plan
+from controller.tls.authority import Authority, BadPair
+from tidegate.contracts import names
+from tidegate.kube import resources
+from tidegate.kube.api import Api, PatchKind
+
+log = logging.getLogger(__name__)
+
+KEPT_S = 10.0
+GENERATED_ANNOTATION = "tidegate.dev/generated"
+
+
+class OwnAuthority:
+    """Gives the current authority; `wall` is seconds since 1970, `namespace` the system namespace."""
+
+    def __init__(self, api: Api, namespace: str, wall: Callable[[], float]) -> None:
+        self._api = api
+        self._namespace = namespace
+        self._wall = wall
+        self._lock = asyncio.Lock()
+        self._current: Authority | None = None
+        self._read_at = float("-inf")
+        self._published = ""
+
+    async def current(self) -> Authority:
+        """Return the authority, made when there is none; raises BadPair when it cannot be used, and `ApiError`."""
+        async with self._lock:
+            now = self._wall()
+            if self._current is None or not 0 <= now - self._read_at < KEPT_S:
+                self._current = None
+                self._current = await self._read(now)
+                self._read_at = now
+            return self._current
+
+    async def _read(self, now: float) -> Authority:
+        found = await pairs.read(self._api, self._namespace, names.AUTHORITY)
+        if found is None:
+            return await self._make(now)
+        try:
+            current = authority.read(found.data, now)
+        except BadPair as error:
+            where = f"Secret {self._namespace}/{names.AUTHORITY}"
+            raise BadPair(f"{where}, which signs certificates: {error}") from error
+        is_generated = found.annotations.get(GENERATED_ANNOTATION) == "true"
+        if is_generated and now > current.not_after - plan.AUTHORITY_RENEW_BEFORE_S:
+            log.info("the certificate authority is replaced: it ends within a year")
+            return await self._make(now, previous=found.data[names.CERTIFICATE_FIELD], is_new=False)
+        await self._publish(current)
+        return current
+
+    async def _make(self, now: float, previous: str = "", *, is_new: bool = True) -> Authority:
+        data = authority.make(now, previous)
+        made = authority.read(data, now)
+        # Trusted first, used afterwards.
+        await self._publish(made)
+        marks = {GENERATED_ANNOTATION: "true"}
+        await pairs.put(self._api, self._namespace, names.AUTHORITY, data, annotations=marks, is_new=is_new)
+        return made
+
+    async def _publish(self, current: Authority) -> None:
+        if current.bundle == self._published:
+            return
+        body = {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {"name": names.AUTHORITY, "namespace": self._namespace},
+            "data": {names.CA_FIELD: current.bundle},
+        }
+        await self._api.patch(
+            resources.CONFIG_MAPS,
+            names.AUTHORITY,
+            body,
+            self._namespace,
+            kind=PatchKind.APPLY,
+            manager=pairs.MANAGER,
+            force=True,
+        )
+        self._published = current.bundle
