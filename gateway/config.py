@@ -18,9 +18,11 @@ class Config:
     local_port: int = setting(
         "port of the pod for callers inside the cluster, where cluster-local hosts are; 0: none", default=0
     )
-    tls_listen: str = setting("host:port for clients that speak TLS; empty: none", default="")
-    tls_cert_file: str = setting("PEM file with the certificate and its chain", default="")
-    tls_key_file: str = setting("PEM file with the certificate's key", default="")
+    tls_listen: str = setting("host:port for clients that speak TLS; without a host the pod's; empty: none", default="")
+    tls_cert_file: str = setting(
+        "PEM file with the certificate, and its chain, for hosts that have none of their own", default=""
+    )
+    tls_key_file: str = setting("PEM file with the key of that certificate", default="")
     workers: int = setting("processes that share the port; more than 1: one per core is of use", default=1)
     admin_port: int = setting("port for health, wakes and settings", default=names.ADMIN_PORT)
     metrics_port: int = setting("port for Prometheus", default=names.METRICS_PORT)
@@ -62,8 +64,8 @@ class Config:
             raise ValueError(f"TIDEGATE_WORKERS is {self.workers}: it must be 1 to 256")
         if self.tls_listen and not (":" in self.tls_listen and self.tls_listen.rpartition(":")[2].isdigit()):
             raise ValueError(f"TIDEGATE_TLS_LISTEN is {self.tls_listen!r}: write host:port")
-        if self.tls_listen and not (self.tls_cert_file and self.tls_key_file):
-            raise ValueError("TIDEGATE_TLS_LISTEN needs TIDEGATE_TLS_CERT_FILE and TIDEGATE_TLS_KEY_FILE")
+        if bool(self.tls_cert_file) != bool(self.tls_key_file):
+            raise ValueError("TIDEGATE_TLS_CERT_FILE and TIDEGATE_TLS_KEY_FILE need each other: set both or none")
 
     @property
     def address(self) -> tuple[str, int]:

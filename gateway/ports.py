@@ -11,6 +11,7 @@ import ssl
 
 from gateway import handover
 from gateway.certificate import Certificate
+from gateway.certificates import Certificates
 from gateway.config import Config
 from gateway.pipeline import Pipeline, PortDirector
 from tidegate.process import settings, tasks
@@ -24,14 +25,18 @@ log = logging.getLogger(__name__)
 class Ports:
     """The servers of one gateway. Raises `SettingsError` when the certificate does not load."""
 
-    def __init__(self, config: Config, pipeline: Pipeline, pool: Pool) -> None:
+    def __init__(self, config: Config, pipeline: Pipeline, pool: Pool, certificates: Certificates) -> None:
         self._config = config
         limits = Limits(connections=config.connections_limit, connections_per_peer=config.connections_per_peer_limit)
         timers = ServerTimers(body_stalled_s=config.body_stalled_s, stalled_s=config.client_stalled_s)
         self._plain = Server(pipeline, pool, limits, timers)
         self._certificate = _certificate_of(config)
+        self._certificates = certificates
+        certificates.use_default(self._certificate)
         self._tls = (
-            Server(PortDirector(pipeline, "https", is_local=False), pool, limits, timers) if self._certificate else None
+            Server(PortDirector(pipeline, "https", is_local=False), pool, limits, timers)
+            if config.tls_address
+            else None
         )
         self._local = (
             Server(PortDirector(pipeline, "http", is_local=True), pool, limits, timers)
@@ -61,9 +66,10 @@ class Ports:
             await self._local.start(*local, reuse_port=is_shared)
             log.info("listening on %s:%d for the cluster", *local)
         address = self._config.tls_address
-        if self._tls is not None and self._certificate is not None and address is not None:
-            await self._tls.start(*address, reuse_port=True, tls=self._certificate.context)
-            self._watching = tasks.spawn(self._certificate.run(), "watch the certificate")
+        if self._tls is not None and address is not None:
+            await self._tls.start(*address, reuse_port=True, tls=self._certificates.context)
+            if self._certificate is not None:
+                self._watching = tasks.spawn(self._certificate.run(), "watch the certificate")
             log.info("listening on %s:%d for TLS", *address)
         self.are_open = True
 
@@ -83,7 +89,7 @@ class Ports:
 
 
 def _certificate_of(config: Config) -> Certificate | None:
-    if config.tls_address is None:
+    if config.tls_address is None or not config.tls_cert_file:
         return None
     try:
         return Certificate(config.tls_cert_file, config.tls_key_file)

@@ -1,8 +1,8 @@
-"""Service-account tokens for pods: asked for once per account, kept until four fifths of their life are over.
+"""Service-account tokens for pods: asked for at each start, for an account may have been made anew under its old name.
 
-A pod's start waits for its token only the first time an account is used; afterwards tokens are renewed in the
-background of somebody else's start. Those that a pod projects into a volume are its own: for the audience and time it
-names, bound to it. Tokens are never logged.
+Pods of one account that start in the same moment share one. A token of before is used again where the server does not
+answer. Those that a pod projects into a volume are its own: for the audience and time it names, bound to it. Tokens are
+never logged.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ RENEW_SHARE = 0.8
 OLDEST_S = 24 * 3600.0
 """A pod's own token is renewed after a day at the latest, as by a kubelet."""
 ACCOUNTS_LIMIT = 1000
+SHARED_S = 1.0
+"""So long after it was asked for a token serves other pods of the account that start."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,22 +40,24 @@ class Tokens:
 
     def __init__(self, api: Api) -> None:
         self._api = api
-        self._kept: dict[tuple[str, str], Kept] = {}
+        self._kept: dict[tuple[str, str], tuple[float, Kept]] = {}
 
     async def token(self, namespace: str, account: str) -> str:
         """Return a token; raises `ApiError` when the account does not exist or the server does not answer."""
-        kept = self._kept.get((namespace, account))
-        if kept and time.time() < kept.renew_unix_s:
+        asked_s, kept = self._kept.get((namespace, account), (0.0, None))
+        now = time.time()
+        if kept and now < asked_s + SHARED_S:
             return kept.token
         try:
             found = await self._ask(namespace, account, {"expirationSeconds": WANTED_S})
-        except ApiError:
-            if kept:
+        except ApiError as error:
+            if kept and not error.is_not_found:
                 return kept.token
             raise
+        self._kept.pop((namespace, account), None)
         if len(self._kept) >= ACCOUNTS_LIMIT:
             self._kept.pop(next(iter(self._kept)))
-        self._kept[namespace, account] = found
+        self._kept[namespace, account] = now, found
         return found.token
 
     async def for_pod(self, pod: Object, audience: str, expiration_s: int) -> Kept:

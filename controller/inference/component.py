@@ -7,7 +7,7 @@ container of its own. Fields and defaults are KServe's v1beta1 API.
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from controller.inference import frame_settings
 from controller.reconcile.outcome import Object
@@ -16,6 +16,10 @@ from tidegate.contracts.problems import FieldProblem
 
 PREDICTOR, TRANSFORMER, EXPLAINER = "predictor", "transformer", "explainer"
 COMPONENTS = (PREDICTOR, TRANSFORMER, EXPLAINER)
+COPY = "predictor-copy"
+"""A second Knative Service of the predictor, for its explainer alone: it scales by itself, from zero."""
+ALL_KINDS = (*COMPONENTS, COPY)
+EXPLAINER_ASKS_ANNOTATION = "tidegate.dev/explainer-asks"
 LEGACY_FORMATS = (
     "sklearn",
     "xgboost",
@@ -108,10 +112,29 @@ def read(service: Object, kind: str) -> Component | None:
     )
 
 
+def read_all(service: Object) -> list[Component]:
+    """Return every component of an InferenceService, the copy for its explainer included. The object must be valid."""
+    parts = [one for kind in COMPONENTS if (one := read(service, kind)) is not None]
+    if has_copy(service):
+        # It logs nothing: what an explainer tries out is no request of anybody.
+        parts.append(replace(parts[0], kind=COPY, min_replicas=0, canary_percent=None, frame={}))
+    return parts
+
+
+def has_copy(service: Object) -> bool:
+    """Whether the explainer asks a copy of the predictor and leaves the one that serves alone."""
+    asked = ((service.get("metadata") or {}).get("annotations") or {}).get(EXPLAINER_ASKS_ANNOTATION)
+    return asked == "copy" and bool((service.get("spec") or {}).get(EXPLAINER))
+
+
 def validate(service: Object) -> list[FieldProblem]:
     """Return what is wrong with an InferenceService's spec, every problem with its field."""
     spec = service.get("spec") or {}
     found = [problems.disallowed(f"spec.{key}") for key in sorted(set(spec) - {*COMPONENTS})]
+    asked = ((service.get("metadata") or {}).get("annotations") or {}).get(EXPLAINER_ASKS_ANNOTATION)
+    if asked not in (None, "predictor", "copy"):
+        where = f"metadata.annotations.{EXPLAINER_ASKS_ANNOTATION}"
+        found.append(problems.invalid(asked, where, "expected predictor or copy"))
     if not spec.get(PREDICTOR):
         return [*found, problems.missing("spec.predictor")]
     for kind in COMPONENTS:

@@ -12,7 +12,7 @@ import re
 from typing import Any
 
 from controller.inference import frame_settings
-from controller.inference.component import MAIN_CONTAINER, PREDICTOR, Component, Model, read
+from controller.inference.component import COPY, EXPLAINER, MAIN_CONTAINER, PREDICTOR, Component, Model, has_copy, read
 from controller.reconcile import metadata
 from controller.reconcile.outcome import Object
 from tidegate.contracts import names
@@ -46,8 +46,8 @@ def template(owner: Object, component: Component, runtime: Object | None) -> Obj
     asked = frame_settings.variables(component.frame, head["name"], head["namespace"], component.kind)
     for name, value in asked.items():
         _set_env(main, name, value)
-    if component.kind != PREDICTOR:
-        _tell_predictor(main, owner)
+    if component.kind not in (PREDICTOR, COPY):
+        _tell_predictor(main, owner, component.kind)
     if component.concurrency is not None:
         spec["containerConcurrency"] = component.concurrency
     if component.timeout_s is not None:
@@ -152,12 +152,13 @@ def _default_resources(container: Object) -> None:
         limits.setdefault(name, requests[name])
 
 
-def _tell_predictor(container: Object, owner: Object) -> None:
+def _tell_predictor(container: Object, owner: Object, kind: str) -> None:
     """A transformer finds its predictor by arguments, as KServe's do, and by variables; ours needs these alone."""
     found = read(owner, PREDICTOR)
     predictor = found.model if found is not None else None
     name, namespace = owner["metadata"]["name"], owner["metadata"]["namespace"]
-    host = f"{service_name(name, PREDICTOR)}.{namespace}"
+    asked = COPY if kind == EXPLAINER and has_copy(owner) else PREDICTOR
+    host = f"{service_name(name, asked)}.{namespace}"
     _set_env(container, "PREDICTOR_HOST", host)
     if str(container.get("image", "")).startswith(frame_settings.OUR_IMAGES):
         _set_env(container, "MODEL_NAME", name)

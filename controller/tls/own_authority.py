@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from controller.tls import authority, pairs, plan
 from controller.tls.authority import Authority, BadPair
-from tidegate.contracts import names
+from tidegate.contracts import internal_tls, names
 from tidegate.kube import resources
 from tidegate.kube.api import Api, PatchKind
 
@@ -75,7 +75,11 @@ class OwnAuthority:
         body = {
             "apiVersion": "v1",
             "kind": "ConfigMap",
-            "metadata": {"name": names.AUTHORITY, "namespace": self._namespace},
+            "metadata": {
+                "name": names.AUTHORITY,
+                "namespace": self._namespace,
+                "labels": {internal_tls.TRUST_LABEL: "true"},
+            },
             "data": {names.CA_FIELD: current.bundle},
         }
         await self._api.patch(

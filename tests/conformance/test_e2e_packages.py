@@ -13,8 +13,7 @@ from tidegate.kube.api import Object
 
 V1, V2 = "What a spaceport!", "Re-energize yourself with a slice of pepperoni!"
 AT_ONCE = 10
-TLS = "needs a certificate authority in the cluster (net-certmanager); the gateway is given its certificate by file"
-CLUSTER_TLS = "TLS between pods and inside the cluster is not there yet: config-network accepts `disabled` alone"
+CLUSTER_TLS = "names inside the cluster are not served by TLS yet: config-network accepts `disabled` alone"
 
 
 async def with_tag(world: World, host: str, tag: str | None) -> str:
@@ -86,19 +85,9 @@ async def evict(world: World, pod: str) -> None:
 
 
 @pytest.mark.upstream(
-    "packages", "TestTLS", "TestTLSDisabledWithAnnotation", "TestDomainMappingExternalDomainTLS", "TestBYOCertificate"
-)
-def test_certificates_are_requested_for_public_hosts() -> None:
-    pytest.skip(TLS)
-
-
-@pytest.mark.upstream(
     "packages",
     "TestClusterLocalDomainTLSClusterLocalVisibility",
     "TestClusterLocalDomainTLSClusterExternalVisibility",
-    "TestSystemInternalTLS",
-    "TestTLSCertificateRotation",
-    "TestGracefulShutdownWithTLS",
 )
 def test_tls_inside_the_cluster() -> None:
     pytest.skip(CLUSTER_TLS)

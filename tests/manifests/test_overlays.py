@@ -173,7 +173,7 @@ def test_policies_open_exactly_the_ports_that_services_and_scrapers_use() -> Non
     }
     assert opened == {
         "deny-all-ingress": set(),
-        "gateway": {names.SERVING_PORT, names.GATEWAY_LOCAL_PORT},
+        "gateway": {names.SERVING_PORT, names.GATEWAY_LOCAL_PORT, names.GATEWAY_TLS_PORT},
         "activator": {names.SERVING_PORT, internal_tls.PORT},
         "autoscaler": {names.REPORT_PORT},
         "webhook": {names.WEBHOOK_PORT},

@@ -143,11 +143,12 @@ def host(network: Network, route: Mapping[str, Any], tag: str = "", *, is_local:
 
 
 def url(network: Network, route: Mapping[str, Any], tag: str = "", *, is_local: bool = False) -> str:
-    """Return the URL under which people reach a route or one of its tags; raises ValueError like `host`."""
+    """Return the URL under which people reach a route or one of its tags, as without TLS; raises ValueError like
+    `host`."""
     name = host(network, route, tag, is_local=is_local)
     if name.endswith(f".{CLUSTER_DOMAIN}"):
         return f"http://{name}"
-    return f"{'https' if has_tls(network, route) else network.scheme}://{name}"
+    return f"{network.scheme}://{name}"
 
 
 def local_name(route: Mapping[str, Any], tag: str = "") -> str:
@@ -218,7 +219,7 @@ def _render(template: str, fields: Mapping[str, str], metadata: Mapping[str, Any
 
 def _has_tls(reader: Reader) -> bool:
     older = reader.choice("auto-tls", (ENABLED, DISABLED), DISABLED)
-    for key in ("cluster-local-domain-tls", "system-internal-tls"):
+    for key in ("cluster-local-domain-tls",):
         if reader.choice(key, (ENABLED, DISABLED), DISABLED) == ENABLED:
             reader.complain(problems.invalid(ENABLED, key, "Tidegate speaks clear text inside the cluster"))
     return reader.choice("external-domain-tls", (ENABLED, DISABLED), older) == ENABLED
