@@ -47,6 +47,8 @@ LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
     "asyncio": asyncio.new_event_loop,
     "uvloop": uvloop.new_event_loop,
 }
+clients: set[asyncio.Transport] = set()
+"""The clients' connections that are open."""
 DIRECTORS = ("queueproxy", "activator", "gateway")
 
 
@@ -91,6 +93,9 @@ class World:
             self.recorder.begin()
 
     async def _recover(self) -> None:
+        # Nobody else closes what the failed row has left open, and a client that reads nothing does not see the end.
+        for client in list(clients):
+            client.abort()
         for connection in [*self.recorder.connections, *(self.servers and self.server._connections)]:
             connection.transport.abort()
         await self.settled(is_first=True)
