@@ -110,7 +110,6 @@ def _enter(request: dict[str, Any]) -> None:
     give_up(request.get("no_new_privileges", False), request.get("dropped", []))
     kind, args = request["kind"], request["args"]
     sys.path[:] = _search_path(kind, args, request["cwd"])
-    _forget_missing_folders()
     sys.argv = ["-c", *args[1:]] if kind == "code" else list(args)
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]
@@ -148,14 +147,6 @@ def _search_path(kind: str, args: list[str], cwd: str) -> list[str]:
     wanted = [entry for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry]
     # The first entry of the template's own path stands for the folder it was started in.
     return [own, *wanted, *sys.path[1:]]
-
-
-def _forget_missing_folders() -> None:
-    # All else in the finders' caches is compared with the folders' times at every import. `invalidate_caches` would
-    # make each child read the folders again and keep what it read in memory of its own.
-    for folder, finder in list(sys.path_importer_cache.items()):
-        if finder is None:
-            del sys.path_importer_cache[folder]
 
 
 def _run(kind: str, args: list[str]) -> None:

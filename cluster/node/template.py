@@ -11,7 +11,6 @@ child. What a child finds around itself is `forked_child`'s matter.
 from __future__ import annotations
 
 import contextlib
-import gc
 import importlib
 import json
 import os
@@ -25,10 +24,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from cluster.node import forked_child
+    from cluster.node import forked_child, shared_pages
 else:
     # The interpreter may be one in which Tidegate is not installed; this file's folder leads its search path.
     import forked_child
+    import shared_pages
 
     # No import of a program may meet our neighbours' names.
     sys.path[0] = ""
@@ -46,12 +46,11 @@ def main() -> None:
     began = time.monotonic()
     imported, failed = preload(sys.argv[2:])
     imports_s = time.monotonic() - began
-    gc.collect()
-    # Keeps the collector from touching, and so copying, the pages that children share.
-    gc.freeze()
+    service = Service(link)
+    shared_pages.settle()
     flaw = flaw_of_imports() or flaw_of_fork()
     _send(link, {"ready": imported, "failed": failed, "flaw": flaw, "imports_s": imports_s, "rss": rss_bytes()})
-    Service(link).serve()
+    service.serve()
 
 
 def preload(modules: list[str]) -> tuple[list[str], dict[str, str]]:
