@@ -21,6 +21,7 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -31,6 +32,8 @@ PR_SET_NO_NEW_PRIVS = 38
 PR_CAP_AMBIENT = 47
 PR_CAP_AMBIENT_CLEAR_ALL = 4
 CAPABILITY_VERSION_3 = 0x20080522
+CLONE_NEWNS = 0x20000
+MS_BIND = 0x1000
 TITLE_LIMIT_BYTES = 64 << 10
 PROOF_SIZE = 256
 _LIBC = ctypes.CDLL(None)
@@ -48,8 +51,9 @@ it was forked and when its first line ran, in seconds of its monotonic clock."""
 def become(request: dict[str, Any], descriptors: list[int], template: int) -> NoReturn:
     """Turn the forked child into the asked-for program.
 
-    `request`: kind (module, script, code), args, env, cwd, limits {name of RLIMIT_*: value}; `descriptors`: stdout and
-    stderr; `template`: the pid of the parent. `no_new_privileges` and `dropped` (numbers) are what it gives up.
+    `request`: kind (module, script, code), args, env, cwd, limits {name of RLIMIT_*: value}, view (pairs of folders),
+    no_new_privileges and dropped (numbers of capabilities), which are what it gives up; `descriptors`: stdout and
+    stderr; `template`: the pid of the parent.
     """
     global started  # noqa: PLW0603 -- a process is started once
     code = 1
@@ -114,6 +118,7 @@ def _enter(request: dict[str, Any]) -> None:
     os.chdir(request["cwd"])
     for name, value in request.get("limits", {}).items():
         resource.setrlimit(getattr(resource, name), (value, value))
+    look_at(request.get("view", []))
     give_up(request.get("no_new_privileges", False), request.get("dropped", []))
     kind, args = request["kind"], request["args"]
     sys.path[:] = _search_path(kind, args, request["cwd"])
@@ -125,6 +130,16 @@ def _enter(request: dict[str, Any]) -> None:
         numpy.random.seed()
     _LIBC.prctl(PR_SET_NAME, args[0].rpartition("/")[2].encode()[:15])
     _show(" ".join(("python", *{"module": ("-m",), "code": ("-c",)}.get(kind, ()), *args)))
+
+
+def look_at(view: Collection[Sequence[str]]) -> None:
+    """See the first of each pair of folders in place of the second: a mount namespace of this process's own.
+
+    Where that is refused, it sees what the node sees.
+    """
+    if view and _LIBC.unshare(CLONE_NEWNS) == 0:
+        for source, target in view:
+            _LIBC.mount(os.fsencode(source), os.fsencode(target), None, MS_BIND, None)
 
 
 def give_up(no_new_privileges: bool, dropped: list[int]) -> None:

@@ -106,6 +106,8 @@ class Keeper:
         """Have a Certificate signed by the authority of this cluster when it is time."""
         spec = target["spec"]
         hosts = [str(host) for host in spec["dnsNames"]]
+        if refusal := plan.refusal(target):
+            return PairFacts(problem=refusal, status=FALSE, reason="NameNotAllowed")
         try:
             signer = await self._authority.current()
             secret = await pairs.read(self._api, key.namespace, spec["secretName"])
@@ -119,8 +121,12 @@ class Keeper:
                 data = authority.issue(signer, hosts, now, for_clients=for_clients)
                 await pairs.write(self._api, target, data, is_new=secret is None)
                 found = authority.facts(data, now, signer)
+                secret = await pairs.read(self._api, key.namespace, spec["secretName"])
         except (BadPair, ValueError) as error:
             return PairFacts(problem=str(error), status=FALSE, reason="CannotSign")
+        if plan.type_of(target) == names.SYSTEM_INTERNAL:
+            # Pods cannot start without it, and there is one for each namespace: one that was deleted is made at once.
+            self._polled[key] = (key.namespace, spec["secretName"], secret.version if secret is not None else "")
         return await self._served(key, target, hosts, data, found)
 
     async def _own(self, key: Key, mapping: Object, now: float) -> PairFacts:

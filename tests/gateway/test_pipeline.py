@@ -186,6 +186,15 @@ async def test_what_a_trusted_proxy_took_by_tls_is_not_sent_back_to_it(trust, sa
     assert isinstance(harness.pipeline.direct(make_request(HOST, **said)), Answer) is is_redirected
 
 
+async def test_challenges_of_a_certificate_authority_stay_clear_text():
+    harness = Harness()
+    harness.pods(POD)
+    harness.table[HOST].is_redirected = True
+    request = make_request(HOST)
+    request.target = b"/.well-known/acme-challenge/token"
+    assert relay_of(harness.pipeline.direct(request)).host == POD[0]
+
+
 async def test_a_redirect_of_no_path_names_the_host_alone():
     harness = Harness()
     harness.table[HOST].is_redirected = True
