@@ -32,6 +32,7 @@ WATCHED = (
     resources.CONFIG_MAPS,
     resources.NAMESPACES,
     resources.INFERENCE_SERVICES,
+    resources.INFERENCE_GRAPHS,
     resources.SERVING_RUNTIMES,
     resources.CLUSTER_SERVING_RUNTIMES,
 )

@@ -87,7 +87,7 @@ BAD_KEYS = [
     ("config-network", "http-protocol", "maybe", "http_protocol"),
     ("config-network", "external-domain-tls", "maybe", "has_external_tls"),
     ("config-network", "auto-tls", "maybe", "has_external_tls"),
-    ("config-network", "cluster-local-domain-tls", "enabled", "domain_template"),
+    ("config-network", "cluster-local-domain-tls", "sometimes", "domain_template"),
     ("config-network", "system-internal-tls", "sometimes", "domain_template"),
     ("config-network", "autocreate-cluster-domain-claims", "maybe", "creates_domain_claims"),
     ("config-network", "mesh-compatibility-mode", "maybe", "domain_template"),
