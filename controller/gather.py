@@ -16,6 +16,7 @@ from controller.reconcile import (
     configuration,
     domain_mapping,
     images,
+    inference_graph,
     inference_service,
     internal_certificates,
     placeholders,
@@ -26,6 +27,7 @@ from controller.reconcile import (
 from controller.reconcile.outcome import Object, Outcome
 from controller.tls.plan import PairFacts
 from controller.triggers import Key
+from tidegate.contracts import inference_graph as graph_contract
 from tidegate.contracts import internal_tls, names, traffic
 from tidegate.kube import resources
 
@@ -65,6 +67,8 @@ def decide(world: World, key: Key, now_unix: float) -> Outcome:
         return certificate.reconcile(obj, world.pairs.get(key), now_unix)
     if key.kind == triggers.INFERENCE_SERVICE:
         return inference_service.reconcile(_inference_service(world, key, obj), now_unix)
+    if key.kind == triggers.INFERENCE_GRAPH:
+        return inference_graph.reconcile(_inference_graph(world, key, obj), now_unix)
     if key.kind == triggers.SERVICE:
         return service.reconcile(_service(world, key, obj), now_unix)
     if key.kind == triggers.CONFIGURATION:
@@ -88,6 +92,19 @@ def _inference_service(world: World, key: Key, obj: Object) -> inference_service
         {name: found for name in wanted if (found := known.get(resources.REVISIONS, key.namespace, name))},
         [one for one in known.all(resources.SERVING_RUNTIMES) if one["metadata"]["namespace"] == key.namespace],
         shipped.runtimes(list(known.all(resources.CLUSTER_SERVING_RUNTIMES)), world.config.deployment.runtime_image),
+        _refusal(world, key, obj),
+    )
+
+
+def _inference_graph(world: World, key: Key, obj: Object) -> inference_graph.Observed:
+    known = world.known
+    nodes = (obj.get("spec") or {}).get("nodes") or {}
+    wanted = graph_contract.service_names(nodes) if not graph_contract.validate(nodes) else set()
+    return inference_graph.Observed(
+        obj,
+        known.get(resources.KNATIVE_SERVICES, key.namespace, key.name),
+        {name: one for name in wanted if (one := known.get(resources.INFERENCE_SERVICES, key.namespace, name))},
+        world.config.deployment.runtime_image.replace("{name}", "graph"),
         _refusal(world, key, obj),
     )
 

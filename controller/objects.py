@@ -31,6 +31,7 @@ WATCHED = (
     resources.PODS,
     resources.CONFIG_MAPS,
     resources.INFERENCE_SERVICES,
+    resources.INFERENCE_GRAPHS,
     resources.SERVING_RUNTIMES,
     resources.CLUSTER_SERVING_RUNTIMES,
 )

@@ -22,12 +22,14 @@ class Key(NamedTuple):
 
 SERVICE, CONFIGURATION, REVISION, ROUTE = "Service", "Configuration", "Revision", "Route"
 INFERENCE_SERVICE, DOMAIN_MAPPING, CERTIFICATE = "InferenceService", "DomainMapping", "Certificate"
+INFERENCE_GRAPH = "InferenceGraph"
 _ITSELF = {
     resources.KNATIVE_SERVICES: SERVICE,
     resources.CONFIGURATIONS: CONFIGURATION,
     resources.REVISIONS: REVISION,
     resources.ROUTES: ROUTE,
     resources.INFERENCE_SERVICES: INFERENCE_SERVICE,
+    resources.INFERENCE_GRAPHS: INFERENCE_GRAPH,
     resources.DOMAIN_MAPPINGS: DOMAIN_MAPPING,
     resources.CERTIFICATES: CERTIFICATE,
 }
@@ -35,7 +37,7 @@ _ADDRESSED = frozenset({resources.KNATIVE_SERVICES, resources.ROUTES, resources.
 _OWNERS = {
     resources.CONFIGURATIONS: (SERVICE,),
     resources.ROUTES: (SERVICE, INFERENCE_SERVICE),
-    resources.KNATIVE_SERVICES: (INFERENCE_SERVICE,),
+    resources.KNATIVE_SERVICES: (INFERENCE_SERVICE, INFERENCE_GRAPH),
     resources.REVISIONS: (CONFIGURATION,),
     resources.DEPLOYMENTS: (REVISION,),
     resources.POD_AUTOSCALERS: (REVISION,),
@@ -78,6 +80,13 @@ def _runtime(known: Objects, runtime: Object) -> Iterator[Key]:
     for found in sorted(known.names(resources.INFERENCE_SERVICES)):
         if runtime["metadata"].get("namespace", "") in ("", found[0]):
             yield Key(INFERENCE_SERVICE, *found)
+
+
+def _graphs(known: Objects, service: Object) -> Iterator[Key]:
+    # They name InferenceServices, in whose place they put URLs.
+    for namespace, name in sorted(known.names(resources.INFERENCE_GRAPHS)):
+        if namespace == service["metadata"].get("namespace", ""):
+            yield Key(INFERENCE_GRAPH, namespace, name)
 
 
 def _routed(known: Objects, obj: Object) -> Iterator[Key]:
@@ -150,6 +159,7 @@ def _prefixes(revision: str) -> Iterator[str]:
 
 
 _LOOKS: dict[Resource, Callable[[Objects, Object], Iterator[Key]]] = {
+    resources.INFERENCE_SERVICES: _graphs,
     resources.SERVING_RUNTIMES: _runtime,
     resources.CLUSTER_SERVING_RUNTIMES: _runtime,
     resources.CONFIGURATIONS: _routed,

@@ -71,9 +71,9 @@ async def serve(config: Config, api: Api, stopping: asyncio.Event, own_seat: sea
     _show(metrics, pipeline, watch, wakes)
     metrics.show("certificates", "Hosts that have a certificate of their own.", lambda: len(certificates))
     metrics.show("tls_names_refused", "Handshakes for names without a certificate.", lambda: certificates.refused)
-    EngineMetrics("tidegate_gateway", metrics.registry, lambda: ports.counters, pool)
+    EngineMetrics("tidegate_gateway", metrics.registry, lambda: ports.counters, pool, lambda: ports.tls_counters)
     background = watch.start()
-    if config.tls_address is not None:
+    if config.has_tls:
         background.append(tasks.spawn(certificates.run(), "watch certificates"))
     admin = _make_admin(config, metrics, watch, wakes, lambda: _readiness(watch, ports, stopping))
     if own_seat is None:
@@ -83,7 +83,7 @@ async def serve(config: Config, api: Api, stopping: asyncio.Event, own_seat: sea
         await own_seat.open()
         own_seat.tell(await admin.start(seat.ADMIN_HOST, 0))
     await _wait_for_routes(watch, stopping)
-    if config.tls_address is not None:
+    if config.has_tls:
         await certificates.wait_listed(FIRST_LIST_TIMEOUT_S)
     await ports.start(is_shared=own_seat is not None)
     run.freeze_start_up()

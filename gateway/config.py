@@ -18,6 +18,7 @@ class Config:
     local_port: int = setting(
         "port of the pod for callers inside the cluster, where cluster-local hosts are; 0: none", default=0
     )
+    local_tls_port: int = setting("the same for callers that speak TLS; 0: none", default=0)
     tls_listen: str = setting("host:port for clients that speak TLS; without a host the pod's; empty: none", default="")
     tls_cert_file: str = setting(
         "PEM file with the certificate, and its chain, for hosts that have none of their own", default=""
@@ -76,6 +77,16 @@ class Config:
     def local_address(self) -> tuple[str, int] | None:
         """Where callers inside the cluster are listened for; None: nowhere."""
         return (self.pod_ip, self.local_port) if self.local_port else None
+
+    @property
+    def local_tls_address(self) -> tuple[str, int] | None:
+        """Where callers inside the cluster that speak TLS are listened for; None: nowhere."""
+        return (self.pod_ip, self.local_tls_port) if self.local_tls_port else None
+
+    @property
+    def has_tls(self) -> bool:
+        """Whether TLS is spoken anywhere."""
+        return bool(self.tls_listen or self.local_tls_port)
 
     @property
     def tls_address(self) -> tuple[str, int] | None:

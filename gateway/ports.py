@@ -1,4 +1,4 @@
-"""The ports for clients: plain, TLS where it is set up, and one for the cluster. They share one pipeline and one pool.
+"""The ports for clients: plain and TLS, for everybody and for the cluster. They share one pipeline and one pool.
 
 They begin to listen together, drain together, and their totals are summed.
 """
@@ -43,7 +43,12 @@ class Ports:
             if config.local_address
             else None
         )
-        others = [server for server in (self._tls, self._local) if server is not None]
+        self._local_tls = (
+            Server(PortDirector(pipeline, "https", is_local=True), pool, limits, timers)
+            if config.local_tls_address
+            else None
+        )
+        others = [server for server in (self._tls, self._local, self._local_tls) if server is not None]
         for server in others:
             server.crowd = self._plain.crowd
         self._servers = [self._plain, *others]
@@ -55,6 +60,11 @@ class Ports:
         """The running totals of each port."""
         return [server.counters for server in self._servers]
 
+    @property
+    def tls_counters(self) -> list[Counters]:
+        """The running totals of the ports that speak TLS."""
+        return [server.counters for server in (self._tls, self._local_tls) if server is not None]
+
     async def start(self, *, is_shared: bool = False) -> None:
         """Listen, `is_shared` with other workers. Raises OSError when a port cannot be listened on.
 
@@ -65,6 +75,9 @@ class Ports:
         if self._local is not None and (local := self._config.local_address) is not None:
             await self._local.start(*local, reuse_port=is_shared)
             log.info("listening on %s:%d for the cluster", *local)
+        if self._local_tls is not None and (local := self._config.local_tls_address) is not None:
+            await self._local_tls.start(*local, reuse_port=is_shared, tls=self._certificates.context)
+            log.info("listening on %s:%d for TLS inside the cluster", *local)
         address = self._config.tls_address
         if self._tls is not None and address is not None:
             await self._tls.start(*address, reuse_port=True, tls=self._certificates.context)
@@ -78,7 +91,7 @@ class Ports:
         connections that are kept alive end with their next answer. `workers` processes of this gateway listen."""
         for server in self._servers:
             server.announce_end()
-            if server is not self._local:
+            if server not in (self._local, self._local_tls):
                 for descriptor in server.listeners:
                     handover.leave_to_later(descriptor, workers)
 

@@ -17,6 +17,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from tidegate.contracts import headers, names
+from tidegate.contracts.config import network
 
 Key = tuple[str, str]
 """(namespace, revision)"""
@@ -139,11 +140,11 @@ def read_route(route: dict[str, Any], old: HostedRoute | None = None, rules: Rul
         wheel = wheels.of(everybody, tags if rules.has_tag_header else {})
         wheel.explainer = _explainer(metadata)
         public |= dict.fromkeys(_public_host(status.get("url")), wheel)
-        local |= dict.fromkeys(local_hosts(name, namespace), wheel)
+        local |= dict.fromkeys(network.local_hosts(name, namespace), wheel)
     for tag, (weights, url) in tagged.items():
         wheel = wheels.of(weights, {}, tag if rules.has_tag_header else "")
         public |= dict.fromkeys(_public_host(url), wheel)
-        local |= dict.fromkeys(local_hosts(f"{tag}-{name}", namespace), wheel)
+        local |= dict.fromkeys(network.local_hosts(f"{tag}-{name}", namespace), wheel)
     return HostedRoute(metadata.get("creationTimestamp", ""), public, local)
 
 
@@ -175,11 +176,6 @@ def with_mappings(public: Table, local: Table, mappings: Iterable[tuple[str, str
         host: _mapped(local[target], is_redirected) for host, target, is_redirected in mappings if target in local
     }
     return {**mapped, **public} if mapped else public
-
-
-def local_hosts(name: str, namespace: str) -> list[str]:
-    """Return the hosts that callers inside the cluster use for a name of a namespace."""
-    return [f"{name}.{namespace}{suffix}" for suffix in ("", ".svc", f".{names.CLUSTER_DOMAIN}")]
 
 
 def _mapped(wheel: Wheel, is_redirected: bool) -> Wheel:

@@ -18,6 +18,7 @@ from tidegate.contracts.config import network
 from tidegate.contracts.config.network import Network
 
 NOT_ENABLED = "TLSNotEnabled"
+DOWNGRADE = "HTTPDowngrade"
 PROVIDED = "CertificateExternallyProvided"
 
 Mark = tuple[str, str, str]
@@ -67,33 +68,36 @@ def decide(
             continue
         elif metadata.needs_apply(found, one):
             actions.append(Apply(one))
-        if _is_ready_for(found, one):
+        if is_ready_for(found, one):
             ready.add(one["spec"]["dnsNames"][0])
         else:
-            marks.append(_not_ready(name, found, is_redirecting=is_redirecting))
+            marks.append(not_ready(name, found, is_redirecting=is_redirecting))
     secure = frozenset(hosts.values()) if is_redirecting else frozenset(ready)
     # Nobody is sent to a host that cannot prove who it is.
     is_redirected = is_redirecting and len(ready) == len(hosts)
-    return Decision(tuple(actions), _worst(marks), secure, is_redirected)
+    return Decision(tuple(actions), worst(marks), secure, is_redirected)
 
 
-def _is_ready_for(found: Object | None, wanted: Object) -> bool:
+def is_ready_for(found: Object | None, wanted: Object) -> bool:
+    """Whether a Certificate that exists is there for the hosts of the one that is wanted."""
     if found is None or not conditions.is_ready(found) or not conditions.is_observed(found):
         return False
     return bool(found["spec"].get("dnsNames") == wanted["spec"]["dnsNames"])
 
 
-def _not_ready(name: str, found: Object | None, *, is_redirecting: bool) -> Mark:
+def not_ready(name: str, found: Object | None, *, is_redirecting: bool) -> Mark:
+    """Return what a Certificate that is not ready says of who wants it."""
     ready = conditions.find(found) or {}
     more = f": {ready['message']}" if ready.get("message") else ""
     if not is_redirecting:
-        return TRUE, "HTTPDowngrade", f"Certificate {name} is not ready, clear text is served meanwhile{more}"
+        return TRUE, DOWNGRADE, f"Certificate {name} is not ready, clear text is served meanwhile{more}"
     if ready.get("status") == FALSE:
         return FALSE, "CertificateProvisionFailed", f"Certificate {name} cannot be made{more}"
     return UNKNOWN, "CertificateNotReady", f"Certificate {name} is not ready{more}"
 
 
-def _worst(marks: list[Mark]) -> Mark:
+def worst(marks: list[Mark]) -> Mark:
+    """Return the worst of several, of equals the first; that all is well for none."""
     for status in (FALSE, UNKNOWN, TRUE):
         if found := next((mark for mark in marks if mark[0] == status), None):
             return found

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from controller.reconcile import labeler, metadata, placeholders, public_tls, rollout
+from controller.reconcile import labeler, local_tls, metadata, placeholders, public_tls, rollout
 from controller.reconcile.outcome import Action, Object, Outcome
 from tidegate.contracts import conditions, durations, names, recreate, serving, traffic
 from tidegate.contracts.conditions import Conditions
@@ -97,7 +97,7 @@ class _Made:
         except ValueError as error:
             self._state.mark_false(ASSIGNED, "ErrorConfig", str(error))
         else:
-            self.status["address"] = {"url": network.local_url(route)}
+            self.status["address"] = {"url": network.local_url(config, route)}
             self._take(resolution, is_redirected=is_redirected)
         generation = route["metadata"].get("generation", 0)
         self.status |= {"observedGeneration": generation, "conditions": self._state.finish()}
@@ -149,9 +149,11 @@ class _Made:
             for tag in sorted(tags | {""})
             if not self._is_local(tag) and not network.is_cluster_local(self._config, self._route)
         }
-        found = public_tls.decide(self._route, self._config, hosts, self._observed.certificates, protocol)
-        self._state.mark(CERTIFICATE, *found.condition)
-        self.actions += found.actions
+        known = self._observed.certificates
+        found = public_tls.decide(self._route, self._config, hosts, known, protocol)
+        actions, inside = local_tls.decide(self._route, self._config, tags | {""}, known)
+        self._state.mark(CERTIFICATE, *local_tls.combined(found.condition, inside))
+        self.actions += [*found.actions, *actions]
         self._secure = found.secure
         return found.is_redirected
 

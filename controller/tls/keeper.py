@@ -106,6 +106,8 @@ class Keeper:
         """Have a Certificate signed by the authority of this cluster when it is time."""
         spec = target["spec"]
         hosts = [str(host) for host in spec["dnsNames"]]
+        if refusal := plan.refusal(target):
+            return PairFacts(problem=refusal, status=FALSE, reason="NameNotAllowed")
         try:
             signer = await self._authority.current()
             secret = await pairs.read(self._api, key.namespace, spec["secretName"])

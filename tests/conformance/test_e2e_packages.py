@@ -13,7 +13,6 @@ from tidegate.kube.api import Object
 
 V1, V2 = "What a spaceport!", "Re-energize yourself with a slice of pepperoni!"
 AT_ONCE = 10
-CLUSTER_TLS = "names inside the cluster are not served by TLS yet: config-network accepts `disabled` alone"
 
 
 async def with_tag(world: World, host: str, tag: str | None) -> str:
@@ -82,12 +81,3 @@ async def evict(world: World, pod: str) -> None:
     """Evict a pod as a node's drain does."""
     body: Object = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": pod}}
     await world.instance.client.create(resources.PODS, body, world.namespace, "eviction")
-
-
-@pytest.mark.upstream(
-    "packages",
-    "TestClusterLocalDomainTLSClusterLocalVisibility",
-    "TestClusterLocalDomainTLSClusterExternalVisibility",
-)
-def test_tls_inside_the_cluster() -> None:
-    pytest.skip(CLUSTER_TLS)

@@ -1,4 +1,5 @@
-"""TLS between gateway, activators and pods: `system-internal-tls: Enabled`, in a cluster of its own."""
+"""TLS inside the cluster: between gateway, activators and pods (`system-internal-tls`), and for names of the cluster
+(`cluster-local-domain-tls`), in a cluster of its own."""
 
 from __future__ import annotations
 
@@ -11,7 +12,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from loadtest import load
-from tests.conformance.world import Prober, World, service
+from tests.conformance.test_e2e_in_cluster import GREETING, LOCAL, SUFFIXES
+from tests.conformance.world import Prober, World, condition, service
 from tidegate.contracts import names
 from tidegate.kube import resources
 from tidegate.kube.api import ApiError, Object
@@ -176,3 +178,50 @@ def _shown(address: str, bundle: str, namespace: str) -> dict:
         context.wrap_socket(plain, server_hostname=f"kn-user-{namespace}") as encrypted,
     ):
         return encrypted.getpeercert() or {}
+
+
+@pytest.fixture
+async def local_tls_world(own_world: World) -> AsyncIterator[World]:
+    settings = {"cluster-local-domain-tls": "Enabled", "system-internal-tls": "Disabled"}
+    await own_world.instance.configure("config-network", settings)
+    yield own_world
+    await own_world.instance.configure("config-network", {"cluster-local-domain-tls": "Disabled"})
+
+
+@pytest.mark.upstream("packages", "TestClusterLocalDomainTLSClusterLocalVisibility")
+async def test_a_cluster_local_service_is_called_by_https_with_each_of_its_names(local_tls_world: World) -> None:
+    world = local_tls_world
+    made = await world.deploy(service("hello", metadata=LOCAL))
+    inside = f"https://hello.{world.namespace}.svc.cluster.local"
+    assert (made["status"]["url"], made["status"]["address"]["url"]) == (inside, inside)
+    for number, suffix in enumerate(SUFFIXES):
+        reply = await by_https(world, f"proxy-{number}", f"hello.{world.namespace}{suffix}")
+        assert (reply.status, reply.body.decode()) == (200, GREETING)
+
+
+@pytest.mark.upstream("packages", "TestClusterLocalDomainTLSClusterExternalVisibility")
+async def test_a_public_service_is_called_by_https_inside_and_as_before_outside(local_tls_world: World) -> None:
+    world = local_tls_world
+    tagged = [{"latestRevision": True, "percent": 100, "tag": "blue"}]
+    made = await world.deploy(service("hello", traffic=tagged))
+    assert made["status"]["url"] == f"http://{world.host('hello')}"
+    assert made["status"]["address"]["url"] == f"https://hello.{world.namespace}.svc.cluster.local"
+    await world.serves(world.host("hello"), "noodles")
+    for name in ("hello", "blue-hello"):
+        reply = await by_https(world, f"proxy-{name}", f"{name}.{world.namespace}.svc.cluster.local")
+        assert (reply.status, reply.body.decode()) == (200, GREETING)
+    route = await world.get("Route", "hello")
+    assert condition(route, "CertificateProvisioned")["status"] == "True"
+
+
+async def by_https(world: World, name: str, target: str) -> load.Reply:
+    """Deploy a proxy that calls `target` by https, trusting what the cluster does; return what it was answered."""
+    env = [{"name": "TARGET_HOST", "value": target}, {"name": "CA_CERT", "value": await trusted(world)}]
+    await world.deploy(service(name, "httpproxy", container={"env": env}))
+
+    async def answered() -> load.Reply | None:
+        reply = await world.ask(world.host(name))
+        return reply if reply.status not in (0, 404, 502, 503) else None
+
+    reply: load.Reply = await world.until("the proxy's target answers", answered, 20)
+    return reply

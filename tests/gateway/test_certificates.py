@@ -9,6 +9,7 @@ import logging
 import ssl
 from pathlib import Path
 
+import aiohttp
 import pytest
 
 from gateway import certificates as store
@@ -18,6 +19,7 @@ from gateway.config import Config
 from tests.support.certificates import write
 from tests.support.fake_api import FakeApi
 from tests.support.hops import client, free_port, running
+from tests.support.serving import put_route
 from tidegate.contracts import names
 from tidegate.kube import resources
 
@@ -62,7 +64,7 @@ async def until(port: int, host: str, expected: str) -> None:
 
 
 @contextlib.asynccontextmanager
-async def gateway(api: FakeApi, **settings: str):
+async def gateway(api: FakeApi, **settings: str | int):
     ports = [free_port() for _ in range(4)]
     config = Config(
         listen=f"127.0.0.1:{ports[0]}",
@@ -74,6 +76,34 @@ async def gateway(api: FakeApi, **settings: str):
     )
     async with running(lambda stopping: serve(config, api, stopping), ports[1]):
         yield ports
+
+
+async def test_callers_inside_the_cluster_are_shown_certificates_of_its_names_and_reach_what_is_not_public(tmp_path):
+    api, port = FakeApi(), free_port()
+    put_pair(api, tmp_path, "inside", "hello.default,one.example", "one.example")
+    async with gateway(api, local_port=free_port(), local_tls_port=port) as ports:
+        await until(port, "hello.default", "one.example")
+        context = ssl.create_default_context()
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        async with client() as fetch:
+            put_route(api, "hello", [{"revisionName": "hello-00001", "percent": 100}])
+            # No pod, and a probe wakes none; no route.
+            for asked, status, agent in ((port, 503, "kube-probe/1.31"), (ports[1], 404, "me")):
+
+                async def answered(asked: int = asked, status: int = status, agent: str = agent) -> bool:
+                    url = f"https://127.0.0.1:{asked}/"
+                    headers = {"Host": "hello.default", "User-Agent": agent}
+                    async with (
+                        aiohttp.ClientSession() as session,
+                        session.get(url, headers=headers, ssl=context, server_hostname="hello.default") as reply,
+                    ):
+                        return reply.status == status
+
+                async with asyncio.timeout(5):
+                    while not await answered():
+                        await asyncio.sleep(0.01)
+            page = (await fetch(ports[3], "/metrics")).body
+            assert b"tidegate_gateway_tls_request_heads_total 0" not in page
 
 
 async def test_each_name_is_shown_its_certificate_and_a_name_without_one_is_refused(tmp_path):

@@ -117,16 +117,31 @@ async def test_it_is_renewed_before_it_ends_and_the_copy_with_it(world):
 
 async def test_an_authority_of_the_users_own_signs_and_is_never_changed(world):
     await world.apply(asked())
-    own = authority.make(world.worker._keeper._wall())
-    await world.api.delete(resources.SECRETS, names.AUTHORITY, names.SYSTEM_NAMESPACE)
-    await pairs.put(world.api, names.SYSTEM_NAMESPACE, names.AUTHORITY, own, is_new=True)
     keeper = world.worker._keeper
     began = keeper._wall()
+    # Nearly at its end, and written over the one that was made, annotations and all.
+    own = authority.make(began + 60.0 - plan.AUTHORITY_LIFETIME_S + 30 * 86400.0)
+    await pairs.put(world.api, names.SYSTEM_NAMESPACE, names.AUTHORITY, own, is_new=False)
     keeper._wall = keeper._authority._wall = lambda: began + 60.0
     world.worker.mark_everything()
     await world.settle()
     assert secret(world, "route-u1")["ca.crt"] == own["tls.crt"]
     assert secret(world, names.AUTHORITY, names.SYSTEM_NAMESPACE) == own
+
+
+async def test_the_clusters_own_authority_is_replaced_in_time_and_the_one_before_stays_trusted(world):
+    await world.apply(asked())
+    first = secret(world, names.AUTHORITY, names.SYSTEM_NAMESPACE)["tls.crt"]
+    keeper = world.worker._keeper
+    began = keeper._wall()
+    keeper._wall = keeper._authority._wall = lambda: began + plan.AUTHORITY_LIFETIME_S - 300 * 86400.0
+    world.worker.mark_everything()
+    await world.settle()
+    second = secret(world, names.AUTHORITY, names.SYSTEM_NAMESPACE)["tls.crt"]
+    assert second != first
+    bundle = world.api.peek(resources.CONFIG_MAPS, names.AUTHORITY, names.SYSTEM_NAMESPACE)["data"]["ca.crt"]
+    assert bundle == secret(world, "route-u1")["ca.crt"] == second + first
+    assert world.condition(resources.CERTIFICATES, "route-u1")[0] == "True"
 
 
 async def test_an_authority_that_cannot_sign_is_named_in_the_condition(world):

@@ -81,6 +81,7 @@ class Network:
     http_protocol: str = ENABLED
     has_external_tls: bool = False
     has_system_tls: bool = False
+    has_local_tls: bool = False
     creates_domain_claims: bool = False
     domains: tuple[Domain, ...] = (Domain(CLUSTER_DOMAIN),)
     certificate_class: str = OWN_CERTIFICATE_CLASS
@@ -114,6 +115,7 @@ def parse(
         http_protocol=reader.choice("http-protocol", (*HTTP_PROTOCOLS, DISABLED), ENABLED),
         has_external_tls=_has_tls(reader),
         has_system_tls=reader.choice("system-internal-tls", (ENABLED, DISABLED), DISABLED) == ENABLED,
+        has_local_tls=reader.choice("cluster-local-domain-tls", (ENABLED, DISABLED), DISABLED) == ENABLED,
         creates_domain_claims=reader.boolean("autocreate-cluster-domain-claims", False),
         domains=domains,
         certificate_class=reader.text("certificate-class") or usual_class,
@@ -147,7 +149,7 @@ def url(network: Network, route: Mapping[str, Any], tag: str = "", *, is_local: 
     `host`."""
     name = host(network, route, tag, is_local=is_local)
     if name.endswith(f".{CLUSTER_DOMAIN}"):
-        return f"http://{name}"
+        return f"{_local_scheme(network)}://{name}"
     return f"{network.scheme}://{name}"
 
 
@@ -157,9 +159,15 @@ def local_name(route: Mapping[str, Any], tag: str = "") -> str:
     return f"{tag}-{name}" if tag else name
 
 
-def local_url(route: Mapping[str, Any]) -> str:
+def local_url(network: Network, route: Mapping[str, Any]) -> str:
     """Return the URL inside the cluster."""
-    return f"http://{route['metadata']['name']}.{route['metadata']['namespace']}.{CLUSTER_DOMAIN}"
+    metadata = route["metadata"]
+    return f"{_local_scheme(network)}://{metadata['name']}.{metadata['namespace']}.{CLUSTER_DOMAIN}"
+
+
+def local_hosts(name: str, namespace: str) -> list[str]:
+    """Return the hosts that callers inside the cluster use for a name of a namespace."""
+    return [f"{name}.{namespace}{suffix}" for suffix in ("", ".svc", f".{CLUSTER_DOMAIN}")]
 
 
 def is_cluster_local(network: Network, route: Mapping[str, Any]) -> bool:
@@ -219,10 +227,11 @@ def _render(template: str, fields: Mapping[str, str], metadata: Mapping[str, Any
 
 def _has_tls(reader: Reader) -> bool:
     older = reader.choice("auto-tls", (ENABLED, DISABLED), DISABLED)
-    for key in ("cluster-local-domain-tls",):
-        if reader.choice(key, (ENABLED, DISABLED), DISABLED) == ENABLED:
-            reader.complain(problems.invalid(ENABLED, key, "Tidegate speaks clear text inside the cluster"))
     return reader.choice("external-domain-tls", (ENABLED, DISABLED), older) == ENABLED
+
+
+def _local_scheme(network: Network) -> str:
+    return "https" if network.has_local_tls else "http"
 
 
 def _template(reader: Reader, key: str, default: str) -> str:
