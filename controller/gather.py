@@ -19,6 +19,7 @@ from controller.reconcile import (
     inference_graph,
     inference_service,
     internal_certificates,
+    namespace_tls,
     placeholders,
     revision,
     route,
@@ -63,6 +64,8 @@ def decide(world: World, key: Key, now_unix: float) -> Outcome:
         return domain_mapping.reconcile(_domain_mapping(world, key, obj), world.config.network, now_unix)
     if obj is None or obj["metadata"].get("deletionTimestamp"):
         return Outcome()
+    if key.kind == triggers.NAMESPACE:
+        return namespace_tls.reconcile(obj, _wildcards(world.known, key.name), world.config.network)
     if key.kind == triggers.CERTIFICATE:
         return certificate.reconcile(obj, world.pairs.get(key), now_unix)
     if key.kind == triggers.INFERENCE_SERVICE:
@@ -166,8 +169,14 @@ def _route(world: World, key: Key, obj: Object | None) -> route.Observed:
         marked,
         {name: found for name in wanted if (found := known.get(resources.SERVICES, key.namespace, name))},
         known.find(resources.SERVICES, objects.BY_PLACEHOLDER, key.namespace, key.name),
-        made,
+        [*made, *_wildcards(known, key.namespace)],
     )
+
+
+def _wildcards(known: Objects, namespace: str) -> list[Object]:
+    owner = objects.owner_key(triggers.NAMESPACE, namespace)
+    found = known.find(resources.CERTIFICATES, objects.BY_OWNER, namespace, owner)
+    return [one for one in found if names.WILDCARD_LABEL in (one["metadata"].get("labels") or {})]
 
 
 def _domain_mapping(world: World, key: Key, obj: Object | None) -> domain_mapping.Observed:
