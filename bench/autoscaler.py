@@ -37,6 +37,8 @@ WAKE_LIMIT_MS = 10.0
 COLD_STARTS_LIMIT = 2_500
 TICKS = 5
 CHUNK = 1000
+SECONDS_BETWEEN = 60.0
+"""By the senders' clocks, between two reports: no pause of this process makes one stale."""
 WAKE_REVISIONS = 10_000
 WAKES = 1_000
 COLD_STARTS = 10_000
@@ -208,7 +210,9 @@ async def _ingest_rates(revisions: int) -> dict[str, float]:
 
 
 def _reading(number: int, sequence: int) -> Report:
-    return Report(NAMESPACE, revision(number), sequence, 1.0003, 2.125, 0.5, 10, 2, 3, False, float(sequence))
+    return Report(
+        NAMESPACE, revision(number), sequence, 1.0003, 2.125, 0.5, 10, 2, 3, False, SECONDS_BETWEEN * sequence
+    )
 
 
 def _chunks(count: int) -> list[tuple[int, int]]:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 
 from gateway import seat
+from gateway.certificates import Certificates
 from gateway.config import Config
 from gateway.metrics import Metrics
 from gateway.pipeline import Pipeline
@@ -65,10 +66,15 @@ async def serve(config: Config, api: Api, stopping: asyncio.Event, own_seat: sea
     watch.on_observability = pipeline.log.configure
     pool = Pool()
     export = _export_spans(config, await observability.read(api, config.system_namespace), metrics, pipeline)
-    ports = Ports(config, pipeline, pool)
+    certificates = Certificates(api)
+    ports = Ports(config, pipeline, pool, certificates)
     _show(metrics, pipeline, watch, wakes)
-    EngineMetrics("tidegate_gateway", metrics.registry, lambda: ports.counters, pool)
+    metrics.show("certificates", "Hosts that have a certificate of their own.", lambda: len(certificates))
+    metrics.show("tls_names_refused", "Handshakes for names without a certificate.", lambda: certificates.refused)
+    EngineMetrics("tidegate_gateway", metrics.registry, lambda: ports.counters, pool, lambda: ports.tls_counters)
     background = watch.start()
+    if config.has_tls:
+        background.append(tasks.spawn(certificates.run(), "watch certificates"))
     admin = _make_admin(config, metrics, watch, wakes, lambda: _readiness(watch, ports, stopping))
     if own_seat is None:
         for port in (config.admin_port, config.metrics_port):
@@ -77,6 +83,8 @@ async def serve(config: Config, api: Api, stopping: asyncio.Event, own_seat: sea
         await own_seat.open()
         own_seat.tell(await admin.start(seat.ADMIN_HOST, 0))
     await _wait_for_routes(watch, stopping)
+    if config.has_tls:
+        await certificates.wait_listed(FIRST_LIST_TIMEOUT_S)
     await ports.start(is_shared=own_seat is not None)
     run.freeze_start_up()
     await stopping.wait()

@@ -31,6 +31,11 @@ class Certificate:
         # newest complete one.
         self.context.sni_callback = self._choose
 
+    @property
+    def current(self) -> ssl.SSLContext:
+        """The newest complete certificate and key."""
+        return self._current
+
     async def run(self) -> None:
         """Look at the files every `LOOK_EVERY_S` seconds until cancelled."""
         while True:

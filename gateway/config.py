@@ -18,9 +18,12 @@ class Config:
     local_port: int = setting(
         "port of the pod for callers inside the cluster, where cluster-local hosts are; 0: none", default=0
     )
-    tls_listen: str = setting("host:port for clients that speak TLS; empty: none", default="")
-    tls_cert_file: str = setting("PEM file with the certificate and its chain", default="")
-    tls_key_file: str = setting("PEM file with the certificate's key", default="")
+    local_tls_port: int = setting("the same for callers that speak TLS; 0: none", default=0)
+    tls_listen: str = setting("host:port for clients that speak TLS; without a host the pod's; empty: none", default="")
+    tls_cert_file: str = setting(
+        "PEM file with the certificate, and its chain, for hosts that have none of their own", default=""
+    )
+    tls_key_file: str = setting("PEM file with the key of that certificate", default="")
     workers: int = setting("processes that share the port; more than 1: one per core is of use", default=1)
     admin_port: int = setting("port for health, wakes and settings", default=names.ADMIN_PORT)
     metrics_port: int = setting("port for Prometheus", default=names.METRICS_PORT)
@@ -62,8 +65,8 @@ class Config:
             raise ValueError(f"TIDEGATE_WORKERS is {self.workers}: it must be 1 to 256")
         if self.tls_listen and not (":" in self.tls_listen and self.tls_listen.rpartition(":")[2].isdigit()):
             raise ValueError(f"TIDEGATE_TLS_LISTEN is {self.tls_listen!r}: write host:port")
-        if self.tls_listen and not (self.tls_cert_file and self.tls_key_file):
-            raise ValueError("TIDEGATE_TLS_LISTEN needs TIDEGATE_TLS_CERT_FILE and TIDEGATE_TLS_KEY_FILE")
+        if bool(self.tls_cert_file) != bool(self.tls_key_file):
+            raise ValueError("TIDEGATE_TLS_CERT_FILE and TIDEGATE_TLS_KEY_FILE need each other: set both or none")
 
     @property
     def address(self) -> tuple[str, int]:
@@ -74,6 +77,16 @@ class Config:
     def local_address(self) -> tuple[str, int] | None:
         """Where callers inside the cluster are listened for; None: nowhere."""
         return (self.pod_ip, self.local_port) if self.local_port else None
+
+    @property
+    def local_tls_address(self) -> tuple[str, int] | None:
+        """Where callers inside the cluster that speak TLS are listened for; None: nowhere."""
+        return (self.pod_ip, self.local_tls_port) if self.local_tls_port else None
+
+    @property
+    def has_tls(self) -> bool:
+        """Whether TLS is spoken anywhere."""
+        return bool(self.tls_listen or self.local_tls_port)
 
     @property
     def tls_address(self) -> tuple[str, int] | None:

@@ -36,6 +36,7 @@ CERTIFICATE_ATTEMPTS: Final = 5
 LOOK_AGAIN_S: Final = 0.1
 HEADS_KEPT: Final = 4096
 
+ACME_PATH = b"/.well-known/acme-challenge/"
 NO_ROUTE = answer_of(outcomes.NO_ROUTE)
 ASLEEP = answer_of(outcomes.ASLEEP)
 NO_ACTIVATOR = answer_of(outcomes.NO_ACTIVATOR)
@@ -105,9 +106,11 @@ class Pipeline:
         wheel = (watch.local_table if is_local else watch.table).get(request.host)
         if wheel is None:
             return self._answer_unrouted(request, scheme)
-        if wheel.is_redirected and scheme == "http" and not is_local and not self._came_by_https(request):
+        if wheel.is_redirected and scheme == "http" and not is_local and self._is_sent_to_https(request):
             request.state = Visit(scheme)
             return _to_https(request)
+        if wheel.explainer and _asks_to_explain(request.target):
+            wheel = watch.local_table.get(wheel.explainer, wheel)
         self.in_flight += 1
         tagged = wheel.tags.get(request.header(headers.TAG) or b"") if wheel.tags else None
         target = (tagged or wheel).turn()
@@ -234,9 +237,12 @@ class Pipeline:
         except TimeoutError:
             pass  # an address that was set aside comes back by time alone
 
-    def _came_by_https(self, request: Request) -> bool:
-        """Whether a proxy before us, where one is trusted, took TLS off: it would send us what we redirect again."""
-        return self._trusts_forwarded and scheme_of(existing_of(request.headers)) == "https"
+    def _is_sent_to_https(self, request: Request) -> bool:
+        """Whether clear text of a host that redirects is redirected."""
+        if request.target.startswith(ACME_PATH):
+            return False  # an authority that is yet to sign asks by clear text
+        # Where a proxy before us, a trusted one, took TLS off, it would send us what we redirect again.
+        return not (self._trusts_forwarded and scheme_of(existing_of(request.headers)) == "https")
 
     def _head(self, request: Request, target: Target, scheme: str) -> bytes:
         raw_host = request.index.get(b"host") or b""
@@ -273,6 +279,11 @@ class Pipeline:
             return HEALTHY if self._watch.is_synced else NOT_SYNCED
         request.state = Visit(scheme)
         return NO_ROUTE
+
+
+def _asks_to_explain(target: bytes) -> bool:
+    path = target.partition(b"?")[0]
+    return path.startswith(b"/v1/models/") and path.endswith(b":explain")
 
 
 def _to_https(request: Request) -> Answer:

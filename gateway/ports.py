@@ -1,4 +1,4 @@
-"""The ports for clients: plain, TLS where it is set up, and one for the cluster. They share one pipeline and one pool.
+"""The ports for clients: plain and TLS, for everybody and for the cluster. They share one pipeline and one pool.
 
 They begin to listen together, drain together, and their totals are summed.
 """
@@ -11,6 +11,7 @@ import ssl
 
 from gateway import handover
 from gateway.certificate import Certificate
+from gateway.certificates import Certificates
 from gateway.config import Config
 from gateway.pipeline import Pipeline, PortDirector
 from tidegate.process import settings, tasks
@@ -24,21 +25,30 @@ log = logging.getLogger(__name__)
 class Ports:
     """The servers of one gateway. Raises `SettingsError` when the certificate does not load."""
 
-    def __init__(self, config: Config, pipeline: Pipeline, pool: Pool) -> None:
+    def __init__(self, config: Config, pipeline: Pipeline, pool: Pool, certificates: Certificates) -> None:
         self._config = config
         limits = Limits(connections=config.connections_limit, connections_per_peer=config.connections_per_peer_limit)
         timers = ServerTimers(body_stalled_s=config.body_stalled_s, stalled_s=config.client_stalled_s)
         self._plain = Server(pipeline, pool, limits, timers)
         self._certificate = _certificate_of(config)
+        self._certificates = certificates
+        certificates.use_default(self._certificate)
         self._tls = (
-            Server(PortDirector(pipeline, "https", is_local=False), pool, limits, timers) if self._certificate else None
+            Server(PortDirector(pipeline, "https", is_local=False), pool, limits, timers)
+            if config.tls_address
+            else None
         )
         self._local = (
             Server(PortDirector(pipeline, "http", is_local=True), pool, limits, timers)
             if config.local_address
             else None
         )
-        others = [server for server in (self._tls, self._local) if server is not None]
+        self._local_tls = (
+            Server(PortDirector(pipeline, "https", is_local=True), pool, limits, timers)
+            if config.local_tls_address
+            else None
+        )
+        others = [server for server in (self._tls, self._local, self._local_tls) if server is not None]
         for server in others:
             server.crowd = self._plain.crowd
         self._servers = [self._plain, *others]
@@ -50,6 +60,11 @@ class Ports:
         """The running totals of each port."""
         return [server.counters for server in self._servers]
 
+    @property
+    def tls_counters(self) -> list[Counters]:
+        """The running totals of the ports that speak TLS."""
+        return [server.counters for server in (self._tls, self._local_tls) if server is not None]
+
     async def start(self, *, is_shared: bool = False) -> None:
         """Listen, `is_shared` with other workers. Raises OSError when a port cannot be listened on.
 
@@ -60,10 +75,14 @@ class Ports:
         if self._local is not None and (local := self._config.local_address) is not None:
             await self._local.start(*local, reuse_port=is_shared)
             log.info("listening on %s:%d for the cluster", *local)
+        if self._local_tls is not None and (local := self._config.local_tls_address) is not None:
+            await self._local_tls.start(*local, reuse_port=is_shared, tls=self._certificates.context)
+            log.info("listening on %s:%d for TLS inside the cluster", *local)
         address = self._config.tls_address
-        if self._tls is not None and self._certificate is not None and address is not None:
-            await self._tls.start(*address, reuse_port=True, tls=self._certificate.context)
-            self._watching = tasks.spawn(self._certificate.run(), "watch the certificate")
+        if self._tls is not None and address is not None:
+            await self._tls.start(*address, reuse_port=True, tls=self._certificates.context)
+            if self._certificate is not None:
+                self._watching = tasks.spawn(self._certificate.run(), "watch the certificate")
             log.info("listening on %s:%d for TLS", *address)
         self.are_open = True
 
@@ -72,7 +91,7 @@ class Ports:
         connections that are kept alive end with their next answer. `workers` processes of this gateway listen."""
         for server in self._servers:
             server.announce_end()
-            if server is not self._local:
+            if server not in (self._local, self._local_tls):
                 for descriptor in server.listeners:
                     handover.leave_to_later(descriptor, workers)
 
@@ -83,7 +102,7 @@ class Ports:
 
 
 def _certificate_of(config: Config) -> Certificate | None:
-    if config.tls_address is None:
+    if config.tls_address is None or not config.tls_cert_file:
         return None
     try:
         return Certificate(config.tls_cert_file, config.tls_key_file)

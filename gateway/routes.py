@@ -17,6 +17,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from tidegate.contracts import headers, names
+from tidegate.contracts.config import network
 
 Key = tuple[str, str]
 """(namespace, revision)"""
@@ -39,9 +40,10 @@ class Wheel:
     `tags`: where a request goes instead that names a tag by header; empty where that is not switched on. `tag`: the
     tag whose hosts these are, where the next hop is to be told of it.
     `is_redirected`: clear text on the port for the public is sent to https.
+    `explainer`: the name inside the cluster that explains what this host predicts, empty where it does so itself.
     """
 
-    __slots__ = ("_position", "_slots", "is_redirected", "namespace", "tag", "tags", "weights")
+    __slots__ = ("_position", "_slots", "explainer", "is_redirected", "namespace", "tag", "tags", "weights")
 
     def __init__(
         self,
@@ -55,9 +57,16 @@ class Wheel:
         self.weights = weights
         self.tags: Mapping[bytes, Wheel] = tags or {}
         self.is_redirected = False
+        self.explainer = ""
         self.tag = tag
         self._slots = _slots(namespace, weights, is_default=bool(tags), tag=tag)
         self._position = int(phase * len(self._slots)) % len(self._slots)
+
+    def with_redirect(self, is_redirected: bool) -> Wheel:
+        """Return a wheel that stands where this one does, of which clear text is redirected or not."""
+        other = Wheel(self.namespace, self.weights, 0.0, self.tags, self.tag)
+        other._position, other.is_redirected = self._position, is_redirected
+        return other
 
     def turn(self) -> Target:
         """Return the revision whose turn it is."""
@@ -129,12 +138,13 @@ def read_route(route: dict[str, Any], old: HostedRoute | None = None, rules: Rul
     local: dict[str, Wheel] = {}
     if everybody:
         wheel = wheels.of(everybody, tags if rules.has_tag_header else {})
+        wheel.explainer = _explainer(metadata)
         public |= dict.fromkeys(_public_host(status.get("url")), wheel)
-        local |= dict.fromkeys(local_hosts(name, namespace), wheel)
+        local |= dict.fromkeys(network.local_hosts(name, namespace), wheel)
     for tag, (weights, url) in tagged.items():
         wheel = wheels.of(weights, {}, tag if rules.has_tag_header else "")
         public |= dict.fromkeys(_public_host(url), wheel)
-        local |= dict.fromkeys(local_hosts(f"{tag}-{name}", namespace), wheel)
+        local |= dict.fromkeys(network.local_hosts(f"{tag}-{name}", namespace), wheel)
     return HostedRoute(metadata.get("creationTimestamp", ""), public, local)
 
 
@@ -156,18 +166,21 @@ def build_local_table(routes: Iterable[HostedRoute], public: Table) -> Table:
     return {**public, **table}
 
 
-def with_mappings(public: Table, local: Table, mappings: Iterable[tuple[str, str]]) -> Table:
-    """Return `public` with the hosts of DomainMappings: (host, name inside the cluster) each; a Route's own host wins.
+def with_mappings(public: Table, local: Table, mappings: Iterable[tuple[str, str, bool]]) -> Table:
+    """Return `public` with the hosts of DomainMappings: (host, name inside the cluster, whether clear text is
+    redirected) each; a Route's own host wins.
 
     A mapping to a name that nothing is routed for is left out.
     """
-    mapped = {host: local[target] for host, target in mappings if target in local}
+    mapped = {
+        host: _mapped(local[target], is_redirected) for host, target, is_redirected in mappings if target in local
+    }
     return {**mapped, **public} if mapped else public
 
 
-def local_hosts(name: str, namespace: str) -> list[str]:
-    """Return the hosts that callers inside the cluster use for a name of a namespace."""
-    return [f"{name}.{namespace}{suffix}" for suffix in ("", ".svc", f".{names.CLUSTER_DOMAIN}")]
+def _mapped(wheel: Wheel, is_redirected: bool) -> Wheel:
+    # Whether to redirect is said by the mapping: a Route's own hosts may have certificates that this one has not.
+    return wheel if wheel.is_redirected == is_redirected else wheel.with_redirect(is_redirected)
 
 
 class _Wheels:
@@ -208,6 +221,11 @@ def _public_host(url: str | None) -> list[str]:
     """Return the host of a URL as a list, empty when it is a name inside the cluster."""
     host = (urlsplit(url).hostname or "").lower() if url else ""
     return [] if not host or host.endswith(f".{names.CLUSTER_DOMAIN}") else [host]
+
+
+def _explainer(metadata: dict[str, Any]) -> str:
+    name = (metadata.get("annotations") or {}).get(names.EXPLAINER_ANNOTATION)
+    return f"{name}.{metadata.get('namespace', '')}" if name else ""
 
 
 def _is_redirected(route: dict[str, Any]) -> bool:

@@ -198,9 +198,10 @@ class Watch:
         self.on_endpoints()
 
 
-def _mapped(mapping: Object) -> tuple[str, str]:
+def _mapped(mapping: Object) -> tuple[str, str, bool]:
     annotations = (mapping.get("status") or {}).get("annotations") or {}
-    return name_of(mapping), str(annotations.get(names.MAPPED_TO_ANNOTATION, ""))
+    is_redirected = annotations.get(names.HTTP_PROTOCOL_ANNOTATION) == names.REDIRECTED
+    return name_of(mapping), str(annotations.get(names.MAPPED_TO_ANNOTATION, "")), is_redirected
 
 
 def _revision_index(obj: Object) -> list[str]:

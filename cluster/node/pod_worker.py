@@ -130,6 +130,8 @@ class PodWorker:
             await self._writer.close()
             self._context.addresses.release(self.uid)
             self._context.ports.release(self.uid)
+            if self._context.groups is not None and any(run.has_group for run in self._runs.values()):
+                await asyncio.to_thread(self._context.groups.remove, self.uid)
             if not self._is_node_stopping:
                 self._folder.remove()
 
@@ -248,7 +250,7 @@ class PodWorker:
         if record.last is not None:
             record.restarts += 1
         record.state, record.reason, record.message = "starting", "ContainerCreating", ""
-        place = Place(self._pod_ip, self._grace_s)
+        place = Place(self.uid, self._pod_ip, self._grace_s)
         run = self._runs[name] = ContainerRun(self._context, record, place, self._wake.set, self._note)
         logs.remove(self._folder.log_path(name, record.restarts - KEPT_RUNS))
         log_file = ContainerLog(self._folder.log_path(name, record.restarts), self._context.log_limit_bytes)

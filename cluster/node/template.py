@@ -11,7 +11,6 @@ child. What a child finds around itself is `forked_child`'s matter.
 from __future__ import annotations
 
 import contextlib
-import gc
 import importlib
 import json
 import os
@@ -21,14 +20,16 @@ import socket
 import sys
 import threading
 import time
+import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from cluster.node import forked_child
+    from cluster.node import forked_child, shared_pages
 else:
     # The interpreter may be one in which Tidegate is not installed; this file's folder leads its search path.
     import forked_child
+    import shared_pages
 
     # No import of a program may meet our neighbours' names.
     sys.path[0] = ""
@@ -45,13 +46,14 @@ def main() -> None:
     link = socket.socket(fileno=int(sys.argv[1]))
     began = time.monotonic()
     imported, failed = preload(sys.argv[2:])
+    shared_pages.empty_caches()
+    rehearse(imported)
     imports_s = time.monotonic() - began
-    gc.collect()
-    # Keeps the collector from touching, and so copying, the pages that children share.
-    gc.freeze()
+    service = Service(link)
+    shared_pages.settle()
     flaw = flaw_of_imports() or flaw_of_fork()
     _send(link, {"ready": imported, "failed": failed, "flaw": flaw, "imports_s": imports_s, "rss": rss_bytes()})
-    Service(link).serve()
+    service.serve()
 
 
 def preload(modules: list[str]) -> tuple[list[str], dict[str, str]]:
@@ -73,6 +75,20 @@ def preload(modules: list[str]) -> tuple[list[str], dict[str, str]]:
         with contextlib.suppress(Exception):
             importlib.import_module(module)
     return imported, failed
+
+
+def rehearse(imported: list[str]) -> None:
+    """Call `before_forks` of the imported modules that have one: what it makes, children need not make again.
+
+    What it may have left behind (threads, a GPU) is a flaw as it is of imports; that it failed is none.
+    """
+    for name in imported:
+        function = getattr(sys.modules.get(name), "before_forks", None)
+        try:
+            if callable(function):
+                function()
+        except Exception:
+            traceback.print_exc()
 
 
 def flaw_of_imports() -> str:
@@ -133,7 +149,8 @@ def imported_files() -> dict[str, int]:
             file = head + marker
         elif file.startswith(library) or file == __file__:
             continue
-        found[file] = _mtime(file)
+        # A copy, which lies beside the others: to look at the file writes to no module's page.
+        found[os.fsdecode(os.fsencode(file))] = _mtime(file)
     return found
 
 
@@ -220,7 +237,7 @@ class Service:
 
 def _mtime(file: str) -> int:
     try:
-        return Path(file).stat().st_mtime_ns
+        return os.stat(file).st_mtime_ns  # noqa: PTH116 -- a Path touches the names of all its parts
     except OSError:
         return 0
 

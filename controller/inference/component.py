@@ -7,7 +7,7 @@ container of its own. Fields and defaults are KServe's v1beta1 API.
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from controller.inference import frame_settings
 from controller.reconcile.outcome import Object
@@ -16,6 +16,10 @@ from tidegate.contracts.problems import FieldProblem
 
 PREDICTOR, TRANSFORMER, EXPLAINER = "predictor", "transformer", "explainer"
 COMPONENTS = (PREDICTOR, TRANSFORMER, EXPLAINER)
+COPY = "predictor-copy"
+"""A second Knative Service of the predictor, for its explainer alone: it scales by itself, from zero."""
+ALL_KINDS = (*COMPONENTS, COPY)
+EXPLAINER_ASKS_ANNOTATION = "tidegate.dev/explainer-asks"
 LEGACY_FORMATS = (
     "sklearn",
     "xgboost",
@@ -108,10 +112,42 @@ def read(service: Object, kind: str) -> Component | None:
     )
 
 
+def scaling_of(kind: str, spec: Object) -> Component:
+    """Return a component that has nothing but the replicas and the metric of `spec`."""
+    return Component(
+        kind=kind,
+        model=None,
+        pod={},
+        min_replicas=int(_or(spec.get("minReplicas"), 1)),
+        max_replicas=int(spec.get("maxReplicas") or 0),
+        scale_target=spec.get("scaleTarget"),
+        scale_metric=str(spec.get("scaleMetric") or ""),
+    )
+
+
+def read_all(service: Object) -> list[Component]:
+    """Return every component of an InferenceService, the copy for its explainer included. The object must be valid."""
+    parts = [one for kind in COMPONENTS if (one := read(service, kind)) is not None]
+    if has_copy(service):
+        # It logs nothing: what an explainer tries out is no request of anybody.
+        parts.append(replace(parts[0], kind=COPY, min_replicas=0, canary_percent=None, frame={}))
+    return parts
+
+
+def has_copy(service: Object) -> bool:
+    """Whether the explainer asks a copy of the predictor and leaves the one that serves alone."""
+    asked = ((service.get("metadata") or {}).get("annotations") or {}).get(EXPLAINER_ASKS_ANNOTATION)
+    return asked == "copy" and bool((service.get("spec") or {}).get(EXPLAINER))
+
+
 def validate(service: Object) -> list[FieldProblem]:
     """Return what is wrong with an InferenceService's spec, every problem with its field."""
     spec = service.get("spec") or {}
     found = [problems.disallowed(f"spec.{key}") for key in sorted(set(spec) - {*COMPONENTS})]
+    asked = ((service.get("metadata") or {}).get("annotations") or {}).get(EXPLAINER_ASKS_ANNOTATION)
+    if asked not in (None, "predictor", "copy"):
+        where = f"metadata.annotations.{EXPLAINER_ASKS_ANNOTATION}"
+        found.append(problems.invalid(asked, where, "expected predictor or copy"))
     if not spec.get(PREDICTOR):
         return [*found, problems.missing("spec.predictor")]
     for kind in COMPONENTS:
@@ -132,17 +168,24 @@ def _validate(spec: Object, kind: str) -> list[FieldProblem]:
         found.append(FieldProblem("expected exactly one, got several", tuple(ways)))
     if spec.get("model"):
         found += problems.under("model", _validate_model(spec["model"]))
+    found += validate_scaling(spec)
+    found += problems.under("deploymentStrategy", _validate_strategy(spec.get("deploymentStrategy") or {}))
+    percent = spec.get("canaryTrafficPercent")
+    if percent is not None and not (_is_count(percent) and percent <= 100):
+        found.append(problems.out_of_bounds(percent, 0, 100, "canaryTrafficPercent"))
+    return found
+
+
+def validate_scaling(spec: Object) -> list[FieldProblem]:
+    """Return what is wrong with the replicas and the metric of a component or a graph."""
+    found = []
     least, most = _or(spec.get("minReplicas"), 1), spec.get("maxReplicas") or 0
     if not _is_count(least):
         found.append(problems.invalid(least, "minReplicas"))
     elif not _is_count(most) or (most and most < least):
         found.append(problems.invalid(most, "maxReplicas"))
-    found += problems.under("deploymentStrategy", _validate_strategy(spec.get("deploymentStrategy") or {}))
     if spec.get("scaleMetric") not in (None, "", *METRICS):
         found.append(problems.invalid(spec["scaleMetric"], "scaleMetric"))
-    percent = spec.get("canaryTrafficPercent")
-    if percent is not None and not (_is_count(percent) and percent <= 100):
-        found.append(problems.out_of_bounds(percent, 0, 100, "canaryTrafficPercent"))
     return found
 
 

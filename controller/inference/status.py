@@ -16,7 +16,9 @@ from tidegate.contracts.conditions import ConditionSet
 UP_TO_DATE, IN_PROGRESS = "UpToDate", "InProgress"
 BLOCKED, INVALID_SPEC = "BlockedByFailedLoad", "InvalidSpec"
 LOADED, LOADING, PENDING, FAILED = "Loaded", "Loading", "Pending", "FailedToLoad"
-_READY_OF = {kind: f"{kind.capitalize()}Ready" for kind in components.COMPONENTS}
+_READY_OF = {kind: f"{kind.capitalize()}Ready" for kind in components.COMPONENTS} | {
+    components.COPY: "PredictorCopyReady"
+}
 _FAILURES = {"ExitCode": "ModelLoadFailed", "CrashLoopBackOff": "ModelLoadFailed"}
 
 

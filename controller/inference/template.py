@@ -12,7 +12,7 @@ import re
 from typing import Any
 
 from controller.inference import frame_settings
-from controller.inference.component import MAIN_CONTAINER, PREDICTOR, Component, Model, read
+from controller.inference.component import COPY, EXPLAINER, MAIN_CONTAINER, PREDICTOR, Component, Model, has_copy, read
 from controller.reconcile import metadata
 from controller.reconcile.outcome import Object
 from tidegate.contracts import names
@@ -24,6 +24,8 @@ STORAGE_URI_ANNOTATION = "internal." + GROUP + "storage-initializer-sourceuri"
 TAG_ROUTING_ANNOTATION = GROUP + "enable-tag-routing"
 MODEL_PATH = "/mnt/models"
 DEFAULT_RESOURCES = {"cpu": "1", "memory": "2Gi"}
+STATIC_RESOURCES = {"requests": {"cpu": "100m", "memory": "100Mi"}, "limits": {"cpu": "1", "memory": "500Mi"}}
+"""Of a server without a model."""
 
 _NOT_PASSED_ON = (GROUP, "kubectl.kubernetes.io/", "tidegate.dev/applied")
 _PLACEHOLDER = re.compile(r"\{\{\s*\.(Name|Namespace|Labels\.[\w.-]+|Annotations\.[\w.-]+)\s*\}\}")
@@ -46,8 +48,8 @@ def template(owner: Object, component: Component, runtime: Object | None) -> Obj
     asked = frame_settings.variables(component.frame, head["name"], head["namespace"], component.kind)
     for name, value in asked.items():
         _set_env(main, name, value)
-    if component.kind != PREDICTOR:
-        _tell_predictor(main, owner)
+    if component.kind not in (PREDICTOR, COPY):
+        _tell_predictor(main, owner, component.kind)
     if component.concurrency is not None:
         spec["containerConcurrency"] = component.concurrency
     if component.timeout_s is not None:
@@ -152,12 +154,13 @@ def _default_resources(container: Object) -> None:
         limits.setdefault(name, requests[name])
 
 
-def _tell_predictor(container: Object, owner: Object) -> None:
+def _tell_predictor(container: Object, owner: Object, kind: str) -> None:
     """A transformer finds its predictor by arguments, as KServe's do, and by variables; ours needs these alone."""
     found = read(owner, PREDICTOR)
     predictor = found.model if found is not None else None
     name, namespace = owner["metadata"]["name"], owner["metadata"]["namespace"]
-    host = f"{service_name(name, PREDICTOR)}.{namespace}"
+    asked = COPY if kind == EXPLAINER and has_copy(owner) else PREDICTOR
+    host = f"{service_name(name, asked)}.{namespace}"
     _set_env(container, "PREDICTOR_HOST", host)
     if str(container.get("image", "")).startswith(frame_settings.OUR_IMAGES):
         _set_env(container, "MODEL_NAME", name)
@@ -183,10 +186,11 @@ def _labels(owner: Object, component: Component) -> dict[str, str]:
 
 def _annotations(owner: Object, component: Component) -> dict[str, str]:
     own = {key: value for key, value in metadata.own_annotations(owner).items() if not key.startswith(_NOT_PASSED_ON)}
-    return {**own, **_scaling(component), **_storage(component.model), **component.annotations}
+    return {**own, **scaling(component), **_storage(component.model), **component.annotations}
 
 
-def _scaling(component: Component) -> dict[str, str]:
+def scaling(component: Component) -> dict[str, str]:
+    """Return the annotations that scale a component as it asks."""
     by_resource = component.scale_metric in ("cpu", "memory")
     kind = "hpa" if by_resource else "kpa"
     found = {

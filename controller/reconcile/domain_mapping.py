@@ -6,16 +6,22 @@ mapping's status, where gateways read it; a reference that stops resolving leave
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
+from controller.reconcile import public_tls
 from controller.reconcile.outcome import Action, Create, Delete, Object, Outcome
+from controller.tls import plan
+from controller.tls.plan import PairFacts
 from tidegate.contracts import conditions, names
-from tidegate.contracts.conditions import Conditions
+from tidegate.contracts.conditions import FALSE, TRUE, UNKNOWN, Conditions
+from tidegate.contracts.config import network
 from tidegate.contracts.config.network import Network
 
 CLAIM_API_VERSION = "networking.internal.knative.dev/v1alpha1"
 CLAIMED, RESOLVED = "DomainClaimed", "ReferenceResolved"
 INGRESS, CERTIFICATE = "IngressReady", "CertificateProvisioned"
+TLS_OFF = "external-domain-tls is not enabled"
 MADE_FOR_ANNOTATION = "tidegate.dev/made-for"
 """On claims that were made here: they go with their mapping."""
 KINDS = {
@@ -28,13 +34,19 @@ KINDS = {
 
 @dataclass(frozen=True)
 class Observed:
-    """A DomainMapping (None when it is gone) by namespace and name, its claim, and what it refers to."""
+    """A DomainMapping (None when it is gone) by namespace and name, its claim, and what it refers to.
+
+    `certificates` are the Certificates that it has made and the one that has its name; `pair` is the key pair that its
+    `spec.tls` names, None until that was looked for.
+    """
 
     namespace: str
     name: str
     mapping: Object | None
     claim: Object | None = None
     target: Object | None = None
+    certificates: Sequence[Object] = field(default_factory=tuple)
+    pair: PairFacts | None = None
 
 
 def reconcile(observed: Observed, config: Network, now_unix: float) -> Outcome:
@@ -44,16 +56,17 @@ def reconcile(observed: Observed, config: Network, now_unix: float) -> Outcome:
         return Outcome(tuple(_released(observed)))
     state = Conditions(conditions.DOMAIN_MAPPING, mapping, now_unix)
     status: Object = dict(mapping.get("status") or {})
-    url = f"http://{observed.name}"
-    status |= {"url": url, "address": {"url": url}}
-    has_own = bool(((mapping.get("spec") or {}).get("tls") or {}).get("secretName"))
-    text = "spec.tls is not served yet" if has_own else "external-domain-tls is not enabled"
-    state.mark_true(CERTIFICATE, "TLSNotEnabled", text)
     if not conditions.is_observed(mapping):
         state.mark_unknown(INGRESS, "IngressNotConfigured", "Ingress has not yet been reconciled.")
     actions, is_claimed = _claim(observed, config, state)
+    tls = _secured(observed, mapping, config, is_claimed=is_claimed)
+    actions += tls.actions
+    state.mark(CERTIFICATE, *tls.condition)
+    url = f"{'https' if tls.secure else 'http'}://{observed.name}"
+    status |= {"url": url, "address": {"url": url}}
     if is_claimed:
         _resolve(observed, mapping, status, state)
+        _redirect(status, is_wanted=tls.is_redirected)
     else:
         status.pop("annotations", None)  # another namespace has the domain: nothing of ours may answer for it
     status |= {"observedGeneration": mapping["metadata"].get("generation", 0), "conditions": state.finish()}
@@ -69,6 +82,42 @@ def claim(namespace: str, name: str) -> Object:
         "metadata": metadata,
         "spec": {"namespace": namespace},
     }
+
+
+def _secured(observed: Observed, mapping: Object, config: Network, *, is_claimed: bool) -> public_tls.Decision:
+    """Return what the domain needs to be served by TLS: nothing more where the mapping brings a key pair."""
+    try:
+        protocol = network.http_protocol(config, mapping)
+    except ValueError as error:
+        return public_tls.Decision((), (FALSE, "ErrorConfig", str(error)))
+    hosts = {"": observed.name} if is_claimed else {}
+    if not (name := plan.own_secret(mapping)):
+        if not is_claimed and network.has_tls(config, mapping):
+            return public_tls.Decision((), (UNKNOWN, "CertificateNotReady", "the domain is not claimed"))
+        found = public_tls.decide(mapping, config, hosts, observed.certificates, protocol)
+        return found if hosts else found._replace(condition=(TRUE, public_tls.NOT_ENABLED, TLS_OFF))
+    pair = observed.pair
+    # What was made before the mapping brought its own goes.
+    actions = public_tls.decide(mapping, config, {}, observed.certificates, protocol).actions
+    if pair is None:
+        return public_tls.Decision(actions, (UNKNOWN, "CertificateNotReady", f"Secret {name} has not been read yet"))
+    if not pair.is_usable:
+        made = f"kubectl create secret tls {name} --cert=FILE --key=FILE --namespace={observed.namespace}"
+        return public_tls.Decision(actions, (FALSE, pair.reason, f"spec.tls.secretName: {pair.problem}; {made}"))
+    told = "TLS certificate was provided externally"
+    if not plan.covers(pair, observed.name):
+        told = f"the certificate in Secret {name} is not for {observed.name}: clients will not trust it"
+    mark = (TRUE, public_tls.PROVIDED, told)
+    return public_tls.Decision(actions, mark, frozenset({observed.name}), protocol == names.REDIRECTED)
+
+
+def _redirect(status: Object, *, is_wanted: bool) -> None:
+    annotations = dict(status.get("annotations") or {})
+    annotations.pop(names.HTTP_PROTOCOL_ANNOTATION, None)
+    annotations |= {names.HTTP_PROTOCOL_ANNOTATION: names.REDIRECTED} if is_wanted else {}
+    status.pop("annotations", None)
+    if annotations:
+        status["annotations"] = annotations
 
 
 def _claim(observed: Observed, config: Network, state: Conditions) -> tuple[list[Action], bool]:

@@ -15,7 +15,7 @@ from controller.inference.runtimes import Refusal
 from controller.reconcile import metadata
 from controller.reconcile.outcome import Action, Apply, Delete, Object, Outcome
 from controller.reconcile.service import API_VERSION
-from tidegate.contracts import conditions
+from tidegate.contracts import conditions, names
 from tidegate.contracts.conditions import Conditions
 
 STOP_ANNOTATION = template.GROUP + "stop"
@@ -37,7 +37,7 @@ class Observed:
 def reconcile(observed: Observed, now_unix: float) -> Outcome:
     """Return what one InferenceService needs."""
     owner = observed.inference_service
-    parts = [one for kind in component.COMPONENTS if (one := component.read(owner, kind)) is not None]
+    parts = component.read_all(owner)
     state = Conditions(status.condition_set([part.kind for part in parts]), owner, now_unix)
     if _is_stopped(owner):
         return _stopped(observed, state)
@@ -113,7 +113,7 @@ def _take_route(observed: Observed, entry: Component, said: Object, state: Condi
         "Route",
         name,
         labels=metadata.own_labels(owner) | {template.SERVICE_LABEL: name},
-        annotations={},
+        annotations=_explained_by(observed),
     )
     wanted = metadata.stamped(head | {"spec": {"traffic": canary.without_tags(block, service["metadata"]["name"])}})
     for key in ("url", "address"):
@@ -124,6 +124,13 @@ def _take_route(observed: Observed, entry: Component, said: Object, state: Condi
         return [Apply(wanted)]
     state.copy("IngressReady", conditions.find(existing))
     return []
+
+
+def _explained_by(observed: Observed) -> dict[str, str]:
+    """Return what tells the gateway where `:explain` goes under the common host, once there is somebody to answer."""
+    service = observed.services.get(component.EXPLAINER)
+    is_there = service is not None and component.read(observed.inference_service, component.EXPLAINER) is not None
+    return {names.EXPLAINER_ANNOTATION: service["metadata"]["name"]} if service is not None and is_there else {}
 
 
 def _surplus(observed: Observed, parts: list[Component]) -> list[Action]:

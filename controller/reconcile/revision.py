@@ -10,7 +10,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from controller.cluster_config import ClusterConfig
-from controller.reconcile import images, metadata, model_storage, revision_pod, revision_status, standby
+from controller.reconcile import (
+    images,
+    internal_certificates,
+    metadata,
+    model_storage,
+    revision_pod,
+    revision_status,
+    standby,
+)
 from controller.reconcile.images import Lookup
 from controller.reconcile.outcome import Action, Apply, Create, Object, Outcome
 from tidegate.contracts import autoscaling, autoscaling_extensions, conditions, durations, names, recreate, serving
@@ -49,6 +57,7 @@ class Observed:
     standby_deployment: Object | None = None
     standby_service: Object | None = None
     lookup: Lookup | None = None
+    certificates: internal_certificates.Observed = field(default_factory=internal_certificates.Observed)
 
 
 def reconcile(observed: Observed, config: ClusterConfig, now_unix: float) -> Outcome:
@@ -136,15 +145,18 @@ def pod_autoscaler(revision: Object, config: ClusterConfig, reachability: str) -
     return metadata.stamped(head | {"spec": spec})
 
 
-def private_service(revision: Object) -> Object:
-    """Return the Service whose EndpointSlices list the revision's pods; headless, since nobody calls it by address."""
+def private_service(revision: Object, *, has_tls: bool = False) -> Object:
+    """Return the Service whose EndpointSlices list the revision's pods; headless, since nobody calls it by address.
+
+    With `has_tls` also where they speak TLS: pods from before that was switched on are not listed there.
+    """
     name = names.private_service_name(revision["metadata"]["name"])
     head = metadata.child(revision, "v1", "Service", name, labels=child_labels(revision), annotations={})
     port = {"name": "http", "port": 80, "protocol": "TCP", "targetPort": names.SERVING_PORT}
     spec = {
         "clusterIP": "None",
         "selector": {names.REVISION_UID_LABEL: revision["metadata"]["uid"]},
-        "ports": [port],
+        "ports": [port, internal_certificates.service_port()] if has_tls else [port],
     }
     return metadata.stamped(head | {"spec": spec})
 
@@ -184,13 +196,14 @@ def _children(observed: Observed, config: ClusterConfig) -> list[Action]:
     elif metadata.needs_apply(observed.deployment, wanted):
         actions.append(Apply(wanted))
     reach = reachability(revision, observed.deployment)
-    service = private_service(revision)
+    service = private_service(revision, has_tls=config.network.has_system_tls)
     for existing, desired in (
         (observed.pod_autoscaler, pod_autoscaler(revision, config, reach)),
         (observed.private_service, service),
     ):
         if metadata.needs_apply(existing, desired):
             actions.append(Apply(desired))
+    actions += internal_certificates.actions(revision["metadata"]["namespace"], observed.certificates, config.network)
     pair = standby.Pair(observed.standby_deployment, observed.standby_service)
     return actions + standby.actions(revision, standby.Pair(wanted, service), pair, reach)
 

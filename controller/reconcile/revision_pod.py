@@ -13,7 +13,7 @@ from collections.abc import Mapping
 import msgspec
 
 from controller.cluster_config import ClusterConfig
-from controller.reconcile import queue_resources
+from controller.reconcile import internal_certificates, queue_resources
 from controller.reconcile.outcome import Object
 from tidegate.contracts import names, report, serving
 from tidegate.contracts.config import features, observability
@@ -46,13 +46,16 @@ def pod_spec(revision: Object, config: ClusterConfig) -> Object:
         for index, container in enumerate(spec.get("containers") or [])
     ]
     pod = {key: copy.deepcopy(value) for key, value in spec.items() if key not in _NOT_OF_A_POD}
-    pod["containers"] = [*containers, queue_container(revision, typed, config)]
+    queue = queue_container(revision, typed, config)
+    pod["containers"] = [*containers, queue]
     if typed.timeout_s:
         pod["terminationGracePeriodSeconds"] = typed.timeout_s
     if has_podinfo(revision["metadata"].get("annotations") or {}, config):
         annotations = {"path": "annotations", "fieldRef": {"fieldPath": "metadata.annotations"}}
         volume = {"name": PODINFO, "downwardAPI": {"items": [annotations]}}
         pod["volumes"] = [*(pod.get("volumes") or []), volume]
+    if config.network.has_system_tls:
+        internal_certificates.mount(pod, queue)
     if "affinity" not in pod and config.deployment.affinity != "none":
         pod["affinity"] = _spread(revision["metadata"]["name"])
     return pod

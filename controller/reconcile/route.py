@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from controller.reconcile import labeler, metadata, placeholders, rollout
+from controller.reconcile import labeler, local_tls, metadata, placeholders, public_tls, rollout
 from controller.reconcile.outcome import Action, Object, Outcome
 from tidegate.contracts import conditions, durations, names, recreate, serving, traffic
 from tidegate.contracts.conditions import Conditions
@@ -25,7 +25,8 @@ ASSIGNED, INGRESS, CERTIFICATE = "AllTrafficAssigned", "IngressReady", "Certific
 class Observed:
     """A Route (None when it is gone), what it may refer to, and the objects that carry its name as a mark.
 
-    `services` are the Services that have a name that the route wants, `placeholders` all that it has made.
+    `services` are the Services that have a name that the route wants, `placeholders` all that it has made;
+    `certificates` are the Certificates that it has made, and others that have a name that it wants.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Observed:
     marked: Sequence[Object] = field(default_factory=tuple)
     services: Mapping[str, Object] = field(default_factory=dict)
     placeholders: Sequence[Object] = field(default_factory=tuple)
+    certificates: Sequence[Object] = field(default_factory=tuple)
 
 
 def reconcile(observed: Observed, config: Network, now_unix: float) -> Outcome:
@@ -80,22 +82,23 @@ class _Made:
         self.status: Object = dict(route.get("status") or {})
         self.actions: list[Action] = []
         self.rollouts: list[rollout.Rollout] = []
+        self._secure: frozenset[str] = frozenset()
 
     def build(self) -> None:
         """Fill `status`, `actions` and `rollouts`."""
         route, config = self._route, self._config
-        _mark_certificate(self._state, route, config, is_local=self._is_local())
         if not conditions.is_observed(route):
             self._state.mark_unknown(INGRESS, "IngressNotConfigured", "Ingress has not yet been reconciled.")
         try:
-            self.status["url"] = network.url(config, route, is_local=self._is_local())
             protocol = network.http_protocol(config, route)
-            resolution = traffic.resolve(route, self._observed.lookup, self._url_of_tag, self._spread)
+            is_redirected = self._secure_hosts(protocol)
+            self.status["url"] = self._url()
+            resolution = traffic.resolve(route, self._observed.lookup, self._url, self._spread)
         except ValueError as error:
             self._state.mark_false(ASSIGNED, "ErrorConfig", str(error))
         else:
-            self.status["address"] = {"url": network.local_url(route)}
-            self._take(resolution, is_redirected=protocol == names.REDIRECTED and network.has_tls(config, route))
+            self.status["address"] = {"url": network.local_url(config, route)}
+            self._take(resolution, is_redirected=is_redirected)
         generation = route["metadata"].get("generation", 0)
         self.status |= {"observedGeneration": generation, "conditions": self._state.finish()}
 
@@ -133,8 +136,26 @@ class _Made:
         """Whether a label on a placeholder Service (the Route's own label is `network`'s) hides a name."""
         return network.is_marked_local(self._observed.services.get(network.local_name(self._route, tag)))
 
-    def _url_of_tag(self, tag: str) -> str:
-        return network.url(self._config, self._route, tag, is_local=self._is_local(tag))
+    def _url(self, tag: str = "") -> str:
+        url = network.url(self._config, self._route, tag, is_local=self._is_local(tag))
+        host = url.partition("://")[2]
+        return f"https://{host}" if host in self._secure else url
+
+    def _secure_hosts(self, protocol: str) -> bool:
+        """See to the certificates of the public hosts; return whether clear text is to be redirected."""
+        tags = {str(target.get("tag") or "") for target in (self._route.get("spec") or {}).get("traffic") or []}
+        hosts = {
+            tag: network.host(self._config, self._route, tag)
+            for tag in sorted(tags | {""})
+            if not self._is_local(tag) and not network.is_cluster_local(self._config, self._route)
+        }
+        known = self._observed.certificates
+        found = public_tls.decide(self._route, self._config, hosts, known, protocol)
+        actions, inside = local_tls.decide(self._route, self._config, tags | {""}, known)
+        self._state.mark(CERTIFICATE, *local_tls.combined(found.condition, inside))
+        self.actions += [*found.actions, *actions]
+        self._secure = found.secure
+        return found.is_redirected
 
     def _spread(self, entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
         followed = [entry for entry in entries if traffic.FOLLOWED in entry]
@@ -187,12 +208,3 @@ def _duration_s(route: Object, config: Network) -> float:
         return durations.parse_duration(text)
     except ValueError:
         return 0.0  # admission refuses it; what got in all the same switches at once
-
-
-def _mark_certificate(state: Conditions, route: Object, config: Network, *, is_local: bool) -> None:
-    if is_local or network.is_cluster_local(config, route):
-        state.mark_true(CERTIFICATE, "TLSNotEnabled", "TLS is not enabled for cluster-local")
-    elif network.has_tls(config, route):
-        state.mark_true(CERTIFICATE)
-    else:
-        state.mark_true(CERTIFICATE, "TLSNotEnabled", "external-domain-tls is not enabled")

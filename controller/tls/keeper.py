@@ -106,21 +106,31 @@ class Keeper:
         """Have a Certificate signed by the authority of this cluster when it is time."""
         spec = target["spec"]
         hosts = [str(host) for host in spec["dnsNames"]]
+        if refusal := plan.refusal(target):
+            return PairFacts(problem=refusal, status=FALSE, reason="NameNotAllowed")
         try:
             signer = await self._authority.current()
             secret = await pairs.read(self._api, key.namespace, spec["secretName"])
-            if secret is not None and target["metadata"]["uid"] not in secret.owners:
+            if secret is not None and not any(owner[:2] == ("Certificate", key.name) for owner in secret.owners):
+                self._polled[key] = (key.namespace, spec["secretName"], secret.version)
                 text = f"Secret {spec['secretName']} exists and is not of this Certificate: rename or delete it"
                 return PairFacts(problem=text, status=FALSE, reason="SecretNotOwned")
-            found = authority.facts(secret.data, now, signer) if secret is not None else None
+            self._polled.pop(key, None)
+            # One of a Certificate of this name that is gone is taken over before it is collected.
+            is_own = secret is not None and any(owner[2] == target["metadata"]["uid"] for owner in secret.owners)
+            found = authority.facts(secret.data, now, signer) if secret is not None and is_own else None
             data = secret.data if secret is not None else {}
             if found is None or plan.needs_new(hosts, found, now):
                 for_clients = plan.type_of(target) == names.SYSTEM_INTERNAL
                 data = authority.issue(signer, hosts, now, for_clients=for_clients)
                 await pairs.write(self._api, target, data, is_new=secret is None)
                 found = authority.facts(data, now, signer)
+                secret = await pairs.read(self._api, key.namespace, spec["secretName"])
         except (BadPair, ValueError) as error:
             return PairFacts(problem=str(error), status=FALSE, reason="CannotSign")
+        if plan.type_of(target) == names.SYSTEM_INTERNAL:
+            # Pods cannot start without it, and there is one for each namespace: one that was deleted is made at once.
+            self._polled[key] = (key.namespace, spec["secretName"], secret.version if secret is not None else "")
         return await self._served(key, target, hosts, data, found)
 
     async def _own(self, key: Key, mapping: Object, now: float) -> PairFacts:

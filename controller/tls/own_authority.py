@@ -7,12 +7,13 @@ clients are to trust is published without the key, as a ConfigMap of the same na
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
 from collections.abc import Callable
 
 from controller.tls import authority, pairs, plan
 from controller.tls.authority import Authority, BadPair
-from tidegate.contracts import names
+from tidegate.contracts import internal_tls, names
 from tidegate.kube import resources
 from tidegate.kube.api import Api, PatchKind
 
@@ -20,6 +21,7 @@ log = logging.getLogger(__name__)
 
 KEPT_S = 10.0
 GENERATED_ANNOTATION = "tidegate.dev/generated"
+"""On an authority that was made here, the digest of its certificate: one put in its place is known as another's."""
 
 
 class OwnAuthority:
@@ -53,7 +55,7 @@ class OwnAuthority:
         except BadPair as error:
             where = f"Secret {self._namespace}/{names.AUTHORITY}"
             raise BadPair(f"{where}, which signs certificates: {error}") from error
-        is_generated = found.annotations.get(GENERATED_ANNOTATION) == "true"
+        is_generated = found.annotations.get(GENERATED_ANNOTATION) == _digest(found.data[names.CERTIFICATE_FIELD])
         if is_generated and now > current.not_after - plan.AUTHORITY_RENEW_BEFORE_S:
             log.info("the certificate authority is replaced: it ends within a year")
             return await self._make(now, previous=found.data[names.CERTIFICATE_FIELD], is_new=False)
@@ -65,7 +67,7 @@ class OwnAuthority:
         made = authority.read(data, now)
         # Trusted first, used afterwards.
         await self._publish(made)
-        marks = {GENERATED_ANNOTATION: "true"}
+        marks = {GENERATED_ANNOTATION: _digest(data[names.CERTIFICATE_FIELD])}
         await pairs.put(self._api, self._namespace, names.AUTHORITY, data, annotations=marks, is_new=is_new)
         return made
 
@@ -75,7 +77,11 @@ class OwnAuthority:
         body = {
             "apiVersion": "v1",
             "kind": "ConfigMap",
-            "metadata": {"name": names.AUTHORITY, "namespace": self._namespace},
+            "metadata": {
+                "name": names.AUTHORITY,
+                "namespace": self._namespace,
+                "labels": {internal_tls.TRUST_LABEL: "true"},
+            },
             "data": {names.CA_FIELD: current.bundle},
         }
         await self._api.patch(
@@ -88,3 +94,7 @@ class OwnAuthority:
             force=True,
         )
         self._published = current.bundle
+
+
+def _digest(certificate: str) -> str:
+    return hashlib.sha256(certificate.strip().encode()).hexdigest()[:32]

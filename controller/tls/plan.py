@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tidegate.contracts import names
+from tidegate.contracts import internal_tls, names
 
 Object = dict[str, Any]
 
@@ -74,6 +74,20 @@ def type_of(certificate: Object) -> str:
 def is_served(certificate: Object) -> bool:
     """Whether gateways serve a Certificate's key pair: all but those of Tidegate's own components."""
     return type_of(certificate) != names.SYSTEM_INTERNAL
+
+
+def refusal(certificate: Object) -> str:
+    """Return why a Certificate is not signed here, empty when it may be.
+
+    What a namespace's pods and activators are called is theirs alone: others could take their requests with it.
+    """
+    namespace = certificate["metadata"].get("namespace", "")
+    for host in map(str, certificate["spec"]["dnsNames"]):
+        is_routing = host.lower() == internal_tls.ROUTING_NAME and namespace != names.SYSTEM_NAMESPACE
+        is_pods = host.lower().startswith(internal_tls.pod_name("")) and host != internal_tls.pod_name(namespace)
+        if is_routing or is_pods:
+            return f"{host} is the name of another namespace's pods or of activators: leave it out"
+    return ""
 
 
 def own_secret(mapping: Object) -> str:

@@ -98,14 +98,16 @@ def test_unreachable_api_server_is_exit_code_3(tmp_path: Path) -> None:
     assert "does not answer" in result.output
 
 
-def test_up_names_the_taken_port(tmp_path: Path) -> None:
+@pytest.mark.parametrize("flag", ["--port", "--tls-port"])
+def test_up_names_the_taken_port(tmp_path: Path, flag: str) -> None:
     import socket
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-        result = run("up", "--state", str(tmp_path / "s"), "--port", str(port))
+        ports = {"--port": free_port(), flag: listener.getsockname()[1]}
+        flags = [text for name, port in ports.items() for text in (name, str(port))]
+        result = run("up", "--state", str(tmp_path / "s"), *flags)
     assert result.exit_code == 1
-    assert "--port" in result.output
+    assert f"{flag}: " in result.output
 
 
 def test_a_catalog_that_is_not_usable_is_told_before_anything_starts(tmp_path: Path) -> None:

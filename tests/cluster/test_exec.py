@@ -1,4 +1,4 @@
-"""`kubectl exec` and `port-forward` against a real API server and node, by every kubectl at hand and other clients.
+"""`kubectl exec`, `top` and `port-forward` against a real API server and node, by every kubectl and other clients.
 
 One local cluster without Tidegate on it for all tests of the file; the pod is a small HTTP server.
 """
@@ -160,6 +160,20 @@ async def get(port: int, path: str = "/") -> bytes:
     answer = await asyncio.wait_for(reader.read(), 10)
     writer.close()
     return answer
+
+
+def test_top_shows_what_pods_and_nodes_use(kubectl: Kubectl) -> None:
+    code, out, err = kubectl.run("top", "pods", "--containers", "--no-headers")
+    assert code == 0, err
+    pod, container, cores, memory = out.decode().split()
+    assert (pod, container, cores[-1]) == ("web", "c", "m")
+    assert int(memory.removesuffix("Mi")) > 1
+    code, out, err = kubectl.run("top", "nodes", "--no-headers")
+    assert code == 0, err
+    name, _, _, memory, share = out.decode().split()
+    assert name == "local"
+    assert int(memory.removesuffix("Mi")) > 10
+    assert share.endswith("%")
 
 
 async def test_ports_are_forwarded(kubectl: Kubectl) -> None:

@@ -72,9 +72,8 @@ async def test_kill_minus_nine_of_the_api_server_loses_no_acknowledged_write(tmp
             assert acknowledged.items() <= listed.items()
             for file in ("store.db", "kubeconfig", "pki/ca.key"):
                 assert not (api.state / file).stat().st_mode & 0o077, f"{file} is for its owner alone"
-            killer = asyncio.get_running_loop().call_later(0.2 + 0.05 * round_number, api.process.kill)
             try:
-                for number in range(2000):
+                for number in range(20_000):
                     name = f"r{round_number}-{number % 20}"
                     body = {"metadata": {"name": name, "namespace": "default"}, "data": {"k": f"{number}"}}
                     if number < 20:
@@ -82,9 +81,10 @@ async def test_kill_minus_nine_of_the_api_server_loses_no_acknowledged_write(tmp
                     else:
                         made = await client.patch(CM, name, {"data": {"k": f"{number}"}}, "default")
                     acknowledged[name] = made["data"]["k"]
+                    if number == 25:
+                        asyncio.get_running_loop().call_later(0.1 + 0.05 * round_number, api.process.kill)
             except ApiError as error:
                 assert error.status == 0
-            killer.cancel()
         finally:
             await client.close()
             api.kill()

@@ -37,15 +37,15 @@ CONFIG = {
 }
 
 
-def start(instance: Instance) -> None:
-    """Start an instance and configure it."""
+def start(instance: Instance, *flags: str) -> None:
+    """Start an instance, with more flags of `tidegate up`, and configure it."""
     # The node reads its settings from the environment that it inherits.
     os.environ |= {"TIDEGATE_MEMORY_LIMITS": "true", "TIDEGATE_RUN_AS_USER": str(os.geteuid() == 0).lower()}
     # Containers with users of their own must get through to their folders.
     for folder in (instance.state.parent, instance.state):
         folder.mkdir(exist_ok=True)
         folder.chmod(0o711)
-    instance.tidegate("up", "--port", str(instance.port), "--images", str(IMAGES), timeout_s=UP_TIMEOUT_S)
+    instance.tidegate("up", "--port", str(instance.port), "--images", str(IMAGES), *flags, timeout_s=UP_TIMEOUT_S)
     asyncio.run(prepare(instance))
 
 

@@ -54,10 +54,10 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def started(folder: Path) -> Iterator[Instance]:
+def started(folder: Path, *flags: str) -> Iterator[Instance]:
     instance = Instance(folder / "state", free_port())
     try:
-        start(instance)
+        start(instance, *flags)
         yield instance
     finally:
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -69,6 +69,14 @@ def open_folder() -> Iterator[Path]:
     """A folder that is not below pytest's own, which no other user may enter."""
     with tempfile.TemporaryDirectory(prefix="conformance-") as folder:
         yield Path(folder)
+
+
+@pytest.fixture(scope="module")
+def tls_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Instance, int]]:
+    """A strict cluster, in which each component has its own rights and no others, and the gateway's port for TLS."""
+    port = free_port()
+    with started(tmp_path_factory.mktemp("tls"), "--strict", "--tls-port", str(port)) as instance:
+        yield instance, port
 
 
 @contextlib.asynccontextmanager

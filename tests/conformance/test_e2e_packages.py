@@ -13,8 +13,6 @@ from tidegate.kube.api import Object
 
 V1, V2 = "What a spaceport!", "Re-energize yourself with a slice of pepperoni!"
 AT_ONCE = 10
-TLS = "needs a certificate authority in the cluster (net-certmanager); the gateway is given its certificate by file"
-CLUSTER_TLS = "TLS between pods and inside the cluster is not there yet: config-network accepts `disabled` alone"
 
 
 async def with_tag(world: World, host: str, tag: str | None) -> str:
@@ -83,22 +81,3 @@ async def evict(world: World, pod: str) -> None:
     """Evict a pod as a node's drain does."""
     body: Object = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": pod}}
     await world.instance.client.create(resources.PODS, body, world.namespace, "eviction")
-
-
-@pytest.mark.upstream(
-    "packages", "TestTLS", "TestTLSDisabledWithAnnotation", "TestDomainMappingExternalDomainTLS", "TestBYOCertificate"
-)
-def test_certificates_are_requested_for_public_hosts() -> None:
-    pytest.skip(TLS)
-
-
-@pytest.mark.upstream(
-    "packages",
-    "TestClusterLocalDomainTLSClusterLocalVisibility",
-    "TestClusterLocalDomainTLSClusterExternalVisibility",
-    "TestSystemInternalTLS",
-    "TestTLSCertificateRotation",
-    "TestGracefulShutdownWithTLS",
-)
-def test_tls_inside_the_cluster() -> None:
-    pytest.skip(CLUSTER_TLS)

@@ -5,7 +5,7 @@ import pathlib
 import pytest
 import yaml
 
-from tidegate.contracts import problems
+from tidegate.contracts import names, problems
 from tidegate.contracts.config import defaults, deployment, features, network, observability, retention
 
 MANIFESTS = pathlib.Path(__file__).parents[2] / "manifests" / "base" / "config"
@@ -205,3 +205,21 @@ def test_tracing():
     values, found = observability.parse({"data": data})
     assert (values.tracing_endpoint, values.tracing_sampling_rate, found) == ("http://c:4318", 0.5, [])
     assert observability.parse({"data": {"tracing-endpoint": "http://c:4318"}})[0].tracing_endpoint == ""
+
+
+@pytest.mark.parametrize("text", ["kind: ClusterIssuer\nname: letsencrypt\n", '{"name": "letsencrypt"}'])
+def test_who_names_an_issuer_means_cert_manager(text):
+    found, bad = network.parse(None, None, {"data": {"issuerRef": text}})
+    assert bad == []
+    assert network.issuer(found, names.EXTERNAL_DOMAIN) == network.Issuer("letsencrypt")
+    assert network.issuer(found, names.SYSTEM_INTERNAL) is None
+    assert network.certificate_class(found, ROUTE) == names.CERT_MANAGER_CLASS
+
+
+def test_the_class_of_certificates_is_the_routes_then_config_networks_then_our_own():
+    assert network.certificate_class(network.parse(None, None)[0], ROUTE) == names.OWN_CERTIFICATE_CLASS
+    found, _ = network.parse({"data": {"certificate-class": "a.example"}}, None, {"data": {"issuerRef": "name: x"}})
+    assert network.certificate_class(found, ROUTE) == "a.example"
+    for key in ("certificate.class", "certificate-class"):
+        said = {"metadata": ROUTE["metadata"] | {"annotations": {f"networking.knative.dev/{key}": "b.example"}}}
+        assert network.certificate_class(found, said) == "b.example"

@@ -87,8 +87,8 @@ BAD_KEYS = [
     ("config-network", "http-protocol", "maybe", "http_protocol"),
     ("config-network", "external-domain-tls", "maybe", "has_external_tls"),
     ("config-network", "auto-tls", "maybe", "has_external_tls"),
-    ("config-network", "cluster-local-domain-tls", "enabled", "domain_template"),
-    ("config-network", "system-internal-tls", "enabled", "domain_template"),
+    ("config-network", "cluster-local-domain-tls", "sometimes", "domain_template"),
+    ("config-network", "system-internal-tls", "sometimes", "domain_template"),
     ("config-network", "autocreate-cluster-domain-claims", "maybe", "creates_domain_claims"),
     ("config-network", "mesh-compatibility-mode", "maybe", "domain_template"),
     ("config-network", "enable-mesh-pod-addressability", "maybe", "domain_template"),
@@ -123,3 +123,11 @@ def test_a_bad_value_is_refused_by_its_key_and_the_old_one_keeps_working(name, k
     assert hasattr(getattr(config, PART[name]), field)
     obj = {"kind": "ConfigMap", **bad[name]}
     assert f"data.{key}" in problems.render(review.problems_of(obj, None, config))
+
+
+@pytest.mark.parametrize("text", ["letsencrypt", "kind: ClusterIssuer", "kind: Vicar\nname: x", "name: x\nage: 3"])
+def test_an_issuer_that_is_none_is_refused_by_its_key(text):
+    bad = {"config-certmanager": {"metadata": {"name": "config-certmanager"}, "data": {"issuerRef": text}}}
+    config, refused = cluster_config.read(bad)
+    assert [problem.paths for problem in refused["config-network"]] == [("issuerRef",)]
+    assert config.network.issuers == ()

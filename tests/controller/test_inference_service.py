@@ -433,6 +433,58 @@ def test_a_transformer_stands_in_front_and_knows_its_predictor() -> None:
     assert route.obj["spec"]["traffic"][0]["configurationName"] == "flowers-transformer"
 
 
+def test_explanations_under_the_common_host_are_the_explainers_while_there_is_one() -> None:
+    service = isvc(explainer={"containers": [{"image": "alibi"}]})
+    made = inference_service.reconcile(observed(service), NOW)
+    children = {
+        kind: ready(found)
+        for kind in ("predictor", "explainer")
+        for action in made.actions
+        if isinstance(action, Apply) and (found := action.obj)["metadata"]["name"] == f"flowers-{kind}"
+    }
+    (route,) = inference_service.reconcile(observed(service, services=children), NOW).actions
+    assert isinstance(route, Apply)
+    assert route.obj["metadata"]["annotations"][names.EXPLAINER_ANNOTATION] == "flowers-explainer"
+    again = inference_service.reconcile(observed(isvc(), services=children, route=ready(route.obj)), NOW)
+    assert [action.obj["metadata"]["name"] for action in again.actions if isinstance(action, Delete)] == [
+        "flowers-explainer"
+    ]
+    (route,) = [action for action in again.actions if isinstance(action, Apply)]
+    assert names.EXPLAINER_ANNOTATION not in route.obj["metadata"]["annotations"]
+
+
+def test_an_explainer_may_ask_a_copy_and_leave_the_predictor_alone() -> None:
+    service = isvc(
+        {"sklearn": {"storageUri": "x"}, "minReplicas": 2, "logger": {"url": "http://sink/"}},
+        explainer={"containers": [{"image": "alibi"}]},
+        metadata={"annotations": {component.EXPLAINER_ASKS_ANNOTATION: "copy"}},
+    )
+    assert component.validate(service) == []
+    made = inference_service.reconcile(observed(service), NOW)
+    by_name = {action.obj["metadata"]["name"]: action.obj for action in made.actions if isinstance(action, Apply)}
+    assert set(by_name) == {"flowers-predictor", "flowers-explainer", "flowers-predictor-copy"}
+    (explainer,) = by_name["flowers-explainer"]["spec"]["template"]["spec"]["containers"]
+    assert variables(explainer)["PREDICTOR_HOST"] == "flowers-predictor-copy.ml"
+    served, copied = (by_name[f"flowers-predictor{end}"]["spec"]["template"] for end in ("", "-copy"))
+    assert copied["metadata"]["annotations"][names.AUTOSCALING + "min-scale"] == "0"
+    assert served["metadata"]["annotations"][names.AUTOSCALING + "min-scale"] == "2"
+    (original,), (same,) = (found["spec"]["containers"] for found in (served, copied))
+    assert (same["image"], same["args"]) == (original["image"], original["args"])
+    assert "TIDEGATE_PAYLOAD_LOG_URL" in variables(original) and "TIDEGATE_PAYLOAD_LOG_URL" not in variables(same)
+    assert made.status is not None
+    assert condition(made.status, "PredictorCopyReady")["status"] == "Unknown"
+    without = inference_service.reconcile(
+        observed(isvc(), services={"predictor-copy": ready(by_name["flowers-predictor-copy"])}), NOW
+    )
+    assert Delete(ready(by_name["flowers-predictor-copy"])) in without.actions
+
+
+def test_whom_an_explainer_asks_is_one_of_two() -> None:
+    service = isvc(metadata={"annotations": {component.EXPLAINER_ASKS_ANNOTATION: "other"}})
+    (problem,) = component.validate(service)
+    assert "expected predictor or copy" in problem.message or "expected predictor or copy" in str(problem)
+
+
 def test_an_explainer_has_a_host_of_its_own_and_knows_its_predictor() -> None:
     service = isvc(explainer={"containers": [{"image": "alibi"}], "minReplicas": 0, "timeout": 100})
     assert component.validate(service) == []

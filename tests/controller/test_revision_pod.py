@@ -12,6 +12,7 @@ from tidegate.contracts import report
 from tidegate.contracts.config import observability
 from tidegate.contracts.config.deployment import DeploymentConfig
 from tidegate.contracts.config.features import Features
+from tidegate.contracts.config.network import Network
 
 CONFIG = ClusterConfig(autoscaler_address="10.0.0.9:8080", report_key=b"k" * 32)
 
@@ -334,3 +335,21 @@ def test_the_pod_stops_in_order():
     assert made["containers"][0]["lifecycle"] == {"preStop": {"httpGet": {"port": 8022, "path": "/wait-for-drain"}}}
     assert "lifecycle" not in made["containers"][-1]
     assert made["terminationGracePeriodSeconds"] == 60
+
+
+def test_with_system_internal_tls_queue_proxy_speaks_it_with_the_namespaces_certificate():
+    config = dataclasses.replace(CONFIG, network=Network(has_system_tls=True))
+    made = pod(config=config, volumes=[{"name": "a", "emptyDir": {}}])
+    queue = made["containers"][-1]
+    assert made["volumes"] == [
+        {"name": "a", "emptyDir": {}},
+        {"name": "server-certs", "secret": {"secretName": "serving-certs"}},
+    ]
+    assert queue["volumeMounts"] == [{"name": "server-certs", "mountPath": "/var/lib/knative/certs", "readOnly": True}]
+    assert env(queue)["TIDEGATE_CERTIFICATES"] == "/var/lib/knative/certs"
+    assert env(queue)["QUEUE_SERVING_TLS_PORT"] == "8112"
+    assert {"name": "https-port", "containerPort": 8112, "protocol": "TCP"} in queue["ports"]
+    assert queue["readinessProbe"]["httpGet"]["port"] == 8012  # kubelets ask in clear text
+    assert "volumeMounts" not in made["containers"][0]
+    service = reconcile.private_service(revision() | {"apiVersion": "v1", "kind": "Revision"}, has_tls=True)
+    assert service["spec"]["ports"][1] == {"name": "https", "port": 443, "protocol": "TCP", "targetPort": "https-port"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from loadtest import load
 from loadtest.instance import Instance
 from tests.support.events import event_sink
 
-SMALL = {"limits": {"cpu": "100m", "memory": "200Mi"}}
+SMALL = {"requests": {"cpu": "100m", "memory": "200Mi"}, "limits": {"cpu": "2", "memory": "1Gi"}}
 MODEL = """
 import numpy as np
 
@@ -121,3 +122,67 @@ async def test_a_transformer_asks_its_predictor_and_both_wake(
     for component in ("predictor", "transformer"):
         await instance.wait_zero(f"steps-{component}-00001")
     assert await predict(instance, "steps", [[5, 5]]) == [101.0]
+
+
+EXPLAINER = """
+import json, os, sys, urllib.request
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        url = f"http://{os.environ['PREDICTOR_HOST']}/v1/models/why:predict"
+        with urllib.request.urlopen(urllib.request.Request(url, data=body), timeout=60) as answer:
+            json.load(answer)["predictions"]
+        said = Path(sys.argv[1]).read_bytes()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(said)))
+        self.end_headers()
+        self.wfile.write(said)
+
+    def log_message(self, *arguments):
+        pass
+
+ThreadingHTTPServer((os.environ.get("HOST", "127.0.0.1"), int(os.environ["PORT"])), Handler).serve_forever()
+"""
+ANCHORS = {
+    "text": b'{"prediction": [0.21266916924914636, 0.7873308307508536], "explanations": '
+    b'{"names": ["great"], "precision": 1, "coverage": 0.5007}}\n',
+    "tabular": b'{"predictions":[1.0,0.0],"explanations":{"names":["Marital Status = Never-Married","Age <= 28.00",'
+    b'"Relationship = Own-child"],"precision":0.9766081871345029,"coverage":0.022}}',
+}
+"""What the two samples of Anchor explanations answer, in their authors' numbers."""
+
+
+async def test_explanations_pass_untouched_under_the_common_host_and_a_copy_is_asked(
+    instance: Instance, kubectl: str, tmp_path: Path, model: Path
+) -> None:
+    (tmp_path / "explainer.py").write_text(EXPLAINER)
+    container = {
+        "name": "kserve-container",
+        "command": [sys.executable, str(tmp_path / "explainer.py"), str(tmp_path / "said.json")],
+        "image": "anchors",
+        "ports": [{"containerPort": 8080}],
+        "resources": SMALL,
+    }
+    document = inference_service(
+        "why",
+        model,
+        predictor={"minReplicas": 0},
+        explainer={"minReplicas": 0, "timeout": 100, "containers": [container]},
+    )
+    document["metadata"]["annotations"] = {"tidegate.dev/explainer-asks": "copy"}
+    await deploy(instance, kubectl, tmp_path, document)
+    body, host = b'{"instances": [[1, 2]]}', "why.default.localhost"
+    for said in ANCHORS.values():
+        (tmp_path / "said.json").write_bytes(said)
+        reply = await load.get(instance.port, host, "/v1/models/why:explain", method="POST", body=body)
+        assert (reply.status, reply.body) == (200, said), "not a byte is changed on its way"
+    assert await predict(instance, "why", [[1, 2]]) == [{"sum": 3.0, "company": 1}]
+    pods = await instance.command(kubectl, "get", "pods", "-o", "name")
+    for component in ("explainer", "predictor-copy"):
+        assert f"why-{component}-00001" in pods

@@ -119,6 +119,41 @@ async def test_names_inside_the_cluster_are_for_callers_inside_the_cluster(host)
     assert (relay_of(by_the_local_port(harness).direct(make_request(HOST))).host) == POD[0]
 
 
+@pytest.mark.parametrize(
+    ("target", "is_explained"),
+    [
+        ("/v1/models/hello:explain", True),
+        ("/v1/models/hello:explain?verbose=1", True),
+        ("/v1/models/hello:predict", False),
+        ("/v1/models/hello:predict?then=:explain", False),
+        ("/other:explain", False),
+    ],
+)
+async def test_explanations_go_to_the_routes_explainer(target, is_explained):
+    harness = Harness()
+    harness.pods(POD)
+    route = {
+        "metadata": {"name": "why", "namespace": "default"},
+        "status": {"traffic": [{"revisionName": "w", "percent": 100}]},
+    }
+    harness.local_table = build_local_table([read_route(route)], harness.table)
+    harness.backends["default", "w"] = Backend(ServingMode.SERVE, Balancer(0))
+    harness.backends["default", "w"].pods.replace([OTHER])
+    harness.table[HOST].explainer = "why.default"
+    request = make_request(HOST)
+    request.target = target.encode()
+    assert relay_of(harness.pipeline.direct(request)).host == (OTHER if is_explained else POD)[0]
+
+
+async def test_an_explainer_that_nothing_is_routed_to_leaves_it_to_the_host():
+    harness = Harness()
+    harness.pods(POD)
+    harness.table[HOST].explainer = "gone.default"
+    request = make_request(HOST)
+    request.target = b"/v1/models/hello:explain"
+    assert relay_of(harness.pipeline.direct(request)).host == POD[0]
+
+
 async def test_clear_text_is_sent_to_https_where_the_route_wants_it():
     harness = Harness()
     harness.pods(POD)
@@ -149,6 +184,15 @@ async def test_what_a_trusted_proxy_took_by_tls_is_not_sent_back_to_it(trust, sa
     harness.pods(POD)
     harness.table[HOST].is_redirected = True
     assert isinstance(harness.pipeline.direct(make_request(HOST, **said)), Answer) is is_redirected
+
+
+async def test_challenges_of_a_certificate_authority_stay_clear_text():
+    harness = Harness()
+    harness.pods(POD)
+    harness.table[HOST].is_redirected = True
+    request = make_request(HOST)
+    request.target = b"/.well-known/acme-challenge/token"
+    assert relay_of(harness.pipeline.direct(request)).host == POD[0]
 
 
 async def test_a_redirect_of_no_path_names_the_host_alone():

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.routes import Rules, Wheel, build_local_table, build_table, read_route, spread, with_mappings
+from tidegate.contracts.names import HTTP_PROTOCOL_ANNOTATION, REDIRECTED
 
 
 def route(name="hello", traffic=(), url="http://hello.default.example.com", created="2026-01-01T00:00:00Z"):
@@ -98,9 +99,9 @@ def test_a_mapped_domain_leads_where_the_name_inside_the_cluster_leads():
     hosted = read_route(route(traffic=[share("a", 100)], url="http://hello.default.svc.cluster.local"))
     public = build_table([hosted])
     mappings = [
-        ("www.example.org", "hello.default.svc.cluster.local"),
-        ("gone.example.org", "gone.default.svc.cluster.local"),
-        ("waits.example.org", ""),
+        ("www.example.org", "hello.default.svc.cluster.local", False),
+        ("gone.example.org", "gone.default.svc.cluster.local", False),
+        ("waits.example.org", "", False),
     ]
     table = with_mappings(public, build_local_table([hosted], public), mappings)
     assert set(table) == {"www.example.org"}
@@ -110,9 +111,23 @@ def test_a_mapped_domain_leads_where_the_name_inside_the_cluster_leads():
 def test_a_mapped_domain_does_not_take_the_host_of_a_route():
     hosts = [read_route(route(name, [share(name, 100)], f"http://{name}.example.com")) for name in ("one", "two")]
     public = build_table(hosts)
-    mappings = [("one.example.com", "two.default.svc.cluster.local")]
+    mappings = [("one.example.com", "two.default.svc.cluster.local", False)]
     table = with_mappings(public, build_local_table(hosts, public), mappings)
     assert turns(table["one.example.com"], 1) == ["one"]
+
+
+@pytest.mark.parametrize("of_route", [True, False])
+@pytest.mark.parametrize("of_mapping", [True, False])
+def test_a_mapped_domain_redirects_by_its_own_word(of_route, of_mapping):
+    said = route(traffic=[share("a", 60), share("b", 40)])
+    said["status"]["annotations"] = {HTTP_PROTOCOL_ANNOTATION: REDIRECTED} if of_route else {}
+    hosted = read_route(said)
+    public = build_table([hosted])
+    mappings = [("www.example.org", "hello.default.svc.cluster.local", of_mapping)]
+    table = with_mappings(public, build_local_table([hosted], public), mappings)
+    assert table["www.example.org"].is_redirected is of_mapping
+    assert table["hello.default.example.com"].is_redirected is of_route
+    assert turns(table["www.example.org"], 5).count("a") == 3
 
 
 def test_clear_text_of_public_hosts_is_redirected_where_the_route_says_so():
@@ -120,6 +135,15 @@ def test_clear_text_of_public_hosts_is_redirected_where_the_route_says_so():
     said["status"]["annotations"] = {"networking.knative.dev/http-protocol": "redirected"}
     assert build_table([read_route(said)])["hello.default.example.com"].is_redirected
     assert not build_table([read_route(route(traffic=[share("a", 100)]))])["hello.default.example.com"].is_redirected
+
+
+def test_a_route_names_its_explainer_by_an_annotation_and_may_take_it_back():
+    said = route(traffic=[share("a", 100)])
+    said["metadata"]["annotations"] = {"tidegate.dev/explainer": "hello-explainer"}
+    first = read_route(said)
+    assert build_table([first])["hello.default.example.com"].explainer == "hello-explainer.default"
+    again = read_route(route(traffic=[share("a", 100)]), first)
+    assert build_table([again])["hello.default.example.com"].explainer == ""
 
 
 def test_the_oldest_route_keeps_a_disputed_host():

@@ -209,7 +209,14 @@ async def test_a_gateway_without_a_usable_certificate_does_not_start(files):
         await serve(config, FakeApi(), asyncio.Event())
 
 
-@pytest.mark.parametrize("values", [{"tls_listen": "x"}, {"tls_listen": "127.0.0.1:8443"}, {"tls_listen": "8443"}])
-def test_settings_of_tls_that_cannot_work_are_refused(values):
-    with pytest.raises(ValueError, match="TIDEGATE_TLS_LISTEN"):
+@pytest.mark.parametrize(
+    ("values", "named"),
+    [
+        ({"tls_listen": "x"}, "TIDEGATE_TLS_LISTEN"),
+        ({"tls_listen": "8443"}, "TIDEGATE_TLS_LISTEN"),
+        ({"tls_listen": ":8443", "tls_key_file": "x"}, "TIDEGATE_TLS_CERT_FILE"),
+    ],
+)
+def test_settings_of_tls_that_cannot_work_are_refused(values, named):
+    with pytest.raises(ValueError, match=named):
         Config(**values)

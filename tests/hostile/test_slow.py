@@ -79,7 +79,7 @@ def test_a_slow_head(slow: World, name: str) -> None:
         await slow.settled()
         assert slow.recorder.seen == []
 
-    slow.run(main())
+    slow.run_timed(main)
 
 
 def test_a_slow_head_behind_a_request(slow: World) -> None:
@@ -90,7 +90,7 @@ def test_a_slow_head_behind_a_request(slow: World) -> None:
         await refused(line, 408, "head_timeout")
         await slow.settled()
 
-    slow.run(main())
+    slow.run_timed(main)
 
 
 def test_a_connection_that_says_nothing(slow: World) -> None:
@@ -103,7 +103,7 @@ def test_a_connection_that_says_nothing(slow: World) -> None:
         used.close()
         await slow.settled()
 
-    slow.run(main())
+    slow.run_timed(main)
 
 
 BODIES: dict[str, tuple[bytes, bytes]] = {
@@ -135,7 +135,7 @@ def test_a_slow_body(slow: World, name: str) -> None:
         slow.recorder.check(is_cut=True)
         assert slow.recorder.seen == []
 
-    slow.run(main())
+    slow.run_timed(main)
 
 
 def test_a_body_that_comes_steadily_has_all_the_time_it_needs(slow: World) -> None:
@@ -150,7 +150,7 @@ def test_a_body_that_comes_steadily_has_all_the_time_it_needs(slow: World) -> No
         line.close()
         await slow.settled()
 
-    slow.run(main())
+    slow.run_timed(main)
 
 
 def test_a_body_that_stands_still_while_the_answer_comes_is_left_in_peace(slow: World) -> None:
@@ -170,7 +170,7 @@ def test_a_body_that_stands_still_while_the_answer_comes_is_left_in_peace(slow: 
         line.close()
         await slow.settled()
 
-    slow.run(main())
+    slow.run_timed(main)
 
 
 def test_a_client_that_waits_for_100_is_not_slow(slow: World) -> None:
@@ -185,10 +185,11 @@ def test_a_client_that_waits_for_100_is_not_slow(slow: World) -> None:
         line.close()
         await slow.settled()
 
-    slow.run(main())
+    slow.run_timed(main)
 
 
 BLOCK = b"x" * 65536
+READ_BYTES = 256 * 1024
 
 
 async def endless(connection: Connection) -> AsyncIterator[int]:
@@ -211,6 +212,7 @@ def test_a_client_that_never_reads_its_answer(slow: World, framing: str) -> None
     """The upstream is slowed down, our memory is bounded, and after its time the client is cut off."""
 
     async def main() -> None:
+        before = slow.server.counters.clients_stalled
         line = await Line.connect(slow.port)
         line.transport.pause_reading()  # type: ignore[attr-defined]
         slow.recorder.on_request = lambda connection, message: connection.send(
@@ -223,14 +225,14 @@ def test_a_client_that_never_reads_its_answer(slow: World, framing: str) -> None
         async for sent in endless(next(found for found in slow.recorder.connections if found.seen)):
             assert sent < 50_000_000
             for connection in slow.server._connections:
-                assert connection.transport.get_write_buffer_size() < 2 * slow.server.limits.body_high_bytes
+                # At most what does not pause the upstream yet, and what one read of asyncio brings on top.
+                assert connection.transport.get_write_buffer_size() <= slow.server.limits.body_high_bytes + READ_BYTES
         assert sent > 0
         line.close()
         await slow.settled()
+        assert slow.server.counters.clients_stalled == before + 1
 
-    before = slow.server.counters.clients_stalled
-    slow.run(main())
-    assert slow.server.counters.clients_stalled == before + 1
+    slow.run_timed(main)
 
 
 def test_a_client_that_reads_slowly_gets_all(slow: World) -> None:
@@ -255,7 +257,7 @@ def test_a_client_that_reads_slowly_gets_all(slow: World) -> None:
         line.close()
         await slow.settled()
 
-    slow.run(main())
+    slow.run_timed(main)
 
 
 def test_a_pipeline_whose_answers_nobody_reads(slow: World) -> None:
@@ -280,7 +282,7 @@ def test_a_pipeline_whose_answers_nobody_reads(slow: World) -> None:
         line.reset()
         await slow.settled()
 
-    slow.run(main())
+    slow.run_timed(main)
 
 
 def test_a_pipeline_of_own_answers_that_nobody_reads(slow: World) -> None:
@@ -303,7 +305,7 @@ def test_a_pipeline_of_own_answers_that_nobody_reads(slow: World) -> None:
         line.reset()
         await slow.settled()
 
-    slow.run(main())
+    slow.run_timed(main)
 
 
 # --- HTTP/2 ---
@@ -325,7 +327,7 @@ def test_a_slow_body_of_a_stream(slow: World, sent: bytes) -> None:
         client.close()
         await slow.settled()
 
-    slow.run(main())
+    slow.run_timed(main)
 
 
 def test_a_stream_of_grpc_may_stand_still(slow: World) -> None:
@@ -340,7 +342,7 @@ def test_a_stream_of_grpc_may_stand_still(slow: World) -> None:
         client.close()
         await slow.settled()
 
-    slow.run(main())
+    slow.run_timed(main)
 
 
 def test_an_idle_http2_connection_is_closed(slow: World) -> None:
@@ -352,7 +354,7 @@ def test_an_idle_http2_connection_is_closed(slow: World) -> None:
         client.close()
         await slow.settled()
 
-    slow.run(main())
+    slow.run_timed(main)
 
 
 @pytest.mark.parametrize("name", ["zero from the start", "zero later"])
@@ -374,7 +376,7 @@ def test_windows_that_never_open(slow_queueproxy: World, name: str) -> None:
         client.close()
         await slow_queueproxy.settled()
 
-    slow_queueproxy.run(main())
+    slow_queueproxy.run_timed(main)
 
 
 def test_a_client_of_http2_that_never_reads(slow_queueproxy: World) -> None:
@@ -397,4 +399,4 @@ def test_a_client_of_http2_that_never_reads(slow_queueproxy: World) -> None:
         client.close()
         await slow_queueproxy.settled()
 
-    slow_queueproxy.run(main())
+    slow_queueproxy.run_timed(main)

@@ -65,7 +65,7 @@ def test_components_run_one_replica_with_probes_and_their_address(component: str
 @pytest.mark.parametrize(
     ("service", "component", "ports"),
     [
-        (names.GATEWAY_SERVICE, "gateway", {80: names.SERVING_PORT}),
+        (names.GATEWAY_SERVICE, "gateway", {80: names.SERVING_PORT, 443: names.GATEWAY_TLS_PORT}),
         (
             names.ACTIVATOR_SERVICE,
             "activator",

@@ -173,16 +173,20 @@ def test_policies_open_exactly_the_ports_that_services_and_scrapers_use() -> Non
     }
     assert opened == {
         "deny-all-ingress": set(),
-        "gateway": {names.SERVING_PORT, names.GATEWAY_LOCAL_PORT},
+        "gateway": {
+            names.SERVING_PORT,
+            names.GATEWAY_LOCAL_PORT,
+            names.GATEWAY_LOCAL_TLS_PORT,
+            names.GATEWAY_TLS_PORT,
+        },
         "activator": {names.SERVING_PORT, internal_tls.PORT},
         "autoscaler": {names.REPORT_PORT},
         "webhook": {names.WEBHOOK_PORT},
         "metrics": {names.METRICS_PORT},
     }
 
-    (local,) = [
-        rule for rule in policies["gateway"]["spec"]["ingress"] if rule["ports"] == [{"port": names.GATEWAY_LOCAL_PORT}]
-    ]
+    inside = [{"port": names.GATEWAY_LOCAL_PORT}, {"port": names.GATEWAY_LOCAL_TLS_PORT}]
+    (local,) = [rule for rule in policies["gateway"]["spec"]["ingress"] if rule["ports"] == inside]
     assert local["from"] == [{"namespaceSelector": {}}], "names inside the cluster are for pods only"
 
 

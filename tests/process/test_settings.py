@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from tidegate.process import settings
 from tidegate.process.settings import SettingsError, describe, load, setting
 
 
@@ -77,3 +80,26 @@ def test_a_required_setting_says_how_to_give_it():
 
 def test_secrets_are_not_described():
     assert describe(read(["--token", "hunter2"]))["token"] == "***"
+
+
+WORDS = st.one_of(
+    st.sampled_from(["--workers", "--listen", "--config", "--work", "--workers=3", "--help", "--", "-5", "", "-h"]),
+    st.text("-a1= ", max_size=4),
+)
+
+
+@given(st.lists(WORDS, max_size=6))
+def test_a_plain_command_line_means_what_the_parser_of_command_lines_says(words):
+    found = settings.plain_flags(Config, words)
+    if found is not None:
+        parsed = vars(settings._parser(Config, "test").parse_args(words))
+        assert found == {name: value for name, value in parsed.items() if value is not None}
+
+
+def test_lines_as_controllers_write_them_are_plain_and_others_are_not():
+    assert settings.plain_flags(Config, ["--workers", "2", "--listen", "", "--workers", "3"]) == {
+        "workers": "3",
+        "listen": "",
+    }
+    for words in (["--workers=2"], ["--help"], ["--work", "2"], ["--workers", "-1"], ["2", "--workers"]):
+        assert settings.plain_flags(Config, words) is None

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from typing import cast
 
 from tests.support import strict_http
-from tests.support.hostile_world import HOST, PATIENCE_S, World
+from tests.support.hostile_world import HOST, PATIENCE_S, World, clients
 from tests.support.strict_http import Message
 
 HOST_LINE = b"Host: " + HOST + b"\r\n"
@@ -121,6 +121,7 @@ class Line(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
+        clients.add(self.transport)
 
     def data_received(self, data: bytes) -> None:
         self.raw += data
@@ -132,6 +133,7 @@ class Line(asyncio.Protocol):
         return True
 
     def connection_lost(self, exc: Exception | None) -> None:
+        clients.discard(self.transport)
         self.is_over = True
         self.was_reset = exc is not None
         self.news.set()

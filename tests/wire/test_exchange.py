@@ -598,7 +598,7 @@ async def test_timeouts_before_the_answer(timeouts: Timeouts, failure: Failure, 
 
 
 @pytest.mark.parametrize("version", [b"1.1", b"1.0"])
-@pytest.mark.parametrize("timeouts", [Timeouts(idle_s=0.05), Timeouts(total_s=0.05)])
+@pytest.mark.parametrize("timeouts", [Timeouts(idle_s=0.25), Timeouts(total_s=0.25)])
 async def test_timeouts_after_the_answer_began_break_it(timeouts: Timeouts, version: bytes) -> None:
     async def handler(peer: Peer) -> None:
         await peer.head()

@@ -188,7 +188,7 @@ async def test_a_broken_tunnel_closes_the_other_side(by: str) -> None:
         await asyncio.wait_for(closed.wait(), 5)
 
 
-@pytest.mark.parametrize("timeouts", [Timeouts(), Timeouts(idle_s=0.05), Timeouts(total_s=0.1)])
+@pytest.mark.parametrize("timeouts", [Timeouts(), Timeouts(idle_s=0.2), Timeouts(total_s=0.25)])
 async def test_a_silent_tunnel_is_closed(timeouts: Timeouts) -> None:
     async def handler(peer: Peer) -> None:
         await peer.head()

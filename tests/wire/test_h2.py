@@ -612,7 +612,7 @@ async def test_the_idle_timer_breaks_one_stream_off_and_no_other():
         await echo(peer)
 
     def direct(request, port):
-        return Relay("127.0.0.1", port, protocol=H2C, timeouts=Timeouts(idle_s=0.1 if request.method == b"GET" else 5))
+        return Relay("127.0.0.1", port, protocol=H2C, timeouts=Timeouts(idle_s=0.3 if request.method == b"GET" else 5))
 
     async with rig(upstream(script), direct=direct) as engine:
         client = await client_of(engine)
@@ -626,7 +626,7 @@ async def test_the_idle_timer_breaks_one_stream_off_and_no_other():
 
 
 async def test_an_idle_connection_is_closed():
-    async with rig(timers=ServerTimers(keep_alive_s=0.1)) as engine:
+    async with rig(timers=ServerTimers(keep_alive_s=0.3)) as engine:
         client = await client_of(engine)
         await client.answer(client.ask())
         assert (await client.event(h2.events.ConnectionTerminated)).error_code == ErrorCodes.NO_ERROR

@@ -389,7 +389,7 @@ async def test_a_body_that_was_asked_for_by_http2_must_come():
         peer.send(answer(1, status=b"100"))
         await peer.rest()
 
-    timers = ServerTimers(body_stalled_s=0.05, linger_s=0.05, resolution_s=0.01)
+    timers = ServerTimers(body_stalled_s=0.25, linger_s=0.05, resolution_s=0.01)
     async with rig(handler, relay={"protocol": H2C}, timers=timers) as engine:
         client = await engine.client()
         client.send(b"POST /mark HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n")

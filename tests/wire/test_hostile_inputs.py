@@ -174,7 +174,7 @@ async def test_a_slow_head_is_answered_408() -> None:
 
 
 async def test_an_idle_connection_is_closed_silently() -> None:
-    async with rig(timers=ServerTimers(keep_alive_s=0.05)) as engine:
+    async with rig(timers=ServerTimers(keep_alive_s=0.25)) as engine:
         fresh, used = await engine.client(), await engine.client()
         used.send(get(HOST))
         assert (await used.answer()).status == 200

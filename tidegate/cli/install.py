@@ -38,14 +38,15 @@ def manifests() -> Path:
     return Path(str(resources.files("manifests")))
 
 
-def local_instance(listen: str) -> list[Object]:
-    """Return what only `tidegate up` knows: the system namespace and where the gateway listens (`host:port`)."""
+def local_instance(listen: str, tls_listen: str = f":{names.GATEWAY_TLS_PORT}") -> list[Object]:
+    """Return what only `tidegate up` knows: the system namespace and where the gateway listens (`host:port`), also for
+    TLS (`:port` is the pod's own address)."""
     namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": names.SYSTEM_NAMESPACE}}
     config_map = {
         "apiVersion": "v1",
         "kind": "ConfigMap",
         "metadata": {"name": "local-instance", "namespace": names.SYSTEM_NAMESPACE},
-        "data": {"gateway-listen": listen},
+        "data": {"gateway-listen": listen, "gateway-tls-listen": tls_listen},
     }
     return [namespace, config_map]
 

@@ -17,6 +17,7 @@ import click
 
 from tidegate.cli import common, install, instance, output
 from tidegate.cli.failures import Failure, Late
+from tidegate.contracts import names
 from tidegate.kube import client as kube_client
 from tidegate.kube import connect
 
@@ -35,11 +36,17 @@ class Wish:
     images: Path | None
     timeout_s: float
     strict: bool = False
+    tls_port: int = 0
 
     @property
     def listen(self) -> str:
         """The gateway's address as `host:port`."""
         return f"{self.bind}:{self.port}"
+
+    @property
+    def tls_listen(self) -> str:
+        """Where the gateway speaks TLS, as `host:port`: without --tls-port on its pod's own loopback address."""
+        return f"{self.bind}:{self.tls_port}" if self.tls_port else f":{names.GATEWAY_TLS_PORT}"
 
     def flags(self) -> list[str]:
         """Return the supervisor's flags."""
@@ -51,6 +58,9 @@ class Wish:
 @common.state_option
 @click.option("--port", default=8080, show_default=True, type=click.IntRange(1, 65535), help="Port of the gateway.")
 @click.option("--bind", default="127.0.0.1", show_default=True, help="Address that the gateway listens on.")
+@click.option(
+    "--tls-port", default=0, type=click.IntRange(0, 65535), help="Port of the gateway for https. [default: none]"
+)
 @click.option(
     "--api-port", default=0, type=click.IntRange(0, 65535), help="Port of the API server. [default: any free one, kept]"
 )
@@ -67,6 +77,7 @@ def up(
     state: Path | None,
     port: int,
     bind: str,
+    tls_port: int,
     api_port: int,
     images: Path | None,
     timeout_s: float,
@@ -76,7 +87,7 @@ def up(
 ) -> None:
     """Start a local instance: an API server, a process node, and Tidegate on top of them."""
     local = common.open_instance(state)
-    wish = Wish(bind, port, api_port, images, timeout_s, strict)
+    wish = Wish(bind, port, api_port, images, timeout_s, strict, tls_port)
     progress = output.Progress(STEPS)
     process = _ensure_started(local, wish)
     try:
@@ -98,6 +109,8 @@ def _ensure_started(local: instance.Instance, wish: Wish) -> subprocess.Popen[by
         click.echo(f"an instance already runs in {local.state}: applying the manifests again", err=True)
         return None
     _require_free(wish.bind, wish.port)
+    if wish.tls_port:
+        _require_free(wish.bind, wish.tls_port, "--tls-port")
     _require_catalog(wish.images)
     # An old kubeconfig may name another port; the API server writes a new one before it listens.
     local.kubeconfig.unlink(missing_ok=True)
@@ -114,7 +127,7 @@ def _require_catalog(images: Path | None) -> None:
         raise Failure(f"--images: {done.stderr.strip() or 'the catalog cannot be read'}")
 
 
-def _require_free(bind: str, port: int) -> None:
+def _require_free(bind: str, port: int, flag: str = "--port") -> None:
     family = socket.AF_INET6 if ":" in bind else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -122,7 +135,7 @@ def _require_free(bind: str, port: int) -> None:
             probe.bind((bind, port))
         except OSError as error:
             raise Failure(
-                f"--port: {bind}:{port} cannot be used ({error.strerror}); choose another, like --port {port + 1}"
+                f"{flag}: {bind}:{port} cannot be used ({error.strerror}); choose another, like {flag} {port + 1}"
             ) from error
 
 
@@ -144,7 +157,7 @@ async def _bring_up(
 ) -> None:
     await kube_client.wait_ready(client, wish.timeout_s)
     progress.done("API server ready")
-    await install.apply(client, install.local_instance(wish.listen))
+    await install.apply(client, install.local_instance(wish.listen, wish.tls_listen))
     how = await install.apply_overlay(client, local.kubeconfig)
     progress.done(f"manifests applied {how}")
     await install.wait_available(client, wish.timeout_s)
@@ -177,6 +190,7 @@ def _report(
             "state": str(local.state),
             "kubeconfig": str(local.kubeconfig),
             "gateway": f"http://{wish.listen}",
+            "gateway_tls": f"https://{wish.tls_listen}" if wish.tls_port else None,
             "api": where.server,
             "seconds": round(progress.elapsed_s, 3),
             "steps": progress.steps,

@@ -34,8 +34,12 @@ ROLLOUT_STATE_ANNOTATION = "networking.internal.knative.dev/rollout"
 """In a Route's status: how far its gradual rollouts are."""
 MAPPED_TO_ANNOTATION = "tidegate.dev/mapped-to"
 """In a DomainMapping's status: the name inside the cluster that its host stands for now."""
+EXPLAINER_ANNOTATION = "tidegate.dev/explainer"
+"""On a Route: the Route of its namespace that answers `/v1/models/...:explain` in its place."""
 CERTIFICATE_CLASS_ANNOTATION = "networking.knative.dev/certificate.class"
 CERTIFICATE_TYPE_LABEL = "networking.knative.dev/certificate-type"
+WILDCARD_LABEL = "networking.knative.dev/wildcardDomain"
+"""On a Certificate for all hosts of a namespace: the domain that they are below."""
 EXTERNAL_DOMAIN, CLUSTER_LOCAL_DOMAIN, SYSTEM_INTERNAL = "external-domain", "cluster-local-domain", "system-internal"
 """What a Certificate is for: hosts of the public, names of the cluster, Tidegate's own components."""
 OWN_CERTIFICATE_CLASS = "tidegate.certificate.networking.knative.dev"
@@ -85,6 +89,7 @@ CONTROLLER_ACCOUNT = "controller"
 
 SERVING_PORT = 8012
 GATEWAY_LOCAL_PORT = 8081
+GATEWAY_LOCAL_TLS_PORT = 8444
 ADMIN_PORT = 8022
 QUEUEPROXY_METRICS_PORT = 9091
 METRICS_PORT = 9090

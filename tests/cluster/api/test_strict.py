@@ -156,8 +156,8 @@ async def test_the_node_may_do_its_work_and_no_more(running, client: Client) -> 
 
 async def test_a_token_of_a_pod_dies_with_it(running, client: Client) -> None:
     await client.create(resources.SERVICE_ACCOUNTS, {"metadata": {"name": "bot", "namespace": "default"}})
-    pod = {"metadata": {"name": "p", "namespace": "default"}, "spec": {"containers": [{"name": "c", "image": "x"}]}}
-    made = await client.create(resources.PODS, pod)
+    spec = {"containers": [{"name": "c", "image": "x"}], "serviceAccountName": "bot"}
+    made = await client.create(resources.PODS, {"metadata": {"name": "p", "namespace": "default"}, "spec": spec})
     bound = {"kind": "Pod", "apiVersion": "v1", "name": "p", "uid": made["metadata"]["uid"]}
     request = {"metadata": {"name": "bot", "namespace": "default"}, "spec": {"boundObjectRef": bound}}
     token = (await client.create(resources.SERVICE_ACCOUNTS, request, "default", "token"))["status"]["token"]

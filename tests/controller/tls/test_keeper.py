@@ -95,9 +95,21 @@ async def test_a_secret_of_somebody_else_is_not_written_over(world):
     assert "route-u1" in message
     assert secret(world, "route-u1") == {}
     await world.api.delete(resources.SECRETS, "route-u1", NAMESPACE)
-    world.worker.mark_everything()
+    world.worker.mark(await world.worker._keeper._changed())
     await world.settle()
     assert world.condition(resources.CERTIFICATES, "route-u1")[0] == "True"
+
+
+async def test_the_secret_of_a_certificate_that_went_is_taken_over_by_the_next_of_its_name(world):
+    await world.apply(asked())
+    first = secret(world, "route-u1")
+    await world.api.delete(resources.CERTIFICATES, "route-u1", NAMESPACE)
+    await world.settle()
+    second = await world.apply(asked())
+    assert world.condition(resources.CERTIFICATES, "route-u1")[0] == "True"
+    assert secret(world, "route-u1")["tls.crt"] != first["tls.crt"]
+    owners = world.api.peek(resources.SECRETS, "route-u1", NAMESPACE)["metadata"]["ownerReferences"]
+    assert [owner["uid"] for owner in owners] == [second["metadata"]["uid"]]
 
 
 async def test_it_is_renewed_before_it_ends_and_the_copy_with_it(world):
@@ -117,16 +129,31 @@ async def test_it_is_renewed_before_it_ends_and_the_copy_with_it(world):
 
 async def test_an_authority_of_the_users_own_signs_and_is_never_changed(world):
     await world.apply(asked())
-    own = authority.make(world.worker._keeper._wall())
-    await world.api.delete(resources.SECRETS, names.AUTHORITY, names.SYSTEM_NAMESPACE)
-    await pairs.put(world.api, names.SYSTEM_NAMESPACE, names.AUTHORITY, own, is_new=True)
     keeper = world.worker._keeper
     began = keeper._wall()
+    # Nearly at its end, and written over the one that was made, annotations and all.
+    own = authority.make(began + 60.0 - plan.AUTHORITY_LIFETIME_S + 30 * 86400.0)
+    await pairs.put(world.api, names.SYSTEM_NAMESPACE, names.AUTHORITY, own, is_new=False)
     keeper._wall = keeper._authority._wall = lambda: began + 60.0
     world.worker.mark_everything()
     await world.settle()
     assert secret(world, "route-u1")["ca.crt"] == own["tls.crt"]
     assert secret(world, names.AUTHORITY, names.SYSTEM_NAMESPACE) == own
+
+
+async def test_the_clusters_own_authority_is_replaced_in_time_and_the_one_before_stays_trusted(world):
+    await world.apply(asked())
+    first = secret(world, names.AUTHORITY, names.SYSTEM_NAMESPACE)["tls.crt"]
+    keeper = world.worker._keeper
+    began = keeper._wall()
+    keeper._wall = keeper._authority._wall = lambda: began + plan.AUTHORITY_LIFETIME_S - 300 * 86400.0
+    world.worker.mark_everything()
+    await world.settle()
+    second = secret(world, names.AUTHORITY, names.SYSTEM_NAMESPACE)["tls.crt"]
+    assert second != first
+    bundle = world.api.peek(resources.CONFIG_MAPS, names.AUTHORITY, names.SYSTEM_NAMESPACE)["data"]["ca.crt"]
+    assert bundle == secret(world, "route-u1")["ca.crt"] == second + first
+    assert world.condition(resources.CERTIFICATES, "route-u1")[0] == "True"
 
 
 async def test_an_authority_that_cannot_sign_is_named_in_the_condition(world):

@@ -4,6 +4,7 @@ import pytest
 
 from controller.tls import plan
 from controller.tls.plan import PairFacts
+from tidegate.contracts import names
 
 DAY_S = 86400.0
 GOOD = PairFacts(("a.example", "*.b.example"), 0.0, 90 * DAY_S, is_ours=True)
@@ -43,3 +44,20 @@ def test_copies_of_different_askers_have_different_names_that_secrets_may_have()
     made = {plan.copy_name(*asker) for asker in askers}
     assert len(made) == len(askers)
     assert all(len(name) <= 63 and name == name.lower() for name in made)
+
+
+@pytest.mark.parametrize(
+    ("namespace", "host", "is_refused"),
+    [
+        ("default", "hello.example.com", False),
+        ("default", "kn-user-default", False),
+        ("default", "kn-user-other", True),
+        ("default", "KN-USER-other", True),
+        ("default", "kn-routing", True),
+        (names.SYSTEM_NAMESPACE, "kn-routing", False),
+        ("default", "kn-routing.default", False),
+    ],
+)
+def test_the_names_of_other_components_are_not_signed(namespace, host, is_refused):
+    asked = {"metadata": {"namespace": namespace}, "spec": {"dnsNames": ["a.example.com", host]}}
+    assert bool(plan.refusal(asked)) is is_refused

@@ -13,8 +13,9 @@ from typing import Any
 
 import msgspec
 
-from tidegate.contracts import problems
+from tidegate.contracts import label_selectors, problems
 from tidegate.contracts.config.reading import Reader
+from tidegate.contracts.label_selectors import Selector
 from tidegate.contracts.names import (
     CERT_MANAGER_CLASS,
     CERTIFICATE_CLASS_ANNOTATION,
@@ -81,11 +82,14 @@ class Network:
     http_protocol: str = ENABLED
     has_external_tls: bool = False
     has_system_tls: bool = False
+    has_local_tls: bool = False
     creates_domain_claims: bool = False
     domains: tuple[Domain, ...] = (Domain(CLUSTER_DOMAIN),)
     certificate_class: str = OWN_CERTIFICATE_CLASS
     issuers: tuple[tuple[str, Issuer], ...] = ()
     """By what a certificate is for (`names.EXTERNAL_DOMAIN` and the others)."""
+    wildcard_selector: Selector | None = None
+    """The namespaces whose public hosts share one certificate; None: none."""
 
 
 def parse(
@@ -114,10 +118,12 @@ def parse(
         http_protocol=reader.choice("http-protocol", (*HTTP_PROTOCOLS, DISABLED), ENABLED),
         has_external_tls=_has_tls(reader),
         has_system_tls=reader.choice("system-internal-tls", (ENABLED, DISABLED), DISABLED) == ENABLED,
+        has_local_tls=reader.choice("cluster-local-domain-tls", (ENABLED, DISABLED), DISABLED) == ENABLED,
         creates_domain_claims=reader.boolean("autocreate-cluster-domain-claims", False),
         domains=domains,
         certificate_class=reader.text("certificate-class") or usual_class,
         issuers=issuers,
+        wildcard_selector=_wildcard_selector(reader),
     )
     return values, [*reader.problems, *found, *wrong]
 
@@ -143,11 +149,12 @@ def host(network: Network, route: Mapping[str, Any], tag: str = "", *, is_local:
 
 
 def url(network: Network, route: Mapping[str, Any], tag: str = "", *, is_local: bool = False) -> str:
-    """Return the URL under which people reach a route or one of its tags; raises ValueError like `host`."""
+    """Return the URL under which people reach a route or one of its tags, as without TLS; raises ValueError like
+    `host`."""
     name = host(network, route, tag, is_local=is_local)
     if name.endswith(f".{CLUSTER_DOMAIN}"):
-        return f"http://{name}"
-    return f"{'https' if has_tls(network, route) else network.scheme}://{name}"
+        return f"{_local_scheme(network)}://{name}"
+    return f"{network.scheme}://{name}"
 
 
 def local_name(route: Mapping[str, Any], tag: str = "") -> str:
@@ -156,9 +163,15 @@ def local_name(route: Mapping[str, Any], tag: str = "") -> str:
     return f"{tag}-{name}" if tag else name
 
 
-def local_url(route: Mapping[str, Any]) -> str:
+def local_url(network: Network, route: Mapping[str, Any]) -> str:
     """Return the URL inside the cluster."""
-    return f"http://{route['metadata']['name']}.{route['metadata']['namespace']}.{CLUSTER_DOMAIN}"
+    metadata = route["metadata"]
+    return f"{_local_scheme(network)}://{metadata['name']}.{metadata['namespace']}.{CLUSTER_DOMAIN}"
+
+
+def local_hosts(name: str, namespace: str) -> list[str]:
+    """Return the hosts that callers inside the cluster use for a name of a namespace."""
+    return [f"{name}.{namespace}{suffix}" for suffix in ("", ".svc", f".{CLUSTER_DOMAIN}")]
 
 
 def is_cluster_local(network: Network, route: Mapping[str, Any]) -> bool:
@@ -210,6 +223,30 @@ def domain(network: Network, route: Mapping[str, Any]) -> str:
     return min(fitting, key=lambda entry: (-len(entry.labels), entry.name)).name
 
 
+def default_domain(network: Network) -> str:
+    """Return the domain of routes without labels."""
+    return domain(network, {"metadata": {}})
+
+
+def wildcard(network: Network, namespace: str) -> str:
+    """Return `*.<rest>` for the public hosts of a namespace's routes; empty where no wildcard can be for them."""
+    fields = {"Name": "*", "Namespace": namespace, "Domain": default_domain(network)}
+    host = _render(network.domain_template, fields, {})
+    is_fit = host.startswith("*.") and host.count("*") == 1 and fields["Domain"] != CLUSTER_DOMAIN
+    return host if is_fit and namespace in host.split(".") else ""
+
+
+def _wildcard_selector(reader: Reader) -> Selector | None:
+    key = "namespace-wildcard-cert-selector"
+    if not (text := reader.text(key)):
+        return None
+    try:
+        return label_selectors.parse(text)
+    except ValueError as error:
+        reader.complain(problems.invalid(text, key, f"write a label selector: {error}"))
+        return None
+
+
 def _render(template: str, fields: Mapping[str, str], metadata: Mapping[str, Any]) -> str:
     maps = {"Labels": metadata.get("labels") or {}, "Annotations": metadata.get("annotations") or {}}
     filled = _INDEX.sub(lambda match: str(maps[match[1]].get(match[2], "")), template)
@@ -218,10 +255,11 @@ def _render(template: str, fields: Mapping[str, str], metadata: Mapping[str, Any
 
 def _has_tls(reader: Reader) -> bool:
     older = reader.choice("auto-tls", (ENABLED, DISABLED), DISABLED)
-    for key in ("cluster-local-domain-tls", "system-internal-tls"):
-        if reader.choice(key, (ENABLED, DISABLED), DISABLED) == ENABLED:
-            reader.complain(problems.invalid(ENABLED, key, "Tidegate speaks clear text inside the cluster"))
     return reader.choice("external-domain-tls", (ENABLED, DISABLED), older) == ENABLED
+
+
+def _local_scheme(network: Network) -> str:
+    return "https" if network.has_local_tls else "http"
 
 
 def _template(reader: Reader, key: str, default: str) -> str:
