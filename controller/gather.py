@@ -17,8 +17,10 @@ from controller.reconcile import (
     configuration,
     domain_mapping,
     images,
+    inference_graph,
     inference_service,
     internal_certificates,
+    namespace_tls,
     placeholders,
     revision,
     route,
@@ -27,6 +29,7 @@ from controller.reconcile import (
 from controller.reconcile.outcome import Object, Outcome
 from controller.tls.plan import PairFacts
 from controller.triggers import Key
+from tidegate.contracts import inference_graph as graph_contract
 from tidegate.contracts import internal_tls, names, programmed, traffic
 from tidegate.contracts.programmed import Versions
 from tidegate.kube import resources
@@ -74,10 +77,14 @@ def decide(world: World, key: Key, now_unix: float) -> Outcome:
         return domain_mapping.reconcile(_domain_mapping(world, key, obj), world.config.network, now_unix)
     if obj is None or obj["metadata"].get("deletionTimestamp"):
         return Outcome()
+    if key.kind == triggers.NAMESPACE:
+        return namespace_tls.reconcile(obj, _wildcards(world.known, key.name), world.config.network)
     if key.kind == triggers.CERTIFICATE:
         return certificate.reconcile(obj, world.pairs.get(key), now_unix)
     if key.kind == triggers.INFERENCE_SERVICE:
         return inference_service.reconcile(_inference_service(world, key, obj), now_unix)
+    if key.kind == triggers.INFERENCE_GRAPH:
+        return inference_graph.reconcile(_inference_graph(world, key, obj), now_unix)
     if key.kind == triggers.SERVICE:
         return service.reconcile(_service(world, key, obj), now_unix)
     if key.kind == triggers.CONFIGURATION:
@@ -101,6 +108,19 @@ def _inference_service(world: World, key: Key, obj: Object) -> inference_service
         {name: found for name in wanted if (found := known.get(resources.REVISIONS, key.namespace, name))},
         [one for one in known.all(resources.SERVING_RUNTIMES) if one["metadata"]["namespace"] == key.namespace],
         shipped.runtimes(list(known.all(resources.CLUSTER_SERVING_RUNTIMES)), world.config.deployment.runtime_image),
+        _refusal(world, key, obj),
+    )
+
+
+def _inference_graph(world: World, key: Key, obj: Object) -> inference_graph.Observed:
+    known = world.known
+    nodes = (obj.get("spec") or {}).get("nodes") or {}
+    wanted = graph_contract.service_names(nodes) if not graph_contract.validate(nodes) else set()
+    return inference_graph.Observed(
+        obj,
+        known.get(resources.KNATIVE_SERVICES, key.namespace, key.name),
+        {name: one for name in wanted if (one := known.get(resources.INFERENCE_SERVICES, key.namespace, name))},
+        world.config.deployment.runtime_image.replace("{name}", "graph"),
         _refusal(world, key, obj),
     )
 
@@ -162,9 +182,15 @@ def _route(world: World, key: Key, obj: Object | None) -> route.Observed:
         marked,
         {name: found for name in wanted if (found := known.get(resources.SERVICES, key.namespace, name))},
         known.find(resources.SERVICES, objects.BY_PLACEHOLDER, key.namespace, key.name),
-        made,
+        [*made, *_wildcards(known, key.namespace)],
         world.obstacle(versions(world, key)),
     )
+
+
+def _wildcards(known: Objects, namespace: str) -> list[Object]:
+    owner = objects.owner_key(triggers.NAMESPACE, namespace)
+    found = known.find(resources.CERTIFICATES, objects.BY_OWNER, namespace, owner)
+    return [one for one in found if names.WILDCARD_LABEL in (one["metadata"].get("labels") or {})]
 
 
 def _domain_mapping(world: World, key: Key, obj: Object | None) -> domain_mapping.Observed:

@@ -9,6 +9,7 @@ Runs under any interpreter: standard library only, and nothing of Tidegate.
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]
 import atexit
 import ctypes
 import os
@@ -36,6 +37,11 @@ MS_BIND = 0x1000
 TITLE_LIMIT_BYTES = 64 << 10
 PROOF_SIZE = 256
 _LIBC = ctypes.CDLL(None)
+# By the module in C: `signal` would make enumerations of all of them, in each child's own memory.
+_HANDLERS = tuple(
+    (int(number), signal.default_int_handler if number == signal.SIGINT else int(signal.SIG_DFL))
+    for number in set(signal.Signals) - {signal.SIGKILL, signal.SIGSTOP}
+)
 
 started: tuple[int, float, float] | None = None
 """For the program itself, which may want to tell how its start went (`tidegate.process.start_clock`): its pid, and when
@@ -95,8 +101,8 @@ def _detach(descriptors: list[int], template: int) -> None:
     if os.getppid() != template:
         os._exit(137)
     signal.set_wakeup_fd(-1)
-    for number in set(signal.Signals) - {signal.SIGKILL, signal.SIGSTOP}:
-        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+    for number, handler in _HANDLERS:
+        _signal.signal(number, handler)
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)  # as the interpreter sets it at start
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
     stdin = os.open(os.devnull, os.O_RDONLY)
@@ -106,7 +112,8 @@ def _detach(descriptors: list[int], template: int) -> None:
 
 
 def _enter(request: dict[str, Any]) -> None:
-    os.environ.clear()
+    for name in list(os.environ):
+        del os.environ[name]
     os.environ.update(request["env"])
     os.chdir(request["cwd"])
     for name, value in request.get("limits", {}).items():
@@ -121,7 +128,7 @@ def _enter(request: dict[str, Any]) -> None:
     random.seed()
     if numpy := sys.modules.get("numpy"):
         numpy.random.seed()
-    _LIBC.prctl(PR_SET_NAME, Path(args[0]).name.encode()[:15])
+    _LIBC.prctl(PR_SET_NAME, args[0].rpartition("/")[2].encode()[:15])
     _show(" ".join(("python", *{"module": ("-m",), "code": ("-c",)}.get(kind, ()), *args)))
 
 
@@ -158,7 +165,7 @@ def give_up(no_new_privileges: bool, dropped: list[int]) -> None:
 
 def _search_path(kind: str, args: list[str], cwd: str) -> list[str]:
     """Return sys.path as the interpreter would have made it: program's folder, PYTHONPATH, installation."""
-    own = {"module": cwd, "script": str((Path(cwd) / args[0]).parent), "code": ""}[kind]
+    own = str((Path(cwd) / args[0]).parent) if kind == "script" else {"module": cwd, "code": ""}[kind]
     wanted = [entry for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry]
     # The first entry of the template's own path stands for the folder it was started in.
     return [own, *wanted, *sys.path[1:]]
