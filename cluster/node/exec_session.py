@@ -34,6 +34,8 @@ READ_BYTES = 32 << 10
 MESSAGE_LIMIT_BYTES = 4 << 20
 IDLE_TIMEOUT_S = 4 * 3600.0
 SEND_TIMEOUT_S = 60.0
+HEARTBEAT_S = 30.0
+"""Between two pings to the API server; without an answer in half that time the client counts as gone."""
 NOT_FOUND_CODE = 127
 
 
@@ -48,7 +50,7 @@ class Wish:
 
 async def serve(request: web.Request, setting: Setting, wish: Wish) -> web.StreamResponse:
     """Run the command of `wish` for one client."""
-    socket = web.WebSocketResponse(protocols=(PROTOCOL,), max_msg_size=MESSAGE_LIMIT_BYTES)
+    socket = web.WebSocketResponse(protocols=(PROTOCOL,), max_msg_size=MESSAGE_LIMIT_BYTES, heartbeat=HEARTBEAT_S)
     await socket.prepare(request)
     try:
         end = await _run(socket, setting, wish)
