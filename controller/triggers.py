@@ -73,9 +73,17 @@ def _concerned(known: Objects, resource: Resource, obj: Object) -> Iterator[Key]
         yield from _owner(obj, kind)
     if resource in _LOOKS:
         yield from _LOOKS[resource](known, obj)
-    if resource in _ADDRESSED:
-        for mapping in known.find(resources.DOMAIN_MAPPINGS, objects.BY_REFERENCE, namespace, name):
+    for address in _addresses(known, resource, namespace, name):
+        for mapping in known.find(resources.DOMAIN_MAPPINGS, objects.BY_REFERENCE, namespace, address):
             yield Key(DOMAIN_MAPPING, namespace, mapping["metadata"]["name"])
+
+
+def _addresses(known: Objects, resource: Resource, namespace: str, name: str) -> set[str]:
+    """Return the names under which DomainMappings refer to an object: its own, and those of a route's tags."""
+    if resource is resources.ROUTES:
+        tags = known.find(resources.SERVICES, objects.BY_PLACEHOLDER, namespace, name)
+        return {name, *(placeholder["metadata"]["name"] for placeholder in tags)}
+    return {name} if resource in _ADDRESSED else set()
 
 
 def _runtime(known: Objects, runtime: Object) -> Iterator[Key]:

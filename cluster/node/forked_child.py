@@ -36,6 +36,7 @@ CLONE_NEWNS = 0x20000
 MS_BIND = 0x1000
 TITLE_LIMIT_BYTES = 64 << 10
 PROOF_SIZE = 256
+MT19937_WORDS = 624
 _LIBC = ctypes.CDLL(None)
 # By the module in C: `signal` would make enumerations of all of them, in each child's own memory.
 _HANDLERS = tuple(
@@ -127,7 +128,7 @@ def _enter(request: dict[str, Any]) -> None:
         stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     random.seed()
     if numpy := sys.modules.get("numpy"):
-        numpy.random.seed()
+        _seed(numpy)
     _LIBC.prctl(PR_SET_NAME, args[0].rpartition("/")[2].encode()[:15])
     _show(" ".join(("python", *{"module": ("-m",), "code": ("-c",)}.get(kind, ()), *args)))
 
@@ -140,6 +141,17 @@ def look_at(view: Collection[Sequence[str]]) -> None:
     if view and _LIBC.unshare(CLONE_NEWNS) == 0:
         for source, target in view:
             _LIBC.mount(os.fsencode(source), os.fsencode(target), None, MS_BIND, None)
+
+
+def _seed(numpy: Any) -> None:
+    # A whole random state, drawn anew at its first use: `seed()` makes one of as many bytes by way of objects that cost
+    # each child 240 KB of pages.
+    try:
+        numpy.random.set_state(
+            ("MT19937", numpy.frombuffer(os.urandom(MT19937_WORDS * 4), numpy.uint32), MT19937_WORDS)
+        )
+    except (AttributeError, TypeError, ValueError):  # another generator was made the global one
+        numpy.random.seed()
 
 
 def give_up(no_new_privileges: bool, dropped: list[int]) -> None:

@@ -220,7 +220,8 @@ class Service:
             os.close(descriptor)
         if pid > 0:
             self._children.add(pid)
-            _send(self._link, {"id": request["id"], "pid": pid})
+            # Not by `_send`: what this process writes to after a fork, the child has alone.
+            self._link.send(b'{"id": %d, "pid": %d}' % (request["id"], pid))
         return True
 
     def _report_ended(self) -> None:
