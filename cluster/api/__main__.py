@@ -24,6 +24,7 @@ from cluster.api.connect import Connector
 from cluster.api.guards import Guards
 from cluster.api.kinds import Registry
 from cluster.api.limit_ranges import LimitRanges
+from cluster.api.metrics import Metrics
 from cluster.api.quota_admission import Quotas
 from cluster.api.server import ApiServer
 from cluster.api.service_addresses import ServiceAddresses
@@ -33,7 +34,7 @@ from cluster.api.webhook_client import WebhookClient
 from cluster.api.webhooks import WebhookAdmission
 from cluster.config import ApiConfig, StateFolder
 from cluster.controllers import manager
-from cluster.controllers.usage import Ask
+from cluster.controllers.usage import Meter
 from cluster.store import Store
 from tidegate.process import logs, run, settings, tasks
 
@@ -70,7 +71,8 @@ async def serving(config: ApiConfig) -> AsyncIterator[tuple[ApiServer, str]]:
     tokens = {keys.admin_token: users.ADMIN, keys.node_token: users.node(NODE_NAME)}
     authenticator = Authenticator(backend.store, tokens, keys.signing_key)
     authorizer = Authorizer(backend.store)
-    server = ApiServer(backend, authenticator, authorizer, connector)
+    meter = Meter(connector.usage)
+    server = ApiServer(backend, authenticator, authorizer, connector, Metrics(backend, meter))
     await bootstrap.ensure(backend)
     runner = web.AppRunner(
         server.application(), access_log=None, shutdown_timeout=SHUTDOWN_TIMEOUT_S, handler_cancellation=True
@@ -92,7 +94,7 @@ async def serving(config: ApiConfig) -> AsyncIterator[tuple[ApiServer, str]]:
         credentials.write_private(folder.node_kubeconfig, credentials.kubeconfig(url, keys, keys.node_token))
         credentials.write_private(folder.kubeconfig, credentials.kubeconfig(url, keys, keys.admin_token))
         if config.controllers:
-            background += _controllers(server, keys.ca_pem, connector.usage)
+            background += _controllers(server, keys.ca_pem, meter)
         server.ready = True
         yield server, url
     finally:
@@ -117,9 +119,9 @@ def _lock(folder: StateFolder) -> IO[str]:
     return file
 
 
-def _controllers(server: ApiServer, root_ca_pem: str, usage: Ask) -> list[asyncio.Task[None]]:
+def _controllers(server: ApiServer, root_ca_pem: str, meter: Meter) -> list[asyncio.Task[None]]:
     def start() -> Awaitable[None]:
-        return manager.run(server.local, root_ca_pem=root_ca_pem, usage=usage)
+        return manager.run(server.local, root_ca_pem=root_ca_pem, meter=meter)
 
     return [tasks.spawn(_again_and_again(start), "controllers")]
 

@@ -10,6 +10,7 @@ from tidegate.kube.api import Object
 
 NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
 READ = ["get", "list", "watch"]
+METRICS: Object = {"apiGroups": ["metrics.k8s.io"], "resources": ["pods", "nodes"], "verbs": READ}
 WRITE = [*READ, "create", "update", "patch", "delete", "deletecollection"]
 EVERYTHING: Object = {"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}
 RBAC = "rbac.authorization.k8s.io"
@@ -18,10 +19,12 @@ ROLES: dict[str, list[Object]] = {
     "cluster-admin": [EVERYTHING, {"nonResourceURLs": ["*"], "verbs": ["*"]}],
     "admin": [{"apiGroups": ["*"], "resources": ["*"], "verbs": WRITE}],
     "edit": [
-        {"apiGroups": ["", "apps", "autoscaling", "policy", "networking.k8s.io"], "resources": ["*"], "verbs": WRITE}
+        {"apiGroups": ["", "apps", "autoscaling", "policy", "networking.k8s.io"], "resources": ["*"], "verbs": WRITE},
+        METRICS,
     ],
     "view": [
-        {"apiGroups": ["", "apps", "autoscaling", "policy", "networking.k8s.io"], "resources": ["*"], "verbs": READ}
+        {"apiGroups": ["", "apps", "autoscaling", "policy", "networking.k8s.io"], "resources": ["*"], "verbs": READ},
+        METRICS,
     ],
     "system:discovery": [
         {"nonResourceURLs": ["/api", "/api/*", "/apis", "/apis/*", "/openapi", "/openapi/*"], "verbs": ["get"]}

@@ -17,6 +17,7 @@ SUBRESOURCES: dict[str, tuple[tuple[str, ...], str, str]] = {
     "scale": (("get", "patch", "update"), "autoscaling/v1", "Scale"),
     "log": (("get",), "", ""),
     "exec": (("create", "get"), "v1", "PodExecOptions"),
+    "attach": (("create", "get"), "v1", "PodAttachOptions"),
     "portforward": (("create", "get"), "v1", "PodPortForwardOptions"),
     "proxy": (("create", "delete", "get", "patch", "update"), "", ""),
     "eviction": (("create",), "policy/v1", "Eviction"),
@@ -26,7 +27,7 @@ SUBRESOURCES: dict[str, tuple[tuple[str, ...], str, str]] = {
 PROXY_KINDS = {"pods": "PodProxyOptions", "services": "ServiceProxyOptions", "nodes": "NodeProxyOptions"}
 
 # Kinds that are answered but never stored.
-REVIEWS: dict[tuple[str, str], list[tuple[str, str, bool]]] = {
+UNSTORED: dict[tuple[str, str], list[tuple[str, str, bool]]] = {
     ("authorization.k8s.io", "v1"): [
         ("selfsubjectaccessreviews", "SelfSubjectAccessReview", False),
         ("selfsubjectrulesreviews", "SelfSubjectRulesReview", False),
@@ -37,7 +38,9 @@ REVIEWS: dict[tuple[str, str], list[tuple[str, str, bool]]] = {
         ("selfsubjectreviews", "SelfSubjectReview", False),
         ("tokenreviews", "TokenReview", False),
     ],
+    ("metrics.k8s.io", "v1beta1"): [("nodes", "NodeMetrics", False), ("pods", "PodMetrics", True)],
 }
+READ_ONLY = "metrics.k8s.io"
 
 
 def version() -> Object:
@@ -67,7 +70,7 @@ def core_versions() -> Object:
 def group_versions(registry: Registry) -> dict[str, list[str]]:
     """Return every named group with its versions, preferred first."""
     found = {group: registry.versions(group) for group in registry.groups() if group}
-    for group, served in REVIEWS:
+    for group, served in UNSTORED:
         found.setdefault(group, []).append(served)
     return found
 
@@ -95,8 +98,8 @@ def resources(registry: Registry, group_name: str, served: str) -> Object | None
     for kind in registry.in_version(group_name, served):
         listed.append(_resource(kind))
         listed += [_subresource(kind, name) for name in sorted(kind.subresources)]
-    for plural, kind_name, namespaced in REVIEWS.get((group_name, served), []):
-        listed.append(_review(plural, kind_name, namespaced))
+    for plural, kind_name, namespaced in UNSTORED.get((group_name, served), []):
+        listed.append(_unstored(plural, kind_name, namespaced, _verbs(group_name)))
     if not listed:
         return None
     group_version = f"{group_name}/{served}" if group_name else served
@@ -135,9 +138,13 @@ def _subresource(kind: Kind, name: str) -> Object:
     return document
 
 
-def _review(plural: str, kind_name: str, namespaced: bool) -> Object:
-    singular = kind_name.lower()
-    return {"name": plural, "singularName": singular, "namespaced": namespaced, "kind": kind_name, "verbs": ["create"]}
+def _unstored(plural: str, kind_name: str, namespaced: bool, verbs: list[str]) -> Object:
+    singular = kind_name.lower() if verbs == ["create"] else ""
+    return {"name": plural, "singularName": singular, "namespaced": namespaced, "kind": kind_name, "verbs": verbs}
+
+
+def _verbs(group_name: str) -> list[str]:
+    return ["get", "list"] if group_name == READ_ONLY else ["create"]
 
 
 def aggregated(registry: Registry, core: bool, served: str) -> Object:
@@ -164,8 +171,10 @@ def _aggregated_group(registry: Registry, name: str) -> Object:
 
 def _aggregated_resources(registry: Registry, group_name: str, served: str) -> list[Object]:
     found = [_aggregated_resource(kind) for kind in registry.in_version(group_name, served)]
-    for plural, kind_name, namespaced in REVIEWS.get((group_name, served), []):
-        found.append(_aggregated(plural, kind_name, group_name, served, namespaced, kind_name.lower(), ["create"]))
+    for plural, kind_name, namespaced in UNSTORED.get((group_name, served), []):
+        found.append(
+            _aggregated(plural, kind_name, group_name, served, namespaced, kind_name.lower(), _verbs(group_name))
+        )
     return found
 
 

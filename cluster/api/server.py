@@ -28,6 +28,7 @@ from cluster.api.authorize import Authorizer
 from cluster.api.backend import Backend
 from cluster.api.connect import Connector
 from cluster.api.local import LocalApi
+from cluster.api.metrics import GROUP, Metrics
 from cluster.api.rbac import AccessRequest
 from cluster.api.tokens import Authenticator
 from cluster.store import TooLarge
@@ -43,8 +44,14 @@ class ApiServer:
     """One API server over a backend. `application()` is what listens; `ready` turns /readyz on."""
 
     def __init__(
-        self, backend: Backend, authenticator: Authenticator, authorizer: Authorizer, connector: Connector
+        self,
+        backend: Backend,
+        authenticator: Authenticator,
+        authorizer: Authorizer,
+        connector: Connector,
+        metrics: Metrics,
     ) -> None:
+        self._metrics = metrics
         self.backend = backend
         self.authenticator = authenticator
         self.local = LocalApi(backend)
@@ -97,6 +104,12 @@ class ApiServer:
         self._authorize(request, target, user)
         if (target.group, target.version, target.plural) in reviews.KINDS:
             return await self._review(request, target, user)
+        if target.group == GROUP:
+            query = request.query
+            found = await self._metrics.answer(
+                request.method, target, query.get("labelSelector", ""), query.get("fieldSelector", "")
+            )
+            return web.Response(body=present.encode(found), headers={"Content-Type": negotiate.JSON})
         return await self._resources.answer(request, target, user)
 
     def _authorize(self, request: web.Request, target: routing.Target, user: users.User) -> None:

@@ -2,8 +2,8 @@
 
 Pure. Kubernetes' rules for Resource metrics: desired = pods x use / target, rounded up; a tenth is tolerated; pods that
 are not ready or not measured count for nothing on the way up and for a whole target on the way down; the highest metric
-wins; stabilisation windows both ways. Of `behavior` only the windows are read: the pace is Kubernetes' default up
-(doubled, or four more). Metrics of other types are not scaled by, and the status says so.
+wins. How far and how fast that is followed is for `scaling_rules`. Metrics of other types are not scaled by, and the
+status says so.
 """
 
 from __future__ import annotations
@@ -13,16 +13,30 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from cluster import quantities
-from cluster.controllers import conditions
+from cluster.controllers import conditions, scaling_rules
 from cluster.controllers.actions import Action, Patch, PatchStatus, Plan, is_deleting
 from cluster.controllers.conditions import Condition
+from cluster.controllers.scaling_rules import History, Verdict
 from tidegate.kube import resources
 from tidegate.kube.api import Object, name_of, namespace_of
 
 TOLERANCE = 0.1
 PERIOD_S = 3.0
 """Between two looks. Kubernetes takes 15 s, as its metrics come from many machines."""
-DOWN_WINDOW_S = 300.0
+
+
+ABLE = {
+    "ReadyForNewScale": "the replica count can be changed",
+    "ScaleUpStabilized": "recent recommendations were lower, the lowest of the window up is followed",
+    "ScaleDownStabilized": "recent recommendations were higher, the highest of the window down is followed",
+}
+LIMITED = {
+    "DesiredWithinRange": "the wanted count is within all bounds",
+    "ScaleUpLimit": "the policies of scaleUp allow no more for now",
+    "ScaleDownLimit": "the policies of scaleDown allow no fewer for now",
+    "TooManyReplicas": "the wanted count is above maxReplicas",
+    "TooFewReplicas": "the wanted count is below minReplicas",
+}
 
 
 class Seen(NamedTuple):
@@ -34,20 +48,16 @@ class Seen(NamedTuple):
     used: Mapping[str, float]
 
 
-Recommendations = tuple[tuple[float, int], ...]
-"""Earlier answers with their times (Unix seconds)."""
-
-
 def plan(
-    autoscaler: Object, deployment: Object, pods: list[Seen], earlier: Recommendations, now: float
-) -> tuple[Plan, Recommendations]:
-    """Return what to write, and the recommendations to remember; `now` is Unix seconds."""
+    autoscaler: Object, deployment: Object, pods: list[Seen], earlier: History, now: float
+) -> tuple[Plan, History]:
+    """Return what to write, and what to remember; `now` is Unix seconds."""
     current = int(deployment["spec"].get("replicas", 1))
     if is_deleting(autoscaler) or is_deleting(deployment):
-        return Plan(), ()
+        return Plan(), History()
     if current == 0:
         off = Condition("ScalingActive", "False", "ScalingDisabled", "scaling is disabled since the replica count is 0")
-        return Plan(_told(autoscaler, current, current, off, now), PERIOD_S), ()
+        return Plan(_told(autoscaler, current, Verdict(current), off, now), PERIOD_S), History()
     spec = autoscaler["spec"]
     answers = [_desired(metric, pods, current) for metric in spec.get("metrics") or []]
     known = [answer for answer in answers if answer is not None]
@@ -56,27 +66,12 @@ def plan(
         state = Condition("ScalingActive", "False", "FailedGetResourceMetric", "a metric is not known (yet)")
     # Without some of the metrics nothing is taken away.
     raw = max(known) if known and (len(known) == len(answers) or max(known) > current) else current
-    raw = min(max(raw, 1), max(2 * current, current + 4))
-    wanted, earlier = stabilised(raw, current, spec.get("behavior") or {}, earlier, now)
-    wanted = min(max(wanted, int(spec.get("minReplicas") or 1)), int(spec["maxReplicas"]))
+    verdict, earlier = scaling_rules.follow(raw, current, spec, earlier, now)
     actions: list[Action] = []
-    if wanted != current:
-        change = {"spec": {"replicas": wanted}}
+    if verdict.replicas != current:
+        change = {"spec": {"replicas": verdict.replicas}}
         actions.append(Patch(resources.DEPLOYMENTS, namespace_of(deployment), name_of(deployment), change))
-    return Plan(actions + _told(autoscaler, current, wanted, state, now), PERIOD_S), earlier
-
-
-def stabilised(
-    raw: int, current: int, behavior: Object, earlier: Recommendations, now: float
-) -> tuple[int, Recommendations]:
-    """Return the least of the answers inside the window up, the highest inside the window down, and what to keep."""
-    up_s = float((behavior.get("scaleUp") or {}).get("stabilizationWindowSeconds") or 0)
-    down = (behavior.get("scaleDown") or {}).get("stabilizationWindowSeconds")
-    down_s = DOWN_WINDOW_S if down is None else float(down)
-    kept = (*((at, count) for at, count in earlier if now - at < max(up_s, down_s)), (now, raw))
-    least = min(count for at, count in kept if now - at < up_s or at == now)
-    most = max(count for at, count in kept if now - at < down_s or at == now)
-    return min(max(current, least), most), kept
+    return Plan(actions + _told(autoscaler, current, verdict, state, now), PERIOD_S), earlier
 
 
 def _desired(metric: Object, pods: list[Seen], current: int) -> int | None:
@@ -106,13 +101,15 @@ def _target(goal: Object, name: str, measured: list[Seen]) -> float:
     return float(quantities.parse(str(goal.get("averageValue") or "0")))
 
 
-def _told(autoscaler: Object, current: int, wanted: int, state: Condition, now: float) -> list[Action]:
+def _told(autoscaler: Object, current: int, verdict: Verdict, state: Condition, now: float) -> list[Action]:
     before: Object = autoscaler.get("status") or {}
-    able = Condition("AbleToScale", "True", "ReadyForNewScale", "the replica count can be changed")
+    able = Condition("AbleToScale", "True", verdict.able, ABLE[verdict.able])
+    held = "False" if verdict.limited == "DesiredWithinRange" else "True"
+    limited = Condition("ScalingLimited", held, verdict.limited, LIMITED[verdict.limited])
     after = {
         "currentReplicas": current,
-        "desiredReplicas": wanted,
-        "conditions": conditions.merged(before.get("conditions"), [able, state], now),
+        "desiredReplicas": verdict.replicas,
+        "conditions": conditions.merged(before.get("conditions"), [able, state, limited], now),
     }
     if after.items() <= before.items():
         return []

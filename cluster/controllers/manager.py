@@ -17,7 +17,7 @@ from cluster.controllers.disruptions import BUDGETS
 from cluster.controllers.perform import perform
 from cluster.controllers.reconcilers import Reconcilers
 from cluster.controllers.scheduler import is_unscheduled
-from cluster.controllers.usage import Ask
+from cluster.controllers.usage import Meter
 from cluster.controllers.watches import Watches
 from cluster.controllers.workqueue import WorkQueue
 from tidegate.kube import resources
@@ -53,10 +53,10 @@ _CONTROLLERS: dict[Resource, str] = {
 }
 
 
-async def run(api: Api, *, root_ca_pem: str = "", resync_s: float = RESYNC_S, usage: Ask | None = None) -> None:
+async def run(api: Api, *, root_ca_pem: str = "", resync_s: float = RESYNC_S, meter: Meter | None = None) -> None:
     """Run all built-in controllers until cancelled; `root_ca_pem` goes into each namespace's `kube-root-ca.crt`,
-    `usage` tells what a node's pods use (without it nothing is scaled by that)."""
-    manager = Manager(api, root_ca_pem, usage)
+    `meter` tells what a node's pods use (without it nothing is scaled by that)."""
+    manager = Manager(api, root_ca_pem, meter)
     try:
         await manager.start()
         work = tasks.spawn(manager.queue.run(), "controllers")
@@ -73,13 +73,13 @@ async def run(api: Api, *, root_ca_pem: str = "", resync_s: float = RESYNC_S, us
 class Manager:
     """The wiring: which change concerns which key."""
 
-    def __init__(self, api: Api, root_ca_pem: str = "", usage: Ask | None = None) -> None:
+    def __init__(self, api: Api, root_ca_pem: str = "", meter: Meter | None = None) -> None:
         self._api = api
         self.queue: WorkQueue[Key] = WorkQueue(self._reconcile)
         self.watches = Watches(api, self._changed)
         self._scheduling = asyncio.Lock()
         self._counts_due: dict[Key, float] = {}
-        self._reconcilers = Reconcilers(api, self.watches, root_ca_pem, usage)
+        self._reconcilers = Reconcilers(api, self.watches, root_ca_pem, meter)
 
     async def start(self) -> None:
         """List everything once; the changes of these lists fill the queue."""

@@ -23,7 +23,8 @@ from cluster.controllers import (
     scheduler,
 )
 from cluster.controllers.actions import Plan, controller_uid, is_deleting
-from cluster.controllers.usage import Amount, Ask, Meter
+from cluster.controllers.scaling_rules import History
+from cluster.controllers.usage import Amount, Meter
 from cluster.controllers.watches import Watches
 from tidegate.kube import resources
 from tidegate.kube.api import Api, ApiError, Object, Resource, name_of
@@ -32,12 +33,12 @@ from tidegate.kube.api import Api, ApiError, Object, Resource, name_of
 class Reconcilers:
     """The built-in controllers over one set of views."""
 
-    def __init__(self, api: Api, watches: Watches, root_ca_pem: str = "", usage: Ask | None = None) -> None:
+    def __init__(self, api: Api, watches: Watches, root_ca_pem: str = "", meter: Meter | None = None) -> None:
         self._api = api
         self._watches = watches
         self._root_ca_pem = root_ca_pem
-        self._meter = Meter(usage) if usage else None
-        self._recommendations: dict[str, horizontal.Recommendations] = {}
+        self._meter = meter
+        self._histories: dict[str, History] = {}
         self._started_unix_s = time.time()
 
     async def deployment(self, namespace: str, name: str) -> Plan:
@@ -92,7 +93,7 @@ class Reconcilers:
         """Plan the Deployment of one HorizontalPodAutoscaler, and its status."""
         found = self._watches.view(resources.HORIZONTAL_POD_AUTOSCALERS).get(name, namespace)
         if found is None or self._meter is None:
-            self._recommendations.pop(f"{namespace}/{name}", None)
+            self._histories.pop(f"{namespace}/{name}", None)
             return Plan()
         target = found["spec"]["scaleTargetRef"]
         deployment = self._watches.view(resources.DEPLOYMENTS).get(target["name"], namespace)
@@ -103,10 +104,8 @@ class Reconcilers:
         nodes_of = {pod["spec"]["nodeName"] for pod in pods if pod["spec"].get("nodeName")}
         amounts = await self._meter.amounts(nodes_of)
         seen = [_seen(pod, amounts.get((namespace, name_of(pod)))) for pod in pods]
-        earlier = self._recommendations.get(f"{namespace}/{name}", ())
-        plan, self._recommendations[f"{namespace}/{name}"] = horizontal.plan(
-            found, deployment, seen, earlier, time.time()
-        )
+        earlier = self._histories.get(f"{namespace}/{name}", History())
+        plan, self._histories[f"{namespace}/{name}"] = horizontal.plan(found, deployment, seen, earlier, time.time())
         return plan
 
     async def cluster_role(self, _namespace: str, name: str) -> Plan:

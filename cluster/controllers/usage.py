@@ -1,6 +1,7 @@
-"""What pods use, as their nodes tell: processor cores between two looks, and bytes of memory.
+"""What pods and nodes use, as the nodes tell: processor cores between two looks, and bytes of memory.
 
-Each node is asked only while somebody wants to know, and at most every `FRESH_S` seconds; it decides nothing.
+Each node is asked only while somebody wants to know, and at most every `FRESH_S` seconds; it decides nothing. The
+autoscalers and metrics.k8s.io share one `Meter`, so they speak of the same figures.
 """
 
 from __future__ import annotations
@@ -14,6 +15,9 @@ from typing import NamedTuple
 from tidegate.kube.api import Object
 
 FRESH_S = 2.0
+STALE_S = 30.0
+"""Longer ago, the look before is no beginning for a figure of now."""
+FIRST_WINDOW_S = 1.0
 
 Ask = Callable[[str], Awaitable[Object]]
 """Returns the `/stats/summary` of a node by its name; raises `ApiError`."""
@@ -28,11 +32,24 @@ class Amount(NamedTuple):
 
 @dataclass
 class Look:
-    """What one node told last, and when."""
+    """What one node told last, and when: monotonic seconds, and Unix seconds for people."""
 
     at: float = float("-inf")
-    cpu_s: dict[tuple[str, str], float] = field(default_factory=dict)
-    amounts: dict[tuple[str, str], Amount] = field(default_factory=dict)
+    unix_s: float = 0.0
+    window_s: float = 0.0
+    """since the look before; 0 for a first one, which has no amounts"""
+    cpu_s: dict[tuple[str, ...], float] = field(default_factory=dict)
+    """by (namespace, pod, container); of the whole node by ()"""
+    containers: dict[tuple[str, str], dict[str, Amount]] = field(default_factory=dict)
+    node: Amount | None = None
+
+    @property
+    def amounts(self) -> dict[tuple[str, str], Amount]:
+        """What each pod uses."""
+        return {
+            key: Amount(sum(one.cpu for one in found.values()), sum(one.memory for one in found.values()))
+            for key, found in self.containers.items()
+        }
 
 
 class Meter:
@@ -49,25 +66,48 @@ class Meter:
         found: dict[tuple[str, str], Amount] = {}
         async with self._asking:
             for name in nodes:
-                node = self._nodes.setdefault(name, Look())
-                if time.monotonic() - node.at >= FRESH_S:
-                    document = await self._ask(name)
-                    node = self._nodes[name] = seen(node, document, time.monotonic())
-                found |= node.amounts
+                found |= (await self._look(name)).amounts
         return found
 
+    async def look(self, node: str) -> Look:
+        """Return the last look at a node, with amounts: the first time that takes `FIRST_WINDOW_S`. Raises
+        `ApiError` when it does not tell."""
+        async with self._asking:
+            found = await self._look(node)
+            if not 0 < found.window_s <= STALE_S:
+                await asyncio.sleep(FIRST_WINDOW_S)
+                found = await self._look(node, FIRST_WINDOW_S / 2)
+            return found
 
-def seen(before: Look, document: Object, now: float) -> Look:
+    async def _look(self, name: str, fresh_s: float = FRESH_S) -> Look:
+        before = self._nodes.setdefault(name, Look())
+        if time.monotonic() - before.at < fresh_s:
+            return before
+        document = await self._ask(name)
+        after = self._nodes[name] = seen(before, document, time.monotonic(), time.time())
+        return after
+
+
+def seen(before: Look, document: Object, now: float, unix_s: float = 0.0) -> Look:
     """Return the look at a node at `now` (monotonic seconds), given the one before."""
-    after = Look(now)
+    is_first = before.at == float("-inf")
+    after = Look(now, unix_s, 0.0 if is_first else now - before.at)
     for pod in document.get("pods") or []:
         key = pod["podRef"]["namespace"], pod["podRef"]["name"]
-        containers = pod.get("containers") or []
-        spent_s = sum(int(one["cpu"]["usageCoreNanoSeconds"]) for one in containers) / 1e9
-        memory = sum(int(one["memory"]["workingSetBytes"]) for one in containers)
-        after.cpu_s[key] = spent_s
-        if key in before.cpu_s:
-            # A container that started anew begins at nothing.
-            cpu = max(0.0, spent_s - before.cpu_s[key]) / (now - before.at)
-            after.amounts[key] = Amount(cpu, float(memory))
+        is_known = any(one[:2] == key for one in before.cpu_s)
+        for container in pod.get("containers") or []:
+            amount = _amount(before, after, (*key, container["name"]), container)
+            if is_known:
+                after.containers.setdefault(key, {})[container["name"]] = amount
+    node: Object = document.get("node") or {}
+    if "cpu" in node:
+        amount = _amount(before, after, (), node)
+        after.node = None if is_first else amount
     return after
+
+
+def _amount(before: Look, after: Look, key: tuple[str, ...], told: Object) -> Amount:
+    spent_s = after.cpu_s[key] = int(told["cpu"]["usageCoreNanoSeconds"]) / 1e9
+    # A container that started anew begins at nothing.
+    cores = max(0.0, spent_s - before.cpu_s.get(key, 0.0)) / after.window_s if after.window_s else 0.0
+    return Amount(cores, float(told["memory"]["workingSetBytes"]))

@@ -6,11 +6,13 @@ import asyncio
 import hashlib
 import logging
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
-from cluster.node import catalog_file, cluster_names, images, reaper, registration
+from cluster.node import catalog_file, cgroups, cluster_names, images, kernel_mounts, reaper, registration
 from cluster.node.addresses import Addresses, Ports
 from cluster.node.agent import Agent
+from cluster.node.cgroups import ControlGroups
 from cluster.node.config import Config
 from cluster.node.context import Context
 from cluster.node.forkserver import ForkServer
@@ -29,20 +31,43 @@ def main() -> None:
     """Run the process node until SIGTERM."""
     config = settings.load(Config, program="python -m cluster.node")
     logs.configure("node", config.log_level)
-    has_names = _enter_names(config)
+    state = _settle(config)
 
     async def serve(stopping: asyncio.Event) -> None:
         connection = _connection(config)
         async with Client(connection, user_agent="tidegate-node") as client:
-            await _serve(config, client, stopping, has_names=has_names)
+            await _serve(config, client, stopping, state)
 
     run.run(serve)
 
 
-def _enter_names(config: Config) -> bool:
+@dataclass(frozen=True, slots=True)
+class _Settled:
+    """What of this machine the node could make its own."""
+
+    has_names: bool
+    groups: ControlGroups | None
+    isolation: dict[str, str]
+    """of each kind of isolation, why there is none; empty where there is"""
+
+
+def _settle(config: Config) -> _Settled:
+    """Take control groups and a view of the machine for this process and all it starts. Before any thread starts."""
     config.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     if config.run_as_user:
         config.folder.chmod(0o711)
+    # First: what is opened now stays writable when the view gets read-only.
+    groups = cgroups.find(str(config.folder)) if config.control_groups else None
+    has_names = _enter_names(config)
+    refusal = kernel_mounts.protect() if has_names else "pods have the machine's mounts (see cluster_names)"
+    missing = groups.missing if groups else "switched off (control_groups)"
+    isolation = {registration.CONTROL_GROUPS: missing, registration.READ_ONLY_KERNEL: refusal}
+    for kind, why in isolation.items():
+        log.log(logging.INFO if why else logging.DEBUG, "%s: %s", kind, why)
+    return _Settled(has_names, groups if groups and not groups.missing else None, isolation)
+
+
+def _enter_names(config: Config) -> bool:
     if not config.cluster_names or not config.service_proxy:
         return False
     refusal = cluster_names.enter(config.names_file)
@@ -51,19 +76,21 @@ def _enter_names(config: Config) -> bool:
     return not refusal
 
 
-async def _serve(config: Config, client: Client, stopping: asyncio.Event, *, has_names: bool) -> None:
+async def _serve(config: Config, client: Client, stopping: asyncio.Event, settled: _Settled) -> None:
     began = time.monotonic()
     state = str(config.folder)
     if killed := reaper.kill_marked(reaper.STATE_VARIABLE, state):
         log.warning("killed %d processes that an earlier node left behind", killed)
+    if settled.groups and (swept := settled.groups.sweep()):
+        log.info("removed the control groups of %d pods that an earlier node left behind", swept)
     fork_server = ForkServer(config.fork_modules.replace(",", " ").split(), state, config.fork_templates)
-    context = _context(config, client, fork_server)
+    context = _context(config, client, fork_server, settled)
     agent = Agent(context)
     kubelet = Kubelet(agent, _kubelet_token(config))
     port = await kubelet.start(config.kubelet_port)
-    node = registration.Registration(client, config, port)
+    node = registration.Registration(client, config, port, settled.isolation)
     background = [tasks.spawn(fork_server.run(), "forkserver")]
-    proxy = ServiceProxy(client, context.splicer, config.names_file if has_names else None)
+    proxy = ServiceProxy(client, context.splicer, config.names_file if settled.has_names else None)
     starting = tasks.spawn(_start(config, node, agent, proxy, background), "start")
     try:
         # A server that does not answer must not keep the node from stopping.
@@ -78,6 +105,9 @@ async def _serve(config: Config, client: Client, stopping: asyncio.Event, *, has
         await tasks.cancel(*background)
         await context.splicer.close()
         reaper.kill_marked(reaper.STATE_VARIABLE, state)
+        if settled.groups:
+            settled.groups.sweep()
+            settled.groups.close()
 
 
 async def _start(
@@ -103,7 +133,7 @@ async def _either(task: asyncio.Task[None], stopping: asyncio.Event) -> None:
         task.result()
 
 
-def _context(config: Config, client: Client, fork_server: ForkServer) -> Context:
+def _context(config: Config, client: Client, fork_server: ForkServer, settled: _Settled) -> Context:
     connection = client.connection
     state = str(config.folder)
     return Context(
@@ -117,6 +147,9 @@ def _context(config: Config, client: Client, fork_server: ForkServer) -> Context
         allocatable=registration.capacity(config),
         memory_limits=config.memory_limits,
         run_as_user=config.run_as_user,
+        pids_limit=config.pids_limit,
+        has_views=settled.groups is not None and not settled.isolation[registration.READ_ONLY_KERNEL],
+        groups=settled.groups,
         api=client,
         tokens=Tokens(client),
         addresses=Addresses(config.pod_cidr),

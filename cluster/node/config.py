@@ -33,8 +33,14 @@ class Config:
         "most template processes kept for the imports that pods ask for (tidegate.dev/preload); 0: none", default=8
     )
     memory_limits: bool = setting(
-        "limit a container's data segment (RLIMIT_DATA) to its resources.limits.memory", default=False
+        "limit a container's data segment (RLIMIT_DATA) to its resources.limits.memory where control groups do not",
+        default=False,
     )
+    control_groups: bool = setting(
+        "hold containers to their limits of memory and processor time by control groups, where the node may make them",
+        default=True,
+    )
+    pids_limit: int = setting("most processes and threads of a container, by its control group; 0: no limit", default=0)
     run_as_user: bool = setting(
         "run containers as the user of their security context or image; the node must be root, and its state folder "
         "open to them (chmod o+x)",
@@ -53,6 +59,8 @@ class Config:
             raise ValueError(f"pod_cidr: {self.pod_cidr} is not inside 127.0.0.0/8")
         if self.fork_templates < 0:
             raise ValueError("fork_templates: must not be negative")
+        if self.pids_limit < 0:
+            raise ValueError("pids_limit: must not be negative")
         if self.max_pods < 1:
             raise ValueError("max_pods: must be at least 1")
         pairs(self.labels, "labels")

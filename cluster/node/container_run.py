@@ -15,11 +15,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from cluster.node import lifecycle, logs, probe_plan, probes, process
+from cluster.node.cgroups import Group
 from cluster.node.context import HOST_IP, Context
 from cluster.node.lifecycle import Container, Termination
 from cluster.node.logs import ContainerLog
 from cluster.node.probe_plan import Probe, Results
 from cluster.node.process import Command, Process, StartError
+from cluster.node.standard_input import StandardInput
 from cluster.node.surroundings import Setting
 from tidegate.kube.api import Object
 from tidegate.process import tasks
@@ -36,8 +38,9 @@ Note = Callable[[str, str, str], None]
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a container runs: its pod's address, and the grace in seconds it gets when it must stop."""
+    """Where a container runs: its pod's uid and address, and the grace in seconds it gets when it must stop."""
 
+    pod_uid: str
     pod_ip: str
     grace_s: float
 
@@ -58,11 +61,18 @@ class ContainerRun:
         self._tasks: list[asyncio.Task[None]] = []
         self._target = probes.Target("", {}, {}, "/")
         self._failure = ""
+        self._group: Group | None = None
+        self._input: StandardInput | None = None
 
     @property
     def log(self) -> ContainerLog | None:
         """The log being written, None before the start."""
         return self._log
+
+    @property
+    def has_group(self) -> bool:
+        """Whether a control group was made for it."""
+        return self._group is not None
 
     @property
     def session(self) -> int:
@@ -79,7 +89,9 @@ class ContainerRun:
             self._place.pod_ip or HOST_IP, spec, setting.env, setting.cwd, setting.user, setting.privileges
         )
         out, err = log_file.pipe("stdout"), log_file.pipe("stderr")
+        self._input = StandardInput() if spec.get("stdin") else None
         try:
+            self._group = await self._make_group(setting)
             command = Command(
                 setting.argv,
                 setting.env,
@@ -90,6 +102,8 @@ class ContainerRun:
                 setting.limits,
                 setting.user,
                 setting.privileges,
+                self._group.view() if self._group and self._context.has_views else (),
+                self._input.reader if self._input else None,
             )
             self._process = await self._context.start(command)
         except StartError as error:
@@ -99,6 +113,12 @@ class ContainerRun:
         finally:
             os.close(out)
             os.close(err)
+            if self._input is not None:
+                os.close(self._input.reader)
+        if self._group is not None:
+            self._tasks.append(
+                tasks.spawn(asyncio.to_thread(self._group.join, self._process.pid), f"join-{record.name}")
+            )
         record.state = "running"
         log.info("%s: pid %d, %s", record.run_id, self._process.pid, self._process.way)
         self._note(
@@ -106,6 +126,25 @@ class ContainerRun:
         )
         self._process.ended.add_done_callback(self._ended)
         self._tasks.append(tasks.spawn(self._attend(spec), f"attend-{record.name}"))
+
+    async def _make_group(self, setting: Setting) -> Group | None:
+        groups = self._context.groups
+        if groups is None or not setting.amounts.is_limited:
+            return None
+        try:
+            return await asyncio.to_thread(groups.make, self._place.pod_uid, self._record.name, setting.amounts)
+        except OSError as error:
+            raise StartError(f"its control group cannot be made: {error.strerror}: {error.filename}") from error
+
+    async def feed(self, content: bytes) -> None:
+        """Write to its standard input, if it has one; raises TimeoutError when it does not read."""
+        if self._input is not None:
+            await self._input.feed(content)
+
+    def end_input(self) -> None:
+        """End its standard input."""
+        if self._input is not None:
+            self._input.close()
 
     async def stop(self, spec: Object, grace_s: float, reason: str = "") -> None:
         """preStop hook, SIGTERM, grace, SIGKILL, for the whole group; returns when the process has ended."""
@@ -132,11 +171,15 @@ class ContainerRun:
             # What the container's first process leaves behind is not the container any more.
             self._process.signal_group(signal.SIGKILL)
         number = -code if code < 0 else 0
-        self._finish(128 + number if number else code, "Completed" if code == 0 else "Error", self._failure, number)
+        reason = "Completed" if code == 0 else "Error"
+        if code and self._group is not None and self._group.has_run_out_of_memory():
+            reason = "OOMKilled"
+        self._finish(128 + number if number else code, reason, self._failure, number)
 
     def _finish(self, code: int, reason: str, message: str, number: int = 0) -> None:
         for task in self._tasks:
             task.cancel()
+        self.end_input()
         if self._log is not None:
             self._log.close()
             if code and not message and self._record.spec.get("terminationMessagePolicy") == FALLBACK_POLICY:

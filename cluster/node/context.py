@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from cluster.node.addresses import Addresses, Ports
+from cluster.node.cgroups import ControlGroups
 from cluster.node.forkserver import CannotFork, ForkServer
 from cluster.node.images import Pattern
 from cluster.node.process import Command, Process, start_plain
@@ -33,6 +34,9 @@ class Context:
     allocatable: dict[str, str]
     memory_limits: bool = field(default=False, kw_only=True)
     run_as_user: bool = field(default=False, kw_only=True)
+    pids_limit: int = field(default=0, kw_only=True)
+    has_views: bool = field(default=False, kw_only=True)
+    """whether containers with a control group see that in place of the machine's"""
 
     # Lent out
     api: Api
@@ -41,6 +45,7 @@ class Context:
     ports: Ports
     splicer: Splicer
     fork_server: ForkServer | None = field(default=None)
+    groups: ControlGroups | None = field(default=None)
 
     @property
     def ca_data(self) -> str:
@@ -53,6 +58,8 @@ class Context:
             return start_plain(command)
         if command.user is not None:
             return start_plain(command, f"started plainly: a template cannot become user {command.user.uid}")
+        if command.stdin is not None:
+            return start_plain(command, "started plainly: it has a standard input")
         try:
             return await self.fork_server.fork(command)
         except CannotFork as error:

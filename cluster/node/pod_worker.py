@@ -92,6 +92,10 @@ class PodWorker:
         run = self._runs.get(container)
         return run.log if run else None
 
+    def run_of(self, container: str) -> ContainerRun | None:
+        """Return the present run of a container, None when it does not run."""
+        return self._runs.get(container) if container in self.sessions() else None
+
     def sessions(self) -> dict[str, int]:
         """Return the session of each running container."""
         return {name: run.session for name, run in self._runs.items() if run.session}
@@ -130,6 +134,8 @@ class PodWorker:
             await self._writer.close()
             self._context.addresses.release(self.uid)
             self._context.ports.release(self.uid)
+            if self._context.groups is not None and any(run.has_group for run in self._runs.values()):
+                await asyncio.to_thread(self._context.groups.remove, self.uid)
             if not self._is_node_stopping:
                 self._folder.remove()
 
@@ -248,7 +254,7 @@ class PodWorker:
         if record.last is not None:
             record.restarts += 1
         record.state, record.reason, record.message = "starting", "ContainerCreating", ""
-        place = Place(self._pod_ip, self._grace_s)
+        place = Place(self.uid, self._pod_ip, self._grace_s)
         run = self._runs[name] = ContainerRun(self._context, record, place, self._wake.set, self._note)
         logs.remove(self._folder.log_path(name, record.restarts - KEPT_RUNS))
         log_file = ContainerLog(self._folder.log_path(name, record.restarts), self._context.log_limit_bytes)

@@ -39,7 +39,7 @@ class Command:
     """What to run and where. The descriptors stay the caller's.
 
     `preload` names modules that a template may have imported before; `limits` are RLIMIT_* names and values; `user` is
-    None for the node's own.
+    None for the node's own; `view` says which folders it sees in place of others (root only).
     """
 
     argv: list[str]
@@ -51,6 +51,8 @@ class Command:
     limits: dict[str, int] = field(default_factory=dict)
     user: User | None = None
     privileges: Privileges = field(default_factory=Privileges)
+    view: tuple[tuple[str, str], ...] = ()
+    stdin: int | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -81,12 +83,14 @@ def start_plain(command: Command, note: str = "started plainly") -> Process:
     """Start `command`; raises `StartError`. `note` says why this way was taken."""
     executable = find(command)
     prefix, how = launcher(command.user, command.privileges)
+    if command.view:
+        how["preexec_fn"] = _looking(command.view, how.get("preexec_fn"))
     try:
         child = subprocess.Popen(
             [*prefix, executable, *command.argv[1:]],
             env=command.env,
             cwd=command.cwd,
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.DEVNULL if command.stdin is None else command.stdin,
             stdout=command.stdout,
             stderr=command.stderr,
             start_new_session=True,
@@ -100,6 +104,17 @@ def start_plain(command: Command, note: str = "started plainly") -> Process:
     process = Process(child.pid, note)
     _watch(child, process)
     return process
+
+
+def _looking(view: tuple[tuple[str, str], ...], then: Callable[[], None] | None) -> Callable[[], None]:
+    """Return a function for the child that changes what it sees before it calls `then`."""
+
+    def apply() -> None:
+        forked_child.look_at(view)
+        if then is not None:
+            then()
+
+    return apply
 
 
 def launcher(user: User | None, privileges: Privileges) -> tuple[list[str], dict[str, Any]]:

@@ -10,6 +10,7 @@ import logging
 import os
 import platform
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from cluster import timestamps
@@ -24,6 +25,13 @@ RENEW_S = 10.0
 LEASE_S = 40
 LEASE_NAMESPACE = "kube-node-lease"
 TAINT = "tidegate.dev/process-node"
+CONTROL_GROUPS = "ControlGroups"
+READ_ONLY_KERNEL = "ReadOnlyKernelFiles"
+"""Conditions that tell what of isolation this machine allows (docs/process-node.md)."""
+MEANINGS = {
+    CONTROL_GROUPS: "containers are held to their limits by control groups",
+    READ_ONLY_KERNEL: "containers see /sys/fs/cgroup and /proc/sys read-only",
+}
 FIRST_BACKOFF_S = 0.05
 LAST_BACKOFF_S = 5.0
 
@@ -51,24 +59,20 @@ def node_object(config: Config) -> Object:
     return {"apiVersion": "v1", "kind": "Node", "metadata": {"name": config.name, "labels": labels}, "spec": spec}
 
 
-def node_status(config: Config, kubelet_port: int, before: Object, now: float) -> Object:
-    """Return the Node's status; `now` is Unix seconds."""
+def node_status(
+    config: Config, kubelet_port: int, before: Object, now: float, isolation: Mapping[str, str] | None = None
+) -> Object:
+    """Return the Node's status; `now` is Unix seconds, `isolation` says of each kind why there is none."""
     old = {one["type"]: one for one in before.get("conditions") or []}
-    stamp = timestamps.text(now)
-    was_ready = old.get("Ready", {}).get("status") == "True"
-    ready = {
-        "type": "Ready",
-        "status": "True",
-        "reason": "ProcessNodeReady",
-        "message": "processes can be started",
-        "lastHeartbeatTime": stamp,
-        "lastTransitionTime": old["Ready"].get("lastTransitionTime", stamp) if was_ready else stamp,
-    }
+    told = {"Ready": (True, "ProcessNodeReady", "processes can be started")}
+    for kind, why in (isolation or {}).items():
+        told[kind] = (False, "NotPossible", why) if why else (True, "InUse", MEANINGS[kind])
+    ours = [_condition(kind, *said, old.get(kind) or {}, timestamps.text(now)) for kind, said in told.items()]
     amounts = capacity(config)
     return {
         "capacity": amounts,
         "allocatable": amounts,
-        "conditions": [*(one for kind, one in old.items() if kind != "Ready"), ready],
+        "conditions": [*(one for kind, one in old.items() if kind not in told), *ours],
         "addresses": [{"type": "InternalIP", "address": HOST_IP}, {"type": "Hostname", "address": config.name}],
         "daemonEndpoints": {"kubeletEndpoint": {"Port": kubelet_port}},
         "nodeInfo": {
@@ -83,6 +87,18 @@ def node_status(config: Config, kubelet_port: int, before: Object, now: float) -
             "osImage": "local processes",
             "systemUUID": "",
         },
+    }
+
+
+def _condition(kind: str, holds: bool, reason: str, message: str, before: Object, stamp: str) -> Object:
+    status = "True" if holds else "False"
+    return {
+        "type": kind,
+        "status": status,
+        "reason": reason,
+        "message": message,
+        "lastHeartbeatTime": stamp,
+        "lastTransitionTime": before.get("lastTransitionTime", stamp) if before.get("status") == status else stamp,
     }
 
 
@@ -103,7 +119,8 @@ def lease_object(name: str, now: float) -> Object:
 class Registration:
     """Keeps Node and Lease alive."""
 
-    def __init__(self, api: Api, config: Config, kubelet_port: int) -> None:
+    def __init__(self, api: Api, config: Config, kubelet_port: int, isolation: Mapping[str, str] | None = None) -> None:
+        self._isolation = isolation
         self._api = api
         self._config = config
         self._kubelet_port = kubelet_port
@@ -143,7 +160,7 @@ class Registration:
         labels = found["metadata"].get("labels") or {}
         if not wanted["metadata"]["labels"].items() <= labels.items():
             await self._api.patch(resources.NODES, name, {"metadata": {"labels": wanted["metadata"]["labels"]}})
-        status = node_status(self._config, self._kubelet_port, found.get("status") or {}, time.time())
+        status = node_status(self._config, self._kubelet_port, found.get("status") or {}, time.time(), self._isolation)
         await self._api.patch(resources.NODES, name, {"status": status}, subresource="status", manager="tidegate-node")
 
     async def _renew_lease(self) -> None:

@@ -16,7 +16,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from cluster.node import environment, images, preload, privileges, users, volume_files, volumes
+from cluster.node import cgroup_plan, environment, images, preload, privileges, users, volume_files, volumes
+from cluster.node.cgroup_plan import Amounts
 from cluster.node.context import Context
 from cluster.node.environment import ConfigError, PodFacts
 from cluster.node.images import Image
@@ -60,6 +61,7 @@ class Setting:
     limits: dict[str, int] = field(default_factory=dict)
     user: User | None = None
     privileges: Privileges = field(default_factory=Privileges)
+    amounts: Amounts = field(default_factory=Amounts)
 
 
 @dataclass(slots=True)
@@ -114,14 +116,22 @@ def setting(context: Context, pod: Object, container: Object, folder: PodFolder)
         volumes.rewritten(environment.expand(word, own).replace(images.PYTHON, sys.executable), mounts)
         for word in images.command_line(container, image)
     ]
-    limits = environment.limits_of(container) if context.memory_limits else {}
+    limits, amounts = _limits(context, container)
     user, given_up = _rights(context, pod, container, image)
     cwd = _cwd(container, image, mounts, folder.root)
     if user is not None:
         users.check(user, folder.root)
         if Path(cwd).is_relative_to(folder.root):
             os.chown(cwd, user.uid, user.gid)
-    return Setting(argv, env, cwd, _preload(pod, image), limits, user, given_up)
+    return Setting(argv, env, cwd, _preload(pod, image), limits, user, given_up, amounts)
+
+
+def _limits(context: Context, container: Object) -> tuple[dict[str, int], Amounts]:
+    """Return the limits of each process, and those of the container's control group."""
+    if context.groups is not None:
+        own = users.is_component(container)
+        return {}, Amounts() if own else cgroup_plan.amounts(container, context.pids_limit)
+    return (environment.limits_of(container) if context.memory_limits else {}), Amounts()
 
 
 def _rights(context: Context, pod: Object, container: Object, image: Image | None) -> tuple[User | None, Privileges]:

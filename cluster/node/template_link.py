@@ -87,6 +87,7 @@ class Link:
             "limits": command.limits,
             "no_new_privileges": command.privileges.no_new,
             "dropped": sorted(command.privileges.dropped),
+            "view": command.view,
         }
         message = json.dumps(request).encode("utf-8", "surrogateescape")
         if self._socket is None or len(message) > MESSAGE_LIMIT_BYTES:

@@ -1,4 +1,4 @@
-"""Processor time and memory of containers, from /proc: a container is all processes of its session.
+"""Processor time and memory of containers and of the machine, from /proc: a container is all processes of its session.
 
 It reads and adds up; whose session is whose is the agent's knowledge. The document has the shape of a kubelet's
 `/stats/summary`, of which it carries the parts that metrics are made of.
@@ -54,12 +54,26 @@ def summary(node: str, sessions: Mapping[tuple[str, str], Mapping[str, int]]) ->
         }
         for (namespace, name), containers in sessions.items()
     ]
-    return {"node": {"nodeName": node}, "pods": pods}
+    return {"node": {"nodeName": node, **_told(of_machine())}, "pods": pods}
+
+
+def of_machine(proc: Path = PROC) -> Usage:
+    """Return what this machine has spent since it was started (all but idle and waiting for disks), and its memory that
+    is not available."""
+    # proc(5): user, nice, system, idle, iowait, irq, softirq, steal; guests count as user.
+    fields = list(map(int, (proc / "stat").read_text().partition("\n")[0].split()[1:9]))
+    spent = sum(fields) - fields[3] - fields[4]
+    lines = (line.split() for line in (proc / "meminfo").read_text().splitlines())
+    kib = {words[0]: int(words[1]) for words in lines if words[0] in ("MemTotal:", "MemAvailable:")}
+    return Usage(spent * TICK_S, (kib["MemTotal:"] - kib["MemAvailable:"]) << 10)
 
 
 def _container(name: str, used: Usage) -> dict[str, Any]:
+    return {"name": name, **_told(used)}
+
+
+def _told(used: Usage) -> dict[str, Any]:
     return {
-        "name": name,
         "cpu": {"usageCoreNanoSeconds": int(used.cpu_s * 1e9)},
         "memory": {"workingSetBytes": used.memory_bytes},
     }

@@ -16,7 +16,7 @@ import msgspec
 from controller import cluster_config
 from controller.admission import defaults, domain_mapping, metadata, revision_spec, traffic, warnings
 from controller.cluster_config import ClusterConfig
-from controller.inference import component
+from controller.inference import component, graph
 from tidegate.contracts import names, problems
 from tidegate.contracts.config import features
 from tidegate.contracts.problems import FieldProblem
@@ -107,6 +107,8 @@ def problems_of(obj: Object, old: Object | None, config: ClusterConfig) -> list[
         return domain_mapping.validate(obj, old)
     if kind == "InferenceService":
         return component.validate(obj)
+    if kind == "InferenceGraph":
+        return graph.validate(obj)
     if kind == "Revision":
         return _revision(obj, old, config)
     if kind == "ConfigMap":

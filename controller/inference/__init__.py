@@ -6,4 +6,5 @@ shipped     the runtimes that come with Tidegate
 template    component + runtime → the template of a Knative Service
 canary      which revisions get which share, and what counts as rolled out
 status      the InferenceService's status from its children
+graph       InferenceGraph (serving.kserve.io/v1alpha1) → the Knative Service of its router
 """

@@ -112,6 +112,19 @@ def read(service: Object, kind: str) -> Component | None:
     )
 
 
+def scaling_of(kind: str, spec: Object) -> Component:
+    """Return a component that has nothing but the replicas and the metric of `spec`."""
+    return Component(
+        kind=kind,
+        model=None,
+        pod={},
+        min_replicas=int(_or(spec.get("minReplicas"), 1)),
+        max_replicas=int(spec.get("maxReplicas") or 0),
+        scale_target=spec.get("scaleTarget"),
+        scale_metric=str(spec.get("scaleMetric") or ""),
+    )
+
+
 def read_all(service: Object) -> list[Component]:
     """Return every component of an InferenceService, the copy for its explainer included. The object must be valid."""
     parts = [one for kind in COMPONENTS if (one := read(service, kind)) is not None]
@@ -155,17 +168,24 @@ def _validate(spec: Object, kind: str) -> list[FieldProblem]:
         found.append(FieldProblem("expected exactly one, got several", tuple(ways)))
     if spec.get("model"):
         found += problems.under("model", _validate_model(spec["model"]))
+    found += validate_scaling(spec)
+    found += problems.under("deploymentStrategy", _validate_strategy(spec.get("deploymentStrategy") or {}))
+    percent = spec.get("canaryTrafficPercent")
+    if percent is not None and not (_is_count(percent) and percent <= 100):
+        found.append(problems.out_of_bounds(percent, 0, 100, "canaryTrafficPercent"))
+    return found
+
+
+def validate_scaling(spec: Object) -> list[FieldProblem]:
+    """Return what is wrong with the replicas and the metric of a component or a graph."""
+    found = []
     least, most = _or(spec.get("minReplicas"), 1), spec.get("maxReplicas") or 0
     if not _is_count(least):
         found.append(problems.invalid(least, "minReplicas"))
     elif not _is_count(most) or (most and most < least):
         found.append(problems.invalid(most, "maxReplicas"))
-    found += problems.under("deploymentStrategy", _validate_strategy(spec.get("deploymentStrategy") or {}))
     if spec.get("scaleMetric") not in (None, "", *METRICS):
         found.append(problems.invalid(spec["scaleMetric"], "scaleMetric"))
-    percent = spec.get("canaryTrafficPercent")
-    if percent is not None and not (_is_count(percent) and percent <= 100):
-        found.append(problems.out_of_bounds(percent, 0, 100, "canaryTrafficPercent"))
     return found
 
 

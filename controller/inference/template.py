@@ -24,6 +24,8 @@ STORAGE_URI_ANNOTATION = "internal." + GROUP + "storage-initializer-sourceuri"
 TAG_ROUTING_ANNOTATION = GROUP + "enable-tag-routing"
 MODEL_PATH = "/mnt/models"
 DEFAULT_RESOURCES = {"cpu": "1", "memory": "2Gi"}
+STATIC_RESOURCES = {"requests": {"cpu": "100m", "memory": "100Mi"}, "limits": {"cpu": "1", "memory": "500Mi"}}
+"""Of a server without a model."""
 
 _NOT_PASSED_ON = (GROUP, "kubectl.kubernetes.io/", "tidegate.dev/applied")
 _PLACEHOLDER = re.compile(r"\{\{\s*\.(Name|Namespace|Labels\.[\w.-]+|Annotations\.[\w.-]+)\s*\}\}")
@@ -184,10 +186,11 @@ def _labels(owner: Object, component: Component) -> dict[str, str]:
 
 def _annotations(owner: Object, component: Component) -> dict[str, str]:
     own = {key: value for key, value in metadata.own_annotations(owner).items() if not key.startswith(_NOT_PASSED_ON)}
-    return {**own, **_scaling(component), **_storage(component.model), **component.annotations}
+    return {**own, **scaling(component), **_storage(component.model), **component.annotations}
 
 
-def _scaling(component: Component) -> dict[str, str]:
+def scaling(component: Component) -> dict[str, str]:
+    """Return the annotations that scale a component as it asks."""
     by_resource = component.scale_metric in ("cpu", "memory")
     kind = "hpa" if by_resource else "kpa"
     found = {

@@ -83,7 +83,7 @@ class Compatible:
             inputs = [[message.tensor] for message in listed]
             outputs = await servable.beside(servable.model.aggregate, inputs)
             return self._seldon_reply(request, servable, outputs, question)
-        question = seldon.decode(body)
+        question = seldon.decode_feedback(body) if verb == "send-feedback" else seldon.decode(body)
         tensor = question.tensor
         if servable.spec.inputs:
             tensor.name = servable.spec.inputs[0].name

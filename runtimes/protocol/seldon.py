@@ -41,6 +41,19 @@ def decode(body: bytes) -> Message:
     return of_document(document)
 
 
+def decode_feedback(body: bytes) -> Message:
+    """Return the request that a feedback is about (empty where it does not say), with the whole feedback beside it."""
+    document = read_json(_decode, body)
+    if not isinstance(document, dict):
+        raise bad_input("feedback is an object")
+    about = document.get("request", document)
+    if not isinstance(about, dict) or not about.keys() & {"data", "strData", "binData", "jsonData"}:
+        return Message("ndarray", _array([]), document=document)
+    made = of_document(about)
+    made.document = document
+    return made
+
+
 def decode_list(body: bytes) -> list[Message]:
     """Return the messages of a SeldonMessageList (aggregate)."""
     document = read_json(_decode, body)

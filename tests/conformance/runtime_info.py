@@ -17,6 +17,7 @@ async def of(
     container: dict[str, Any] | None = None,
     *,
     files: tuple[str, ...] = (),
+    contents: tuple[str, ...] = (),
     headers: dict[str, str] | None = None,
     spec: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
@@ -25,7 +26,7 @@ async def of(
     async with httpx.AsyncClient(timeout=30.0) as client:
         reply = await client.get(
             f"http://127.0.0.1:{world.instance.port}/",
-            params={"file": list(files)},
+            params={"file": list(files), "content": list(contents)},
             headers={"host": world.host(NAME)} | (headers or {}),
         )
     assert reply.status_code == 200, reply.text

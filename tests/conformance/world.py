@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
+import pytest
 
 from loadtest import load
 from loadtest.figures import ROOT
@@ -226,6 +227,15 @@ class World:
         """Whether the nodes run pods as plain processes, without a container around them."""
         nodes = (await self.instance.client.list(resources.NODES)).items
         return any(node["status"]["nodeInfo"]["containerRuntimeVersion"].startswith("process") for node in nodes)
+
+    async def needs_isolation(self, kind: str, what: str) -> None:
+        """Skip the test, with the node's own reason, where its processes are not isolated in this way."""
+        if not await self.runs_processes():
+            return
+        for node in (await self.instance.client.list(resources.NODES)).items:
+            found = next((one for one in node["status"]["conditions"] if one["type"] == kind), None)
+            if found is None or found["status"] != "True":
+                pytest.skip(f"{what}: {found['message'] if found else 'the node does not say'}")
 
     # Requests
 

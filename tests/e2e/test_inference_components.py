@@ -14,7 +14,7 @@ from loadtest import load
 from loadtest.instance import Instance
 from tests.support.events import event_sink
 
-SMALL = {"limits": {"cpu": "100m", "memory": "200Mi"}}
+SMALL = {"requests": {"cpu": "100m", "memory": "200Mi"}, "limits": {"cpu": "2", "memory": "1Gi"}}
 MODEL = """
 import numpy as np
 

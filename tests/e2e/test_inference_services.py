@@ -41,7 +41,7 @@ def document(name: str, uri: str, **predictor: Any) -> dict[str, Any]:
     model = {
         "modelFormat": {"name": "sklearn"},
         "storageUri": uri,
-        "resources": {"limits": {"cpu": "100m", "memory": "200Mi"}},
+        "resources": {"requests": {"cpu": "100m", "memory": "200Mi"}, "limits": {"cpu": "2", "memory": "1Gi"}},
     }
     annotations = {"autoscaling.knative.dev/window": "6s"}
     return {

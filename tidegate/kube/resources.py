@@ -56,6 +56,7 @@ CLUSTER_DOMAIN_CLAIMS = Resource(
 CERTIFICATES = Resource("networking.internal.knative.dev", "v1alpha1", "certificates", "Certificate")
 CERT_MANAGER_CERTIFICATES = Resource("cert-manager.io", "v1", "certificates", "Certificate")
 INFERENCE_SERVICES = Resource("serving.kserve.io", "v1beta1", "inferenceservices", "InferenceService")
+INFERENCE_GRAPHS = Resource("serving.kserve.io", "v1alpha1", "inferencegraphs", "InferenceGraph")
 SERVING_RUNTIMES = Resource("serving.kserve.io", "v1alpha1", "servingruntimes", "ServingRuntime")
 CLUSTER_SERVING_RUNTIMES = Resource(
     "serving.kserve.io", "v1alpha1", "clusterservingruntimes", "ClusterServingRuntime", namespaced=False

@@ -7,6 +7,7 @@ import pytest
 from cluster.controllers import conditions, horizontal, usage
 from cluster.controllers.actions import Patch, PatchStatus
 from cluster.controllers.horizontal import Seen
+from cluster.controllers.scaling_rules import History
 from tidegate.kube.api import Object
 
 NOW = 1_800_000_000.0
@@ -33,10 +34,11 @@ def busy(cores: float, mib: float = 0.0) -> Seen:
     return Seen(True, {"cpu": 0.1}, {"cpu": cores, "memory": mib * 2**20})
 
 
+NOTHING = History()
 NEW = Seen(False, {"cpu": 0.1}, {})
 
 
-def replicas(spec: Object, pods: list[Seen], earlier: horizontal.Recommendations = ()) -> int:
+def replicas(spec: Object, pods: list[Seen], earlier: History = NOTHING) -> int:
     count = len(pods)
     plan, _ = horizontal.plan(spec, deployment(count), pods, earlier, NOW)
     patches = [action for action in plan.actions if isinstance(action, Patch)]
@@ -71,32 +73,20 @@ def test_bounds_hold_without_any_load_too() -> None:
 
 
 def test_a_deployment_at_zero_is_left_alone() -> None:
-    plan, _ = horizontal.plan(autoscaler(CPU), deployment(0), [], (), NOW)
+    plan, _ = horizontal.plan(autoscaler(CPU), deployment(0), [], NOTHING, NOW)
     told = plan.actions[0]
     assert isinstance(told, PatchStatus)
     assert len(plan.actions) == 1
     assert conditions.find(told.status["conditions"], "ScalingActive")["reason"] == "ScalingDisabled"
 
 
-def test_windows_wait_both_ways() -> None:
-    both = {way: {"stabilizationWindowSeconds": 10} for way in ("scaleUp", "scaleDown")}
-    spec = autoscaler(CPU, behavior=both)
-    assert replicas(spec, [busy(0.15)], earlier=((NOW - 5, 1),)) == 1
-    assert replicas(spec, [busy(0.15)], earlier=((NOW - 11, 1),)) == 3
-    assert replicas(spec, [busy(0.0)] * 3, earlier=((NOW - 5, 2),)) == 2
-    assert replicas(spec, [busy(0.0)] * 3, earlier=((NOW - 11, 2),)) == 1
-    # Without a word, down waits five minutes and up does not wait.
-    assert replicas(autoscaler(CPU, behavior=None), [busy(0.0)] * 3, earlier=((NOW - 290, 3),)) == 3
-    assert replicas(autoscaler(CPU, behavior=None), [busy(0.15)], earlier=((NOW - 1, 1),)) == 3
-
-
 def test_the_status_is_written_once_and_what_is_remembered_is_bounded() -> None:
-    spec, earlier = autoscaler(CPU), tuple((NOW - age, 1) for age in range(400))
+    spec, earlier = autoscaler(CPU), History(tuple((NOW - age, 1) for age in range(400)))
     plan, kept = horizontal.plan(spec, deployment(1), [busy(0.05)], earlier, NOW)
     told = plan.actions[0]
     assert isinstance(told, PatchStatus)
     assert (told.status["currentReplicas"], told.status["desiredReplicas"]) == (1, 1)
-    assert kept == ((NOW, 1),)
+    assert kept == History(((NOW, 1),))
     again, _ = horizontal.plan(spec | {"status": told.status}, deployment(1), [busy(0.05)], kept, NOW + 1)
     assert again.actions == []
 
@@ -112,6 +102,7 @@ def test_cores_are_what_was_spent_between_two_looks() -> None:
     assert first.amounts == {}
     second = usage.seen(first, summary(4.0), 104.0)
     assert second.amounts == {("d", "p"): usage.Amount(0.5, 200.0)}
+    assert second.containers["d", "p"]["app"] == usage.Amount(0.25, 100.0)
     assert usage.seen(second, summary(0.5), 105.0).amounts[("d", "p")].cpu == 0.0, "containers that started anew"
 
 

@@ -22,11 +22,12 @@ STDIN: dict[str, Any] = {}
 
 
 def answer(request: httpd.Request, protocol: str) -> httpd.Reply:
-    """Answer with everything; `?file=PATH` (several times) asks for files."""
+    """Answer with everything; `?file=PATH` (several times) asks for files, `?content=PATH` for what they contain."""
     if request.path == "/healthz" and not request.headers.get("user-agent", "").startswith("kube-probe"):
         return httpd.Reply(400, b"only for probes\n")
-    wanted = parse_qs(request.query).get("file", [])
-    document = {"request": _request(request, protocol), "host": _host(wanted)}
+    wanted = parse_qs(request.query)
+    host = _host(wanted.get("file", [])) | {"contents": {name: _content(name) for name in wanted.get("content", [])}}
+    document = {"request": _request(request, protocol), "host": host}
     return httpd.Reply(200, json.dumps(document).encode(), "application/json")
 
 
@@ -52,6 +53,13 @@ def _host(files: list[str]) -> dict[str, Any]:
         "stdin": STDIN,
         "args": sys.argv[1:],
     }
+
+
+def _content(name: str) -> str | None:
+    try:
+        return Path(name).read_text().strip()
+    except OSError:
+        return None
 
 
 def _file(path: Path) -> dict[str, Any]:
