@@ -12,6 +12,7 @@ from controller import handlers, webhook
 from controller.cluster_config import ClusterConfig
 from controller.config import Config
 from controller.election import Election
+from controller.gateways import Gateways
 from controller.gather import World
 from controller.objects import Objects
 from controller.watchdog import Watchdog
@@ -35,6 +36,7 @@ class Parts:
     config: Config
     connection: connect.Connection
     worker: Worker
+    gateways: Gateways
     watchdog: Watchdog
     hook: Webhook
     election: Election
@@ -42,12 +44,14 @@ class Parts:
 
 def build(config: Config, client: Client) -> Parts:
     """Return the parts, wired; nothing runs yet."""
-    worker = Worker(client, World(Objects(), ClusterConfig()), config.concurrency, namespace=config.system_namespace)
+    gateways = Gateways(client, config.system_namespace, config.gateway_admin_port)
+    world = World(Objects(), ClusterConfig())
+    worker = Worker(client, world, config.concurrency, namespace=config.system_namespace, gateways=gateways)
     watchdog = Watchdog(client, worker, config.system_namespace)
     hook = Webhook(client, config.system_namespace, lambda: worker.world.config)
     me = config.pod_name or socket.gethostname()
     election = Election(client, config.system_namespace, LEASE, me, time.monotonic)
-    return Parts(config, client.connection, worker, watchdog, hook, election)
+    return Parts(config, client.connection, worker, gateways, watchdog, hook, election)
 
 
 async def serve(config: Config, stopping: asyncio.Event) -> None:
@@ -78,6 +82,7 @@ async def work(parts: Parts, stopping: asyncio.Event) -> None:
     running = [
         tasks.spawn(webhook.keep_checked(hook, config.resync_s), "webhook check"),
         tasks.spawn(parts.election.run(lambda: _lead(parts)), "election"),
+        tasks.spawn(parts.gateways.run(), "gateways"),
         tasks.spawn(watchdog.run(config.resync_s, config.relist_s), "watchdog"),
         tasks.spawn(
             handlers.run(parts.worker, parts.connection, config.system_namespace, watchdog.read_config, stopping),

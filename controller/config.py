@@ -18,6 +18,9 @@ class Config:
     metrics_port: int = setting("port for Prometheus", default=names.METRICS_PORT)
     webhook_port: int = setting("port for admission reviews", default=names.WEBHOOK_PORT)
     kubeconfig: str = setting("kubeconfig file; empty: the usual places", default="")
+    gateway_admin_port: int = setting(
+        "port on which gateway pods tell whose tables they have", default=names.ADMIN_PORT
+    )
     system_namespace: str = setting("namespace of Tidegate itself", default=names.SYSTEM_NAMESPACE)
     concurrency: int = setting("objects reconciled at once", default=16)
     resync_s: float = setting("seconds between two looks at every object", default=60.0)

@@ -5,6 +5,7 @@ No I/O: everything comes from the objects as last seen.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from controller import objects, triggers
@@ -19,6 +20,7 @@ from controller.reconcile import (
     inference_graph,
     inference_service,
     internal_certificates,
+    namespace_tls,
     placeholders,
     revision,
     route,
@@ -28,7 +30,8 @@ from controller.reconcile.outcome import Object, Outcome
 from controller.tls.plan import PairFacts
 from controller.triggers import Key
 from tidegate.contracts import inference_graph as graph_contract
-from tidegate.contracts import internal_tls, names, traffic
+from tidegate.contracts import internal_tls, names, programmed, traffic
+from tidegate.contracts.programmed import Versions
 from tidegate.kube import resources
 
 
@@ -38,7 +41,8 @@ class World:
 
     `refused` holds, by key, the generation and message of a refused child; `credentials`, by namespace and
     ServiceAccount, the variables with which pods fetch models; `lookups`, by a revision's uid, what its images are;
-    `pairs`, by the key of a Certificate or DomainMapping, the key pair that it names.
+    `pairs`, by the key of a Certificate or DomainMapping, the key pair that it names; `obstacle` tells why the gateways
+    do not have what is asked for (without gateways to ask they have everything).
     """
 
     known: Objects
@@ -47,11 +51,21 @@ class World:
     credentials: dict[tuple[str, str], list[Object]] = field(default_factory=dict)
     lookups: dict[str, images.Lookup] = field(default_factory=dict)
     pairs: dict[Key, PairFacts] = field(default_factory=dict)
+    obstacle: Callable[[Versions], str] = lambda _wanted: ""
 
 
 def target(world: World, key: Key) -> Object | None:
     """Return the object that a key names."""
     return world.known.get(triggers.RESOURCE_OF[key.kind], key.namespace, key.name)
+
+
+def versions(world: World, key: Key) -> Versions:
+    """Return what the gateways must have before what a key names is in their tables, as it is stored now."""
+    obj = target(world, key)
+    if key.kind == triggers.DOMAIN_MAPPING:
+        route = _mapped_route(world.known, key, obj)
+        return Versions(programmed.version_of(route), programmed.version_of(obj))
+    return Versions(routes=programmed.version_of(obj))
 
 
 def decide(world: World, key: Key, now_unix: float) -> Outcome:
@@ -63,6 +77,8 @@ def decide(world: World, key: Key, now_unix: float) -> Outcome:
         return domain_mapping.reconcile(_domain_mapping(world, key, obj), world.config.network, now_unix)
     if obj is None or obj["metadata"].get("deletionTimestamp"):
         return Outcome()
+    if key.kind == triggers.NAMESPACE:
+        return namespace_tls.reconcile(obj, _wildcards(world.known, key.name), world.config.network)
     if key.kind == triggers.CERTIFICATE:
         return certificate.reconcile(obj, world.pairs.get(key), now_unix)
     if key.kind == triggers.INFERENCE_SERVICE:
@@ -167,14 +183,22 @@ def _route(world: World, key: Key, obj: Object | None) -> route.Observed:
         marked,
         {name: found for name in wanted if (found := known.get(resources.SERVICES, key.namespace, name))},
         known.find(resources.SERVICES, objects.BY_PLACEHOLDER, key.namespace, key.name),
-        made,
+        [*made, *_wildcards(known, key.namespace)],
+        world.obstacle(versions(world, key)),
     )
+
+
+def _wildcards(known: Objects, namespace: str) -> list[Object]:
+    owner = objects.owner_key(triggers.NAMESPACE, namespace)
+    found = known.find(resources.CERTIFICATES, objects.BY_OWNER, namespace, owner)
+    return [one for one in found if names.WILDCARD_LABEL in (one["metadata"].get("labels") or {})]
 
 
 def _domain_mapping(world: World, key: Key, obj: Object | None) -> domain_mapping.Observed:
     reference = ((obj or {}).get("spec") or {}).get("ref") or {}
     resource = objects.BY_KIND.get((str(reference.get("apiVersion")), str(reference.get("kind"))))
     name = str(reference.get("name") or "")
+    route = _mapped_route(world.known, key, obj)
     return domain_mapping.Observed(
         key.namespace,
         key.name,
@@ -183,7 +207,19 @@ def _domain_mapping(world: World, key: Key, obj: Object | None) -> domain_mappin
         world.known.get(resource, key.namespace, name) if resource is not None and name else None,
         _certificates_of_mapping(world.known, key),
         world.pairs.get(key),
+        world.obstacle(versions(world, key)),
+        is_routed=bool(((route or {}).get("status") or {}).get("traffic")),
     )
+
+
+def _mapped_route(known: Objects, key: Key, mapping: Object | None) -> Object | None:
+    """Return the Route that answers for what a DomainMapping refers to."""
+    reference = ((mapping or {}).get("spec") or {}).get("ref") or {}
+    name = str(reference.get("name") or "")
+    if reference.get("apiVersion") == "v1":
+        placeholder = known.get(resources.SERVICES, key.namespace, name) or {"metadata": {}}
+        name = (placeholder["metadata"].get("labels") or {}).get(names.ROUTE_LABEL, "")
+    return known.get(resources.ROUTES, key.namespace, name)
 
 
 def _certificates_of_mapping(known: Objects, key: Key) -> list[Object]:

@@ -30,6 +30,7 @@ WATCHED = (
     resources.SERVICES,
     resources.PODS,
     resources.CONFIG_MAPS,
+    resources.NAMESPACES,
     resources.INFERENCE_SERVICES,
     resources.INFERENCE_GRAPHS,
     resources.SERVING_RUNTIMES,
@@ -148,6 +149,8 @@ def slim(resource: Resource, obj: Object) -> Object:
         status = obj.get("status") or {}
         wanted = ("phase", "conditions", "containerStatuses", "initContainerStatuses")
         return kept | {"metadata": metadata, "status": {key: status[key] for key in wanted if key in status}}
+    if resource is resources.NAMESPACES:
+        return kept | {"metadata": metadata}
     if resource is resources.SERVICES and not _is_ours(metadata):
         metadata.pop("annotations", None)
         return kept | {"metadata": metadata}

@@ -3,7 +3,8 @@
 A Service becomes Ready in a dozen small steps of its children. Written one by one, each step is a write that everybody
 who watches is told of; a fleet that is made at once would spend most of its time on news that nobody acts on. So while
 Ready was and stays Unknown, a status waits up to `HOLD_S`; what makes Ready True or False, or takes it back, is
-written at once. Pure: `now` is monotonic seconds. Its size is bounded by the number of keys being reconciled.
+written at once, and so is what an outcome calls urgent (a Route's table, which gateways read). Pure: `now` is monotonic
+seconds. Its size is bounded by the number of keys being reconciled.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ class Held(Generic[K]):
 
     def hold(self, key: K, target: Object | None, outcome: Outcome, now: float) -> Outcome:
         """Return what to perform now: `outcome`, or it without its status and due again when the wait ends."""
-        if target is None or outcome.status is None or not can_wait(target.get("status") or {}, outcome.status):
+        is_urgent = outcome.is_urgent or outcome.status is None
+        if target is None or is_urgent or not can_wait(target.get("status") or {}, outcome.status or {}):
             self._due.pop(key, None)
             return outcome
         wait_s = self._due.setdefault(key, now + HOLD_S) - now

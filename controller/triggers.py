@@ -22,6 +22,7 @@ class Key(NamedTuple):
 
 SERVICE, CONFIGURATION, REVISION, ROUTE = "Service", "Configuration", "Revision", "Route"
 INFERENCE_SERVICE, DOMAIN_MAPPING, CERTIFICATE = "InferenceService", "DomainMapping", "Certificate"
+NAMESPACE = "Namespace"
 INFERENCE_GRAPH = "InferenceGraph"
 _ITSELF = {
     resources.KNATIVE_SERVICES: SERVICE,
@@ -32,6 +33,7 @@ _ITSELF = {
     resources.INFERENCE_GRAPHS: INFERENCE_GRAPH,
     resources.DOMAIN_MAPPINGS: DOMAIN_MAPPING,
     resources.CERTIFICATES: CERTIFICATE,
+    resources.NAMESPACES: NAMESPACE,
 }
 _ADDRESSED = frozenset({resources.KNATIVE_SERVICES, resources.ROUTES, resources.SERVICES})
 _OWNERS = {
@@ -71,9 +73,17 @@ def _concerned(known: Objects, resource: Resource, obj: Object) -> Iterator[Key]
         yield from _owner(obj, kind)
     if resource in _LOOKS:
         yield from _LOOKS[resource](known, obj)
-    if resource in _ADDRESSED:
-        for mapping in known.find(resources.DOMAIN_MAPPINGS, objects.BY_REFERENCE, namespace, name):
+    for address in _addresses(known, resource, namespace, name):
+        for mapping in known.find(resources.DOMAIN_MAPPINGS, objects.BY_REFERENCE, namespace, address):
             yield Key(DOMAIN_MAPPING, namespace, mapping["metadata"]["name"])
+
+
+def _addresses(known: Objects, resource: Resource, namespace: str, name: str) -> set[str]:
+    """Return the names under which DomainMappings refer to an object: its own, and those of a route's tags."""
+    if resource is resources.ROUTES:
+        tags = known.find(resources.SERVICES, objects.BY_PLACEHOLDER, namespace, name)
+        return {name, *(placeholder["metadata"]["name"] for placeholder in tags)}
+    return {name} if resource in _ADDRESSED else set()
 
 
 def _runtime(known: Objects, runtime: Object) -> Iterator[Key]:
@@ -125,6 +135,14 @@ def _claimed(known: Objects, claim: Object) -> Iterator[Key]:
             yield Key(DOMAIN_MAPPING, namespace, name)
 
 
+def _wildcard(known: Objects, certificate: Object) -> Iterator[Key]:
+    # One of all routes of a namespace.
+    namespace = certificate["metadata"]["namespace"]
+    if names.WILDCARD_LABEL in (certificate["metadata"].get("labels") or {}):
+        yield Key(NAMESPACE, "", namespace)
+        yield from (Key(ROUTE, *found) for found in sorted(known.names(resources.ROUTES)) if found[0] == namespace)
+
+
 def _owner(obj: Object, kind: str) -> Iterator[Key]:
     owner = serving.controller_of(obj)
     if owner is not None and owner.get("kind") == kind:
@@ -167,5 +185,6 @@ _LOOKS: dict[Resource, Callable[[Objects, Object], Iterator[Key]]] = {
     resources.SERVICES: _named_route,
     resources.CLUSTER_DOMAIN_CLAIMS: _claimed,
     resources.PODS: _pod,
+    resources.CERTIFICATES: _wildcard,
 }
 """Whom a change concerns beyond the object itself and its owners."""

@@ -16,6 +16,7 @@ from prometheus_client import Counter, Gauge, Histogram
 from controller import gather, patience, triggers
 from controller.apply import Performer
 from controller.digests.resolver import Resolver
+from controller.gateways import Gateways
 from controller.gather import World
 from controller.model_credentials import ModelCredentials
 from controller.tls.keeper import Keeper
@@ -45,7 +46,7 @@ class Worker:
     """Reconciles what changed.
 
     `concurrency` is the number of keys worked on at once, `wall` gives the time as seconds since 1970, `namespace` is
-    where Tidegate itself runs.
+    where Tidegate itself runs. Without `gateways` nobody is asked for a Route's table.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class Worker:
         concurrency: int,
         wall: Callable[[], float] = time.time,
         namespace: str = names.SYSTEM_NAMESPACE,
+        gateways: Gateways | None = None,
     ) -> None:
         self.world = world
         self._wall = wall
@@ -62,6 +64,9 @@ class Worker:
         self._credentials = ModelCredentials(api, world)
         self._digests = Resolver(api, world, self.mark)
         self._keeper = Keeper(api, world, namespace, wall)
+        self._gateways = gateways
+        if gateways is not None:
+            world.obstacle, gateways.mark = gateways.obstacle, self.mark
         self._queue: WorkQueue[Key] = WorkQueue()
         self._concurrency = concurrency
         self._running: set[asyncio.Task[Any]] = set()
@@ -167,6 +172,8 @@ class Worker:
         outcome = gather.decide(self.world, key, self._wall())
         outcome = self._held.hold(key, target, outcome, asyncio.get_running_loop().time())
         await self._performer.perform(key, target, outcome)
+        if outcome.awaits_gateways and self._gateways is not None:
+            self._gateways.want(key, gather.versions(self.world, key))
         return outcome.requeue_after_s
 
     def _report(self, key: Key, error: Exception, *, is_expected: bool) -> None:

@@ -14,10 +14,12 @@ from gateway.config import Config
 from gateway.metrics import Metrics
 from gateway.pipeline import Pipeline
 from gateway.ports import Ports
+from gateway.programmed import Programmed
 from gateway.routes import Table, Weights
 from gateway.wakes import Wakes
 from gateway.watch import Watch
 from gateway.workers import Workers
+from tidegate.contracts import programmed
 from tidegate.contracts.config.observability import Observability
 from tidegate.kube import connect, observability
 from tidegate.kube.api import Api
@@ -72,9 +74,6 @@ async def serve(config: Config, api: Api, stopping: asyncio.Event, own_seat: sea
     metrics.show("certificates", "Hosts that have a certificate of their own.", lambda: len(certificates))
     metrics.show("tls_names_refused", "Handshakes for names without a certificate.", lambda: certificates.refused)
     EngineMetrics("tidegate_gateway", metrics.registry, lambda: ports.counters, pool, lambda: ports.tls_counters)
-    background = watch.start()
-    if config.has_tls:
-        background.append(tasks.spawn(certificates.run(), "watch certificates"))
     admin = _make_admin(config, metrics, watch, wakes, lambda: _readiness(watch, ports, stopping))
     if own_seat is None:
         for port in (config.admin_port, config.metrics_port):
@@ -82,6 +81,10 @@ async def serve(config: Config, api: Api, stopping: asyncio.Event, own_seat: sea
     else:
         await own_seat.open()
         own_seat.tell(await admin.start(seat.ADMIN_HOST, 0))
+    # Not before the admin pages: a worker that cannot be asked how far its tables have come has none yet.
+    background = watch.start()
+    if config.has_tls:
+        background.append(tasks.spawn(certificates.run(), "watch certificates"))
     await _wait_for_routes(watch, stopping)
     if config.has_tls:
         await certificates.wait_listed(FIRST_LIST_TIMEOUT_S)
@@ -146,6 +149,9 @@ def _make_admin(
     admin = AdminServer(is_ready=is_ready, config=settings.describe(config), registry=metrics.registry)
     admin.page("/wakes", lambda _path, _query: json_page(wakes.recent()))
     admin.page("/routes", lambda _path, _query: json_page(_weights(watch.table)))
+    tables = Programmed(lambda: watch.programmed)
+    watch.on_tables = tables.changed
+    admin.page(programmed.PATH, tables.page)
     admin.page("/routes/local", lambda _path, _query: json_page(_weights(watch.local_table)))
     return admin
 

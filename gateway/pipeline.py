@@ -43,6 +43,7 @@ NO_ACTIVATOR = answer_of(outcomes.NO_ACTIVATOR)
 REDIRECTED = answer_of(outcomes.REDIRECTED)
 UNTRUSTED = answer_of(outcomes.UPSTREAM_CERTIFICATE_REFUSED)
 BACKEND_BROKE = answer_of(outcomes.UPSTREAM_FAILED)
+TAG_NAME: Final = headers.TAG.title() + b": "
 UNCOUNTED: Final = headers.UNCOUNTED.title() + b": 1\r\n"
 HEALTHY = Answer(200)
 NOT_SYNCED = answer_of(outcomes.NOT_READY, text=b"routes and endpoints are not listed yet")
@@ -76,7 +77,8 @@ class Pipeline:
         is_draining: Callable[[], bool],
         clock: Callable[[], float],
     ) -> None:
-        self.strip_request: frozenset[bytes] = headers.INTERNAL | headers.FORWARDING | tracing.HEADERS
+        # A client's own tag goes on where it may: see `direct`.
+        self.strip_request: frozenset[bytes] = headers.INTERNAL | headers.FORWARDING | tracing.HEADERS | {headers.TAG}
         self.strip_request_prefixes: tuple[bytes, ...] = headers.INTERNAL_PREFIXES
         self._config = config
         self._watch = watch
@@ -112,10 +114,13 @@ class Pipeline:
         if wheel.explainer and _asks_to_explain(request.target):
             wheel = watch.local_table.get(wheel.explainer, wheel)
         self.in_flight += 1
-        tagged = wheel.tags.get(request.header(headers.TAG) or b"") if wheel.tags else None
+        asked = request.index.get(headers.TAG)
+        tagged = wheel.tags.get(asked or b"") if wheel.tags else None
         target = (tagged or wheel).turn()
         head = self._head(request, target, scheme)
         visit = request.state = Visit(scheme, target, head, same_protocol(request))
+        if asked is not None and not wheel.tag:  # the host of a tag says which: no other may look as if we had said so
+            visit.head += TAG_NAME + asked + b"\r\n"
         if self.tracing is not None:
             visit.trace = self.tracing.begin(request)
             visit.head += visit.trace.lines

@@ -14,9 +14,10 @@ from dataclasses import replace
 from gateway import routes
 from gateway.affinity import Sessions
 from gateway.pick import Backend
-from tidegate.contracts import names, session_affinity
+from tidegate.contracts import names, programmed, session_affinity
 from tidegate.contracts.config import features, network
 from tidegate.contracts.decision import ServingMode
+from tidegate.contracts.programmed import Versions
 from tidegate.kube import endpoints, resources, trust
 from tidegate.kube.api import Api, Object, labels_of, name_of, namespace_of
 from tidegate.kube.cache import Cache
@@ -46,9 +47,12 @@ class Watch:
         self.on_endpoints: Callable[[], None] = lambda: None
         # Set by __main__: called with config-observability, None when there is none.
         self.on_observability: Callable[[Object | None], None] = lambda _config_map: None
+        # Set by __main__: called when new tables are in place.
+        self.on_tables: Callable[[], None] = lambda: None
         self._backends: dict[routes.Key, Backend] = {}
         self._hosted: dict[routes.Key, routes.HostedRoute] = {}
         self._is_rebuild_planned = False
+        self._programmed = programmed.NOTHING
         self._routes = Cache(api, resources.ROUTES)
         # A gateway serves without it: its kind may not be installed yet when the gateway is upgraded first.
         self._mappings = Cache(api, resources.DOMAIN_MAPPINGS)
@@ -86,6 +90,14 @@ class Watch:
     def is_synced(self) -> bool:
         """Whether everything has been listed once: before, a host might wrongly be called unknown."""
         return all(cache.is_synced for cache in self._caches()) and not self._is_rebuild_planned
+
+    @property
+    def programmed(self) -> Versions:
+        """How far the tables for requests have come: both, since they are swapped together."""
+        if not self._is_rebuild_planned:
+            versions = programmed.number(self._routes.version), programmed.number(self._mappings.version)
+            self._programmed = Versions(*versions)
+        return self._programmed
 
     async def wait_synced(self, timeout_s: float) -> None:
         """Return once everything has been listed; raises TimeoutError."""
@@ -144,6 +156,7 @@ class Watch:
         self.local_table = routes.build_local_table(self._hosted.values(), table)
         mappings = sorted(self._mappings.objects.values(), key=name_of)
         self.table = routes.with_mappings(table, self.local_table, map(_mapped, mappings))
+        self.on_tables()
 
     def _autoscaler_changed(self, _kind: str, old: Object | None, new: Object | None) -> None:
         if new is None:

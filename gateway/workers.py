@@ -19,14 +19,15 @@ from prometheus_client import CollectorRegistry, Gauge, generate_latest
 
 from gateway import seat, totals, wakes
 from gateway.config import Config
-from tidegate.process import settings, tasks
+from tidegate.contracts import programmed
+from tidegate.contracts.programmed import Versions
+from tidegate.process import admin_client, settings, tasks
 from tidegate.process.admin import AdminServer, Page, json_page
 
 log = logging.getLogger(__name__)
 
 LOOK_EVERY_S = 5.0
 PAGE_TIMEOUT_S = 2.0
-PAGE_LIMIT_BYTES = 64 << 20
 FIRST_PAUSE_S = 0.1
 LAST_PAUSE_S = 5.0
 WELL_AFTER_S = 10.0
@@ -74,6 +75,17 @@ class Workers:
     async def pages(self, path: str) -> list[bytes]:
         """Return a page of every worker that answers with 200."""
         return [body for _, body in await self._ask(path)]
+
+    async def programmed(self, wanted: Versions, wait_s: float) -> Versions | None:
+        """Return what the tables of all workers have, None when one does not tell.
+
+        A worker whose admin port is not known yet does not count: it has not begun to list Routes.
+        """
+        asked = [worker for worker in self._living.values() if worker.admin_port]
+        bodies = dict(await self._ask(programmed.question(wanted, wait_s)))
+        found = [programmed.read_answer(bodies.get(worker, b"")) for worker in asked if worker.number in self._living]
+        told = [versions for versions in found if versions is not None]
+        return programmed.common(told) if told and len(told) == len(found) else None
 
     async def _keep(self, slot: int) -> None:
         loop = asyncio.get_running_loop()
@@ -146,8 +158,22 @@ class Workers:
 
     async def _ask(self, path: str) -> list[tuple[_Worker, bytes]]:
         workers = [worker for worker in self._living.values() if worker.admin_port]
-        bodies = await asyncio.gather(*(_page(worker.admin_port, path) for worker in workers))
-        return [(worker, body) for worker, body in zip(workers, bodies, strict=True) if body is not None]
+        pages = await asyncio.gather(
+            *(admin_client.get(seat.ADMIN_HOST, worker.admin_port, path, PAGE_TIMEOUT_S) for worker in workers)
+        )
+        return [
+            (worker, page.body)
+            for worker, page in zip(workers, pages, strict=True)
+            if page is not None and page.status == 200
+        ]
+
+    async def _programmed_page(self, _path: str, query: dict[str, str]) -> Page:
+        try:
+            wanted, wait_s = programmed.read_question(query)
+        except ValueError as error:
+            return Page(400, f"{error}\n".encode())
+        versions = await self.programmed(wanted, wait_s)
+        return Page(503, b"a worker does not tell\n") if versions is None else json_page(versions)
 
     async def _start_admin(self) -> AdminServer:
         admin = AdminServer(config=settings.describe(self._config))
@@ -170,6 +196,7 @@ class Workers:
             return Page(200, found[0], "application/json") if found else Page(503, b"no worker answers\n")
 
         for prefix, handler in (
+            (programmed.PATH, self._programmed_page),
             ("/readyz", readiness),
             ("/metrics", metrics),
             ("/wakes", last_wakes),
@@ -179,21 +206,3 @@ class Workers:
         for port in (self._config.admin_port, self._config.metrics_port):
             await admin.start(self._config.pod_ip, port)
         return admin
-
-
-async def _page(port: int, path: str) -> bytes | None:
-    """Return the body of a worker's admin page; None unless it is answered with 200 in time."""
-    try:
-        async with asyncio.timeout(PAGE_TIMEOUT_S):
-            reader, writer = await asyncio.open_connection(seat.ADMIN_HOST, port)
-            try:
-                writer.write(b"GET %b HTTP/1.1\r\nHost: worker\r\n\r\n" % path.encode())
-                answer = await reader.read(PAGE_LIMIT_BYTES)
-                while more := await reader.read(PAGE_LIMIT_BYTES):
-                    answer += more
-            finally:
-                writer.close()
-    except (OSError, TimeoutError):
-        return None
-    head, _, body = answer.partition(b"\r\n\r\n")
-    return body if head.split(b" ")[1:2] == [b"200"] else None

@@ -55,8 +55,8 @@ class Foreign(Instance):
 
 @contextlib.asynccontextmanager
 async def bare_cluster(folder: Path, node: str) -> AsyncIterator[Foreign]:
-    """Run a strict API server and, by its kubeconfig, a tainted process node of the name `node`; apply the overlay
-    `process-node`. Yields the cluster when all components are available; ends both processes at the end."""
+    """Run a strict API server and, with credentials of its own, a tainted process node of the name `node`; apply the
+    overlay `process-node`. Yields the cluster when all components are available; ends both processes at the end."""
     state = folder / "control-plane"
     octet, holder = hold_octet(folder, 0)
     cluster = Foreign(folder, free_port(), state / "kubeconfig")
@@ -65,7 +65,10 @@ async def bare_cluster(folder: Path, node: str) -> AsyncIterator[Foreign]:
         api = ("--state", str(state), "--service-cidr", f"127.{octet}.128.0/17", "--strict", "true")
         processes.append(_start(folder, "cluster.api", *api))
         await _file(cluster.kubeconfig, processes[0])
-        joined = ("--state", str(folder / node), "--kubeconfig", str(cluster.kubeconfig), "--name", node)
+        own = folder / f"{node}.kubeconfig"
+        rights = ("--kubeconfig", str(cluster.kubeconfig), "--name", node, "--output", str(own))
+        await cluster.command(sys.executable, "-m", "cluster.node.join", *rights)
+        joined = ("--state", str(folder / node), "--kubeconfig", str(own), "--name", node)
         processes.append(
             _start(folder, "cluster.node", *joined, "--pod-cidr", f"127.{octet}.0.0/17", "--taint", "true")
         )

@@ -79,14 +79,16 @@ async def _pods(server: ForkServer, folder: Path, layers: int) -> dict[str, Any]
     template = await _template(server, folder, ports[0])
     before = _pss(template)
     started: list[Process] = []
+    out = os.open(os.devnull, os.O_WRONLY)
     try:
         for port in ports:
-            started.append(await server.fork(_command(folder, port)))
+            started.append(await server.fork(_command(folder, port, out)))
         loads = [await _asked(port) for port in ports]
         after = _pss(template)
         for process in started:
             assert memory.weigh(process.pid, 0) is not None, "a pod ended while it was weighed"
     finally:
+        os.close(out)
         for process in started:
             await terminate(process, STOP_LIMIT_S)
     return {
@@ -121,10 +123,10 @@ def _make(folder: Path, layers: int) -> int:
     return (folder / "model.safetensors").stat().st_size
 
 
-def _command(folder: Path, port: int) -> Command:
+def _command(folder: Path, port: int, out: int = 2) -> Command:
     argv = [sys.executable, "-m", MODULE, "--model-dir", str(folder), "--port", str(port), "--allow-code", "true"]
-    argv += ["--threads", "1", "--device", "cpu", "--log-level", "warning"]
-    return Command(argv, {"PATH": os.environ["PATH"]}, str(folder), 1, 2, preload=RUNTIME_IMPORTS["torch"])
+    argv += ["--threads", "1", "--device", "cpu"]
+    return Command(argv, {"PATH": os.environ["PATH"]}, str(folder), out, out, preload=RUNTIME_IMPORTS["torch"])
 
 
 async def _asked(port: int) -> float:

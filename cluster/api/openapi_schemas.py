@@ -165,6 +165,10 @@ def as_swagger(value: Any) -> Any:
     found = {key: as_swagger(inner) for key, inner in value.items() if key not in _NOT_IN_SWAGGER}
     if value.get("nullable"):
         found.pop("type", None)  # a null is a value of no type there
+    if value.get("x-kubernetes-preserve-unknown-fields") is True:
+        # Clients that validate by v2 take named fields for all there are.
+        found.pop("properties", None)
+        found.pop("items", None)
     whole = found.get("allOf")
     if isinstance(whole, list) and len(whole) == 1 and "$ref" in whole[0]:
         del found["allOf"]

@@ -9,6 +9,7 @@ Runs under any interpreter: standard library only, and nothing of Tidegate.
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]
 import atexit
 import ctypes
 import os
@@ -35,7 +36,13 @@ CLONE_NEWNS = 0x20000
 MS_BIND = 0x1000
 TITLE_LIMIT_BYTES = 64 << 10
 PROOF_SIZE = 256
+MT19937_WORDS = 624
 _LIBC = ctypes.CDLL(None)
+# By the module in C: `signal` would make enumerations of all of them, in each child's own memory.
+_HANDLERS = tuple(
+    (int(number), signal.default_int_handler if number == signal.SIGINT else int(signal.SIG_DFL))
+    for number in set(signal.Signals) - {signal.SIGKILL, signal.SIGSTOP}
+)
 
 started: tuple[int, float, float] | None = None
 """For the program itself, which may want to tell how its start went (`tidegate.process.start_clock`): its pid, and when
@@ -95,8 +102,8 @@ def _detach(descriptors: list[int], template: int) -> None:
     if os.getppid() != template:
         os._exit(137)
     signal.set_wakeup_fd(-1)
-    for number in set(signal.Signals) - {signal.SIGKILL, signal.SIGSTOP}:
-        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+    for number, handler in _HANDLERS:
+        _signal.signal(number, handler)
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)  # as the interpreter sets it at start
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
     stdin = os.open(os.devnull, os.O_RDONLY)
@@ -106,7 +113,8 @@ def _detach(descriptors: list[int], template: int) -> None:
 
 
 def _enter(request: dict[str, Any]) -> None:
-    os.environ.clear()
+    for name in list(os.environ):
+        del os.environ[name]
     os.environ.update(request["env"])
     os.chdir(request["cwd"])
     for name, value in request.get("limits", {}).items():
@@ -120,8 +128,8 @@ def _enter(request: dict[str, Any]) -> None:
         stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     random.seed()
     if numpy := sys.modules.get("numpy"):
-        numpy.random.seed()
-    _LIBC.prctl(PR_SET_NAME, Path(args[0]).name.encode()[:15])
+        _seed(numpy)
+    _LIBC.prctl(PR_SET_NAME, args[0].rpartition("/")[2].encode()[:15])
     _show(" ".join(("python", *{"module": ("-m",), "code": ("-c",)}.get(kind, ()), *args)))
 
 
@@ -133,6 +141,17 @@ def look_at(view: Collection[Sequence[str]]) -> None:
     if view and _LIBC.unshare(CLONE_NEWNS) == 0:
         for source, target in view:
             _LIBC.mount(os.fsencode(source), os.fsencode(target), None, MS_BIND, None)
+
+
+def _seed(numpy: Any) -> None:
+    # A whole random state, drawn anew at its first use: `seed()` makes one of as many bytes by way of objects that cost
+    # each child 240 KB of pages.
+    try:
+        numpy.random.set_state(
+            ("MT19937", numpy.frombuffer(os.urandom(MT19937_WORDS * 4), numpy.uint32), MT19937_WORDS)
+        )
+    except (AttributeError, TypeError, ValueError):  # another generator was made the global one
+        numpy.random.seed()
 
 
 def give_up(no_new_privileges: bool, dropped: list[int]) -> None:
@@ -158,7 +177,7 @@ def give_up(no_new_privileges: bool, dropped: list[int]) -> None:
 
 def _search_path(kind: str, args: list[str], cwd: str) -> list[str]:
     """Return sys.path as the interpreter would have made it: program's folder, PYTHONPATH, installation."""
-    own = {"module": cwd, "script": str((Path(cwd) / args[0]).parent), "code": ""}[kind]
+    own = str((Path(cwd) / args[0]).parent) if kind == "script" else {"module": cwd, "code": ""}[kind]
     wanted = [entry for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry]
     # The first entry of the template's own path stands for the folder it was started in.
     return [own, *wanted, *sys.path[1:]]

@@ -52,7 +52,7 @@ EXAMPLE_IMPORTS = ("asyncio", "json", "logging", "urllib.parse")
 """Small programs spend most of their start on these."""
 RUNTIME_IMPORTS = {
     "storage": ("runtimes.storage.__main__",),
-    "torch": ("runtimes.frame", "torch", "runtimes.torch.opener"),
+    "torch": ("runtimes.frame", "torch", "runtimes.torch.opener", "runtimes.torch.rehearsal"),
     "sklearn": ("runtimes.frame", "joblib", "skops.io", "runtimes.sklearn.opener"),
     "onnx": ("runtimes.frame", "onnxruntime", "runtimes.onnx.opener"),
     "xgboost": ("runtimes.frame", "xgboost", "runtimes.xgboost.opener"),

@@ -22,13 +22,20 @@ _HOLES_LIMIT = 1 << 20
 _fillers: list[list[object]] = []
 
 
-def settle() -> None:
-    """Collect garbage, empty the caches that children would overwrite, fill the holes; call when all is imported."""
-    _forget_missing_folders()
-    with contextlib.suppress(AttributeError):  # an interpreter without one of these has its own ways
-        # The cache of types' attributes refers to each name: who replaces an entry writes to the name that was there.
+def empty_caches() -> None:
+    """Empty the cache of types' attributes; call when all is imported, before what children do is rehearsed.
+
+    It refers to each attribute's name: who replaces an entry writes to the old name and to the new one.
+    """
+    with contextlib.suppress(AttributeError):  # an interpreter without it has its own ways
         sys._clear_type_cache()
-        gc.collect()
+
+
+def settle() -> None:
+    """Collect garbage and fill the holes; call when nothing but forking is left to do."""
+    _forget_missing_folders()
+    gc.collect()
+    with contextlib.suppress(AttributeError):  # an interpreter with another allocator has other holes
         for size, free in holes(_allocator_statistics()).items():
             _fillers.append(_objects(size, min(free, _HOLES_LIMIT)))
     # Keeps the collector from touching what children share.

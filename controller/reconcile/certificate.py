@@ -8,7 +8,7 @@ and leaves all others alone. Names and shapes are Knative's.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from controller.reconcile import metadata
 from controller.reconcile.outcome import Object, Outcome
@@ -49,21 +49,22 @@ def desired(
     purpose: str = names.EXTERNAL_DOMAIN,
     domain: str = "",
     secret: str = "",
+    labels: Mapping[str, str] | None = None,
 ) -> Object:
     """Return the Certificate `name` that `owner` wants for `hosts`, in its namespace and controlled by it.
 
     `purpose` is `names.EXTERNAL_DOMAIN` or one of its siblings, `domain` the shorter name that a common name may be
     made of, `secret` the Secret for the key pair (empty: as the Certificate is called).
     """
-    labels = {names.CERTIFICATE_TYPE_LABEL: purpose}
+    marks = {**(labels or {}), names.CERTIFICATE_TYPE_LABEL: purpose}
     if owner["kind"] == "Route":
-        labels[names.ROUTE_LABEL] = owner["metadata"]["name"]
+        marks[names.ROUTE_LABEL] = owner["metadata"]["name"]
     head = metadata.child(
         owner,
         resources.CERTIFICATES.api_version,
         resources.CERTIFICATES.kind,
         name,
-        labels=labels,
+        labels=marks,
         annotations={names.CERTIFICATE_CLASS_ANNOTATION: issuer_class},
     )
     spec = {"dnsNames": list(hosts), "secretName": secret or name} | ({"domain": domain} if domain else {})

@@ -1,7 +1,8 @@
 """DomainMapping → a host of the user's choosing for what has a name inside the cluster.
 
 A domain belongs to the namespace that a ClusterDomainClaim of its name gives it to. What is mapped is written into the
-mapping's status, where gateways read it; a reference that stops resolving leaves the last good one there.
+mapping's status, where gateways read it (`ingress` says when all have it); a reference that stops resolving leaves the
+last good one there.
 """
 
 from __future__ import annotations
@@ -9,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from controller.reconcile import public_tls
+from controller.reconcile import ingress, public_tls
+from controller.reconcile.ingress import INGRESS, WAITING
 from controller.reconcile.outcome import Action, Create, Delete, Object, Outcome
 from controller.tls import plan
 from controller.tls.plan import PairFacts
@@ -20,7 +22,7 @@ from tidegate.contracts.config.network import Network
 
 CLAIM_API_VERSION = "networking.internal.knative.dev/v1alpha1"
 CLAIMED, RESOLVED = "DomainClaimed", "ReferenceResolved"
-INGRESS, CERTIFICATE = "IngressReady", "CertificateProvisioned"
+CERTIFICATE = "CertificateProvisioned"
 TLS_OFF = "external-domain-tls is not enabled"
 MADE_FOR_ANNOTATION = "tidegate.dev/made-for"
 """On claims that were made here: they go with their mapping."""
@@ -38,6 +40,8 @@ class Observed:
 
     `certificates` are the Certificates that it has made and the one that has its name; `pair` is the key pair that its
     `spec.tls` names, None until that was looked for.
+    `obstacle`: why the gateways do not have the mapping, or the Route that it leads to, as they are stored.
+    `is_routed`: that Route routes to something; only then can a gateway have an entry for the domain.
     """
 
     namespace: str
@@ -47,6 +51,8 @@ class Observed:
     target: Object | None = None
     certificates: Sequence[Object] = field(default_factory=tuple)
     pair: PairFacts | None = None
+    obstacle: str = ""
+    is_routed: bool = True
 
 
 def reconcile(observed: Observed, config: Network, now_unix: float) -> Outcome:
@@ -64,13 +70,19 @@ def reconcile(observed: Observed, config: Network, now_unix: float) -> Outcome:
     state.mark(CERTIFICATE, *tls.condition)
     url = f"{'https' if tls.secure else 'http'}://{observed.name}"
     status |= {"url": url, "address": {"url": url}}
+    before, is_resolved = ingress.table_of_mapping(status), False
     if is_claimed:
-        _resolve(observed, mapping, status, state)
+        is_resolved = _resolve(observed, mapping, status, state)
         _redirect(status, is_wanted=tls.is_redirected)
     else:
         status.pop("annotations", None)  # another namespace has the domain: nothing of ours may answer for it
+    is_new = before != ingress.table_of_mapping(status)
+    missing = observed.obstacle if observed.is_routed else WAITING
+    awaits_gateways = is_resolved and ingress.mark(state, is_new=is_new, obstacle=missing)
     status |= {"observedGeneration": mapping["metadata"].get("generation", 0), "conditions": state.finish()}
-    return Outcome(tuple(actions), status)
+    # What has no table is nobody's to ask for: the Route that comes to route something marks its mappings.
+    awaits_gateways = awaits_gateways and observed.is_routed
+    return Outcome(tuple(actions), status, is_urgent=is_new, awaits_gateways=awaits_gateways)
 
 
 def claim(namespace: str, name: str) -> Object:
@@ -137,7 +149,8 @@ def _claim(observed: Observed, config: Network, state: Conditions) -> tuple[list
     return [], False
 
 
-def _resolve(observed: Observed, mapping: Object, status: Object, state: Conditions) -> None:
+def _resolve(observed: Observed, mapping: Object, status: Object, state: Conditions) -> bool:
+    """Write what is mapped into `status`; returns whether there is something to map to."""
     reference = (mapping.get("spec") or {}).get("ref") or {}
     kind, name = str(reference.get("kind") or ""), str(reference.get("name") or "")
     plural = KINDS.get((str(reference.get("apiVersion") or ""), kind))
@@ -150,10 +163,10 @@ def _resolve(observed: Observed, mapping: Object, status: Object, state: Conditi
         state.mark_false(RESOLVED, "ResolveFailed", f'address not set for {kind} "{name}"')
     else:
         state.mark_true(RESOLVED)
-        state.mark_true(INGRESS)
         annotations = status.get("annotations") or {}
         host = f"{name}.{observed.namespace}.{names.CLUSTER_DOMAIN}"
         status["annotations"] = annotations | {names.MAPPED_TO_ANNOTATION: host}
+    return state.is_true(RESOLVED)
 
 
 def _has_address(target: Object) -> bool:

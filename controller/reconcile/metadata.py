@@ -58,7 +58,8 @@ def owner_reference(owner: Object) -> Object:
         "name": owner["metadata"]["name"],
         "uid": owner["metadata"]["uid"],
         "controller": True,
-        "blockOwnerDeletion": True,
+        # A namespace takes all that is in it along anyway; to block that would need a right over all namespaces.
+        "blockOwnerDeletion": owner["kind"] != "Namespace",
     }
 
 

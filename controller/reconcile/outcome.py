@@ -51,9 +51,15 @@ class Note:
 
 @dataclass(frozen=True)
 class Outcome:
-    """Actions to perform, then the whole new status (None: leave it), then when to look again (0: when told)."""
+    """Actions to perform, then the whole new status (None: leave it), then when to look again (0: when told).
+
+    `is_urgent`: the status is read by more than people and must not wait. `awaits_gateways`: look again once all
+    gateways have the object as it is then.
+    """
 
     actions: tuple[Action, ...] = ()
     status: Object | None = None
     requeue_after_s: float = 0.0
     events: tuple[Note, ...] = ()
+    is_urgent: bool = False
+    awaits_gateways: bool = False

@@ -39,7 +39,8 @@ def decide(
 ) -> Decision:
     """Return what the public hosts of `owner` need, by tag ("" for its own).
 
-    `known` are the Certificates it has made and those of names that it wants; `protocol` is `enabled` or `redirected`.
+    `known` are the Certificates it has made, those of names that it wants and those of its namespace; `protocol` is
+    `enabled` or `redirected`.
     """
     if not hosts or not network.has_tls(config, owner):
         text = "external-domain-tls is not enabled" if hosts else "TLS is not enabled for cluster-local"
@@ -50,7 +51,10 @@ def decide(
         mark = (TRUE, PROVIDED, "the certificate is that of the gateway")
         return Decision(_leftover(owner, known, {}), mark, frozenset(hosts.values()), is_redirecting)
     wanted = {}
+    ready = {host for host in hosts.values() if any(_is_wildcard_for(one, host) for one in known)}
     for tag, host in hosts.items():
+        if host in ready:
+            continue
         name = certificate.route_certificate_name(owner, tag) if owner["kind"] == "Route" else host
         domain = network.domain(config, owner) if owner["kind"] == "Route" else ""
         made = certificate.desired(owner, name, [host], issuer_class=issuer_class, domain=domain)
@@ -58,7 +62,6 @@ def decide(
     by_name = {one["metadata"]["name"]: one for one in known}
     actions: list[Action] = [*_leftover(owner, known, wanted)]
     marks: list[Mark] = []
-    ready = set()
     for name, one in wanted.items():
         found = by_name.get(name)
         if found is None:
@@ -83,6 +86,12 @@ def is_ready_for(found: Object | None, wanted: Object) -> bool:
     if found is None or not conditions.is_ready(found) or not conditions.is_observed(found):
         return False
     return bool(found["spec"].get("dnsNames") == wanted["spec"]["dnsNames"])
+
+
+def _is_wildcard_for(found: Object, host: str) -> bool:
+    is_wildcard = names.WILDCARD_LABEL in (found["metadata"].get("labels") or {})
+    covered = plan.PairFacts(tuple(found["spec"].get("dnsNames") or ()))
+    return is_wildcard and conditions.is_ready(found) and conditions.is_observed(found) and plan.covers(covered, host)
 
 
 def not_ready(name: str, found: Object | None, *, is_redirecting: bool) -> Mark:

@@ -1,7 +1,7 @@
 """Gradual rollout: a new latest revision takes over its share in steps. Pure; `now` is seconds since 1970.
 
 A rollout belongs to one (tag, Configuration) of a Route and lists its revisions from the oldest to the newest. The
-newest begins with one percent. When that has been programmed the steps are laid out over the rest of the duration, and
+newest begins with one percent. When all gateways have that the steps are laid out over the rest of the duration, and
 each then moves its percents to the newest, from the second newest backwards. The rules are those of Knative
 (pkg/reconciler/route/traffic/rollout.go); a step is never shorter than it took to program the first percent.
 """
@@ -56,17 +56,40 @@ class Rollout(msgspec.Struct, frozen=True, omit_defaults=True):
         """Whether more than one revision has a share."""
         return len(self.revisions) > 1
 
+    @property
+    def newest(self) -> str:
+        """The revision that takes over."""
+        return self.revisions[-1][0]
+
+    @property
+    def awaits_first_percent(self) -> bool:
+        """Whether its steps are laid out as soon as the gateways have the first percent."""
+        return self.is_running and not self.step_s
+
 
 def advance(
-    previous: Iterable[Rollout], targets: Iterable[Target], duration_s: float, known: Collection[str], now: float
+    previous: Iterable[Rollout],
+    targets: Iterable[Target],
+    duration_s: float,
+    known: Collection[str],
+    now: float,
+    *,
+    is_programmed: bool = True,
 ) -> list[Rollout]:
     """Return the rollout of each target at `now`.
 
     `duration_s` 0 switches at once. `known` are the revisions that exist: the share of one that is gone goes to the
-    newest.
+    newest. `is_programmed`: the gateways have what `previous` tells.
     """
     before = {rollout.key: rollout for rollout in previous if _is_consistent(rollout)}
-    return [_advance(before.get(target.key), target, duration_s, known, now) for target in targets]
+    advanced = []
+    for target in targets:
+        kept = _kept(before.get(target.key), target, duration_s, known)
+        if kept is not None and kept.newest == target.revision and kept.awaits_first_percent:
+            advanced.append(_laid_out(kept, duration_s, now) if is_programmed else kept)
+        else:
+            advanced.append(_advance(kept, target, now))
+    return advanced
 
 
 def next_look_s(rollouts: Sequence[Rollout], now: float) -> float:
@@ -91,20 +114,20 @@ def decode(text: str) -> list[Rollout]:
         return []
 
 
-def _advance(before: Rollout | None, target: Target, duration_s: float, known: Collection[str], now: float) -> Rollout:
-    done = Rollout(target.configuration, target.percent, ((target.revision, target.percent),), target.tag)
+def _kept(before: Rollout | None, target: Target, duration_s: float, known: Collection[str]) -> Rollout | None:
+    """Return what there is to go on from; None when the target switches at once."""
     # The first percent is all there is of a share of one, and what is new has nothing to take over from.
     if before is None or duration_s <= 0 or target.percent <= FIRST_PERCENT:
-        return done
+        return None
     kept = _without_gone(_resized(before, target.percent), known)
-    if not kept.revisions:
-        return done
-    if kept.revisions[-1][0] != target.revision:
+    return kept if kept.revisions else None
+
+
+def _advance(kept: Rollout | None, target: Target, now: float) -> Rollout:
+    if kept is not None and kept.newest != target.revision:
         return _begun(kept, target.revision, now)
-    if not kept.is_running:
-        return done
-    if not kept.step_s:
-        return _laid_out(kept, duration_s, now)
+    if kept is None or not kept.is_running:
+        return Rollout(target.configuration, target.percent, ((target.revision, target.percent),), target.tag)
     return _stepped(kept, now) if now >= kept.next_s else kept
 
 

@@ -1,8 +1,8 @@
 """Route → the traffic table in its status, the names inside the cluster, and the marks on what it routes to.
 
-The gateway reads the table from the status itself, so a route is programmed as soon as its traffic is resolved:
-IngressReady says exactly that. A bad target changes nothing in the table; the last good state keeps serving. A gradual
-rollout puts the latest revision into the table step by step.
+The gateways read the table from the status itself; `ingress` says when all of them have it. A bad target changes
+nothing in the table; the last good state keeps serving. A gradual rollout puts the latest revision into the table step
+by step, and lays its steps out once the gateways have the first.
 """
 
 from __future__ import annotations
@@ -11,14 +11,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from controller.reconcile import labeler, local_tls, metadata, placeholders, public_tls, rollout
+from controller.reconcile import ingress, labeler, local_tls, metadata, placeholders, public_tls, rollout
+from controller.reconcile.ingress import INGRESS
 from controller.reconcile.outcome import Action, Object, Outcome
 from tidegate.contracts import conditions, durations, names, recreate, serving, traffic
 from tidegate.contracts.conditions import Conditions
 from tidegate.contracts.config import network
 from tidegate.contracts.config.network import Network
 
-ASSIGNED, INGRESS, CERTIFICATE = "AllTrafficAssigned", "IngressReady", "CertificateProvisioned"
+ASSIGNED, CERTIFICATE = "AllTrafficAssigned", "CertificateProvisioned"
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,8 @@ class Observed:
     """A Route (None when it is gone), what it may refer to, and the objects that carry its name as a mark.
 
     `services` are the Services that have a name that the route wants, `placeholders` all that it has made;
-    `certificates` are the Certificates that it has made, and others that have a name that it wants.
+    `certificates` are the Certificates that it has made, and others that have a name that it wants. `obstacle`: why the
+    gateways do not have the Route as it is stored, empty when they have.
     """
 
     name: str
@@ -36,6 +38,7 @@ class Observed:
     services: Mapping[str, Object] = field(default_factory=dict)
     placeholders: Sequence[Object] = field(default_factory=tuple)
     certificates: Sequence[Object] = field(default_factory=tuple)
+    obstacle: str = ""
 
 
 def reconcile(observed: Observed, config: Network, now_unix: float) -> Outcome:
@@ -56,7 +59,13 @@ def reconcile(observed: Observed, config: Network, now_unix: float) -> Outcome:
         may_release=conditions.is_ready(updated) or conditions.is_failed(updated),
         now_unix=now_unix,
     )
-    return Outcome((*patches, *made.actions), made.status, rollout.next_look_s(made.rollouts, now_unix))
+    return Outcome(
+        (*patches, *made.actions),
+        made.status,
+        rollout.next_look_s(made.rollouts, now_unix),
+        is_urgent=made.is_new,
+        awaits_gateways=made.awaits_gateways,
+    )
 
 
 def _is_newborn(obj: Object, route: Object, lookup: traffic.Lookup) -> bool:
@@ -82,10 +91,12 @@ class _Made:
         self.status: Object = dict(route.get("status") or {})
         self.actions: list[Action] = []
         self.rollouts: list[rollout.Rollout] = []
+        self.is_new = False
+        self.awaits_gateways = False
         self._secure: frozenset[str] = frozenset()
 
     def build(self) -> None:
-        """Fill `status`, `actions` and `rollouts`."""
+        """Fill everything."""
         route, config = self._route, self._config
         if not conditions.is_observed(route):
             self._state.mark_unknown(INGRESS, "IngressNotConfigured", "Ingress has not yet been reconciled.")
@@ -101,6 +112,10 @@ class _Made:
             self._take(resolution, is_redirected=is_redirected)
         generation = route["metadata"].get("generation", 0)
         self.status |= {"observedGeneration": generation, "conditions": self._state.finish()}
+        self.is_new = self._has_new_table()
+
+    def _has_new_table(self) -> bool:
+        return ingress.table_of_route(self.status) != ingress.table_of_route(self._route.get("status") or {})
 
     def _take(self, resolution: traffic.Resolution, *, is_redirected: bool) -> None:
         if (obstacle := resolution.obstacle) is not None:
@@ -119,8 +134,10 @@ class _Made:
         if self._is_rolling():
             text = "A gradual rollout of the latest revision(s) is in progress."
             self._state.mark_unknown(INGRESS, "RolloutInProgress", text)
+            self.awaits_gateways = any(one.awaits_first_percent for one in self.rollouts)
         else:
-            self._state.mark_true(INGRESS)
+            is_new, missing = self._has_new_table(), self._observed.obstacle
+            self.awaits_gateways = ingress.mark(self._state, is_new=is_new, obstacle=missing)
 
     def _is_rolling(self) -> bool:
         return any(one.is_running for one in self.rollouts)
@@ -163,7 +180,8 @@ class _Made:
         lookup = self._observed.lookup
         known = lookup.revisions.keys()
         duration_s = _duration_s(self._route, self._config)
-        self.rollouts = rollout.advance(_previous(self._route, lookup), targets, duration_s, known, self._now)
+        previous, is_programmed = _previous(self._route, lookup), not self._observed.obstacle
+        self.rollouts = rollout.advance(previous, targets, duration_s, known, self._now, is_programmed=is_programmed)
         by_key = {one.key: one for one in self.rollouts if one.is_running}
         spread: list[dict[str, Any]] = []
         for entry in entries:

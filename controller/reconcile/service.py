@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from controller.reconcile import metadata
 from controller.reconcile.outcome import Action, Apply, Object, Outcome
@@ -97,8 +99,7 @@ def _take_configuration(observed: Observed, wanted: Object, status: Object, stat
             status[key] = child_status[key]
         else:
             status.pop(key, None)
-    is_current = conditions.is_observed(existing) and metadata.contains(existing.get("spec"), wanted["spec"])
-    if not is_current:
+    if _is_behind(observed.service, existing, wanted, state.before("ConfigurationsReady")):
         state.mark_unknown(
             "ConfigurationsReady",
             OUT_OF_DATE,
@@ -131,7 +132,7 @@ def _take_route(observed: Observed, actions: list[Action], status: Object, state
             status[key] = child_status[key]
         else:
             status.pop(key, None)
-    if not conditions.is_observed(existing) or not metadata.contains(existing.get("spec"), wanted["spec"]):
+    if _is_behind(service, existing, wanted, state.before("RoutesReady")):
         state.mark_unknown(
             "RoutesReady", OUT_OF_DATE, "The Route is still working to reflect the latest desired specification."
         )
@@ -139,6 +140,19 @@ def _take_route(observed: Observed, actions: list[Action], status: Object, state
         state.mark_unknown("RoutesReady", "TrafficNotMigrated", "Traffic is not yet migrated to the latest revision.")
     else:
         state.copy("RoutesReady", conditions.find(existing))
+
+
+def _is_behind(service: Object, child: Object, wanted: Object, before: Mapping[str, Any]) -> bool:
+    """Whether a child does not yet show what its Service asks for.
+
+    A child that has only to lose something, a tag or an annotation, contains all that is asked for: its digest tells.
+    That counts for a new generation until it is done; at other times only labels differ, and Ready must not flap.
+    """
+    if not conditions.is_observed(child) or not metadata.contains(child.get("spec"), wanted["spec"]):
+        return True
+    seen = (service.get("status") or {}).get("observedGeneration")
+    is_new = seen != service["metadata"].get("generation") or before.get("reason") == OUT_OF_DATE
+    return is_new and metadata.needs_apply(child, wanted)
 
 
 def _is_name_taken(observed: Observed) -> bool:

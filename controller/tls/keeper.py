@@ -111,10 +111,14 @@ class Keeper:
         try:
             signer = await self._authority.current()
             secret = await pairs.read(self._api, key.namespace, spec["secretName"])
-            if secret is not None and target["metadata"]["uid"] not in secret.owners:
+            if secret is not None and not any(owner[:2] == ("Certificate", key.name) for owner in secret.owners):
+                self._polled[key] = (key.namespace, spec["secretName"], secret.version)
                 text = f"Secret {spec['secretName']} exists and is not of this Certificate: rename or delete it"
                 return PairFacts(problem=text, status=FALSE, reason="SecretNotOwned")
-            found = authority.facts(secret.data, now, signer) if secret is not None else None
+            self._polled.pop(key, None)
+            # One of a Certificate of this name that is gone is taken over before it is collected.
+            is_own = secret is not None and any(owner[2] == target["metadata"]["uid"] for owner in secret.owners)
+            found = authority.facts(secret.data, now, signer) if secret is not None and is_own else None
             data = secret.data if secret is not None else {}
             if found is None or plan.needs_new(hosts, found, now):
                 for_clients = plan.type_of(target) == names.SYSTEM_INTERNAL

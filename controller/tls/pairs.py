@@ -24,12 +24,16 @@ COPY_LABEL = "tidegate.dev/copy-for"
 """On copies for gateways: the kind of object that asked."""
 
 
+Owner = tuple[str, str, str]
+"""Kind, name and uid."""
+
+
 @dataclass(frozen=True)
 class Found:
     """A Secret as it was read: its data as text (what is no text is left out), and its identity."""
 
     version: str
-    owners: tuple[str, ...]
+    owners: tuple[Owner, ...]
     annotations: Mapping[str, str]
     data: dict[str, str] = field(repr=False)
 
@@ -42,7 +46,8 @@ async def read(api: Api, namespace: str, name: str) -> Found | None:
         if error.is_not_found:
             return None
         raise
-    owners = tuple(str(owner.get("uid")) for owner in secret["metadata"].get("ownerReferences") or ())
+    references = secret["metadata"].get("ownerReferences") or ()
+    owners = tuple((str(one.get("kind")), str(one.get("name")), str(one.get("uid"))) for one in references)
     version = f"{secret['metadata'].get('uid')}/{secret['metadata'].get('resourceVersion')}"
     return Found(version, owners, annotations_of(secret), _decoded(secret.get("data") or {}))
 
@@ -98,7 +103,7 @@ async def put(
     """Make a Secret of type kubernetes.io/tls, or replace parts of its data; raises `ApiError`."""
     marks: Object = {"annotations": dict(annotations)} if annotations else {}
     if not is_new:
-        change = {"metadata": marks, "data": _encoded(data)}
+        change = {"metadata": marks | ({"ownerReferences": [owner]} if owner else {}), "data": _encoded(data)}
         await api.patch(resources.SECRETS, name, change, namespace, manager=MANAGER)
         return
     head = {"name": name, "namespace": namespace, "labels": {**OURS, **(labels or {})}, **marks}

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from runtimes import contract
 from runtimes.adapters import seldon
 from tidegate.contracts import wake
 from tidegate.process import start_clock
@@ -53,7 +54,7 @@ def made_of(found: Any, folder: Path) -> Any:
 def folder_argument(found: Any, folder: Path) -> dict[str, Path]:
     """Return `{"folder": folder}` for a class or factory that takes one, else nothing."""
     try:
-        return {"folder": folder} if "folder" in inspect.signature(found).parameters else {}
+        return {"folder": folder} if contract.accepts(found, "folder") else {}
     except (TypeError, ValueError):  # some built-in types have no signature
         return {}
 

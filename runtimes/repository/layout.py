@@ -147,7 +147,7 @@ def artefact(folder: Path, config: ModelConfig) -> tuple[str, Path]:
         if (folder / name).exists() and config.runtime in ("", runtime):
             return runtime, folder / name
     # TorchServe's own archives are torch's business; KServe's samples keep them in a folder of their own.
-    archives = sorted(folder.glob("*.mar")) or sorted(folder.glob(f"{MODEL_STORE}/*.mar"))
+    archives = _archives(folder) or _archives(folder / MODEL_STORE)
     if archives and config.runtime in ("", "mar", "torch"):
         return "mar", archives[0]
     if alone := _only_file(folder, config.runtime):
@@ -155,6 +155,10 @@ def artefact(folder: Path, config: ModelConfig) -> tuple[str, Path]:
     if config.runtime:
         return config.runtime, folder
     raise LayoutError(f"{folder}: no model file; known are {', '.join(FILES)}, *.mar (or name it as options.file)")
+
+
+def _archives(folder: Path) -> list[Path]:
+    return sorted(file for file in folder.iterdir() if file.suffix == ".mar") if folder.is_dir() else []
 
 
 def _only_file(folder: Path, runtime: str) -> Path | None:

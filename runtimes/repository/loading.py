@@ -44,7 +44,8 @@ def give_memory_back() -> None:
 def files_bytes(folder: Path) -> int:
     """Return what the files of a folder weigh together."""
     total = 0
-    for file in folder.rglob("*"):
-        with contextlib.suppress(FileNotFoundError):  # Python renames its caches beside a model.py at any time
-            total += file.stat().st_size if file.is_file() else 0
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):  # Python renames its caches beside a model.py at any time
+                total += os.stat(os.path.join(parent, name)).st_size  # noqa: PTH116, PTH118 -- one string is enough
     return total

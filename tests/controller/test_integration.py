@@ -1,6 +1,6 @@
 """The whole controller, kopf and webhook included, against a real API server of the local cluster.
 
-Deployment controller, node and autoscaler are played by the test.
+Deployment controller, node and autoscaler are played by the test; of the gateway its tables and admin page are real.
 """
 
 import asyncio
@@ -15,11 +15,14 @@ from cluster.api.__main__ import serving
 from cluster.config import ApiConfig
 from controller.__main__ import build, work
 from controller.config import Config
-from tidegate.contracts import conditions
+from gateway.programmed import Programmed
+from gateway.watch import Watch
+from tidegate.contracts import conditions, names, programmed
 from tidegate.kube import connect, resources
 from tidegate.kube.api import ApiError, PatchKind, Resource
 from tidegate.kube.client import Client
 from tidegate.process import tasks
+from tidegate.process.admin import AdminServer
 
 BASE = pathlib.Path(__file__).parents[2] / "manifests" / "base"
 SYSTEM = "tidegate-system"
@@ -35,7 +38,8 @@ async def client(tmp_path):
         await stack.enter_async_context(serving(ApiConfig(state=str(tmp_path / "s"), controllers=False)))
         made = await stack.enter_async_context(Client(connect.load(tmp_path / "s" / "kubeconfig")))
         await install(made)
-        parts = build(Config(webhook_port=0, resync_s=5.0), made)
+        gateway_port = await stack.enter_async_context(gateway(made))
+        parts = build(Config(webhook_port=0, resync_s=5.0, gateway_admin_port=gateway_port), made)
         task = tasks.spawn(work(parts, asyncio.Event()), "controller")
         try:
             async with asyncio.timeout(DEADLINE_S):
@@ -51,6 +55,31 @@ async def client(tmp_path):
             loop = asyncio.get_running_loop()
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.remove_signal_handler(number)
+
+
+@contextlib.asynccontextmanager
+async def gateway(client):
+    """What of a gateway the controller sees: a ready pod whose admin port tells how far the tables have come."""
+    watch, admin = Watch(client, SYSTEM), AdminServer()
+    page = Programmed(lambda: watch.programmed)
+    watch.on_tables = page.changed
+    admin.page(programmed.PATH, page.page)
+    port = await admin.start("127.0.0.1", 0)
+    await put_slice(client, names.GATEWAY_SERVICE, "http", 8012)
+    running = watch.start()
+    yield port
+    await tasks.cancel(*running)
+    await admin.close()
+
+
+async def put_slice(client, service, port_name, port):
+    slice_ = {
+        "metadata": {"name": f"{service}-1", "namespace": SYSTEM, "labels": {names.SERVICE_NAME_LABEL: service}},
+        "addressType": "IPv4",
+        "ports": [{"name": port_name, "port": port, "protocol": "TCP"}],
+        "endpoints": [{"addresses": ["127.0.0.1"], "conditions": {"ready": True}}],
+    }
+    await client.create(resources.ENDPOINT_SLICES, slice_)
 
 
 async def install(client):
@@ -77,14 +106,7 @@ async def expose_webhook(client, port):
         "spec": {"ports": [{"name": "https", "port": 443, "targetPort": port}]},
     }
     await client.create(resources.SERVICES, service)
-    labels = {"kubernetes.io/service-name": "webhook"}
-    slice_ = {
-        "metadata": {"name": "webhook-1", "namespace": SYSTEM, "labels": labels},
-        "addressType": "IPv4",
-        "ports": [{"name": "https", "port": port, "protocol": "TCP"}],
-        "endpoints": [{"addresses": ["127.0.0.1"], "conditions": {"ready": True}}],
-    }
-    await client.create(resources.ENDPOINT_SLICES, slice_)
+    await put_slice(client, "webhook", "https", port)
 
 
 def resource_of(document):

@@ -8,7 +8,7 @@ import pytest
 
 from controller.tls import authority, pairs
 from tests.support.controller_world import NAMESPACE, controller_world, service
-from tidegate.contracts import names
+from tidegate.contracts import label_selectors, names
 from tidegate.contracts.config.network import Domain, Network
 from tidegate.kube import resources
 
@@ -210,3 +210,59 @@ async def test_nobody_shows_a_certificate_for_a_domain_that_another_namespace_ha
     await world.apply(mapping("mine"))
     assert world.condition(DM, DOMAIN, "DomainClaimed")[1] == "DomainAlreadyClaimed"
     assert served_hosts(world) == set()
+
+
+EVERYWHERE = dataclasses.replace(TLS, wildcard_selector=label_selectors.parse("{}"))
+WILD = "default.example.com"
+
+
+def put_namespace(world, **labels: str) -> None:
+    world.api.put(resources.NAMESPACES, {"metadata": {"name": NAMESPACE, "labels": labels}})
+
+
+async def test_a_namespace_has_one_certificate_for_all_hosts_of_its_routes(world):
+    put_namespace(world)
+    tagged = [{"latestRevision": True, "percent": 100}, {"latestRevision": True, "percent": 0, "tag": "next"}]
+    route = await deploy(world, EVERYWHERE, tagged)
+    found = certificates(world)
+    assert found.keys() == {WILD}
+    assert found[WILD]["spec"] == {"dnsNames": [f"*.{WILD}"], "secretName": WILD, "domain": "example.com"}
+    assert found[WILD]["metadata"]["labels"][names.WILDCARD_LABEL] == "example.com"
+    [owner] = found[WILD]["metadata"]["ownerReferences"]
+    assert (owner["kind"], owner["blockOwnerDeletion"]) == ("Namespace", False)
+    assert route["status"]["url"] == f"https://{HOST}"
+    assert route["status"]["traffic"][1]["url"] == f"https://next-{HOST}"
+    assert world.condition(RT, "hello", "CertificateProvisioned") == ("True", "", "")
+    assert served_hosts(world) == {f"*.{WILD}"}
+    use(world, TLS)
+    world.worker.mark_everything()
+    await world.settle()
+    assert WILD not in certificates(world)
+    assert served_hosts(world) == {HOST, f"next-{HOST}"}
+    assert world.get(RT, "hello")["status"]["url"] == f"https://{HOST}"
+
+
+async def test_a_route_has_its_own_certificate_until_the_namespaces_is_there(world):
+    put_namespace(world)
+    route = await deploy(world, dataclasses.replace(EVERYWHERE, certificate_class="nobody.example.com"))
+    assert certificates(world).keys() == {WILD, f"route-{route['metadata']['uid']}"}
+    assert world.condition(RT, "hello", "CertificateProvisioned")[1] == "HTTPDowngrade"
+
+
+async def test_a_namespace_that_is_not_selected_has_none(world):
+    put_namespace(world, **{"networking.knative.dev/disableWildcardCert": "true"})
+    selector = label_selectors.parse(
+        "matchExpressions:\n- key: networking.knative.dev/disableWildcardCert\n  operator: NotIn\n  values: ['true']\n"
+    )
+    await deploy(world, dataclasses.replace(TLS, wildcard_selector=selector))
+    assert WILD not in certificates(world)
+    put_namespace(world)
+    await world.settle()
+    assert certificates(world).keys() == {WILD}
+
+
+@pytest.mark.parametrize("template", ["{{.Name}}-{{.Namespace}}.{{.Domain}}", "{{.Namespace}}.{{.Name}}.{{.Domain}}"])
+async def test_hosts_that_no_wildcard_is_for_have_certificates_of_their_own(world, template):
+    put_namespace(world)
+    route = await deploy(world, dataclasses.replace(EVERYWHERE, domain_template=template))
+    assert certificates(world).keys() == {f"route-{route['metadata']['uid']}"}

@@ -156,9 +156,9 @@ async def test_a_gradual_rollout_goes_through_the_status_and_the_old_revision_st
     world.api.on_store = note
     await world.make_ready("hello-00002")
     assert seen[0] == ({"hello-00001": 99, "hello-00002": 1}, "Unknown")
-    assert [rows["hello-00002"] for rows, _ in seen] == [1, 26, 51, 76, 100]
+    assert [rows["hello-00002"] for rows, _ in seen] == [1, 26, 51, 76, 100, 100]
     assert all(status == "Unknown" for rows, status in seen if len(rows) == 2)
-    assert seen[-1] == ({"hello-00002": 100}, "True")
+    assert seen[-2:] == [({"hello-00002": 100}, "Unknown"), ({"hello-00002": 100}, "True")]
     assert "annotations" not in world.get(RT, "hello")["status"]
     assert world.get(REV, "hello-00001")["metadata"]["labels"][names.ROUTING_STATE_LABEL] == "reserve"
     assert world.condition(KSVC, "hello")[0] == "True"

@@ -306,6 +306,12 @@ async def test_a_header_names_a_tag_where_config_features_allows_it(api):
             assert (await fetch(hop.port, host=f"next-{HOST}")).body == b"b"
             assert second.heads[-1]["knative-serving-tag"] == "next"
             assert "knative-serving-default-route" not in second.heads[-1]
+            for claimed in ("next", "unknown"):
+                reply = await fetch(hop.port, host=f"next-{HOST}", knative_serving_tag=claimed)
+                assert reply.body == b"b"
+                assert second.heads[-1]["knative-serving-tag"] == "next", "the host's, once, and not the client's"
+            await answers("unknown")
+            assert first.heads[-1]["knative-serving-tag"] == "unknown", "as the client asked, beside the default route"
             assert second.heads[-1]["knative-serving-tag"] == "next"
             assert "knative-serving-default-route" not in second.heads[-1]
 

@@ -51,6 +51,29 @@ async def test_routes_come_change_and_go(api, watch):
     await until(lambda: "other.default.localhost" not in watch.table)
 
 
+async def test_the_tables_have_come_as_far_as_they_are_swapped(api, watch):
+    told = []
+    watch.on_tables = lambda: told.append((watch.programmed.routes, "other.default.localhost" in watch.table))
+    before = watch.programmed
+    put_route(api, "other", [{"revisionName": "other-00001", "percent": 100}])
+    version = int(api.peek(resources.ROUTES, "other", "default")["metadata"]["resourceVersion"])
+    assert watch.programmed == before, "it is stored, and not here yet"
+    await until(lambda: bool(told))
+    assert told == [(version, True)]
+    assert before.routes < version
+
+
+async def test_a_mapping_is_told_of_by_its_own_version(api, watch):
+    mapping = {"metadata": {"name": "www.example.org", "namespace": "default"}}
+    mapping["status"] = {"annotations": {names.MAPPED_TO_ANNOTATION: "hello.default.svc.cluster.local"}}
+    stored = api.put(resources.DOMAIN_MAPPINGS, mapping) and api.peek(
+        resources.DOMAIN_MAPPINGS, "www.example.org", "default"
+    )
+    version = int(stored["metadata"]["resourceVersion"])
+    await until(lambda: watch.programmed.mappings >= version)
+    assert "www.example.org" in watch.table
+
+
 async def test_mode_concurrency_and_pods_of_a_revision(api, watch):
     assert watch.backend(KEY).is_cold
     put_autoscaler(api, "hello-00001", "Serve", concurrency=3)

@@ -7,13 +7,17 @@ import os
 import signal
 import sys
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 
 from gateway.config import Config
-from gateway.workers import Workers
+from gateway.workers import Workers, _Worker
 from tests.support.hops import App, client, free_port, running
+from tidegate.contracts import programmed
+from tidegate.contracts.programmed import Versions
+from tidegate.process.admin import Page, json_page
 
 ROOT = Path(__file__).parents[2]
 HOST = "hello.default.localhost"
@@ -22,6 +26,28 @@ HOST = "hello.default.localhost"
 def test_a_number_of_workers_that_cannot_be_is_refused():
     with pytest.raises(ValueError, match="TIDEGATE_WORKERS"):
         Config(workers=0)
+
+
+async def test_workers_have_what_each_of_them_has(monkeypatch):
+    pages: dict[int, Page | None] = {}
+
+    async def get(_host: str, port: int, target: str, _timeout_s: float) -> Page | None:
+        assert target == programmed.question(Versions(7), 0.5)
+        return pages[port]
+
+    monkeypatch.setattr("gateway.workers.admin_client.get", get)
+    workers = Workers(Config(workers=3), [])
+    assert await workers.programmed(Versions(7), 0.5) is None, "nobody serves"
+    for number, port in enumerate((11, 12, 0)):  # the third has not told where its pages are, so it has no tables
+        nobody: Any = None
+        workers._living[number] = _Worker(number, nobody, nobody, port)
+    table = (
+        (json_page(Versions(7, 2)), json_page(Versions(9, 1)), Versions(7, 1)),
+        (json_page(Versions(7, 2)), None, None),
+        (json_page(Versions(7, 2)), Page(503, b"later"), None),
+    )
+    for pages[11], pages[12], told in table:
+        assert await workers.programmed(Versions(7), 0.5) == told
 
 
 async def test_workers_share_the_port_and_are_replaced(monkeypatch):
@@ -73,6 +99,11 @@ async def test_workers_share_the_port_and_are_replaced(monkeypatch):
             assert await refused() == 10, "what a worker that died had counted stays"
             assert msgspec.json.decode((await fetch(admin, "/wakes")).body) == []
             assert HOST in msgspec.json.decode((await fetch(admin, "/routes")).body)
+            one = [programmed.read_answer(page) for page in await workers.pages("/programmed")]
+            assert len(one) == 2
+            told = programmed.read_answer((await fetch(admin, "/programmed?routes=1")).body)
+            assert told == programmed.common(found for found in one if found)
+            assert (await fetch(admin, "/programmed?routes=x")).status == 400
             assert (await fetch(admin, "/readyz")).status == 200
             left = [worker.process for worker in workers._living.values()]
         assert [process.returncode for process in left] == [0, 0]

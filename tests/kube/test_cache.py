@@ -75,6 +75,22 @@ async def test_list_then_watch_keeps_the_snapshot_current():
 
 
 @pytest.mark.looptime
+async def test_the_version_is_that_up_to_which_everything_is_here_and_told():
+    server = ScriptedServer()
+    server.lists = [Page([pod("a", 1)], "5", more="next"), Page([pod("b", 2)], "5")]
+    server.watches = [
+        [WatchEvent("MODIFIED", pod("a", 7)), WatchEvent("BOOKMARK", {"metadata": {"resourceVersion": "9"}})]
+    ]
+    cache = Cache(server, PODS)
+    seen: list[tuple[str, str]] = []
+    cache.on_change(lambda kind, old, new: seen.append((new["metadata"]["name"], cache.version)))
+    assert cache.version == ""
+    await play(server, cache)
+    assert seen == [("a", ""), ("b", ""), ("a", "5")], "never ahead of what is told"
+    assert cache.version == "9"
+
+
+@pytest.mark.looptime
 async def test_lost_history_costs_a_relist_and_callbacks_for_the_differences_only():
     server = ScriptedServer()
     server.lists = [Page([pod("a", 1), pod("b", 2)], "2"), Page([pod("b", 2), pod("c", 7)], "8")]

@@ -178,6 +178,7 @@ def test_policies_open_exactly_the_ports_that_services_and_scrapers_use() -> Non
             names.GATEWAY_LOCAL_PORT,
             names.GATEWAY_LOCAL_TLS_PORT,
             names.GATEWAY_TLS_PORT,
+            names.ADMIN_PORT,
         },
         "activator": {names.SERVING_PORT, internal_tls.PORT},
         "autoscaler": {names.REPORT_PORT},
@@ -188,6 +189,9 @@ def test_policies_open_exactly_the_ports_that_services_and_scrapers_use() -> Non
     inside = [{"port": names.GATEWAY_LOCAL_PORT}, {"port": names.GATEWAY_LOCAL_TLS_PORT}]
     (local,) = [rule for rule in policies["gateway"]["spec"]["ingress"] if rule["ports"] == inside]
     assert local["from"] == [{"namespaceSelector": {}}], "names inside the cluster are for pods only"
+    rules = policies["gateway"]["spec"]["ingress"]
+    ((asking,),) = [rule["from"] for rule in rules if rule["ports"] == [{"port": names.ADMIN_PORT}]]
+    assert asking["podSelector"]["matchLabels"]["app.kubernetes.io/component"] == "controller"
 
 
 def test_the_ha_overlay_survives_the_loss_of_one_of_each() -> None:

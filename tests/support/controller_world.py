@@ -15,6 +15,7 @@ from typing import Any
 from controller import objects
 from controller.admission import review
 from controller.cluster_config import ClusterConfig
+from controller.gateways import Gateways
 from controller.gather import World
 from controller.objects import Objects
 from controller.worker import Worker
@@ -64,13 +65,17 @@ class ReviewedApi(FakeApi):
 class ControllerWorld:
     """A controller and the API server it looks at."""
 
-    def __init__(self, config: ClusterConfig | None = None) -> None:
+    def __init__(
+        self, config: ClusterConfig | None = None, gateways: Callable[[FakeApi], Gateways] | None = None
+    ) -> None:
         self.api = ReviewedApi()
         self.config = config or ClusterConfig(
             deployment=NO_LOOKUPS, autoscaler_address="127.1.128.1:8080", report_key=b"k" * 32
         )
         loop, began = asyncio.get_running_loop(), time.time()
-        self.worker = Worker(self.api, World(Objects(), self.config), 4, wall=lambda: began + loop.time())
+        self.gateways = gateways(self.api) if gateways is not None else None
+        world = World(Objects(), self.config)
+        self.worker = Worker(self.api, world, 4, lambda: began + loop.time(), gateways=self.gateways)
 
     async def settle(self) -> None:
         """Deliver everything and work until there is nothing to do; then check the whole state."""
@@ -82,6 +87,13 @@ class ControllerWorld:
         else:
             raise AssertionError("the controller does not come to rest")
         check(self.api)
+
+    async def turn(self, seconds: float) -> None:
+        """Deliver everything, and let some time pass whatever is left to do."""
+        for _ in range(20):
+            self._deliver()
+            await asyncio.sleep(0)
+        await asyncio.sleep(seconds)
 
     def get(self, resource: Resource, name: str) -> Object:
         """Return an object; it must exist."""
@@ -109,6 +121,11 @@ class ControllerWorld:
         return self.get(resource, obj["metadata"]["name"])
 
     async def make_ready(self, revision: str, replicas: int = 1) -> None:
+        """Play Deployment controller and autoscaler: all pods of a revision are up; then settle."""
+        self.play_ready(revision, replicas)
+        await self.settle()
+
+    def play_ready(self, revision: str, replicas: int = 1) -> None:
         """Play Deployment controller and autoscaler: all pods of a revision are up."""
         deployment = self.get(resources.DEPLOYMENTS, names.deployment_name(revision))
         generation = deployment["metadata"]["generation"]
@@ -121,7 +138,6 @@ class ControllerWorld:
         }
         self.api.put(resources.DEPLOYMENTS, deployment)
         self.play_autoscaler(revision, "True", actual=replicas, desired=replicas)
-        await self.settle()
 
     async def make_idle(self, revision: str) -> None:
         """Play the autoscaler: a revision went to zero."""
@@ -172,9 +188,11 @@ class ControllerWorld:
 
 
 @contextlib.asynccontextmanager
-async def controller_world(config: ClusterConfig | None = None) -> AsyncIterator[ControllerWorld]:
-    """Run a controller for the length of a test."""
-    world = ControllerWorld(config)
+async def controller_world(
+    config: ClusterConfig | None = None, gateways: Callable[[FakeApi], Gateways] | None = None
+) -> AsyncIterator[ControllerWorld]:
+    """Run a controller for the length of a test; `gateways` makes those that it asks, None when nobody is asked."""
+    world = ControllerWorld(config, gateways)
     task = tasks.spawn(world.worker.run(), "worker")
     try:
         yield world

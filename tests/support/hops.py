@@ -79,7 +79,7 @@ class App:
         return response
 
     async def _handle(self, request: web.Request) -> web.Response:
-        self.heads.append({name.lower(): value for name, value in request.headers.items()})
+        self.heads.append({name.lower(): ", ".join(request.headers.getall(name)) for name in request.headers})
         self.in_flight += 1
         self.peak = max(self.peak, self.in_flight)
         try:

@@ -358,7 +358,7 @@ async def test_client_leaving_while_its_held_body_stands_still() -> None:
         client.reset()
         await engine.director.all_finished()
         assert engine.director.outcomes[0].failure is Failure.CLIENT_GONE
-        assert engine.director.outcomes[0].duration_s < 1
+        assert engine.director.outcomes[0].duration_s < 10
 
 
 async def test_finished_comes_after_the_awaitable_has_ended_and_hands_its_result_on() -> None:

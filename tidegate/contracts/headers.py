@@ -54,7 +54,7 @@ RULES = (
         "client, gateway",
         PASSED,
         True,
-        "the tag asked for, by header or by host, where tag-header-based-routing is Enabled",
+        "the tag asked for by header, or that of the host alone, where tag-header-based-routing is Enabled",
     ),
     Rule(DEFAULT_ROUTE, "gateway", STRIPPED, False, "`true`: no tag was asked for (with tag-header-based-routing)"),
     Rule(PROXY_REQUEST, "activator", STRIPPED, False, "`activator`: this request was counted by the activator"),

@@ -58,6 +58,8 @@ class Cache:
         self._indexes: dict[str, dict[str, dict[Key, Object]]] = {name: {} for name in self._indexers}
         self._callbacks: list[OnChange] = []
         self._synced = asyncio.Event()
+        self.version = ""
+        """The resourceVersion up to which everything is in `objects`, and its callbacks are called."""
 
     @property
     def is_synced(self) -> bool:
@@ -107,6 +109,7 @@ class Cache:
             self._change("DELETED", key, None)
         self._take(page, seen)
         self._synced.set()
+        self.version = page.resource_version
         return page.resource_version
 
     async def _page(self, after: str) -> Page:
@@ -128,10 +131,10 @@ class Cache:
             async with contextlib.aclosing(events) as stream:  # type: ignore[type-var]
                 async for event in stream:
                     since = event.object["metadata"].get("resourceVersion", since)
-                    if event.type == "BOOKMARK":
-                        continue
-                    deleted = event.type == "DELETED"
-                    self._change(event.type, _key(event.object), None if deleted else self._shrink(event.object))
+                    if event.type != "BOOKMARK":
+                        deleted = event.type == "DELETED"
+                        self._change(event.type, _key(event.object), None if deleted else self._shrink(event.object))
+                    self.version = since
 
     def _change(self, kind: str, key: Key, new: Object | None) -> None:
         old = self.objects.get(key)

@@ -50,7 +50,13 @@ def configure(component: str, level: str = "info", *, as_json: bool | None = Non
     handler.setFormatter(JsonFormatter(component) if as_json else plain)
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    root.setLevel(level.upper())
+    _set_level(root, level.upper())
     # These two repeat what the component itself logs, once per request.
-    logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
-    logging.getLogger("asyncio").setLevel(logging.WARNING)
+    _set_level(logging.getLogger("aiohttp.access"), "WARNING")
+    _set_level(logging.getLogger("asyncio"), "WARNING")
+
+
+def _set_level(logger: logging.Logger, level: str) -> None:
+    # To set a level visits all loggers, and a forked process then has copies of them.
+    if logging.getLevelName(logger.level) != level:
+        logger.setLevel(level)

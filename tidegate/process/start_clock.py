@@ -90,3 +90,9 @@ def this() -> StartClock:
     if _this is None:
         _this = StartClock(*began())
     return _this
+
+
+def forget() -> None:
+    """Drop the clock, where a start was only rehearsed: a process forked from this one has a clock of its own."""
+    global _this  # noqa: PLW0603 - there is one process
+    _this = None

@@ -98,6 +98,21 @@ def test_swagger():
     json.dumps(document)
 
 
+def test_where_fields_beyond_the_schema_are_kept_v2_names_none():
+    open_spec = {
+        "type": "object",
+        "x-kubernetes-preserve-unknown-fields": True,
+        "properties": {"size": {"type": "integer"}},
+    }
+    spec = CRD["spec"]
+    version = {"name": "v1", "served": True, "schema": {"openAPIV3Schema": {"properties": {"spec": open_spec}}}}
+    crd = {"spec": spec | {"versions": [version]}}
+    shown = swagger([crd])["definitions"]["dev.example.serving.v1.Widget"]["properties"]["spec"]
+    assert shown == {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+    document = v3_document("apis/serving.example.dev/v1", [crd])
+    assert document["components"]["schemas"]["dev.example.serving.v1.Widget"]["properties"]["spec"] == open_spec
+
+
 def test_the_definition_is_not_changed():
     before = json.dumps(CRD)
     v3_document("apis/serving.example.dev/v1", [CRD])

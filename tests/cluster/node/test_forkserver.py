@@ -10,9 +10,11 @@ import signal
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from cluster.node import forked_child
 from cluster.node.forkserver import CannotFork, ForkServer
 from cluster.node.process import Command
 from tidegate.process import tasks
@@ -153,3 +155,32 @@ async def test_not_ready_yet() -> None:
 async def test_an_environment_that_is_too_large(server: ForkServer) -> None:
     with pytest.raises(CannotFork, match="too large"):
         await server.fork(Command(["python", "-m", "forkprobe"], {"A": "x" * 200_000}, "/", 1, 2))
+
+
+def test_numpys_random_state_is_a_new_one_each_time() -> None:
+    numpy = pytest.importorskip("numpy")
+    before = numpy.random.get_state()
+    try:
+        drawn = set()
+        for _ in range(3):
+            forked_child._seed(numpy)
+            assert not numpy.random.get_state(legacy=False)["has_gauss"]
+            drawn.add(numpy.random.random())
+        assert len(drawn) == 3
+    finally:
+        numpy.random.set_state(before)
+
+
+def test_a_random_generator_of_another_kind_is_seeded_its_own_way() -> None:
+    class Random:
+        seeded = 0
+
+        def set_state(self, state: object) -> None:
+            raise ValueError("set_state can only be used with legacy MT19937 state instances.")
+
+        def seed(self) -> None:
+            self.seeded += 1
+
+    numpy = SimpleNamespace(random=Random(), frombuffer=lambda data, dtype: data, uint32=None)
+    forked_child._seed(numpy)
+    assert numpy.random.seeded == 1

@@ -33,7 +33,7 @@ def is_running(pid: int) -> bool:
 
 
 def wait_gone(pid: int) -> None:
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 20
     while is_running(pid):
         assert time.monotonic() < deadline, f"{pid} is still there"
         time.sleep(0.005)

@@ -188,6 +188,9 @@ FLAWS = [
     ("import os\nos._exit(3)", "it ended"),
     ("import sys, types\nnumpy = types.ModuleType('numpy')\nnumpy.ones = None\nsys.modules['numpy'] = numpy\n",
      "a forked child failed its first computation"),
+    ("import threading, time\ndef before_forks():\n"
+     "    threading.Thread(target=time.sleep, args=(60,), daemon=True, name='late').start()\n",
+     r"an import started a thread \(late\)"),
 ]  # fmt: skip
 
 
@@ -209,6 +212,24 @@ async def test_a_template_that_cannot_be_forked_says_why_and_programs_start_plai
             await asyncio.sleep(0.01)
     assert found.match(reason)
     os.close(one.stdout)
+
+
+REHEARSALS = [
+    ("MADE = []\ndef before_forks():\n    MADE.append(1)\n", [1]),
+    ("MADE = []\ndef before_forks():\n    raise RuntimeError('no room')\n", []),
+    ("MADE = [2]\nbefore_forks = None\n", [2]),
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("text", "made"), REHEARSALS)
+async def test_what_a_module_makes_before_forks_is_there_in_every_child_and_its_failure_is_no_flaw(
+    server: ForkServer, tmp_path: Path, library: Path, text: str, made: list[int]
+) -> None:
+    (library / "heavy.py").write_text(text)
+    for _ in range(2):
+        one = command(tmp_path, "-c", "import heavy, json; print(json.dumps(heavy.MADE))")
+        assert await shown(server, tmp_path, one) == made
 
 
 @pytest.mark.slow

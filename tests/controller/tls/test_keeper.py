@@ -95,9 +95,21 @@ async def test_a_secret_of_somebody_else_is_not_written_over(world):
     assert "route-u1" in message
     assert secret(world, "route-u1") == {}
     await world.api.delete(resources.SECRETS, "route-u1", NAMESPACE)
-    world.worker.mark_everything()
+    world.worker.mark(await world.worker._keeper._changed())
     await world.settle()
     assert world.condition(resources.CERTIFICATES, "route-u1")[0] == "True"
+
+
+async def test_the_secret_of_a_certificate_that_went_is_taken_over_by_the_next_of_its_name(world):
+    await world.apply(asked())
+    first = secret(world, "route-u1")
+    await world.api.delete(resources.CERTIFICATES, "route-u1", NAMESPACE)
+    await world.settle()
+    second = await world.apply(asked())
+    assert world.condition(resources.CERTIFICATES, "route-u1")[0] == "True"
+    assert secret(world, "route-u1")["tls.crt"] != first["tls.crt"]
+    owners = world.api.peek(resources.SECRETS, "route-u1", NAMESPACE)["metadata"]["ownerReferences"]
+    assert [owner["uid"] for owner in owners] == [second["metadata"]["uid"]]
 
 
 async def test_it_is_renewed_before_it_ends_and_the_copy_with_it(world):

@@ -13,8 +13,9 @@ from typing import Any
 
 import msgspec
 
-from tidegate.contracts import problems
+from tidegate.contracts import label_selectors, problems
 from tidegate.contracts.config.reading import Reader
+from tidegate.contracts.label_selectors import Selector
 from tidegate.contracts.names import (
     CERT_MANAGER_CLASS,
     CERTIFICATE_CLASS_ANNOTATION,
@@ -87,6 +88,8 @@ class Network:
     certificate_class: str = OWN_CERTIFICATE_CLASS
     issuers: tuple[tuple[str, Issuer], ...] = ()
     """By what a certificate is for (`names.EXTERNAL_DOMAIN` and the others)."""
+    wildcard_selector: Selector | None = None
+    """The namespaces whose public hosts share one certificate; None: none."""
 
 
 def parse(
@@ -120,6 +123,7 @@ def parse(
         domains=domains,
         certificate_class=reader.text("certificate-class") or usual_class,
         issuers=issuers,
+        wildcard_selector=_wildcard_selector(reader),
     )
     return values, [*reader.problems, *found, *wrong]
 
@@ -217,6 +221,30 @@ def domain(network: Network, route: Mapping[str, Any]) -> str:
     if not fitting:
         return CLUSTER_DOMAIN
     return min(fitting, key=lambda entry: (-len(entry.labels), entry.name)).name
+
+
+def default_domain(network: Network) -> str:
+    """Return the domain of routes without labels."""
+    return domain(network, {"metadata": {}})
+
+
+def wildcard(network: Network, namespace: str) -> str:
+    """Return `*.<rest>` for the public hosts of a namespace's routes; empty where no wildcard can be for them."""
+    fields = {"Name": "*", "Namespace": namespace, "Domain": default_domain(network)}
+    host = _render(network.domain_template, fields, {})
+    is_fit = host.startswith("*.") and host.count("*") == 1 and fields["Domain"] != CLUSTER_DOMAIN
+    return host if is_fit and namespace in host.split(".") else ""
+
+
+def _wildcard_selector(reader: Reader) -> Selector | None:
+    key = "namespace-wildcard-cert-selector"
+    if not (text := reader.text(key)):
+        return None
+    try:
+        return label_selectors.parse(text)
+    except ValueError as error:
+        reader.complain(problems.invalid(text, key, f"write a label selector: {error}"))
+        return None
 
 
 def _render(template: str, fields: Mapping[str, str], metadata: Mapping[str, Any]) -> str:
