@@ -100,10 +100,7 @@ class Link:
             raise CannotFork("the environment is too large" if self._socket else "the template is gone")
         answer = self._waiting[number] = asyncio.get_running_loop().create_future()
         try:
-            with open(os.memfd_create("tidegate-fork"), "w+b", buffering=0) as file:
-                file.write(content)
-                given = [command.stdout, command.stderr, file.fileno()]
-                socket.send_fds(self._socket, [b'{"id": %d}' % number], given)
+            self._send(number, content, command)
             async with asyncio.timeout(FORK_TIMEOUT_S):
                 pid = await answer
         except (OSError, TimeoutError) as error:
@@ -116,6 +113,14 @@ class Link:
         else:
             self._running[pid] = process
         return process
+
+    def _send(self, number: int, content: bytes, command: Command) -> None:
+        assert self._socket is not None, "it was looked at before"
+        with open(os.memfd_create("tidegate-fork"), "w+b") as file:
+            file.write(content)
+            file.flush()
+            given = [command.stdout, command.stderr, file.fileno()]
+            socket.send_fds(self._socket, [b'{"id": %d}' % number], given)
 
     def retire(self) -> None:
         """Let it end after its last child."""

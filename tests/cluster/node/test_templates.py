@@ -152,7 +152,8 @@ for line in open("/proc/self/maps"):
         except OSError:
             pass
 own = open("/proc/self/environ").read()
-print(json.dumps({"found": found, "folder": tempfile.gettempdir(), "zone": time.tzname[0], "of_the_node": "OF_NODE" in own}))
+zone, folder = time.tzname[0], tempfile.gettempdir()
+print(json.dumps({"found": found, "folder": folder, "zone": zone, "of_the_node": "OF_NODE" in own}))
 """
 
 
