@@ -109,6 +109,7 @@ def _inference_service(world: World, key: Key, obj: Object) -> inference_service
         [one for one in known.all(resources.SERVING_RUNTIMES) if one["metadata"]["namespace"] == key.namespace],
         shipped.runtimes(list(known.all(resources.CLUSTER_SERVING_RUNTIMES)), world.config.deployment.runtime_image),
         _refusal(world, key, obj),
+        world.config.deployment.runtime_image.replace("{name}", "agent"),
     )
 
 

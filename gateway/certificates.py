@@ -12,6 +12,7 @@ import asyncio
 import logging
 import ssl
 from collections import OrderedDict
+from collections.abc import Callable
 
 from gateway import sni
 from gateway.certificate import Certificate
@@ -28,7 +29,8 @@ CONTEXTS_LIMIT = 1024
 
 
 class Certificates:
-    """The certificates by host, and `context`: what a TLS listener is started with."""
+    """The certificates by host, and what TLS listeners are started with: `context` for the public, `local_context` for
+    the cluster, whose names the first one does not know."""
 
     def __init__(self, api: Api) -> None:
         self._table: sni.Table = {}
@@ -38,10 +40,8 @@ class Certificates:
         self._cache = Cache(api, resources.SECRETS, names.CERTIFICATES_NAMESPACE, shrink=sni.shrink)
         self._cache.on_change(lambda _kind, _old, _new: self._plan_rebuild())
         self.refused = 0
-        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self.context.minimum_version = ssl.TLSVersion.TLSv1_2
-        self.context.set_alpn_protocols(list(key_pair.ALPN))
-        self.context.sni_callback = self._choose
+        self.context = _listening(self._choose_public)
+        self.local_context = _listening(self._choose)
 
     def __len__(self) -> int:
         return len(self._table)
@@ -75,7 +75,13 @@ class Certificates:
             del self._contexts[version]
 
     def _choose(self, connection: ssl.SSLObject, name: str | None, _context: ssl.SSLContext) -> int | None:
+        return self._show(connection, name, sni.find(self._table, name) if name else None)
+
+    def _choose_public(self, connection: ssl.SSLObject, name: str | None, _context: ssl.SSLContext) -> int | None:
         pair = sni.find(self._table, name) if name else None
+        return self._show(connection, name, None if pair is not None and pair.is_local else pair)
+
+    def _show(self, connection: ssl.SSLObject, name: str | None, pair: sni.Pair | None) -> int | None:
         found = self._context_of(pair, name or "") if pair is not None else None
         if found is None and self._default is not None:
             found = self._default.current
@@ -98,3 +104,12 @@ class Certificates:
         if len(self._contexts) > CONTEXTS_LIMIT:
             self._contexts.popitem(last=False)
         return made
+
+
+def _listening(choose: Callable[[ssl.SSLObject, str | None, ssl.SSLContext], int | None]) -> ssl.SSLContext:
+    """Return a context without a certificate: `choose` gives each handshake another, or refuses it."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_alpn_protocols(list(key_pair.ALPN))
+    context.sni_callback = choose
+    return context

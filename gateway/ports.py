@@ -76,7 +76,7 @@ class Ports:
             await self._local.start(*local, reuse_port=is_shared)
             log.info("listening on %s:%d for the cluster", *local)
         if self._local_tls is not None and (local := self._config.local_tls_address) is not None:
-            await self._local_tls.start(*local, reuse_port=is_shared, tls=self._certificates.context)
+            await self._local_tls.start(*local, reuse_port=is_shared, tls=self._certificates.local_context)
             log.info("listening on %s:%d for TLS inside the cluster", *local)
         address = self._config.tls_address
         if self._tls is not None and address is not None:

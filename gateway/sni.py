@@ -17,11 +17,15 @@ from tidegate.contracts import names
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """A certificate with its chain, and its key, as base64 of PEM; `version` changes with them."""
+    """A certificate with its chain, and its key, as base64 of PEM; `version` changes with them.
+
+    `is_local`: it is for names inside the cluster, of which the public is not to know.
+    """
 
     version: str
     certificate: str = field(repr=False)
     key: str = field(repr=False)
+    is_local: bool = False
 
     def texts(self) -> tuple[str, str]:
         """Return certificate and key as PEM; raises ValueError, without any of the key in its text."""
@@ -43,7 +47,9 @@ def build(secrets: Iterable[Mapping[str, Any]]) -> Table:
         hosts = (metadata.get("annotations") or {}).get(names.SERVED_HOSTS_ANNOTATION, "")
         if not certificate or not key:
             continue
-        pair = Pair(f"{metadata.get('uid', '')}/{metadata.get('resourceVersion', '')}", certificate, key)
+        version = f"{metadata.get('uid', '')}/{metadata.get('resourceVersion', '')}"
+        purpose = (metadata.get("labels") or {}).get(names.CERTIFICATE_TYPE_LABEL)
+        pair = Pair(version, certificate, key, purpose == names.CLUSTER_LOCAL_DOMAIN)
         for host in hosts.split(","):
             if host:
                 table.setdefault(host.strip().lower(), pair)
@@ -59,7 +65,7 @@ def find(table: Table, host: str) -> Pair | None:
 def shrink(secret: dict[str, Any]) -> dict[str, Any]:
     """Return what is worth keeping of a Secret."""
     metadata = secret["metadata"]
-    kept = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp", "annotations")
+    kept = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp", "annotations", "labels")
     return {"metadata": {key: metadata[key] for key in kept if key in metadata}, "data": secret.get("data") or {}}
 
 

@@ -23,7 +23,7 @@ from runtimes.frame import Frame
 from tidegate.process import logs, settings, start_clock
 
 PROGRAM = "rehearsal"
-REQUEST_LIMIT_S = 5.0
+REQUEST_LIMIT_S = 20.0
 
 
 def rehearse(make_model: Callable[[Path], None], body: bytes) -> None:

@@ -71,7 +71,7 @@ def question_of(method: str, query: Mapping[str, str], target: Target) -> Access
         watching = query.get("watch", "").lower() in ("true", "1")
         verb = "watch" if watching else "get" if target.name else "list"
     name = target.name
-    if target.subresource in ("exec", "portforward"):
+    if target.subresource in ("exec", "attach", "portforward"):
         verb = "create"  # by GET too, which WebSockets need: reading a pod must not mean running commands in it
     if target.subresource == "proxy":
         verb = {"GET": "get", "HEAD": "get"}.get(method, verb)

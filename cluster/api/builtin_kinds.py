@@ -9,7 +9,7 @@ from cluster.api.kinds import Kind
 
 STATUS = frozenset({"status"})
 SCALE = frozenset({"status", "scale"})
-POD = frozenset({"status", "log", "exec", "portforward", "proxy", "eviction", "binding"})
+POD = frozenset({"status", "log", "exec", "attach", "portforward", "proxy", "eviction", "binding"})
 
 POD_FIELDS = (
     "spec.nodeName",

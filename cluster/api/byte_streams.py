@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 from typing import Protocol
 
 import aiohttp
@@ -15,6 +16,13 @@ from aiohttp.abc import AbstractStreamWriter
 
 READ_BYTES = 64 << 10
 IDLE_TIMEOUT_S = 4 * 3600.0
+KEEP_ALIVE = {
+    socket.TCP_KEEPIDLE: 30,
+    socket.TCP_KEEPINTVL: 10,
+    socket.TCP_KEEPCNT: 3,
+    # What is sent and not confirmed for so long (ms) ends it as well.
+    socket.TCP_USER_TIMEOUT: 60_000,
+}
 SEND_TIMEOUT_S = 60.0
 
 
@@ -104,6 +112,19 @@ def upgrade(request: web.Request, protocol: str) -> RawBytes:
     head = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: SPDY/3.1\r\n"
     transport.write(f"{head}X-Stream-Protocol-Version: {protocol}\r\n\r\n".encode())
     return RawBytes(transport)
+
+
+def keep_alive(request: web.Request) -> None:
+    """Let the kernel notice when the client's machine has gone, within a minute or so: its end answers by itself.
+
+    For streams that last for hours and may be silent all the time (tcp(7)).
+    """
+    peer = request.transport.get_extra_info("socket") if request.transport is not None else None
+    if peer is None or peer.family not in (socket.AF_INET, socket.AF_INET6):
+        return
+    peer.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option, value in KEEP_ALIVE.items():
+        peer.setsockopt(socket.IPPROTO_TCP, option, value)
 
 
 def is_upgrade(request: web.Request) -> bool:

@@ -76,6 +76,14 @@ class Connector:
         query = [(name, value) for name, value in request.query.items() if name != "container"]
         return await exec_proxy.serve(request, self._open(), url.with_query(query), self._kubelet_token())
 
+    async def attach(self, request: web.Request, kind: Kind, target: Target) -> web.StreamResponse:
+        """Attach to a running container of the pod; raises `ApiError`."""
+        pod = reads.get(self._backend, kind, target.namespace, target.name).decode()
+        container = _container(pod, request.query.get("container", ""))
+        url = self._kubelet(pod) / "attach" / target.namespace / target.name / container
+        query = [(name, value) for name, value in request.query.items() if name != "container"]
+        return await exec_proxy.serve(request, self._open(), url.with_query(query), self._kubelet_token())
+
     async def port_forward(self, request: web.Request, kind: Kind, target: Target) -> web.StreamResponse:
         """Forward connections to ports of the pod; raises `ApiError`."""
         pod = reads.get(self._backend, kind, target.namespace, target.name).decode()

@@ -17,6 +17,7 @@ SUBRESOURCES: dict[str, tuple[tuple[str, ...], str, str]] = {
     "scale": (("get", "patch", "update"), "autoscaling/v1", "Scale"),
     "log": (("get",), "", ""),
     "exec": (("create", "get"), "v1", "PodExecOptions"),
+    "attach": (("create", "get"), "v1", "PodAttachOptions"),
     "portforward": (("create", "get"), "v1", "PodPortForwardOptions"),
     "proxy": (("create", "delete", "get", "patch", "update"), "", ""),
     "eviction": (("create",), "policy/v1", "Eviction"),

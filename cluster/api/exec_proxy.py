@@ -15,7 +15,7 @@ from aiohttp import web
 from yarl import URL
 
 from cluster.api import status
-from cluster.api.byte_streams import IDLE_TIMEOUT_S, SEND_TIMEOUT_S, Bytes, Upgraded, is_upgrade, upgrade
+from cluster.api.byte_streams import IDLE_TIMEOUT_S, SEND_TIMEOUT_S, Bytes, Upgraded, is_upgrade, keep_alive, upgrade
 from cluster.api.spdy import SpdyError
 from cluster.api.spdy_streams import Stream, Streams
 from tidegate.process import tasks
@@ -27,6 +27,8 @@ SPDY_PROTOCOL = "v4.channel.k8s.io"
 STREAM_CHANNELS = {"stdin": STDIN, "stdout": STDOUT, "stderr": STDERR, "error": ERROR, "resize": RESIZE}
 MESSAGE_LIMIT_BYTES = 4 << 20
 STREAMS_TIMEOUT_S = 30.0
+HEARTBEAT_S = 30.0
+"""Between two pings to who answers them; without an answer in half that time a peer counts as gone."""
 
 
 class Channels(Protocol):
@@ -43,14 +45,22 @@ class Channels(Protocol):
 
 async def serve(request: web.Request, session: aiohttp.ClientSession, url: URL, token: str) -> web.StreamResponse:
     """Run one exec at the node's `url`; raises `ApiError` before the upgrade only."""
-    socket = web.WebSocketResponse(protocols=PROTOCOLS, max_msg_size=MESSAGE_LIMIT_BYTES)
-    is_socket = socket.can_prepare(request).ok
+    offered = web.WebSocketResponse(protocols=PROTOCOLS).can_prepare(request)
+    is_socket = offered.ok
     if not is_socket and not is_upgrade(request):
         raise status.bad_request("Upgrade request required")
+    keep_alive(request)
+    # Clients of v4 (the official Python one) may look at their socket when they like, so they are not asked.
+    heartbeat_s = HEARTBEAT_S if offered.protocol == PROTOCOLS[0] else None
+    socket = web.WebSocketResponse(protocols=PROTOCOLS, max_msg_size=MESSAGE_LIMIT_BYTES, heartbeat=heartbeat_s)
     headers = {"Authorization": f"Bearer {token}"}
     try:
         node = await session.ws_connect(
-            url, headers=headers, protocols=(NODE_PROTOCOL,), max_msg_size=MESSAGE_LIMIT_BYTES
+            url,
+            headers=headers,
+            protocols=(NODE_PROTOCOL,),
+            max_msg_size=MESSAGE_LIMIT_BYTES,
+            heartbeat=HEARTBEAT_S,
         )
     except aiohttp.WSServerHandshakeError as error:
         raise status.bad_request(f"the container cannot run a command: {error.message or error.status}") from error

@@ -14,7 +14,7 @@ import aiohttp
 from aiohttp import web
 
 from cluster.api import status
-from cluster.api.byte_streams import SEND_TIMEOUT_S, Bytes, Upgraded, WebSocketBytes, is_upgrade, upgrade
+from cluster.api.byte_streams import SEND_TIMEOUT_S, Bytes, Upgraded, WebSocketBytes, is_upgrade, keep_alive, upgrade
 from cluster.api.spdy import SpdyError
 from cluster.api.spdy_streams import Stream, Streams
 from tidegate.process import tasks
@@ -36,6 +36,7 @@ class End(Protocol):
 
 async def serve(request: web.Request, address: str) -> web.StreamResponse:
     """Forward for one client until it leaves; raises `ApiError` for a request that is no upgrade."""
+    keep_alive(request)
     if is_upgrade(request):
         connection = upgrade(request, SPDY_PROTOCOL)
         try:

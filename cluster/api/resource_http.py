@@ -61,6 +61,8 @@ class Resources:
             return await self._connector.proxy(request, kind, target)
         if target.subresource == "exec" and method in ("GET", "POST"):
             return await self._connector.exec(request, kind, target)
+        if target.subresource == "attach" and method in ("GET", "POST"):
+            return await self._connector.attach(request, kind, target)
         if target.subresource == "portforward" and method in ("GET", "POST"):
             return await self._connector.port_forward(request, kind, target)
         if target.subresource == "log" and method == "GET":

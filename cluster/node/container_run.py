@@ -21,6 +21,7 @@ from cluster.node.lifecycle import Container, Termination
 from cluster.node.logs import ContainerLog
 from cluster.node.probe_plan import Probe, Results
 from cluster.node.process import Command, Process, StartError
+from cluster.node.standard_input import StandardInput
 from cluster.node.surroundings import Setting
 from tidegate.kube.api import Object
 from tidegate.process import tasks
@@ -61,6 +62,7 @@ class ContainerRun:
         self._target = probes.Target("", {}, {}, "/")
         self._failure = ""
         self._group: Group | None = None
+        self._input: StandardInput | None = None
 
     @property
     def log(self) -> ContainerLog | None:
@@ -87,6 +89,7 @@ class ContainerRun:
             self._place.pod_ip or HOST_IP, spec, setting.env, setting.cwd, setting.user, setting.privileges
         )
         out, err = log_file.pipe("stdout"), log_file.pipe("stderr")
+        self._input = StandardInput() if spec.get("stdin") else None
         try:
             self._group = await self._make_group(setting)
             command = Command(
@@ -100,6 +103,7 @@ class ContainerRun:
                 setting.user,
                 setting.privileges,
                 self._group.view() if self._group and self._context.has_views else (),
+                self._input.reader if self._input else None,
             )
             self._process = await self._context.start(command)
         except StartError as error:
@@ -109,6 +113,8 @@ class ContainerRun:
         finally:
             os.close(out)
             os.close(err)
+            if self._input is not None:
+                os.close(self._input.reader)
         if self._group is not None:
             self._tasks.append(
                 tasks.spawn(asyncio.to_thread(self._group.join, self._process.pid), f"join-{record.name}")
@@ -129,6 +135,16 @@ class ContainerRun:
             return await asyncio.to_thread(groups.make, self._place.pod_uid, self._record.name, setting.amounts)
         except OSError as error:
             raise StartError(f"its control group cannot be made: {error.strerror}: {error.filename}") from error
+
+    async def feed(self, content: bytes) -> None:
+        """Write to its standard input, if it has one; raises TimeoutError when it does not read."""
+        if self._input is not None:
+            await self._input.feed(content)
+
+    def end_input(self) -> None:
+        """End its standard input."""
+        if self._input is not None:
+            self._input.close()
 
     async def stop(self, spec: Object, grace_s: float, reason: str = "") -> None:
         """preStop hook, SIGTERM, grace, SIGKILL, for the whole group; returns when the process has ended."""
@@ -163,6 +179,7 @@ class ContainerRun:
     def _finish(self, code: int, reason: str, message: str, number: int = 0) -> None:
         for task in self._tasks:
             task.cancel()
+        self.end_input()
         if self._log is not None:
             self._log.close()
             if code and not message and self._record.spec.get("terminationMessagePolicy") == FALLBACK_POLICY:

@@ -58,6 +58,8 @@ class Context:
             return start_plain(command)
         if command.user is not None:
             return start_plain(command, f"started plainly: a template cannot become user {command.user.uid}")
+        if command.stdin is not None:
+            return start_plain(command, "started plainly: it has a standard input")
         try:
             return await self.fork_server.fork(command)
         except CannotFork as error:

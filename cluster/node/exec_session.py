@@ -34,6 +34,8 @@ READ_BYTES = 32 << 10
 MESSAGE_LIMIT_BYTES = 4 << 20
 IDLE_TIMEOUT_S = 4 * 3600.0
 SEND_TIMEOUT_S = 60.0
+HEARTBEAT_S = 30.0
+"""Between two pings to the API server; without an answer in half that time the client counts as gone."""
 NOT_FOUND_CODE = 127
 
 
@@ -48,11 +50,11 @@ class Wish:
 
 async def serve(request: web.Request, setting: Setting, wish: Wish) -> web.StreamResponse:
     """Run the command of `wish` for one client."""
-    socket = web.WebSocketResponse(protocols=(PROTOCOL,), max_msg_size=MESSAGE_LIMIT_BYTES)
+    socket = web.WebSocketResponse(protocols=(PROTOCOL,), max_msg_size=MESSAGE_LIMIT_BYTES, heartbeat=HEARTBEAT_S)
     await socket.prepare(request)
     try:
         end = await _run(socket, setting, wish)
-        await _send(socket, ERROR, json.dumps(end).encode())
+        await send(socket, ERROR, json.dumps(end).encode())
     except (ConnectionError, TimeoutError):
         pass  # the client left
     await socket.close()
@@ -105,7 +107,8 @@ def _failure(message: str, code: int) -> Object:
     }
 
 
-async def _send(socket: web.WebSocketResponse, channel: int, content: bytes) -> None:
+async def send(socket: web.WebSocketResponse, channel: int, content: bytes) -> None:
+    """Send a channel message; raises TimeoutError when the client does not read, `ConnectionError` when it left."""
     async with asyncio.timeout(SEND_TIMEOUT_S):
         await socket.send_bytes(bytes([channel]) + content)
 
@@ -154,7 +157,7 @@ class _Session:
     async def _copy(self, channel: int, reader: asyncio.StreamReader | _Terminal) -> None:
         with contextlib.suppress(OSError, TimeoutError):
             while content := await reader.read(READ_BYTES):
-                await _send(self._socket, channel, content)
+                await send(self._socket, channel, content)
 
     async def _listen(self) -> None:
         """Take what the client sends; returns when it has left."""

@@ -15,14 +15,14 @@ from pathlib import Path
 from aiohttp import web
 
 from cluster import timestamps
-from cluster.node import exec_session, logs, usage
+from cluster.node import attach_session, exec_session, logs, usage
 from cluster.node.agent import Agent
 from cluster.node.logs import ContainerLog, Selection
 
 FOLLOW_CHUNK_BYTES = 256 << 10
 SHUTDOWN_S = 1.0
 SESSIONS_LIMIT = 32
-"""Most commands (`kubectl exec`) that run at once on this node."""
+"""Most commands (`kubectl exec`) and clients (`attach`) at once on this node."""
 
 
 class Kubelet:
@@ -40,6 +40,7 @@ class Kubelet:
         app.router.add_get("/healthz", self._healthz)
         app.router.add_get("/containerLogs/{namespace}/{pod}/{container}", self._logs)
         app.router.add_get("/exec/{namespace}/{pod}/{container}", self._exec)
+        app.router.add_get("/attach/{namespace}/{pod}/{container}", self._attach)
         app.router.add_get("/stats/summary", self._stats)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_S)
         await self._runner.setup()
@@ -105,6 +106,27 @@ class Kubelet:
         try:
             wish = exec_session.Wish(setting.argv, _is_true(query, "stdin"), _is_true(query, "tty"))
             return await exec_session.serve(request, setting, wish)
+        finally:
+            self._sessions -= 1
+
+    async def _attach(self, request: web.Request) -> web.StreamResponse:
+        if not self._is_allowed(request):
+            return web.Response(status=401, text="a bearer token of this node is required\n")
+        info, query = request.match_info, request.query
+        worker = self._agent.worker(info["namespace"], info["pod"])
+        run = worker.run_of(info["container"]) if worker else None
+        if worker is None or run is None:
+            return web.Response(status=400, reason="the container does not run", text="the container does not run\n")
+        if self._sessions >= SESSIONS_LIMIT:
+            return web.Response(status=503, reason="too many commands run on this node already", text="busy\n")
+        self._sessions += 1
+        try:
+            streams = frozenset(name for name in ("stdin", "stdout", "stderr") if _is_true(query, name))
+            record = worker.record_of(info["container"])
+            once = record is not None and bool(record.spec.get("stdinOnce"))
+            return await attach_session.serve(
+                request, run, attach_session.Wish(streams, _is_true(query, "tty"), is_once=once)
+            )
         finally:
             self._sessions -= 1
 

@@ -10,7 +10,8 @@ import asyncio
 import contextlib
 import os
 import time
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -20,6 +21,8 @@ from cluster import timestamps
 READ_BYTES = 64 << 10
 LINE_LIMIT_BYTES = 16 << 10
 """Longer lines are cut into parts marked P (the container runtime's limit)."""
+TAP_LIMIT_BYTES = 1 << 20
+"""What one who is attached may leave unread."""
 KEPT_ROTATIONS = 1
 MESSAGE_LINES = 80
 MESSAGE_BYTES = 2048
@@ -35,6 +38,42 @@ class Selection:
     timestamps: bool = False
 
 
+class Tap:
+    """Output of a container beside its log, for one reader; one that is too slow loses the rest."""
+
+    def __init__(self) -> None:
+        self._pieces: deque[tuple[str, bytes]] = deque()
+        self._size = 0
+        self._is_over = False
+        self._news = asyncio.Event()
+
+    def offer(self, stream: str, data: bytes) -> None:
+        """Take a piece, unless there are too many already."""
+        if self._size + len(data) > TAP_LIMIT_BYTES:
+            self._is_over = True
+        if not self._is_over:
+            self._pieces.append((stream, data))
+            self._size += len(data)
+        self._news.set()
+
+    def end(self) -> None:
+        """There will be no more."""
+        self._is_over = True
+        self._news.set()
+
+    async def pieces(self) -> AsyncIterator[tuple[str, bytes]]:
+        """Yield stream and content until the end."""
+        while True:
+            while self._pieces:
+                stream, data = self._pieces.popleft()
+                self._size -= len(data)
+                yield stream, data
+            if self._is_over:
+                return
+            self._news.clear()
+            await self._news.wait()
+
+
 class ContainerLog:
     """The log file of one run of a container."""
 
@@ -47,6 +86,7 @@ class ContainerLog:
         self._partial: dict[str, bytes] = {}
         self._pipes: dict[int, str] = {}
         self._readers: set[asyncio.Event] = set()
+        self._taps: set[Tap] = set()
         self.is_closed = False
 
     def pipe(self, stream: str) -> int:
@@ -66,9 +106,13 @@ class ContainerLog:
         self.is_closed = True
         self._file.close()
         self._notify()
+        for tap in self._taps:
+            tap.end()
 
     def write(self, stream: str, data: bytes) -> None:
         """Append output; complete lines go to the file."""
+        for tap in self._taps:
+            tap.offer(stream, data)
         data = self._partial.pop(stream, b"") + data
         *lines, rest = data.split(b"\n")
         stamp = timestamps.micro_text(time.time()).encode()
@@ -92,6 +136,16 @@ class ContainerLog:
             yield event
         finally:
             self._readers.discard(event)
+
+    @contextlib.contextmanager
+    def tap(self) -> Iterator[Tap]:
+        """Give all output from now on, as it comes."""
+        tap = Tap()
+        self._taps.add(tap)
+        try:
+            yield tap
+        finally:
+            self._taps.discard(tap)
 
     def _readable(self, read_end: int) -> bool:
         try:

@@ -92,6 +92,10 @@ class PodWorker:
         run = self._runs.get(container)
         return run.log if run else None
 
+    def run_of(self, container: str) -> ContainerRun | None:
+        """Return the present run of a container, None when it does not run."""
+        return self._runs.get(container) if container in self.sessions() else None
+
     def sessions(self) -> dict[str, int]:
         """Return the session of each running container."""
         return {name: run.session for name, run in self._runs.items() if run.session}

@@ -52,6 +52,7 @@ class Command:
     user: User | None = None
     privileges: Privileges = field(default_factory=Privileges)
     view: tuple[tuple[str, str], ...] = ()
+    stdin: int | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -89,7 +90,7 @@ def start_plain(command: Command, note: str = "started plainly") -> Process:
             [*prefix, executable, *command.argv[1:]],
             env=command.env,
             cwd=command.cwd,
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.DEVNULL if command.stdin is None else command.stdin,
             stdout=command.stdout,
             stderr=command.stderr,
             start_new_session=True,

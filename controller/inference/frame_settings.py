@@ -1,12 +1,13 @@
-"""`logger` and `batcher` of a component: settings of Tidegate's own model servers, given as variables.
+"""`logger` and `batcher` of a component: settings of Tidegate's own model servers, or of an agent before others.
 
-Pure. KServe puts an agent beside every server for these; here the server does both itself, so containers of others
-cannot have them, and say so. Defaults where KServe waits up to 5 s for a batch: ours is what waits already.
+Pure. Our own servers do both themselves; before any other server an agent stands in its pod, as KServe has it, and
+takes its place as the container that is spoken to. KServe waits up to 5 s for a batch: ours is what waits already.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import copy
+from collections.abc import Mapping, Sequence
 from urllib.parse import urlsplit
 
 from controller.reconcile.outcome import Object
@@ -17,7 +18,10 @@ OUR_IMAGES = "tidegate.dev/runtimes/"
 LOGGER, BATCHER = "logger", "batcher"
 MODES = ("all", "request", "response")
 DEFAULT_BATCH_SIZE = 32
-_NOT_OURS = "only Tidegate's own runtimes do this; use one, or leave it out"
+AGENT, AGENT_PORT, SERVER_PORT = "agent", 9081, 8080
+AGENT_RESOURCES = {"requests": {"cpu": "100m", "memory": "100Mi"}, "limits": {"cpu": "1", "memory": "1Gi"}}
+_BEHIND_A_PROXY = OUR_IMAGES + "triton"
+"""Triton's adapter passes bodies on untouched: it does neither."""
 _OF_LOGGER = frozenset({"url", "mode"})
 _OF_BATCHER = frozenset({"maxBatchSize", "maxLatency"})
 
@@ -29,21 +33,57 @@ def validate(spec: Object) -> list[FieldProblem]:
         found += problems.under(LOGGER, _logger(spec[LOGGER] or {}))
     if BATCHER in spec:
         found += problems.under(BATCHER, _batcher(spec[BATCHER] or {}))
-    containers = spec.get("containers") or []
-    if containers and spec.get("model") is None:
-        is_ours = any(str(one.get("image", "")).startswith(OUR_IMAGES) for one in containers)
-        found += [FieldProblem(_NOT_OURS, (key,)) for key in (LOGGER, BATCHER) if key in spec and not is_ours]
     return found
 
 
-def why_not(fields: Mapping[str, Object], image: str, protocol: str) -> str:
+def needs_agent(fields: Mapping[str, Object], image: str) -> bool:
+    """Whether what is asked for takes an agent before a server of this image."""
+    name = image.partition("@")[0]
+    is_ours = name.startswith(OUR_IMAGES) and not name.startswith(_BEHIND_A_PROXY)
+    return bool(fields) and not is_ours
+
+
+def why_not(fields: Mapping[str, Object], image: str, protocol: str, port_name: str = "") -> str:
     """Return why a server of this image cannot have what was asked for, "" when it can."""
-    for key in (LOGGER, BATCHER):
-        if key in fields and not image.startswith(OUR_IMAGES):
-            return f"{key}: {_NOT_OURS} (the runtime's image is {image})"
-    if LOGGER in fields and protocol.startswith("grpc"):
+    is_grpc = protocol.startswith("grpc") or port_name == "h2c"
+    if LOGGER in fields and is_grpc:
         return "logger: gRPC calls are not logged; ask by REST, or leave it out"
+    if BATCHER in fields and needs_agent(fields, image) and (is_grpc or protocol == "v2"):
+        return "batcher: before a server of others only V1 requests share batches; use the server's own batching"
     return ""
+
+
+def with_agent(containers: Sequence[Object], main: Object, image: str, made: Mapping[str, str]) -> list[Object]:
+    """Return the containers with an agent that is spoken to in the place of `main`; `made` are its variables."""
+    server = copy.deepcopy(main)
+    server.setdefault("name", "kserve-container")
+    spoken: Object = next(iter(server.pop("ports", None) or []), {})
+    port = int(spoken.get("containerPort") or SERVER_PORT)
+    agent: Object = {
+        "name": AGENT,
+        "image": image,
+        "ports": [{key: spoken[key] for key in ("name",) if key in spoken} | {"containerPort": AGENT_PORT}],
+        "env": [{"name": "USER_PORT", "value": str(port)}, *({"name": k, "value": v} for k, v in made.items())],
+        "resources": copy.deepcopy(AGENT_RESOURCES),
+    }
+    if probe := server.pop("readinessProbe", None):
+        # Through the agent, which opens its port when the server takes connections.
+        agent["readinessProbe"] = _aimed(probe)
+    for key in ("livenessProbe", "startupProbe"):
+        for kind in ("httpGet", "tcpSocket"):
+            if (target := (server.get(key) or {}).get(kind)) is not None:
+                target.setdefault("port", port)
+    env = [one for one in server.get("env") or [] if one.get("name") != "PORT"]
+    server["env"] = [*env, {"name": "PORT", "value": str(port)}]
+    # The model is mounted into the first container.
+    return [*(server if one is main else one for one in containers), agent]
+
+
+def _aimed(probe: Object) -> Object:
+    for kind in ("httpGet", "tcpSocket"):
+        if kind in probe:
+            probe[kind] = {key: value for key, value in (probe[kind] or {}).items() if key != "port"}
+    return {"tcpSocket": {}} if "exec" in probe or "grpc" in probe else probe
 
 
 def variables(fields: Mapping[str, Object], inference_service: str, namespace: str, component: str) -> dict[str, str]:

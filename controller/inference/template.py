@@ -23,6 +23,7 @@ COMPONENT_LABEL = "component"
 STORAGE_URI_ANNOTATION = "internal." + GROUP + "storage-initializer-sourceuri"
 TAG_ROUTING_ANNOTATION = GROUP + "enable-tag-routing"
 MODEL_PATH = "/mnt/models"
+AGENT_IMAGE = frame_settings.OUR_IMAGES + "agent"
 DEFAULT_RESOURCES = {"cpu": "1", "memory": "2Gi"}
 STATIC_RESOURCES = {"requests": {"cpu": "100m", "memory": "100Mi"}, "limits": {"cpu": "1", "memory": "500Mi"}}
 """Of a server without a model."""
@@ -37,7 +38,7 @@ def service_name(inference_service: str, component: str) -> str:
     return names.child_name(inference_service, f"-{component}")
 
 
-def template(owner: Object, component: Component, runtime: Object | None) -> Object:
+def template(owner: Object, component: Component, runtime: Object | None, agent_image: str = AGENT_IMAGE) -> Object:
     """Return the template of the component's Knative Service; `runtime` serves its model, None without a model."""
     pod = _with_runtime(component, runtime) if component.model is not None and runtime is not None else component.pod
     spec: Object = {key: value for key, value in pod.items() if value not in (None, [], {})}
@@ -46,7 +47,8 @@ def template(owner: Object, component: Component, runtime: Object | None) -> Obj
     _default_resources(main)
     head = owner["metadata"]
     asked = frame_settings.variables(component.frame, head["name"], head["namespace"], component.kind)
-    for name, value in asked.items():
+    has_agent = frame_settings.needs_agent(component.frame, str(main.get("image", "")))
+    for name, value in () if has_agent else asked.items():
         _set_env(main, name, value)
     if component.kind not in (PREDICTOR, COPY):
         _tell_predictor(main, owner, component.kind)
@@ -54,13 +56,21 @@ def template(owner: Object, component: Component, runtime: Object | None) -> Obj
         spec["containerConcurrency"] = component.concurrency
     if component.timeout_s is not None:
         spec["timeoutSeconds"] = component.timeout_s
+    if has_agent:
+        spec["containers"] = frame_settings.with_agent(containers, main, agent_image, asked)
     return {
         "metadata": {"labels": _labels(owner, component), "annotations": _annotations(owner, component)},
         "spec": spec,
     }
 
 
-def knative_service(owner: Object, component: Component, runtime: Object | None, traffic: list[Object]) -> Object:
+def knative_service(
+    owner: Object,
+    component: Component,
+    runtime: Object | None,
+    traffic: list[Object],
+    agent_image: str = AGENT_IMAGE,
+) -> Object:
     """Return the whole Knative Service, stamped for comparison."""
     own = metadata.own_labels(owner) | {
         SERVICE_LABEL: owner["metadata"]["name"],
@@ -74,14 +84,18 @@ def knative_service(owner: Object, component: Component, runtime: Object | None,
         labels=own,
         annotations={},
     )
-    return metadata.stamped(head | {"spec": {"template": template(owner, component, runtime), "traffic": traffic}})
+    return metadata.stamped(
+        head | {"spec": {"template": template(owner, component, runtime, agent_image), "traffic": traffic}}
+    )
 
 
 def unserved(component: Component, wanted: Object) -> str:
     """Return why the server of a compiled Service cannot do what its component asks for, "" when it can."""
-    main = _main(wanted["spec"]["template"]["spec"]["containers"])
+    containers = wanted["spec"]["template"]["spec"]["containers"]
+    main = _main([one for one in containers if one.get("name") != frame_settings.AGENT])
     protocol = component.model.protocol if component.model is not None else ""
-    return frame_settings.why_not(component.frame, str(main.get("image", "")), protocol)
+    port_name = next((str(port.get("name", "")) for one in containers for port in one.get("ports") or []), "")
+    return frame_settings.why_not(component.frame, str(main.get("image", "")), protocol, port_name)
 
 
 def merged(base: Any, over: Any, key: str = "") -> Any:

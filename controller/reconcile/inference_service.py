@@ -32,6 +32,7 @@ class Observed:
     namespace_runtimes: Sequence[Object] = ()
     cluster_runtimes: Sequence[Object] = ()
     refusal: str = ""
+    agent_image: str = template.AGENT_IMAGE
 
 
 def reconcile(observed: Observed, now_unix: float) -> Outcome:
@@ -68,7 +69,8 @@ def _take(observed: Observed, part: Component, said: Object, state: Conditions) 
         said["modelStatus"] = status.of_refusal(runtime, said.get("modelStatus"))
         return []
     tags = metadata.own_annotations(owner).get(template.TAG_ROUTING_ANNOTATION, "").lower() == "true"
-    wanted = template.knative_service(owner, part, runtime, canary.traffic(part.canary_percent, rollout, tags=tags))
+    split = canary.traffic(part.canary_percent, rollout, tags=tags)
+    wanted = template.knative_service(owner, part, runtime, split, observed.agent_image)
     if why := template.unserved(part, wanted):
         state.mark_false(condition, "NotServed", why)
         return []

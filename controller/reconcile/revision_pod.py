@@ -77,12 +77,20 @@ def _user_container(
         made["ports"] = [{"name": USER_PORT_NAME, "containerPort": spec.port, "protocol": "TCP"}]
         added.insert(0, {"name": "PORT", "value": str(spec.port)})
         _prepare_probes(made, spec.port)
-    elif is_probed and _has_network_probe(made):
+    elif port := _own_port(made):
+        # One that says where it listens: a node whose pods share ports gives it one of its own by that.
+        made["ports"] = [{"containerPort": port, "protocol": "TCP"}]
+    if not is_serving and is_probed and _has_network_probe(made):
         del made["readinessProbe"]  # queue-proxy asks for it
     made["env"] = [*(made.get("env") or []), *added]
     made["lifecycle"] = {"preStop": {"httpGet": {"port": names.ADMIN_PORT, "path": "/wait-for-drain"}}}
     made.setdefault("terminationMessagePolicy", "FallbackToLogsOnError")
     return made
+
+
+def _own_port(container: Object) -> int:
+    value = next((str(one.get("value", "")) for one in container.get("env") or [] if one.get("name") == "PORT"), "")
+    return int(value) if value.isdigit() and 0 < int(value) < 65_536 else 0
 
 
 def _identity_env(revision: Object) -> list[Object]:

@@ -1,4 +1,4 @@
-"""`kubectl exec`, `top` and `port-forward` against a real API server and node, by every kubectl and other clients.
+"""`kubectl exec`, `run -i`, `top` and `port-forward` against a real API server and node, by every kubectl.
 
 One local cluster without Tidegate on it for all tests of the file; the pod is a small HTTP server.
 """
@@ -100,6 +100,7 @@ class Kubectl:
     """One kubectl binary against the cluster of this file."""
 
     def __init__(self, binary: Path, state: Path) -> None:
+        self.binary = binary
         self._command = (str(binary), f"--kubeconfig={state / 'kubeconfig'}", f"--cache-dir={state / binary.name}")
 
     def run(self, *arguments: str, stdin: bytes = b"") -> tuple[int, bytes, bytes]:
@@ -160,6 +161,16 @@ async def get(port: int, path: str = "/") -> bytes:
     answer = await asyncio.wait_for(reader.read(), 10)
     writer.close()
     return answer
+
+
+def test_what_is_typed_reaches_a_container_that_reads_and_its_answers_come_back(kubectl: Kubectl) -> None:
+    name = "cat" + "".join(mark for mark in Path(kubectl.binary).name if mark.isdigit())
+    script = "while read line; do echo got $line; echo told >&2; done; echo over"
+    made = ["run", name, "--image=any", "--restart=Never", "-i", "--rm", "--command", "--", "sh", "-c", script]
+    code, out, err = kubectl.run(*made, stdin=b"one\ntwo words\n")
+    assert code == 0, err
+    assert out.startswith(b"got one\ngot two words\nover\n")
+    assert err.count(b"told") == 2
 
 
 def test_top_shows_what_pods_and_nodes_use(kubectl: Kubectl) -> None:

@@ -93,8 +93,6 @@ REFUSED = [
      "expected 1 <= 0 <= 65536: spec.predictor.batcher.maxBatchSize"),
     ({"predictor": {"sklearn": {"storageUri": "x"}, "batcher": {"timeout": 60}}},
      "timeout is not served yet: spec.predictor.batcher.timeout"),
-    ({"predictor": {"containers": [{"image": "mine"}], "batcher": {"maxLatency": 5}}},
-     "only Tidegate's own runtimes do this; use one, or leave it out: spec.predictor.batcher"),
     ({"predictor": {"sklearn": {"storageUri": "x"}, "autoScaling": {"metrics": []}}},
      "autoScaling is not served yet: spec.predictor.autoScaling"),
     ({"predictor": {"sklearn": {"storageUri": "x"}}, "explainer": {"art": {}}},
@@ -544,21 +542,55 @@ def test_logger_and_batcher_are_settings_of_our_servers() -> None:
     }
 
 
-@pytest.mark.parametrize(
-    ("fields", "why"),
-    [
-        ({"logger": {"url": "http://s"}}, "logger: only Tidegate's own runtimes do this"),
-        ({"batcher": {}}, "batcher: only Tidegate's own runtimes do this"),
-        ({}, ""),
-    ],
-)
-def test_what_a_runtime_of_others_cannot_do_is_told(fields: Object, why: str) -> None:
-    service = isvc({"sklearn": {"storageUri": "x"}, **fields})
-    made = inference_service.reconcile(Observed(service, cluster_runtimes=[runtime("theirs")]), NOW)
-    assert made.status is not None
+def test_before_a_server_of_others_stands_an_agent() -> None:
+    container = {
+        "name": "kserve-container",
+        "image": "mine:1",
+        "ports": [{"containerPort": 5000}],
+        "env": [{"name": "A", "value": "b"}],
+        "readinessProbe": {"httpGet": {"path": "/ready", "port": 5000}, "periodSeconds": 3},
+        "livenessProbe": {"httpGet": {"path": "/live"}},
+    }
+    fields = {"logger": {"url": "http://sink/"}, "batcher": {"maxBatchSize": 8}}
+    for predictor in ({"containers": [container], **fields}, {"sklearn": {"storageUri": "x"}, **fields}):
+        service = isvc(predictor)
+        assert component.validate(service) == []
+        made = inference_service.reconcile(Observed(service, cluster_runtimes=[runtime("theirs")]), NOW)
+        (applied,) = made.actions
+        assert isinstance(applied, Apply)
+        server, agent = applied.obj["spec"]["template"]["spec"]["containers"]
+        assert (agent["name"], agent["image"]) == ("agent", "tidegate.dev/runtimes/agent")
+        assert agent["ports"] == [{"containerPort": 9081}] and "ports" not in server
+        found = variables(agent)
+        assert found["USER_PORT"] == variables(server)["PORT"] == ("5000" if "containers" in predictor else "8080")
+        assert (found["TIDEGATE_PAYLOAD_LOG_URL"], found["TIDEGATE_MAX_BATCH_SIZE"]) == ("http://sink/", "8")
+        assert not any(name.startswith("TIDEGATE_") for name in variables(server))
+        if "containers" in predictor:
+            assert agent["readinessProbe"] == {"httpGet": {"path": "/ready"}, "periodSeconds": 3}
+            assert "readinessProbe" not in server
+            assert server["livenessProbe"]["httpGet"]["port"] == 5000
+            assert variables(server)["A"] == "b"
+
+
+def test_triton_is_logged_by_an_agent_and_makes_its_own_batches() -> None:
+    model = {"modelFormat": {"name": "triton"}, "storageUri": "x"}
+    made = inference_service.reconcile(observed(isvc({"model": model, "logger": {"url": "http://s/"}})), NOW)
+    (applied,) = made.actions
+    assert isinstance(applied, Apply)
+    names_of = [one["name"] for one in applied.obj["spec"]["template"]["spec"]["containers"]]
+    assert names_of == ["kserve-container", "agent"]
+    made = inference_service.reconcile(observed(isvc({"model": model, "batcher": {}})), NOW)
+    assert made.actions == () and made.status is not None
     told = condition(made.status, "PredictorReady")
-    assert told.get("message", "").startswith(why)
-    assert (told.get("reason") == "NotServed") is bool(why)
+    assert told["reason"] == "NotServed" and "use the server's own batching" in told["message"]
+
+
+def test_a_container_that_speaks_grpc_is_not_logged_and_that_is_told() -> None:
+    container = {"name": "kserve-container", "image": "mine", "ports": [{"name": "h2c", "containerPort": 9000}]}
+    service = isvc({"containers": [container], "logger": {"url": "http://s/"}})
+    made = inference_service.reconcile(observed(service), NOW)
+    assert made.status is not None
+    assert "gRPC calls are not logged" in condition(made.status, "PredictorReady")["message"]
 
 
 def test_grpc_calls_are_not_logged_and_that_is_told() -> None:

@@ -63,6 +63,13 @@ def test_a_sidecar_gets_no_port():
     assert env(queue)["USER_PORT"] == "9000"
 
 
+def test_a_sidecar_that_says_its_port_has_it():
+    side = {"name": "side", "image": "s", "env": [{"name": "PORT", "value": "8080"}]}
+    serving, side, _ = pod(containers=[*container(ports=[{"containerPort": 9081}]), side])["containers"]
+    assert side["ports"] == [{"containerPort": 8080, "protocol": "TCP"}]
+    assert serving["ports"][0]["containerPort"] == 9081
+
+
 def test_the_revision_itself_is_not_changed():
     given = revision(containers=container(livenessProbe={"httpGet": {"path": "/"}}))
     before = msgspec.json.encode(given)

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib import metadata
 from pathlib import Path
 
 import aiohttp
@@ -87,6 +88,7 @@ async def test_every_component_runs_from_the_image(instance: Instance, folder: P
     )
     (folder / "run.sh").write_text(text)
     assert image["user"] == "65532:65532"
+    assert image["label org.opencontainers.image.version"] == metadata.version("tidegate")
     process = await asyncio.create_subprocess_exec(
         "unshare", "--mount", "--pid", "--fork", "--kill-child", "bash", str(folder / "run.sh"),
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,

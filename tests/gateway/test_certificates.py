@@ -24,7 +24,9 @@ from tidegate.contracts import names
 from tidegate.kube import resources
 
 
-def put_pair(api: FakeApi, folder: Path, name: str, hosts: str, subject: str = "", age: int = 0) -> None:
+def put_pair(
+    api: FakeApi, folder: Path, name: str, hosts: str, subject: str = "", age: int = 0, purpose: str = "external-domain"
+) -> None:
     """Store what the controller copies: a key pair that is shown for `hosts`, self-signed for `subject`."""
     files = folder / "tls.crt", folder / "tls.key"
     write(*files, subject or hosts)
@@ -32,6 +34,7 @@ def put_pair(api: FakeApi, folder: Path, name: str, hosts: str, subject: str = "
     metadata = {
         "name": name,
         "namespace": names.CERTIFICATES_NAMESPACE,
+        "labels": {names.CERTIFICATE_TYPE_LABEL: purpose},
         "annotations": {names.SERVED_HOSTS_ANNOTATION: hosts},
         "creationTimestamp": f"2026-01-01T00:00:{age:02}Z",
     }
@@ -135,6 +138,15 @@ async def test_new_changed_and_withdrawn_certificates_are_taken_live(tmp_path):
         await until(ports[1], "one.example", "third.example")
         await api.delete(resources.SECRETS, "one", names.CERTIFICATES_NAMESPACE)
         await until(ports[1], "one.example", "")
+
+
+async def test_names_of_the_cluster_are_shown_inside_alone(tmp_path):
+    api, inside = FakeApi(), free_port()
+    put_pair(api, tmp_path, "one", "one.example")
+    put_pair(api, tmp_path, "two", "two.example", purpose=names.CLUSTER_LOCAL_DOMAIN)
+    async with gateway(api, local_tls_port=inside) as ports:
+        assert [await shown(ports[1], host) for host in ("one.example", "two.example")] == ["one.example", ""]
+        assert [await shown(inside, host) for host in ("one.example", "two.example")] == ["one.example", "two.example"]
 
 
 async def test_the_certificate_given_by_file_is_for_all_other_names(tmp_path):

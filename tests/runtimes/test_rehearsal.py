@@ -65,7 +65,7 @@ def said(code: str, tmp_path: Path) -> object:
         env={"PATH": "", "TMPDIR": str(tmp_path)},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)

@@ -137,6 +137,11 @@ class Build:
             name, _, value = pair.partition("=")
             image[name] = re.sub(r"\$\{(\w+)\}", lambda found: local[found[1]], value)
 
+    def _label(self, rest: str, image: dict[str, str], local: dict[str, str], *_: object) -> None:
+        for pair in shlex.split(rest):
+            name, _, value = pair.partition("=")
+            image[f"label {name}"] = re.sub(r"\$\{(\w+)\}", lambda found: local[found[1]], value)
+
     def _workdir(self, rest: str, image: dict[str, str], *_: object) -> None:
         image["workdir"] = rest
         self.lines.append(f"mkdir -p {image['root']}{rest}")

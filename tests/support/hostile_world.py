@@ -67,15 +67,24 @@ class World:
         self._stack = contextlib.AsyncExitStack()
         self._descriptors: list[str] = []
         self._upstreams = 0
+        self._ended_with = 0
         self._tasks = 0
 
     def run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
         """Run a row on this world's loop; one that fails does not spoil those behind it."""
         try:
-            return self._runner.run(coroutine)
+            return self._runner.run(self._row(coroutine))
         except BaseException:
             self._runner.run(self._recover())
             raise
+
+    async def _row(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+        if self._descriptors and len(descriptors.links()) != self._ended_with:
+            self._measure()  # between two rows this loop stands still: what has changed is another test's
+        try:
+            return await coroutine
+        finally:
+            self._ended_with = len(descriptors.links())
 
     def run_timed(self, play: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Run a row whose timers are short: once more when it failed and this process stood still meanwhile.

@@ -21,6 +21,7 @@ MODULES = {
     "autoscaler.config": "autoscaler",
     "controller.config": "controller",
     "runtimes.config": "model servers",
+    "runtimes.agent.config": "the agent before servers of others",
     "runtimes.triton.config": "Triton",
     "cluster.config": "the local cluster",
     "cluster.node.config": "the process node",

@@ -158,7 +158,8 @@ async def test_a_peer_that_never_shakes_hands_costs_the_connect_timeout(authorit
 
     async with rig(silent) as mute, hops(authority) as world:
         world.tls_port, world.protocol = mute.upstream.port, protocol
-        world.timeouts = Timeouts(connect_s=0.1)
+        world.timeouts = Timeouts(connect_s=0.05)
+        world.tls = UpstreamTls(authority.pem, NAME, handshake_s=0.05)
         await world.front.ask(GET)
         assert world.front.director.retries == [Failure.CONNECT]
         await world.front.pool.close()

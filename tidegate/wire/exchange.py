@@ -151,6 +151,8 @@ class Exchange(AnswerWriter):
             self._send(relay, upstream)
         else:
             connect_s = relay.timeouts.connect_s or pool.connect_timeout_s
+            if relay.tls is not None:
+                connect_s += relay.tls.handshake_s
             self._connect_until = time.monotonic() + connect_s
             self._task = asyncio.get_running_loop().create_task(self._connect(relay), name="wire-connect")
             self._client.arm(self._connect_until)

@@ -14,12 +14,17 @@ SHUTDOWN_LIMIT_S = 2.0
 
 
 class UpstreamTls:
-    """One way of speaking TLS. Raises `ssl.SSLError` when `trusted`, certificates in PEM, do not load."""
+    """One way of speaking TLS. Raises `ssl.SSLError` when `trusted`, certificates in PEM, do not load.
 
-    __slots__ = ("_http1", "_http2", "server_name")
+    `handshake_s`: what a connect may take longer than one in clear text. Many handshakes at once are work for both
+    sides; were they given up early, they would all be begun again.
+    """
 
-    def __init__(self, trusted: str, server_name: str) -> None:
+    __slots__ = ("_http1", "_http2", "handshake_s", "server_name")
+
+    def __init__(self, trusted: str, server_name: str, handshake_s: float = 2.0) -> None:
         self.server_name = server_name
+        self.handshake_s = handshake_s
         self._http1 = _context(trusted, "http/1.1")
         self._http2 = _context(trusted, "h2")
 

@@ -59,7 +59,7 @@ def test_a_settled_process_has_few_holes_left() -> None:
         env={"PYTHONPATH": folder},
         capture_output=True,
         text=True,
-        timeout=20,
+        timeout=60,
     )
     assert done.stderr == "still there\n", "standard error is what it was"
     found = json.loads(done.stdout)
