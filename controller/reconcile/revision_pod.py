@@ -86,7 +86,7 @@ def _user_container(
         added.insert(0, {"name": "PORT", "value": str(spec.port)})
         _prepare_probes(made, spec.port)
     elif (port := _port_in(made, "PORT")) in asked_for - {0}:
-        # A node whose pods share ports gives it one of its own by that, and tells who asks; nobody else would learn of it.
+        # A node whose pods share ports gives it one of its own, and tells who asks: nobody else would learn of it.
         made["ports"] = [{"containerPort": port, "protocol": "TCP"}]
     if not is_serving and is_probed and _has_network_probe(made):
         del made["readinessProbe"]  # queue-proxy asks for it
