@@ -33,7 +33,8 @@ class Certificates:
     the cluster, whose names the first one does not know."""
 
     def __init__(self, api: Api) -> None:
-        self._table: sni.Table = {}
+        self._public: sni.Table = {}
+        self._local: sni.Table = {}
         self._contexts: OrderedDict[str, ssl.SSLContext | None] = OrderedDict()
         self._default: Certificate | None = None
         self._is_rebuild_planned = False
@@ -47,7 +48,7 @@ class Certificates:
         self.local_context = _listening(self._choose)
 
     def __len__(self) -> int:
-        return len(self._table)
+        return len(self._public) + len(self._local)
 
     @property
     def programmed(self) -> int:
@@ -79,18 +80,18 @@ class Certificates:
 
     def _rebuild(self) -> None:
         self._is_rebuild_planned = False
-        self._table = sni.build(self._cache.objects.values())
-        current = {pair.version for pair in self._table.values()}
+        self._public, self._local = sni.build(self._cache.objects.values())
+        current = {pair.version for table in (self._public, self._local) for pair in table.values()}
         for version in [version for version in self._contexts if version not in current]:
             del self._contexts[version]
         self.on_table()
 
     def _choose(self, connection: ssl.SSLObject, name: str | None, _context: ssl.SSLContext) -> int | None:
-        return self._show(connection, name, sni.find(self._table, name) if name else None)
+        pair = (sni.find(self._local, name) or sni.find(self._public, name)) if name else None
+        return self._show(connection, name, pair)
 
     def _choose_public(self, connection: ssl.SSLObject, name: str | None, _context: ssl.SSLContext) -> int | None:
-        pair = sni.find(self._table, name) if name else None
-        return self._show(connection, name, None if pair is not None and pair.is_local else pair)
+        return self._show(connection, name, sni.find(self._public, name) if name else None)
 
     def _show(self, connection: ssl.SSLObject, name: str | None, pair: sni.Pair | None) -> int | None:
         found = self._context_of(pair, name or "") if pair is not None else None

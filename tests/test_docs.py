@@ -27,6 +27,18 @@ def test_every_setting_of_every_process_is_documented() -> None:
     assert settings_tables.renewed(page) == page, "run: python tests/support/settings_tables.py"
 
 
+def test_every_module_that_has_settings_is_in_those_tables() -> None:
+    tops = sorted(path for path in ROOT.iterdir() if (path / "__init__.py").exists() and path.name != "tests")
+    sources = [
+        path
+        for top in tops
+        for path in top.rglob("*.py")
+        if re.search(r"^    \w+: \w+ = setting\(", path.read_text(), re.M)
+    ]
+    found = {".".join(path.relative_to(ROOT).with_suffix("").parts) for path in sources}
+    assert found == set(settings_tables.MODULES)
+
+
 def test_every_command_and_flag_of_up_is_documented() -> None:
     page = (ROOT / "docs" / "operating.md").read_text()
     assert [name for name in cli.main.commands if f"`tidegate {name}" not in page] == []

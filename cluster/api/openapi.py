@@ -58,7 +58,8 @@ def swagger(crds: list[Object]) -> Object:
     paths: Object = {}
     for kind in kinds:
         paths |= dict(_paths(kind, is_v3=False))
-    return {"swagger": "2.0", "info": _INFO, "paths": paths, "definitions": as_swagger(_schemas(kinds, _REF_V2))}
+    definitions = {name: as_swagger(schema) for name, schema in _schemas(kinds, _REF_V2).items()}
+    return {"swagger": "2.0", "info": _INFO, "paths": paths, "definitions": definitions}
 
 
 def _schemas(kinds: list[Described], prefix: str) -> Object:

@@ -149,32 +149,51 @@ def _prefixed(value: Any, prefix: str) -> Any:
     return [_prefixed(item, prefix) for item in value] if isinstance(value, list) else value
 
 
-def as_swagger(value: Any) -> Any:
+def as_swagger(schema: Any) -> Any:
     """Return a v3 schema as a v2 document can say it: bare references, no `oneOf`, values of two types as strings."""
-    if isinstance(value, list):
-        return [as_swagger(item) for item in value]
-    if not isinstance(value, dict):
-        return value
-    if value.get("x-kubernetes-int-or-string"):
+    if not isinstance(schema, dict):
+        return schema
+    if schema.get("x-kubernetes-int-or-string"):
         kept = {
             key: inner
-            for key, inner in value.items()
+            for key, inner in schema.items()
             if key in ("description", "default", "x-kubernetes-int-or-string")
         }
         return kept | {"type": "string", "format": "int-or-string"}
-    found = {key: as_swagger(inner) for key, inner in value.items() if key not in _NOT_IN_SWAGGER}
-    if value.get("nullable"):
-        found.pop("type", None)  # a null is a value of no type there
-    if value.get("x-kubernetes-preserve-unknown-fields") is True:
-        # Clients that validate by v2 take named fields for all there are.
-        found.pop("properties", None)
-        found.pop("items", None)
+    found = {key: _inner_as_swagger(key, inner) for key, inner in schema.items() if key not in _NOT_IN_SWAGGER}
+    _open_what_may_differ(found, schema)
     whole = found.get("allOf")
     if isinstance(whole, list) and len(whole) == 1 and "$ref" in whole[0]:
         del found["allOf"]
         found.pop("default", None)
         found |= whole[0]
     return found
+
+
+def _inner_as_swagger(key: str, inner: Any) -> Any:
+    """Return what stands in a schema under `key`: names of properties and defaults are no words of schemas."""
+    if key == "properties":
+        return {name: as_swagger(schema) for name, schema in inner.items()}
+    if key == "allOf":
+        return [as_swagger(schema) for schema in inner]
+    return as_swagger(inner) if key in ("items", "additionalProperties") else inner
+
+
+def _open_what_may_differ(found: Object, schema: Object) -> None:
+    """Leave out what clients that validate by v2 would refuse though the server takes it.
+
+    They take named fields for all there are, a null for a missing value, and know no array without items.
+    """
+    is_null_too = bool(schema.get("nullable"))
+    if is_null_too or schema.get("x-kubernetes-preserve-unknown-fields") is True:
+        found.pop("properties", None)
+        found.pop("items", None)
+    if is_null_too or (found.get("type") == "array" and "items" not in found):
+        found.pop("type", None)
+    properties = schema.get("properties") or {}
+    required = [name for name in found.pop("required", ()) if not properties.get(name, {}).get("nullable")]
+    if required:
+        found["required"] = required
 
 
 def schema_of_kind(kind: Described, prefix: str) -> Object:

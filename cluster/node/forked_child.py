@@ -12,6 +12,7 @@ from __future__ import annotations
 import _signal  # type: ignore[import-not-found]
 import atexit
 import ctypes
+import marshal
 import os
 import random
 import resource
@@ -49,17 +50,19 @@ started: tuple[int, float, float] | None = None
 it was forked and when its first line ran, in seconds of its monotonic clock."""
 
 
-def become(request: dict[str, Any], descriptors: list[int], template: int) -> NoReturn:
+def become(descriptors: list[int], template: int) -> NoReturn:
     """Turn the forked child into the asked-for program.
 
-    `request`: kind (module, script, code), args, env, cwd, limits {name of RLIMIT_*: value}, view (pairs of folders),
-    no_new_privileges and dropped (numbers of capabilities), which are what it gives up; `descriptors`: stdout and
-    stderr; `template`: the pid of the parent.
+    `descriptors`: stdout, stderr and a file with what is asked for, which the template does not read since its later
+    children would have it in their memory: kind (module, script, code), args, env, cwd, limits {name of RLIMIT_*:
+    value}, view (pairs of folders), no_new_privileges and dropped (numbers of capabilities), which are what it gives
+    up. `template`: the pid of the parent.
     """
     global started  # noqa: PLW0603 -- a process is started once
     code = 1
     forked_at = time.monotonic()
     try:
+        request = _read(descriptors.pop())
         _detach(descriptors, template)
         _enter(request)
         started = os.getpid(), forked_at, time.monotonic()
@@ -95,6 +98,11 @@ def prove() -> NoReturn:
         os._exit(code)
 
 
+def _read(descriptor: int) -> dict[str, Any]:
+    found: dict[str, Any] = marshal.loads(os.pread(descriptor, os.fstat(descriptor).st_size, 0))
+    return found
+
+
 def _detach(descriptors: list[int], template: int) -> None:
     os.setsid()
     _LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -113,9 +121,12 @@ def _detach(descriptors: list[int], template: int) -> None:
 
 
 def _enter(request: dict[str, Any]) -> None:
+    zone = os.environ.get("TZ")
     for name in list(os.environ):
         del os.environ[name]
     os.environ.update(request["env"])
+    if os.environ.get("TZ") != zone:
+        time.tzset()
     os.chdir(request["cwd"])
     for name, value in request.get("limits", {}).items():
         resource.setrlimit(getattr(resource, name), (value, value))

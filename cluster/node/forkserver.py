@@ -238,7 +238,7 @@ class ForkServer:
     def _environment(self, template: Template) -> dict[str, str]:
         if template == self._own:
             return {**os.environ, STATE_VARIABLE: self._state}
-        base = {key: value for key, value in os.environ.items() if not key.startswith(preload.READ_BY_IMPORTS)}
+        base = {key: os.environ[key] for key in preload.OF_THE_NODE if key in os.environ}
         return {**base, **dict(template.env), STATE_VARIABLE: self._state}
 
     # Memory across restarts
@@ -252,6 +252,7 @@ class ForkServer:
         path = Path(self._state) / FILE_NAME
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
+            path.with_suffix(".new").touch(0o600)  # some variables that imports read may be secrets
             path.with_suffix(".new").write_text(json.dumps(kept))
             path.with_suffix(".new").replace(path)
         except OSError as error:

@@ -2,7 +2,7 @@
 
 Pure. A template is known by its interpreter, the modules it imported and those variables that imports read: a program
 that wants other threads for OpenMP needs another template. `PYTHONPATH` is not one of them: pods have folders of their
-own in it, so it is put in place after the fork.
+own in it, so it is put in place after the fork. Nor is a token: a template is remembered in a file.
 """
 
 from __future__ import annotations
@@ -35,7 +35,9 @@ READ_BY_IMPORTS = (
     "XLA_",
 )
 """Variables that begin with one of these are in place before a template imports anything."""
-SET_AFTERWARDS = ("PYTHONPATH", "PYTHONUNBUFFERED")
+SET_AFTERWARDS = ("HF_TOKEN", "PYTHONPATH", "PYTHONUNBUFFERED")
+OF_THE_NODE = ("HOME", "LANG", "LC_ALL", "PATH", "SSL_CERT_FILE", "TMPDIR", "TZ", "USER")
+"""What a template for pods has of the node's own variables: its children can read them in /proc/self/environ."""
 _MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 
 

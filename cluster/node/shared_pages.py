@@ -13,7 +13,6 @@ import gc
 import os
 import re
 import sys
-import tempfile
 
 _BYTES_HEAD = sys.getsizeof(b"")
 _CLASS = re.compile(r"^ +\d+ +(\d+) +\d+ +\d+ +(\d+)$", re.MULTILINE)
@@ -35,7 +34,7 @@ def settle() -> None:
     """Collect garbage and fill the holes; call when nothing but forking is left to do."""
     _forget_missing_folders()
     gc.collect()
-    with contextlib.suppress(AttributeError):  # an interpreter with another allocator has other holes
+    with contextlib.suppress(AttributeError, OSError):  # an interpreter with another allocator has other holes
         for size, free in holes(_allocator_statistics()).items():
             _fillers.append(_objects(size, min(free, _HOLES_LIMIT)))
     # Keeps the collector from touching what children share.
@@ -66,7 +65,7 @@ def _allocator_statistics() -> str:
     # It prints to the descriptor of standard error.
     stderr = os.dup(2)
     try:
-        with tempfile.TemporaryFile() as file:
+        with open(os.memfd_create("allocator"), "w+b") as file:
             os.dup2(file.fileno(), 2)
             sys._debugmallocstats()
             os.dup2(stderr, 2)

@@ -34,7 +34,8 @@ else:
     # No import of a program may meet our neighbours' names.
     sys.path[0] = ""
 
-MESSAGE_LIMIT_BYTES = 128 << 10
+MESSAGE_LIMIT_BYTES = 4 << 10
+DESCRIPTORS = 3
 PROOF_TIMEOUT_S = 20.0
 LOOK_EVERY_S = 2.0
 GROWTH_LIMIT = 1.25
@@ -48,6 +49,7 @@ def main() -> None:
     imported, failed = preload(sys.argv[2:])
     shared_pages.empty_caches()
     rehearse(imported)
+    forget_folders()
     imports_s = time.monotonic() - began
     service = Service(link)
     shared_pages.settle()
@@ -89,6 +91,12 @@ def rehearse(imported: list[str]) -> None:
                 function()
         except Exception:
             traceback.print_exc()
+
+
+def forget_folders() -> None:
+    """Forget the folder for temporary files: a child may have another one in its environment."""
+    if tempfile := sys.modules.get("tempfile"):
+        tempfile.tempdir = None  # type: ignore[attr-defined]
 
 
 def flaw_of_imports() -> str:
@@ -201,10 +209,10 @@ class Service:
         _send(self._link, {"stale": reason})
 
     def _take_request(self) -> bool:
-        message, descriptors, _, _ = socket.recv_fds(self._link, MESSAGE_LIMIT_BYTES, 2)
+        message, descriptors, _, _ = socket.recv_fds(self._link, MESSAGE_LIMIT_BYTES, DESCRIPTORS)
         if not message:
             return False
-        request = json.loads(message.decode("utf-8", "surrogateescape"))
+        request = json.loads(message)
         if request.get("retire"):
             self._is_retired = self._is_stale = True
             return True
@@ -215,7 +223,7 @@ class Service:
             _send(self._link, {"id": request["id"], "error": str(error)})
             pid = -1
         if pid == 0:
-            forked_child.become(request, descriptors, template)
+            forked_child.become(descriptors, template)
         for descriptor in descriptors:
             os.close(descriptor)
         if pid > 0:

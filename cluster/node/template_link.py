@@ -1,7 +1,9 @@
 """The node's end of one template process: start it, fork from it, hear of its children's ends, retire it.
 
-Requests and answers are datagrams over a socket pair; log descriptors go along with the request. It knows one template
-and decides nothing: which template is for which program, and when a new one is made, is the fork server's matter.
+Requests and answers are datagrams over a socket pair. What a program is given (its variables are often secrets) goes in
+a file that only the child reads: whatever a template reads, all its later children have in their memory. It knows one
+template and decides nothing: which template is for which program, and when a new one is made, is the fork server's
+matter.
 """
 
 from __future__ import annotations
@@ -10,6 +12,8 @@ import asyncio
 import itertools
 import json
 import logging
+import marshal
+import os
 import signal
 import socket
 import subprocess
@@ -23,6 +27,8 @@ log = logging.getLogger(__name__)
 
 FORK_TIMEOUT_S = 2.0
 MESSAGE_LIMIT_BYTES = 128 << 10
+FORMAT = 2
+"""Of marshal: one that every interpreter reads."""
 KILLED = -9
 _SCRIPT = str(Path(__file__).with_name("template.py"))
 
@@ -79,22 +85,22 @@ class Link:
         """Start `program` with the surroundings of `command`; raises `CannotFork`."""
         number = next(self._numbers)
         request = {
-            "id": number,
             "kind": program.kind,
             "args": program.args,
-            "env": command.env,
+            "env": dict(command.env),
             "cwd": command.cwd,
             "limits": command.limits,
             "no_new_privileges": command.privileges.no_new,
             "dropped": sorted(command.privileges.dropped),
             "view": command.view,
         }
-        message = json.dumps(request).encode("utf-8", "surrogateescape")
-        if self._socket is None or len(message) > MESSAGE_LIMIT_BYTES:
+        # Not JSON: what the child does to read it costs it pages that it shared.
+        content = marshal.dumps(request, FORMAT)
+        if self._socket is None or len(content) > MESSAGE_LIMIT_BYTES:
             raise CannotFork("the environment is too large" if self._socket else "the template is gone")
         answer = self._waiting[number] = asyncio.get_running_loop().create_future()
         try:
-            socket.send_fds(self._socket, [message], [command.stdout, command.stderr])
+            self._send(number, content, command)
             async with asyncio.timeout(FORK_TIMEOUT_S):
                 pid = await answer
         except (OSError, TimeoutError) as error:
@@ -107,6 +113,14 @@ class Link:
         else:
             self._running[pid] = process
         return process
+
+    def _send(self, number: int, content: bytes, command: Command) -> None:
+        assert self._socket is not None, "it was looked at before"
+        with open(os.memfd_create("tidegate-fork"), "w+b") as file:
+            file.write(content)
+            file.flush()
+            given = [command.stdout, command.stderr, file.fileno()]
+            socket.send_fds(self._socket, [b'{"id": %d}' % number], given)
 
     def retire(self) -> None:
         """Let it end after its last child."""

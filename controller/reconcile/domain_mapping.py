@@ -108,7 +108,9 @@ def _secured(observed: Observed, mapping: Object, config: Network, *, is_claimed
     hosts = {"": observed.name} if is_claimed else {}
     if not (name := plan.own_secret(mapping)):
         if not is_claimed and network.has_tls(config, mapping):
-            return public_tls.Decision((), (UNKNOWN, "CertificateNotReady", "the domain is not claimed"))
+            # What was made while it was: the domain may be another namespace's now, and so may what is shown for it.
+            actions = public_tls.decide(mapping, config, {}, observed.certificates, protocol).actions
+            return public_tls.Decision(actions, (UNKNOWN, "CertificateNotReady", "the domain is not claimed"))
         found = public_tls.decide(mapping, config, hosts, observed.certificates, protocol)
         return found if hosts else found._replace(condition=(TRUE, public_tls.NOT_ENABLED, TLS_OFF))
     pair = observed.pair

@@ -77,7 +77,8 @@ class Keeper:
             try:
                 await self._sweep()
                 mark(await self._changed())
-            except ApiError as error:
+                await self._authority.keep_published()
+            except (ApiError, BadPair) as error:
                 log.info("key pairs: %s", error)
             await asyncio.sleep(max(POLL_S, PER_READ_S * len(self._polled)))
 

@@ -7,11 +7,13 @@ import asyncio
 import re
 import socket
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
 from loadtest import load
+from loadtest.instance import Instance
+from tests.conformance.conftest import open_folder, started
 from tests.conformance.test_e2e_in_cluster import GREETING, LOCAL, SUFFIXES
 from tests.conformance.world import Prober, World, condition, service
 from tidegate.contracts import names
@@ -22,6 +24,13 @@ BUFFERED, SERVED = "-1", "0"
 """Burst capacities: every request goes through an activator; none does once pods are ready."""
 TLS_PORT, METRICS_PORT = 8112, 9091
 SECRET = "serving-certs"
+
+
+@pytest.fixture(scope="module")
+def own_cluster() -> Iterator[Instance]:
+    """A strict cluster: each component has the rights of its manifests and no others."""
+    with open_folder() as folder, started(folder, "--strict") as instance:
+        yield instance
 
 
 @pytest.fixture

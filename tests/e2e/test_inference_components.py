@@ -186,3 +186,48 @@ async def test_explanations_pass_untouched_under_the_common_host_and_a_copy_is_a
     pods = await instance.command(kubectl, "get", "pods", "-o", "name")
     for component in ("explainer", "predictor-copy"):
         assert f"why-{component}-00001" in pods
+
+
+THEIRS = """
+import json, os
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self):
+        rows = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["instances"]
+        said = json.dumps({"predictions": [{"sum": sum(row), "company": len(rows)} for row in rows]}).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(said)))
+        self.end_headers()
+        self.wfile.write(said)
+
+    def log_message(self, *arguments):
+        pass
+
+ThreadingHTTPServer((os.environ.get("HOST", "127.0.0.1"), int(os.environ["PORT"])), Handler).serve_forever()
+"""
+
+
+async def test_a_server_of_others_is_logged_and_batched_by_an_agent(
+    instance: Instance, kubectl: str, tmp_path: Path, model: Path
+) -> None:
+    (tmp_path / "theirs.py").write_text(THEIRS)
+    container = {
+        "name": "kserve-container",
+        "command": [sys.executable, str(tmp_path / "theirs.py")],
+        "image": "theirs",
+        "resources": SMALL,
+    }
+    async with event_sink() as sink:
+        document = inference_service("theirs", model)
+        fields = {"logger": {"url": sink.url}, "batcher": {"maxBatchSize": 8, "maxLatency": 2000}}
+        document["spec"]["predictor"] = {"minReplicas": 0, "containers": [container], **fields}
+        await deploy(instance, kubectl, tmp_path, document)
+        answers = await asyncio.gather(*(predict(instance, "theirs", [[number, 1]]) for number in range(8)))
+        assert sorted(answer[0]["sum"] for answer in answers) == [1 + number for number in range(8)]
+        assert max(answer[0]["company"] for answer in answers) > 1, "requests that came together shared a call"
+        await sink.until(16)
+    assert {headers["ce-inferenceservicename"] for headers, _ in sink.got} == {"theirs"}
+    assert len({headers["ce-id"] for headers, _ in sink.got}) == 8

@@ -170,6 +170,17 @@ async def test_names_of_the_cluster_are_shown_inside_alone(tmp_path):
         assert [await shown(inside, host) for host in ("one.example", "two.example")] == ["one.example", "two.example"]
 
 
+async def test_a_name_that_both_sides_have_is_shown_each_its_own_certificate(tmp_path):
+    api, inside = FakeApi(), free_port()
+    put_pair(api, tmp_path, "one", "shop.example", "one.example", age=1, purpose=names.CLUSTER_LOCAL_DOMAIN)
+    put_pair(api, tmp_path, "two", "shop.example", "two.example", age=2)
+    put_pair(api, tmp_path, "three", "hello.example", "two.example", age=1)
+    put_pair(api, tmp_path, "four", "hello.example", "one.example", age=2, purpose=names.CLUSTER_LOCAL_DOMAIN)
+    async with gateway(api, local_tls_port=inside) as ports:
+        for host in ("shop.example", "hello.example"):
+            assert (await shown(ports[1], host), await shown(inside, host)) == ("two.example", "one.example")
+
+
 async def test_the_certificate_given_by_file_is_for_all_other_names(tmp_path):
     api = FakeApi()
     put_pair(api, tmp_path, "one", "one.example")
@@ -211,7 +222,7 @@ def test_the_oldest_keeps_a_host(tmp_path):
     put_pair(api, tmp_path, "a", "one.example", age=2)
     put_pair(api, tmp_path, "b", "one.example", age=1)
     secrets = api.all(resources.SECRETS)
-    table = sni.build(secrets)
+    table, _ = sni.build(secrets)
     assert table["one.example"].version.startswith(secrets[1]["metadata"]["uid"])
     assert "key" not in repr(table["one.example"])
 
@@ -219,4 +230,4 @@ def test_the_oldest_keeps_a_host(tmp_path):
 @pytest.mark.parametrize("data", [{}, {"tls.crt": "eA=="}, {"tls.crt": "", "tls.key": "eA=="}])
 def test_half_a_pair_is_none(data):
     metadata = {"name": "x", "annotations": {names.SERVED_HOSTS_ANNOTATION: "one.example"}}
-    assert sni.build([{"metadata": metadata, "data": data}]) == {}
+    assert sni.build([{"metadata": metadata, "data": data}]) == ({}, {})

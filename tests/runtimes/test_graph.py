@@ -20,7 +20,8 @@ from aiohttp import web
 
 from runtimes.adapters.seldon import SeldonStyle
 from runtimes.graph import bandit
-from runtimes.graph.__main__ import Config, Process
+from runtimes.graph.__main__ import Process
+from runtimes.graph.config import Config
 from runtimes.graph.walk import Answered, Walk
 from tests.support.model_servers import client_of, serving
 from tidegate.contracts import inference_graph

@@ -22,9 +22,11 @@ MODULES = {
     "controller.config": "controller",
     "runtimes.config": "model servers",
     "runtimes.agent.config": "the agent before servers of others",
+    "runtimes.graph.config": "the router of an InferenceGraph",
     "runtimes.triton.config": "Triton",
     "cluster.config": "the local cluster",
     "cluster.node.config": "the process node",
+    "cluster.node.join": "credentials of a process node",
 }
 
 

@@ -189,6 +189,36 @@ async def test_custom_resources(kubectl, client) -> None:
     assert "NotFound" in await kubectl("get", "boats", code=1)
 
 
+FLEET: Object = {
+    "type": "object",
+    "required": ["flag"],
+    "properties": {
+        "free": {
+            "type": "object",
+            "x-kubernetes-preserve-unknown-fields": True,
+            "properties": {"named": {"type": "string"}},
+        },
+        "flag": {"type": "object", "nullable": True, "default": {}, "properties": {"colour": {"type": "string"}}},
+        "not": {"type": "string"},
+    },
+}
+
+
+async def test_documents_in_a_list_are_validated_by_the_client_as_the_server_would(kubectl) -> None:
+    """kubectl asks the server to validate a document of a served kind; `List` is none, so there it does so itself."""
+    definition = json.loads(json.dumps(DEFINITION))
+    definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"] = FLEET
+    del definition["spec"]["versions"][0]["subresources"]["scale"]
+    await kubectl("apply", "-f", "-", stdin=json.dumps(definition))
+    spec = {"free": {"named": "a", "other": [1]}, "flag": None, "not": "b"}
+    listed: Object = {"apiVersion": "v1", "kind": "List", "items": [BOAT | {"spec": spec}]}
+    assert "created" in await kubectl("apply", "-f", "-", stdin=json.dumps(listed))
+    listed["items"] = [BOAT | {"spec": {"flag": {"colour": "red"}}}]
+    assert "configured" in await kubectl("apply", "-f", "-", stdin=json.dumps(listed))
+    listed["items"] = [BOAT | {"spec": spec | {"wrong": 1}}]
+    assert "wrong" in await kubectl("apply", "-f", "-", stdin=json.dumps(listed), code=1)
+
+
 async def test_auth_as_a_service_account(kubectl) -> None:
     await kubectl("create", "sa", "bot")
     await kubectl("create", "role", "reader", "--verb=get,list", "--resource=pods")

@@ -98,19 +98,63 @@ def test_swagger():
     json.dumps(document)
 
 
-def test_where_fields_beyond_the_schema_are_kept_v2_names_none():
-    open_spec = {
-        "type": "object",
-        "x-kubernetes-preserve-unknown-fields": True,
-        "properties": {"size": {"type": "integer"}},
-    }
+def with_spec(schema):
     spec = CRD["spec"]
-    version = {"name": "v1", "served": True, "schema": {"openAPIV3Schema": {"properties": {"spec": open_spec}}}}
-    crd = {"spec": spec | {"versions": [version]}}
-    shown = swagger([crd])["definitions"]["dev.example.serving.v1.Widget"]["properties"]["spec"]
-    assert shown == {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+    version = {"name": "v1", "served": True, "schema": {"openAPIV3Schema": {"properties": {"spec": schema}}}}
+    return {"spec": spec | {"versions": [version]}}
+
+
+SIZES = {"size": {"type": "integer"}}
+
+
+@pytest.mark.parametrize(
+    ("schema", "shown"),
+    [
+        pytest.param(
+            {"type": "object", "x-kubernetes-preserve-unknown-fields": True, "properties": SIZES},
+            {"type": "object", "x-kubernetes-preserve-unknown-fields": True},
+            id="where fields beyond the schema are kept none are named",
+        ),
+        pytest.param(
+            {"type": "array", "x-kubernetes-preserve-unknown-fields": True, "items": {"type": "object"}},
+            {"x-kubernetes-preserve-unknown-fields": True},
+            id="what is no array of something has no type",
+        ),
+        pytest.param(
+            {"type": "object", "nullable": True, "properties": SIZES, "description": "D"},
+            {"description": "D"},
+            id="what may be null has neither type nor fields",
+        ),
+        pytest.param(
+            {
+                "required": ["a", "b"],
+                "properties": {"a": {"type": "string"}, "b": {"type": "string", "nullable": True}},
+            },
+            {"required": ["a"], "properties": {"a": {"type": "string"}, "b": {}}},
+            id="what may be null is not required",
+        ),
+        pytest.param(
+            {"required": ["b"], "properties": {"b": {"nullable": True}}},
+            {"properties": {"b": {}}},
+            id="nothing is required",
+        ),
+        pytest.param(
+            {"properties": {"not": SIZES["size"], "nullable": SIZES["size"], "type": SIZES["size"]}},
+            {"properties": {"not": SIZES["size"], "nullable": SIZES["size"], "type": SIZES["size"]}},
+            id="fields named like words of schemas stay",
+        ),
+        pytest.param(
+            {"type": "object", "default": {"required": 1, "not": 2}, "additionalProperties": {"anyOf": [{}]}},
+            {"type": "object", "default": {"required": 1, "not": 2}, "additionalProperties": {}},
+            id="defaults are no schemas and values of maps are",
+        ),
+    ],
+)
+def test_v2_says_less_where_its_readers_would_refuse_what_the_server_takes(schema, shown):
+    crd = with_spec(schema)
+    assert swagger([crd])["definitions"]["dev.example.serving.v1.Widget"]["properties"]["spec"] == shown
     document = v3_document("apis/serving.example.dev/v1", [crd])
-    assert document["components"]["schemas"]["dev.example.serving.v1.Widget"]["properties"]["spec"] == open_spec
+    assert document["components"]["schemas"]["dev.example.serving.v1.Widget"]["properties"]["spec"] == schema
 
 
 def test_the_definition_is_not_changed():

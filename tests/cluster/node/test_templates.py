@@ -68,6 +68,7 @@ def test_variables_that_imports_read_are_part_of_a_template() -> None:
     assert template(OMP_NUM_THREADS="1") != template(OMP_NUM_THREADS="2")
     assert template(PYTHONHASHSEED="1") != template()
     assert template(PORT="1", PYTHONPATH="/a", PYTHONUNBUFFERED="1") == template(PORT="2")
+    assert template(HF_TOKEN="a") == template(), "a template is remembered in a file"
 
 
 @pytest.fixture
@@ -134,6 +135,40 @@ async def test_every_kind_of_program_finds_what_it_would_find_alone(
     assert found["path"] == [first, "/own"]
     assert found["env"] == {"PYTHONPATH": "/own", "A": "1"}
     assert len(found["files"]) == 4, "only stdio and the descriptor that listed them"
+
+
+SECRET = "correct-horse-battery-staple"
+LOOKS = """
+import json, os, tempfile, time
+wanted = bytes(byte ^ 1 for byte in bytes.fromhex(os.environ["WANTED"]))
+found, memory = 0, open("/proc/self/mem", "rb", 0)
+for line in open("/proc/self/maps"):
+    area, rights = line.split()[:2]
+    first, last = (int(end, 16) for end in area.split("-"))
+    if rights[0] == "r" and "[v" not in line:
+        try:
+            memory.seek(first)
+            found += memory.read(last - first).count(wanted)
+        except OSError:
+            pass
+own = open("/proc/self/environ").read()
+zone, folder = time.tzname[0], tempfile.gettempdir()
+print(json.dumps({"found": found, "folder": folder, "zone": zone, "of_the_node": "OF_NODE" in own}))
+"""
+
+
+@pytest.mark.slow
+async def test_a_program_finds_nothing_of_another_ones_or_the_nodes_variables_in_its_memory(
+    server: ForkServer, tmp_path: Path, library: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OF_NODE", "hidden")
+    (library / "heavy.py").write_text("import tempfile\nLOADED = tempfile.gettempdir()\n")
+    wanted = bytes(byte ^ 1 for byte in SECRET.encode()).hex()
+    for before in ({"TOKEN": SECRET}, {"A": "1"}):
+        await (await forked(server, command(tmp_path, "-c", "pass", env=before))).ended
+        env = {"WANTED": wanted, "TMPDIR": str(tmp_path), "TZ": "Asia/Tokyo"}
+        found = await shown(server, tmp_path, command(tmp_path, "-c", LOOKS, env=env))
+        assert found == {"found": 1, "folder": str(tmp_path), "zone": "JST", "of_the_node": False}, "1: its own"
 
 
 BEGAN = """
