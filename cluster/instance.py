@@ -13,6 +13,8 @@ import socket
 import zlib
 from pathlib import Path
 
+from cluster import store_format
+
 OCTETS = 254
 API_HOST = "127.0.0.1"
 
@@ -30,6 +32,14 @@ def lock(state: Path) -> int:
         os.close(descriptor)
         raise StartError(f"an instance already runs in {state}: stop it with `tidegate down`, or use --state") from None
     return descriptor
+
+
+def check_store(state: Path) -> None:
+    """Raise `StartError` for a store that the API server could only refuse again and again."""
+    try:
+        store_format.check_file(state / "store.db")
+    except store_format.OtherFormat as error:
+        raise StartError(str(error)) from None
 
 
 def remembered(state: Path) -> dict[str, int]:

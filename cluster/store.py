@@ -23,6 +23,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from cluster import store_format
 from tidegate.kube.api import Object
 
 HISTORY_EVENTS = 10_000
@@ -353,9 +354,30 @@ class Store:
 
 def _open(path: str) -> sqlite3.Connection:
     connection = sqlite3.connect(path, isolation_level=None, timeout=5)
-    connection.execute("PRAGMA journal_mode = WAL")
+    try:
+        _bring_up_to_date(connection, path)
+    except sqlite3.DatabaseError as error:
+        connection.close()
+        if error.sqlite_errorname == "SQLITE_NOTADB":
+            raise store_format.not_a_store(path) from error
+        raise
+    except store_format.OtherFormat:
+        connection.close()
+        raise
     connection.execute("PRAGMA synchronous = NORMAL")
     connection.execute("PRAGMA wal_autocheckpoint = 0")
     connection.execute("PRAGMA cache_size = -2048")
-    connection.executescript(SCHEMA)
     return connection
+
+
+def _bring_up_to_date(connection: sqlite3.Connection, path: str) -> None:
+    """Make the tables, or those of an older format into today's: all of it or nothing. Raises `OtherFormat`."""
+    found = int(connection.execute("PRAGMA user_version").fetchone()[0])
+    store_format.check(path, found)
+    connection.execute("PRAGMA journal_mode = WAL")
+    if found < store_format.FORMAT:
+        steps = [store_format.STEPS[one] for one in range(found, store_format.FORMAT)]
+        number = f"PRAGMA user_version = {store_format.FORMAT};"
+        connection.executescript("\n".join(["BEGIN IMMEDIATE;", SCHEMA, *steps, number, "COMMIT;"]))
+        # Into the file itself: its head is what the supervisor looks at.
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")

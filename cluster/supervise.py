@@ -27,6 +27,7 @@ class Supervisor:
     def __init__(self, state: Path, api_port: int, images: str, strict: bool = False) -> None:
         self._state = state
         self._lock = instance.lock(state)
+        instance.check_store(state)
         known = instance.remembered(state)
         self.octet, self._holder = instance.hold_octet(state, known.get("octet", 0))
         self.api_port = instance.choose_port(api_port, known.get("api_port", 0))

@@ -36,6 +36,7 @@ from cluster.config import ApiConfig, StateFolder
 from cluster.controllers import manager
 from cluster.controllers.usage import Meter
 from cluster.store import Store
+from cluster.store_format import OtherFormat
 from tidegate.process import logs, run, settings, tasks
 
 log = logging.getLogger(__name__)
@@ -47,9 +48,12 @@ PAUSE_LAST_S = 30.0
 
 
 def build_backend(folder: StateFolder, service_cidr: str) -> Backend:
-    """Return the backend on the store of that folder."""
+    """Return the backend on the store of that folder. Raises `SettingsError` for a store of another format."""
     registry = Registry(builtin_kinds())
-    store = Store(folder.store, shadow_maker(registry))
+    try:
+        store = Store(folder.store, shadow_maker(registry))
+    except OtherFormat as error:
+        raise settings.SettingsError(str(error)) from error
     crds.follow(store, registry)
     backend = Backend(store, registry)
     addresses = ServiceAddresses(store, service_cidr)

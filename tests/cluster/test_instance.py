@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -189,6 +192,27 @@ def test_two_supervisors_never_share_a_folder(tmp_path: Path) -> None:
         instance.lock(tmp_path)
     os.close(held)
     os.close(instance.lock(tmp_path))
+
+
+def test_an_instance_does_not_start_on_the_store_of_a_later_release(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "store.db")) as database:
+        database.execute("PRAGMA user_version = 99")
+    command = [sys.executable, "-m", "cluster", "--state", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 1
+    assert re.search(
+        r"^error: .*store.db has format 99, .*: a later release wrote it\. Start it with that", done.stderr
+    )
+
+
+def test_an_api_server_refuses_it_too_with_one_line(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "store.db")) as database:
+        database.execute("PRAGMA user_version = 99")
+    command = [sys.executable, "-m", "cluster.api", "--state", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 1
+    assert "store.db has format 99" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_restart_pauses_grow_and_start_over_after_a_sound_run(tmp_path: Path) -> None:

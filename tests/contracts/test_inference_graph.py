@@ -15,6 +15,7 @@ def node(kind: str, *steps: Any, **more: Any) -> dict[str, Any]:
     return {"routerType": kind, "steps": list(steps), **more}
 
 
+LONG = URL | {"condition": "a" * 990}
 REFUSED = [
     ({}, "missing field(s): nodes.root"),
     ({"root": node("Loop", URL)}, "expected one of Sequence, Switch"),
@@ -39,12 +40,47 @@ REFUSED = [
          "b": node("Ensemble", URL, {"nodeName": "a"})},
         "the nodes go in a circle: a -> b -> a",
     ),
+    ({"root": node("Splitter", URL | {"weight": 100}, splitBy="x")}, "a Splitter may have splitBy.header"),
+    ({"root": node("Sequence", URL, shadows=5)}, "a list of shadows"),
+    ({"root": node("Router", URL, serviceName=["a"])}, "expected texts"),
+    ({"root": node("Sequence", {"nodeName": ["a"]})}, "invalid value: ['a']: nodes.root.steps[0].nodeName"),
+    ({"root": node("Sequence", URL | {"name": [1]})}, "expected a text"),
+    ({"root": node("Sequence", {"serviceUrl": "http://[::1"})}, "write http://host/path"),
+    ({"root": node("Sequence", {"serviceUrl": "http://a:99999/"})}, "write http://host/path"),
+    ({"root": node("Sequence", URL | {"timeout": True})}, "expected 0 <= True <= 3600"),
+    ({"root": node("Switch", URL | {"condition": 5})}, "expected a text"),
+    ({"root": node("Switch", URL | {"condition": "#(" * 330 + "a" + ")" * 330})}, "at most 20 queries"),
+    ({"root": node("Sequence", {"nodeName": "a\r\nX: b"}), "a\r\nX: b": node("Sequence", URL)}, "a node's name has"),
+    (
+        {"root": node("Ensemble", *({"nodeName": "n0"} for _ in range(50))),
+         **{f"n{at}": node("Sequence", *({"nodeName": f"n{at + 1}"} for _ in range(50))) for at in range(50)},
+         "n50": node("Ensemble", URL)},
+        "one request would ask billions of services, at most 1000 may be",
+    ),
+    (
+        {"root": node("Ensemble", {"nodeName": "a"}, {"nodeName": "b"}),
+         **{name: node("Ensemble", *(LONG | {"name": str(at)} for at in range(60))) for name in "ab"}},
+        "the nodes are larger than 120000 bytes",
+    ),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("nodes", "why"), REFUSED, ids=[row[1] for row in REFUSED])
 def test_what_is_no_graph_says_field_and_reason(nodes: Any, why: str) -> None:
     assert why in problems.render(inference_graph.validate(nodes))
+
+
+MOST_ASKED = [
+    ({"root": node("Sequence", URL, URL)}, 2),
+    ({"root": node("Switch", URL, {"nodeName": "a"}), "a": node("Ensemble", URL, URL, URL)}, 3),
+    ({"root": node("Router", URL, URL, serviceName="r", shadows=[URL])}, 4),
+    ({"root": node("Ensemble", {"nodeName": "a"}, {"nodeName": "a"}), "a": node("Combiner", URL, serviceName="c")}, 4),
+]
+
+
+@pytest.mark.parametrize(("nodes", "most"), MOST_ASKED)
+def test_how_many_services_one_request_asks_at_most(nodes: Any, most: int) -> None:
+    assert inference_graph.most_asked(nodes) == most
 
 
 def test_kserves_own_samples_are_graphs() -> None:
