@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 from collections.abc import Mapping
 
 from controller.inference import component
@@ -22,6 +23,8 @@ _POD_FIELDS = ("affinity", "nodeName", "nodeSelector", "serviceAccountName", "to
 _SCALING = ("minReplicas", "maxReplicas", "scaleTarget", "scaleMetric")
 _KNOWN = {"nodes", "timeout", "resources", *_POD_FIELDS, *_SCALING}
 DEFAULT_TIMEOUT_S = 300
+VARIABLE_LIMIT_BYTES = 100_000
+"""No variable of a process may be longer than 128 KiB (MAX_ARG_STRLEN of Linux); with a longer one it never starts."""
 
 
 def validate(graph: Object) -> list[FieldProblem]:
@@ -32,14 +35,37 @@ def validate(graph: Object) -> list[FieldProblem]:
     timeout = spec.get("timeout")
     if timeout is not None and not (isinstance(timeout, int) and not isinstance(timeout, bool) and timeout > 0):
         found.append(problems.invalid(timeout, "spec.timeout", "write seconds"))
-    return found + problems.under("spec", inference_graph.validate(spec.get("nodes")))
+    found += problems.under("spec", inference_graph.validate(spec.get("nodes")))
+    return found or _too_large(graph)
+
+
+def _too_large(graph: Object) -> list[FieldProblem]:
+    nodes, namespace = graph["spec"]["nodes"], graph["metadata"].get("namespace", "")
+    services = inference_graph.service_names(nodes)
+    # The longer of the two forms: which one it is to be shows when the services are there.
+    urls = {name: _prediction_url(name, namespace, "v2") for name in services}
+    length = len(_variable(nodes, namespace, urls))
+    if length <= VARIABLE_LIMIT_BYTES:
+        return []
+    text = f"the graph has {length} bytes with its URLs, expected at most {VARIABLE_LIMIT_BYTES}: split it in two"
+    return [FieldProblem(text, ("spec.nodes",))]
+
+
+def _variable(nodes: Object, namespace: str, urls: Mapping[str, str]) -> str:
+    """Return the router's graph as JSON of ASCII, without what Kubernetes would replace in a variable: $(NAME), $$."""
+    made = inference_graph.resolved(nodes, {name: f"{name}.{namespace}" for name in urls}, urls)
+    text = json.dumps(made, sort_keys=True, separators=(",", ":"))
+    return re.sub(r"\$(?=[$(])", r"\\u0024", text)
 
 
 def prediction_url(service: Object) -> str:
     """Return where an InferenceService is asked to predict inside the cluster."""
-    name, namespace = service["metadata"]["name"], service["metadata"]["namespace"]
     predictor = component.read(service, component.PREDICTOR)
     protocol = predictor.model.protocol if predictor is not None and predictor.model is not None else "v1"
+    return _prediction_url(service["metadata"]["name"], service["metadata"]["namespace"], protocol)
+
+
+def _prediction_url(name: str, namespace: str, protocol: str) -> str:
     verb = f"v2/models/{name}/infer" if protocol == "v2" else f"v1/models/{name}:predict"
     return f"http://{name}.{namespace}/{verb}"
 
@@ -48,14 +74,12 @@ def knative_service(graph: Object, services: Mapping[str, Object], image: str) -
     """Return the router's Knative Service, stamped for comparison; `services`: the InferenceServices that it names."""
     spec, head = graph["spec"], graph["metadata"]
     timeout_s = int(spec.get("timeout") or DEFAULT_TIMEOUT_S)
-    hosts = {name: f"{name}.{head['namespace']}" for name in services}
     urls = {name: prediction_url(service) for name, service in services.items()}
-    nodes = inference_graph.resolved(spec["nodes"], hosts, urls)
     container: Object = {
         "name": "router",
         "image": image,
         "env": [
-            {"name": "GRAPH", "value": json.dumps(nodes, sort_keys=True, separators=(",", ":"))},
+            {"name": "GRAPH", "value": _variable(spec["nodes"], head["namespace"], urls)},
             {"name": "TIDEGATE_STEP_TIMEOUT_S", "value": str(timeout_s)},
         ],
         "readinessProbe": {"httpGet": {"path": "/v2/health/live"}},

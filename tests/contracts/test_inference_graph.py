@@ -23,6 +23,8 @@ REFUSED = [
     ({"root": node("Sequence", URL | {"nodeName": "root"})}, "expected exactly one, got several"),
     ({"root": node("Sequence", {"nodeName": "gone"})}, "there is no such node"),
     ({"root": node("Sequence", {"serviceUrl": "a/b"})}, "write http://host/path"),
+    ({"root": node("Sequence", {"serviceUrl": "http://[a/"})}, "http://[a/: nodes.root.steps[0].serviceUrl"),
+    ({"root": node("Sequence", {"serviceUrl": "http://a:99999/"})}, "write http://host/path"),
     ({"root": node("Sequence", URL | {"data": "$both"})}, "expected $request or $response"),
     ({"root": node("Sequence", URL | {"dependency": "Weak"})}, "expected Hard or Soft"),
     ({"root": node("Sequence", URL | {"timeout": 0})}, "expected 0 <= 0 <= 3600"),
@@ -45,6 +47,34 @@ REFUSED = [
 @pytest.mark.parametrize(("nodes", "why"), REFUSED, ids=[row[1] for row in REFUSED])
 def test_what_is_no_graph_says_field_and_reason(nodes: Any, why: str) -> None:
     assert why in problems.render(inference_graph.validate(nodes))
+
+
+def ladder(rungs: int, steps: int, kind: str = "Ensemble") -> dict[str, Any]:
+    """Return nodes that each lead to the next one by so many steps."""
+    names = ["root", *(f"n{number}" for number in range(1, rungs))]
+    below = [*({"nodeName": name} for name in names[1:]), URL]
+    return {name: node(kind, *[step] * steps) for name, step in zip(names, below, strict=True)}
+
+
+@pytest.mark.parametrize(
+    ("nodes", "expected"),
+    [
+        (ladder(1, 5), 5),
+        (ladder(3, 5), 125),
+        (ladder(3, 5, "Switch"), 1),
+        (ladder(2, 5, "Sequence"), 25),
+        ({"root": node("Router", URL, URL, serviceUrl="http://a/")}, 3),
+        ({"root": node("Ensemble", URL, shadows=[URL])}, 2),
+    ],
+)
+def test_how_many_steps_one_request_can_ask(nodes: Any, expected: int) -> None:
+    assert inference_graph.calls(nodes) == expected
+
+
+def test_a_graph_whose_steps_multiply_beyond_measure_is_refused() -> None:
+    assert inference_graph.validate(ladder(4, 10)) == []
+    found = problems.render(inference_graph.validate(ladder(100, 100)))
+    assert "expected at most 10000: nodes that lead to one node multiply: nodes" in found
 
 
 def test_kserves_own_samples_are_graphs() -> None:

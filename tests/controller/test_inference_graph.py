@@ -65,6 +65,44 @@ def observed(service: Object, **more: Any) -> Observed:
     return Observed(service, image="tidegate.dev/runtimes/graph", **{"services": SERVICES, **more})
 
 
+def test_a_graph_that_no_process_could_be_started_with_is_refused() -> None:
+    steps = [{"serviceName": f"service-{number:03}", "name": f"s{number}"} for number in range(100)]
+    leaves = {f"n{number}": {"routerType": "Ensemble", "steps": steps} for number in range(16)}
+    root = {"routerType": "Sequence", "steps": [{"nodeName": name} for name in leaves]}
+    (found,) = graph.validate(make({"nodes": {"root": root, **leaves}}))
+    assert "expected at most 100000: split it in two" in problems.render([found])
+    fewer = dict(list(leaves.items())[:9])
+    root = {"routerType": "Sequence", "steps": [{"nodeName": name} for name in fewer]}
+    small = make({"nodes": {"root": root, **fewer}})
+    assert graph.validate(small) == []
+    services = {
+        name: isvc(name, modelFormat={"name": "onnx"}) for name in contract.service_names(small["spec"]["nodes"])
+    }
+    (apply,) = inference_graph.reconcile(observed(small, services=services), NOW).actions
+    assert isinstance(apply, Apply)
+    (container,) = apply.obj["spec"]["template"]["spec"]["containers"]
+    assert len(container["env"][0]["value"]) <= graph.VARIABLE_LIMIT_BYTES
+
+
+def test_the_graph_has_nothing_that_kubernetes_would_replace_in_a_variable() -> None:
+    step = {"serviceUrl": "http://a/$(HOME)", "match": {"header": "x", "value": "$$*"}}
+    nodes = {"root": {"routerType": "Switch", "steps": [step]}}
+    (apply,) = inference_graph.reconcile(observed(make({"nodes": nodes})), NOW).actions
+    assert isinstance(apply, Apply)
+    (container,) = apply.obj["spec"]["template"]["spec"]["containers"]
+    value = container["env"][0]["value"]
+    assert "$$" not in value
+    assert "$(" not in value
+    assert json.loads(value) == nodes
+
+
+def test_admission_says_which_url_is_broken() -> None:
+    broken = {"root": {"routerType": "Sequence", "steps": [{"serviceUrl": "http://[a/"}]}}
+    answer = review.validate({"uid": "u", "object": make({"nodes": broken})}, ClusterConfig())
+    assert not answer["allowed"]
+    assert "spec.nodes.root.steps[0].serviceUrl" in answer["status"]["message"]
+
+
 def test_the_router_gets_the_graph_with_urls_for_names() -> None:
     made = inference_graph.reconcile(observed(make({"minReplicas": 0, "scaleTarget": 5, "timeout": 60})), NOW)
     (apply,) = made.actions

@@ -24,7 +24,7 @@ ASKED = {ROUTER: "/api/v1.0/route", COMBINER: "/api/v1.0/aggregate"}
 """Kinds that ask a model of their own, and under which path of a service."""
 REQUEST, RESPONSE = "$request", "$response"
 HARD, SOFT = "Hard", "Soft"
-NODES_LIMIT, STEPS_LIMIT = 100, 100
+NODES_LIMIT, STEPS_LIMIT, CALLS_LIMIT = 100, 100, 10_000
 _OF_NODE = {"routerType", "steps", "shadows", "serviceName", "serviceUrl", "splitBy"}
 _OF_STEP = {
     "name", "nodeName", "serviceName", "serviceUrl", "data", "weight", "condition", "match", "dependency", "timeout",
@@ -109,7 +109,7 @@ def validate(nodes: Any) -> list[FieldProblem]:
     found = []
     for name, node in nodes.items():
         found += problems.under(f"nodes.{name}", _validate_node(node, nodes))
-    return found or _circles(nodes)
+    return found or _circles(nodes) or _too_many_calls(nodes)
 
 
 def _node(written: Mapping[str, Any]) -> Node:
@@ -206,11 +206,17 @@ def _one_of(written: Mapping[str, Any], keys: tuple[str, ...]) -> list[FieldProb
     given = [key for key in keys if written.get(key)]
     if len(given) != 1:
         return [FieldProblem(f"expected exactly one, got {'neither' if not given else 'several'}", keys)]
-    if given == ["serviceUrl"]:
-        url = urlsplit(str(written["serviceUrl"]))
-        if url.scheme not in ("http", "https") or not url.hostname:
-            return [problems.invalid(written["serviceUrl"], "serviceUrl", "write http://host/path")]
+    if given == ["serviceUrl"] and not _is_url(str(written["serviceUrl"])):
+        return [problems.invalid(written["serviceUrl"], "serviceUrl", "write http://host/path")]
     return []
+
+
+def _is_url(text: str) -> bool:
+    try:
+        url = urlsplit(text)
+        return url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0
+    except ValueError:  # brackets that are no address, a port that is no port
+        return False
 
 
 def _circles(nodes: Mapping[str, Any]) -> list[FieldProblem]:
@@ -229,3 +235,25 @@ def _circles(nodes: Mapping[str, Any]) -> list[FieldProblem]:
 
     circle = leads_back(ROOT, ())
     return [FieldProblem(f"the nodes go in a circle: {circle}", ("nodes",))] if circle else []
+
+
+def calls(nodes: Mapping[str, Any]) -> int:
+    """Return the most steps that one request can ask, of a graph without circles: nodes that are shared count again."""
+    known: dict[str, int] = {}
+
+    def of(name: str) -> int:
+        if name not in known:
+            node = nodes[name]
+            each = [of(step["nodeName"]) if step.get("nodeName") else 1 for step in node["steps"]]
+            asked = max(each) if node["routerType"] in (SWITCH, SPLITTER) else sum(each)
+            known[name] = asked + (node["routerType"] in ASKED) + len(node.get("shadows") or [])
+        return known[name]
+
+    return of(ROOT)
+
+
+def _too_many_calls(nodes: Mapping[str, Any]) -> list[FieldProblem]:
+    if (most := calls(nodes)) <= CALLS_LIMIT:
+        return []
+    text = f"one request could ask {most} steps, expected at most {CALLS_LIMIT}: nodes that lead to one node multiply"
+    return [FieldProblem(text, ("nodes",))]
