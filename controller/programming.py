@@ -2,8 +2,8 @@
 
 Gateways that are ready count, and all of them. One that Kubernetes still calls ready although it has not answered for
 `SILENT_S` is passed over, so that a node that died unnoticed holds nobody up for ever; that at least one answers is
-asked for all the same. Its size is bounded by the gateways that are ready and the keys that wait. One more key costs the
-same however many wait: they are gone through only when what all gateways have is another version than before.
+asked for all the same. Its size is bounded by the gateways that are ready and the keys that wait. One more key costs
+the same however many wait: they are gone through only when what all gateways have is another version than before.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from collections.abc import Callable
 
 from gateway import sni
 from gateway.certificate import Certificate
-from tidegate.contracts import names
+from tidegate.contracts import names, programmed
 from tidegate.kube import resources
 from tidegate.kube.api import Api
 from tidegate.kube.cache import Cache
@@ -33,18 +33,29 @@ class Certificates:
     the cluster, whose names the first one does not know."""
 
     def __init__(self, api: Api) -> None:
-        self._table: sni.Table = {}
+        self._public: sni.Table = {}
+        self._local: sni.Table = {}
         self._contexts: OrderedDict[str, ssl.SSLContext | None] = OrderedDict()
         self._default: Certificate | None = None
         self._is_rebuild_planned = False
         self._cache = Cache(api, resources.SECRETS, names.CERTIFICATES_NAMESPACE, shrink=sni.shrink)
         self._cache.on_change(lambda _kind, _old, _new: self._plan_rebuild())
         self.refused = 0
+        # Set by __main__: called when a new table is in place.
+        self.on_table: Callable[[], None] = lambda: None
+        self._programmed = 0
         self.context = _listening(self._choose_public)
         self.local_context = _listening(self._choose)
 
     def __len__(self) -> int:
-        return len(self._table)
+        return len(self._public) + len(self._local)
+
+    @property
+    def programmed(self) -> int:
+        """The resourceVersion of Secrets up to which handshakes are shown what there is."""
+        if not self._is_rebuild_planned:
+            self._programmed = programmed.number(self._cache.version)
+        return self._programmed
 
     def use_default(self, default: Certificate | None) -> None:
         """Show this certificate for names that no other is for; None: refuse them."""
@@ -69,17 +80,18 @@ class Certificates:
 
     def _rebuild(self) -> None:
         self._is_rebuild_planned = False
-        self._table = sni.build(self._cache.objects.values())
-        current = {pair.version for pair in self._table.values()}
+        self._public, self._local = sni.build(self._cache.objects.values())
+        current = {pair.version for table in (self._public, self._local) for pair in table.values()}
         for version in [version for version in self._contexts if version not in current]:
             del self._contexts[version]
+        self.on_table()
 
     def _choose(self, connection: ssl.SSLObject, name: str | None, _context: ssl.SSLContext) -> int | None:
-        return self._show(connection, name, sni.find(self._table, name) if name else None)
+        pair = (sni.find(self._local, name) or sni.find(self._public, name)) if name else None
+        return self._show(connection, name, pair)
 
     def _choose_public(self, connection: ssl.SSLObject, name: str | None, _context: ssl.SSLContext) -> int | None:
-        pair = sni.find(self._table, name) if name else None
-        return self._show(connection, name, None if pair is not None and pair.is_local else pair)
+        return self._show(connection, name, sni.find(self._public, name) if name else None)
 
     def _show(self, connection: ssl.SSLObject, name: str | None, pair: sni.Pair | None) -> int | None:
         found = self._context_of(pair, name or "") if pair is not None else None

@@ -17,15 +17,11 @@ from tidegate.contracts import names
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """A certificate with its chain, and its key, as base64 of PEM; `version` changes with them.
-
-    `is_local`: it is for names inside the cluster, of which the public is not to know.
-    """
+    """A certificate with its chain, and its key, as base64 of PEM; `version` changes with them."""
 
     version: str
     certificate: str = field(repr=False)
     key: str = field(repr=False)
-    is_local: bool = False
 
     def texts(self) -> tuple[str, str]:
         """Return certificate and key as PEM; raises ValueError, without any of the key in its text."""
@@ -38,9 +34,14 @@ class Pair:
 Table = Mapping[str, Pair]
 
 
-def build(secrets: Iterable[Mapping[str, Any]]) -> Table:
-    """Return the table of all Secrets."""
-    table: dict[str, Pair] = {}
+def build(secrets: Iterable[Mapping[str, Any]]) -> tuple[Table, Table]:
+    """Return the table for the public and that of names inside the cluster.
+
+    They are apart, for a name may be in both (`shop.example` is also Service shop of namespace example), and neither
+    side may take it from the other.
+    """
+    public: dict[str, Pair] = {}
+    local: dict[str, Pair] = {}
     for secret in sorted(secrets, key=_age):
         metadata, data = secret["metadata"], secret.get("data") or {}
         certificate, key = data.get(names.CERTIFICATE_FIELD), data.get(names.KEY_FIELD)
@@ -49,11 +50,12 @@ def build(secrets: Iterable[Mapping[str, Any]]) -> Table:
             continue
         version = f"{metadata.get('uid', '')}/{metadata.get('resourceVersion', '')}"
         purpose = (metadata.get("labels") or {}).get(names.CERTIFICATE_TYPE_LABEL)
-        pair = Pair(version, certificate, key, purpose == names.CLUSTER_LOCAL_DOMAIN)
+        pair = Pair(version, certificate, key)
+        table = local if purpose == names.CLUSTER_LOCAL_DOMAIN else public
         for host in hosts.split(","):
             if host:
                 table.setdefault(host.strip().lower(), pair)
-    return table
+    return public, local
 
 
 def find(table: Table, host: str) -> Pair | None:

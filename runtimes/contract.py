@@ -67,6 +67,7 @@ class Model:
         self.is_blocking = bool(getattr(target, "blocking", True)) and not self.is_async
         self.takes_json = getattr(target, "payload", "tensors") == "json"
         self._last_metrics: list[dict[str, Any]] = []
+        self._has_complained = False
         self.custom = CustomMetrics() if callable(getattr(target, "metrics", None)) else None
         self._takes_parameters = accepts(self._predict, "parameters")
         self.spec = spec_of(target)
@@ -130,7 +131,9 @@ class Model:
             try:
                 said = self.target.metrics()
             except Exception as error:  # the prediction is good: what counts it must not spoil it
-                log.warning("metrics of %s: %r", type(self.target).__name__, error)
+                if not self._has_complained:  # once: it may be so at every request
+                    log.warning("metrics of %s: %r", type(self.target).__name__, error)
+                    self._has_complained = True
                 said = [error]
             self._last_metrics = self.custom.take(said)
 

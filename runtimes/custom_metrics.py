@@ -8,6 +8,7 @@ model that gives ever new keys or tags gets no more than SERIES_LIMIT series, an
 from __future__ import annotations
 
 import math
+import numbers
 import re
 import threading
 from collections.abc import Iterable, Mapping
@@ -18,6 +19,7 @@ SERIES_LIMIT = 200
 _NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]{0,99}")
 _RESERVED = ("model", "version", "le", "quantile")
 _PREFIX = "model_custom_"
+DROPPED = f"{_PREFIX}metrics_dropped_total"
 Key = tuple[str, tuple[tuple[str, str], ...]]
 
 
@@ -26,7 +28,8 @@ class CustomMetrics:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._kinds: dict[str, str] = {}
+        self._kinds: dict[str, str] = {DROPPED: ""}
+        """Of each name on /metrics, those of a timer's sum and count too."""
         self._values: dict[Key, float] = {}
         self._counts: dict[Key, int] = {}
         self.dropped = 0
@@ -37,28 +40,25 @@ class CustomMetrics:
         listed = said if isinstance(said, list | tuple) else []
         with self._lock:
             for each in listed:
-                if isinstance(each, Mapping) and self._add(each):
-                    used.append(dict(each))
+                plain = _plain(each)
+                if plain is not None and self._add(plain):
+                    used.append(plain)
                 else:
                     self.dropped += 1
         return used
 
     def _add(self, entry: Mapping[str, Any]) -> bool:
-        kind, name, value = str(entry.get("type", COUNTER)), str(entry.get("key", "")), entry.get("value", 1)
-        tags = entry.get("tags") or {}
-        if not _NAME.fullmatch(name) or not _is_number(value) or not isinstance(tags, Mapping):
-            return False
-        if kind not in TYPES or (kind == COUNTER and value < 0):
-            return False
-        if any(not _NAME.fullmatch(str(tag)) or tag in _RESERVED for tag in tags):
-            return False
+        kind, name, value, tags = entry["type"], entry["key"], float(entry["value"]), entry.get("tags", {})
         family = _PREFIX + _family(kind, name)
-        key: Key = (family, tuple(sorted((str(tag), str(text)[:200]) for tag, text in tags.items())))
-        if self._kinds.get(family, kind) != kind or (key not in self._values and len(self._values) >= SERIES_LIMIT):
+        key: Key = (family, tuple(sorted(tags.items())))
+        names = (family, f"{family}_sum", f"{family}_count") if kind == TIMER else (family,)
+        if any(self._kinds.get(each, kind) != kind for each in names):
             return False
-        self._kinds[family] = kind
+        if key not in self._values and len(self._values) >= SERIES_LIMIT:
+            return False
+        self._kinds |= dict.fromkeys(names, kind)
         if kind == GAUGE:
-            self._values[key] = float(value)
+            self._values[key] = value
         else:
             self._values[key] = self._values.get(key, 0.0) + (value / 1e3 if kind == TIMER else value)
             self._counts[key] = self._counts.get(key, 0) + 1
@@ -86,8 +86,25 @@ def _family(kind: str, name: str) -> str:
     return f"{name.removesuffix('_seconds')}_seconds" if kind == TIMER else name
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+def _plain(said: Any) -> dict[str, Any] | None:
+    """Return an entry with nothing but what JSON can say, None for one that cannot be taken."""
+    try:
+        kind, name, value = str(said.get("type", COUNTER)), str(said.get("key", "")), said.get("value", 1)
+        tags = {str(tag): _printable(str(text)[:200]) for tag, text in (said.get("tags") or {}).items()}
+        # numpy's numbers are Real as well.
+        is_number = not isinstance(value, bool) and isinstance(value, numbers.Real) and math.isfinite(value)
+    except Exception:  # whatever a model's code makes of it
+        return None
+    if not is_number or kind not in TYPES or (kind == COUNTER and value < 0) or not _NAME.fullmatch(name):
+        return None
+    if any(not _NAME.fullmatch(tag) or tag in _RESERVED for tag in tags):
+        return None
+    found = {"type": kind, "key": name, "value": int(value) if isinstance(value, numbers.Integral) else float(value)}
+    return found | ({"tags": tags} if tags else {})
+
+
+def _printable(text: str) -> str:
+    return text.encode("utf-8", "replace").decode()
 
 
 def _escaped(text: str) -> str:

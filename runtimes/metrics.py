@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from runtimes.custom_metrics import DROPPED
 from runtimes.isolation.process_memory import ProcessMemory
 from runtimes.repository.store import Repository
 from runtimes.servable import Servable
@@ -74,7 +75,7 @@ def _of_workers(repository: Repository, servables: list[Servable]) -> list[str]:
 
 def _of_their_code(servables: list[Servable]) -> list[str]:
     """Return what models count themselves, each family together as the text form wants it."""
-    families: dict[tuple[str, str], list[str]] = {}
+    families: dict[str, tuple[str, list[str]]] = {}
     dropped = []
     for servable in servables:
         custom = getattr(servable.model, "custom", None)
@@ -82,15 +83,16 @@ def _of_their_code(servables: list[Servable]) -> list[str]:
             continue
         labels = _labels(servable.name, servable.version)
         for family, kind, line in custom.lines(labels):
-            families.setdefault((family, kind), []).append(line)
-        dropped.append(f"model_custom_metrics_dropped_total{{{labels}}} {custom.dropped}")
+            of_kind, listed = families.setdefault(family, (kind, []))
+            if of_kind == kind:  # a page with one name of two kinds cannot be read
+                listed.append(line)
+        dropped.append(f"{DROPPED}{{{labels}}} {custom.dropped}")
     lines = [
         line
-        for (family, kind), listed in families.items()
+        for family, (kind, listed) in families.items()
         for line in (f"# HELP {family} Counted by the model's own code.", f"# TYPE {family} {kind}", *listed)
     ]
-    name = "model_custom_metrics_dropped_total"
-    head = [f"# HELP {name} Entries of a model's metrics that could not be taken.", f"# TYPE {name} counter"]
+    head = [f"# HELP {DROPPED} Entries of a model's metrics that could not be taken.", f"# TYPE {DROPPED} counter"]
     return [*lines, *(head if dropped else []), *dropped]
 
 

@@ -23,8 +23,6 @@ _POD_FIELDS = ("affinity", "nodeName", "nodeSelector", "serviceAccountName", "to
 _SCALING = ("minReplicas", "maxReplicas", "scaleTarget", "scaleMetric")
 _KNOWN = {"nodes", "timeout", "resources", *_POD_FIELDS, *_SCALING}
 DEFAULT_TIMEOUT_S = 300
-VARIABLE_LIMIT_BYTES = 100_000
-"""No variable of a process may be longer than 128 KiB (MAX_ARG_STRLEN of Linux); with a longer one it never starts."""
 
 
 def validate(graph: Object) -> list[FieldProblem]:
@@ -35,20 +33,7 @@ def validate(graph: Object) -> list[FieldProblem]:
     timeout = spec.get("timeout")
     if timeout is not None and not (isinstance(timeout, int) and not isinstance(timeout, bool) and timeout > 0):
         found.append(problems.invalid(timeout, "spec.timeout", "write seconds"))
-    found += problems.under("spec", inference_graph.validate(spec.get("nodes")))
-    return found or _too_large(graph)
-
-
-def _too_large(graph: Object) -> list[FieldProblem]:
-    nodes, namespace = graph["spec"]["nodes"], graph["metadata"].get("namespace", "")
-    services = inference_graph.service_names(nodes)
-    # The longer of the two forms: which one it is to be shows when the services are there.
-    urls = {name: _prediction_url(name, namespace, "v2") for name in services}
-    length = len(_variable(nodes, namespace, urls))
-    if length <= VARIABLE_LIMIT_BYTES:
-        return []
-    text = f"the graph has {length} bytes with its URLs, expected at most {VARIABLE_LIMIT_BYTES}: split it in two"
-    return [FieldProblem(text, ("spec.nodes",))]
+    return found + problems.under("spec", inference_graph.validate(spec.get("nodes")))
 
 
 def _variable(nodes: Object, namespace: str, urls: Mapping[str, str]) -> str:
@@ -60,12 +45,9 @@ def _variable(nodes: Object, namespace: str, urls: Mapping[str, str]) -> str:
 
 def prediction_url(service: Object) -> str:
     """Return where an InferenceService is asked to predict inside the cluster."""
+    name, namespace = service["metadata"]["name"], service["metadata"]["namespace"]
     predictor = component.read(service, component.PREDICTOR)
     protocol = predictor.model.protocol if predictor is not None and predictor.model is not None else "v1"
-    return _prediction_url(service["metadata"]["name"], service["metadata"]["namespace"], protocol)
-
-
-def _prediction_url(name: str, namespace: str, protocol: str) -> str:
     verb = f"v2/models/{name}/infer" if protocol == "v2" else f"v1/models/{name}:predict"
     return f"http://{name}.{namespace}/{verb}"
 

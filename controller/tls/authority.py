@@ -18,12 +18,19 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from controller.tls import plan
 from controller.tls.plan import PairFacts
 from tidegate.contracts import names
+from tidegate.process import key_pair
 
 CLOCK_SKEW_S = 3600.0
 COMMON_NAME_LIMIT = 64
+MAKERS_CLOCK_S = 60.0
+"""How far the clock of who makes certificates may be ahead of this one."""
 NAMES_LIMIT = 100
+CHAIN_LIMIT = 65536
+"""Characters of a certificate with its chain: each handshake sends it, and clients take about 100 kB at most."""
 AUTHORITY_NAME = "Tidegate certificate authority"
 _SIGNING = (ec.EllipticCurvePrivateKey, rsa.RSAPrivateKey, ed25519.Ed25519PrivateKey, ed448.Ed448PrivateKey)
+_CURVES = (ec.SECP256R1, ec.SECP384R1, ec.SECP521R1)
+"""Those that clients accept in certificates (RFC 8446, 4.2.3)."""
 _Key = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey
 
 
@@ -105,38 +112,55 @@ def facts(data: Mapping[str, str], now: float, authority: Authority | None = Non
     """Return what the key pair in a Secret's data is; with `authority`, also whether that one has signed it."""
     try:
         chain, _ = _load(data)
+        _try(data)
     except BadPair as error:
         return PairFacts(problem=str(error))
     leaf = chain[0]
     not_before, not_after = leaf.not_valid_before_utc.timestamp(), leaf.not_valid_after_utc.timestamp()
     problem = "" if now < not_after else f"tls.crt ended on {leaf.not_valid_after_utc:%Y-%m-%d}: renew it"
+    if now < not_before - MAKERS_CLOCK_S:
+        problem = f"tls.crt begins on {leaf.not_valid_before_utc:%Y-%m-%d %H:%M} UTC: wait, or give one that is valid"
     is_ours = authority is not None and _is_signed_by(leaf, authority.certificate)
     # Ours must also carry the current bundle: clients take what to trust from the same Secret.
     is_ours = is_ours and authority is not None and data.get(names.CA_FIELD) == authority.bundle
     return PairFacts(_hosts(leaf), not_before, not_after, is_ours, problem)
 
 
+def _try(data: Mapping[str, str]) -> None:
+    """Load a pair as servers will: they refuse more than cannot be read (short keys, weak digests, odd curves)."""
+    try:
+        key_pair.server_context(data[names.CERTIFICATE_FIELD], data[names.KEY_FIELD])
+    except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
+        reason = getattr(error, "reason", None) or "not readable"
+        raise BadPair(f"servers refuse tls.crt or tls.key ({reason}): give a stronger key and certificate") from None
+
+
 def _load(data: Mapping[str, str]) -> tuple[list[x509.Certificate], _Key]:
     for part in (names.CERTIFICATE_FIELD, names.KEY_FIELD):
         if not data.get(part):
             raise BadPair(f"it has no {part}: make it with `kubectl create secret tls`")
+    if len(data[names.CERTIFICATE_FIELD]) > CHAIN_LIMIT:
+        raise BadPair(f"tls.crt has more than {CHAIN_LIMIT} characters: leave out what is not in the chain")
     try:
         chain = x509.load_pem_x509_certificates(data[names.CERTIFICATE_FIELD].encode())
-    except ValueError:
-        raise BadPair("tls.crt is no PEM certificate") from None
+        public = chain[0].public_key()
+    except (ValueError, UnsupportedAlgorithm):
+        raise BadPair("tls.crt is no PEM certificate, or has a key of an unknown kind") from None
     try:
         key = serialization.load_pem_private_key(data[names.KEY_FIELD].encode(), None)
     except (ValueError, TypeError, UnsupportedAlgorithm):
         raise BadPair("tls.key is no PEM private key without a password") from None
-    if not isinstance(key, _SIGNING) or key.public_key() != chain[0].public_key():
+    if not isinstance(key, _SIGNING) or key.public_key() != public:
         raise BadPair("tls.key does not belong to tls.crt")
+    if isinstance(key, ec.EllipticCurvePrivateKey) and not isinstance(key.curve, _CURVES):
+        raise BadPair(f"tls.key is on curve {key.curve.name}, which clients refuse: take P-256, P-384 or P-521")
     return chain, key
 
 
 def _hosts(leaf: x509.Certificate) -> tuple[str, ...]:
     try:
         found = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except (x509.ExtensionNotFound, ValueError):
+    except (x509.ExtensionNotFound, x509.DuplicateExtension, x509.UnsupportedGeneralNameType, ValueError):
         return ()
     return tuple(name.lower() for name in found.get_values_for_type(x509.DNSName))
 

@@ -15,7 +15,7 @@ from controller.tls import authority, pairs, plan
 from controller.tls.authority import Authority, BadPair
 from tidegate.contracts import internal_tls, names
 from tidegate.kube import resources
-from tidegate.kube.api import Api, PatchKind
+from tidegate.kube.api import Api, ApiError, PatchKind
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +34,6 @@ class OwnAuthority:
         self._lock = asyncio.Lock()
         self._current: Authority | None = None
         self._read_at = float("-inf")
-        self._published = ""
 
     async def current(self) -> Authority:
         """Return the authority, made when there is none; raises BadPair when it cannot be used, and `ApiError`."""
@@ -45,6 +44,14 @@ class OwnAuthority:
                 self._current = await self._read(now)
                 self._read_at = now
             return self._current
+
+    async def keep_published(self) -> None:
+        """Publish again what somebody deleted or changed, once there is an authority; raises BadPair and `ApiError`.
+
+        Without it no hop of Tidegate's own trusts another.
+        """
+        if self._current is not None:
+            await self.current()
 
     async def _read(self, now: float) -> Authority:
         found = await pairs.read(self._api, self._namespace, names.AUTHORITY)
@@ -72,7 +79,7 @@ class OwnAuthority:
         return made
 
     async def _publish(self, current: Authority) -> None:
-        if current.bundle == self._published:
+        if await self._is_published(current.bundle):
             return
         body = {
             "apiVersion": "v1",
@@ -93,7 +100,17 @@ class OwnAuthority:
             manager=pairs.MANAGER,
             force=True,
         )
-        self._published = current.bundle
+
+    async def _is_published(self, bundle: str) -> bool:
+        try:
+            found = await self._api.get(resources.CONFIG_MAPS, names.AUTHORITY, self._namespace)
+        except ApiError as error:
+            if not error.is_not_found:
+                raise
+            return False
+        labels = found["metadata"].get("labels") or {}
+        is_told = (found.get("data") or {}).get(names.CA_FIELD) == bundle
+        return is_told and labels.get(internal_tls.TRUST_LABEL) == "true"
 
 
 def _digest(certificate: str) -> str:

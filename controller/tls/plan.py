@@ -25,7 +25,8 @@ RENEW_AT = 2 / 3
 class PairFacts:
     """What is known of a Secret's key pair. `problem`: why it cannot be used, empty when it can.
 
-    `status`, `reason`: what somebody else who issues it says of it meanwhile ("" when nobody does).
+    `status`, `reason`: what somebody else who issues it says of it meanwhile ("" when nobody does). `copy_version`: the
+    resourceVersion of its copy for gateways, 0 where there is none.
     """
 
     names: tuple[str, ...] = ()
@@ -35,6 +36,7 @@ class PairFacts:
     problem: str = ""
     status: str = ""
     reason: str = ""
+    copy_version: int = 0
 
     @property
     def is_usable(self) -> bool:
@@ -79,7 +81,7 @@ def is_served(certificate: Object) -> bool:
 def refusal(certificate: Object) -> str:
     """Return why a Certificate is not signed here, empty when it may be.
 
-    What a namespace's pods and activators are called is theirs alone: others could take their requests with it.
+    What a namespace's pods, activators and Services are called is theirs alone: others could take their requests.
     """
     namespace = certificate["metadata"].get("namespace", "")
     for host in map(str, certificate["spec"]["dnsNames"]):
@@ -87,7 +89,24 @@ def refusal(certificate: Object) -> str:
         is_pods = host.lower().startswith(internal_tls.pod_name("")) and host != internal_tls.pod_name(namespace)
         if is_routing or is_pods:
             return f"{host} is the name of another namespace's pods or of activators: leave it out"
+        if _is_inside(host) and namespace_of_inside(host) != namespace:
+            return f"{host} is a name inside the cluster of another namespace: leave it out"
     return ""
+
+
+def _is_inside(host: str) -> bool:
+    return host.lower().rstrip(".").endswith((".svc", f".{names.CLUSTER_DOMAIN}"))
+
+
+def namespace_of_inside(host: str) -> str:
+    """Return the namespace in a name inside the cluster, of a Service or of all Services (`*.namespace.svc`)."""
+    return (
+        host.lower()
+        .rstrip(".")
+        .removesuffix(names.CLUSTER_DOMAIN.removeprefix("svc"))
+        .removesuffix(".svc")
+        .rpartition(".")[2]
+    )
 
 
 def own_secret(mapping: Object) -> str:

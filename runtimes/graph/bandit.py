@@ -43,11 +43,14 @@ class Bandit:
 
     def send_feedback(self, document: Mapping[str, Any]) -> None:
         """Learn from one answer; a reward beyond 0 to 1 counts as the nearer of them."""
-        routing = ((document.get("response") or {}).get("meta") or {}).get("routing") or {}
         reward = document.get("reward")
-        if len(routing) != 1 or isinstance(reward, bool) or not isinstance(reward, int | float):
+        try:
+            (said,) = document["response"]["meta"]["routing"].values()
+            arm = int(said)
+        except (AttributeError, KeyError, TypeError, ValueError):
+            reward = None
+        if isinstance(reward, bool) or not isinstance(reward, int | float):
             raise ValueError('write {"reward": 1, "response": {"meta": {"routing": {"NODE": STEP}}}}')
-        arm = int(next(iter(routing.values())))
         if not 0 <= arm < self.arms:
             raise ValueError(f"there are steps 0 to {self.arms - 1}")
         with self.lock:

@@ -6,6 +6,7 @@ Source: https://docs.seldon.ai/seldon-core-1/configuration/routing (route: -1 al
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -28,7 +29,8 @@ def branch_of(document: Any, steps: int) -> int:
             found = tensor.get("values") if isinstance(tensor, dict) else data.get("ndarray")
     while isinstance(found, list) and found:
         found = found[0]
-    if isinstance(found, bool) or not isinstance(found, int | float) or found != int(found):
+    is_number = isinstance(found, int | float) and not isinstance(found, bool)
+    if not is_number or not math.isfinite(found) or found != int(found):
         raise NoBranchError("its router did not answer a number")
     if not NONE <= found < steps:
         raise NoBranchError(f"its router answered {int(found)}, and there are steps 0 to {steps - 1}")
@@ -36,5 +38,8 @@ def branch_of(document: Any, steps: int) -> int:
 
 
 def to_combine(answers: Sequence[bytes]) -> bytes:
-    """Return the question of a combiner: the steps' answers in their order."""
-    return json.dumps({"seldonMessages": [json.loads(answer) for answer in answers]}).encode()
+    """Return the question of a combiner: the steps' answers in their order; raises ValueError for what is no JSON."""
+    try:
+        return json.dumps({"seldonMessages": [json.loads(answer) for answer in answers]}).encode()
+    except RecursionError as error:
+        raise ValueError("an answer is too deep") from error

@@ -15,7 +15,7 @@ from tidegate.contracts.inference_graph import Step
 from tidegate.process import tasks
 
 CONNECTIONS = 1000
-SHADOWS = 100
+SHADOWS, SHADOWS_BYTES = 100, 64 << 20
 UNREACHABLE, LATE, TOO_LARGE = 503, 504, 502
 
 
@@ -26,6 +26,7 @@ class Upstream:
         """`propagated`: lower-case names of the headers that go from the caller to every step."""
         self._propagated = propagated
         self._shadows: set[asyncio.Task[None]] = set()
+        self._shadows_bytes = 0
         self._timeout_s = timeout_s
         self._limit_bytes = limit_bytes
         self._counts = counts
@@ -40,13 +41,18 @@ class Upstream:
         return answer
 
     def shadow(self, node: str, step: Step, body: bytes, headers: Mapping[bytes, bytes]) -> None:
-        """Send a copy that nobody waits for; of more than SHADOWS at a time the new one is dropped, and counted."""
-        if len(self._shadows) >= SHADOWS:
+        """Send a copy that nobody waits for; what is beyond SHADOWS or SHADOWS_BYTES is dropped, and counted."""
+        if len(self._shadows) >= SHADOWS or self._shadows_bytes + len(body) > SHADOWS_BYTES:
             self._counts.dropped(node, step.name)
             return
         task = tasks.spawn(self._unheard(node, step, body, headers), f"shadow {step.name}")
         self._shadows.add(task)
-        task.add_done_callback(self._shadows.discard)
+        self._shadows_bytes += len(body)
+        task.add_done_callback(lambda ended: self._forget(ended, len(body)))
+
+    def _forget(self, shadow: asyncio.Task[None], size: int) -> None:
+        self._shadows.discard(shadow)
+        self._shadows_bytes -= size
 
     async def _unheard(self, node: str, step: Step, body: bytes, headers: Mapping[bytes, bytes]) -> None:
         await self.ask(node, step, step.url, body, headers)
@@ -55,7 +61,7 @@ class Upstream:
         host, limit_s = urlsplit(url).hostname, step.timeout_s or self._timeout_s
         timeout = aiohttp.ClientTimeout(total=limit_s)
         said = {
-            name.decode("latin-1"): value.decode("latin-1")
+            name.decode("latin-1"): value.decode("utf-8", "replace")  # aiohttp writes UTF-8
             for name, value in headers.items()
             if name in self._propagated
         }
@@ -64,16 +70,16 @@ class Upstream:
                 url, data=body, headers=said, timeout=timeout, allow_redirects=False
             ) as reply:
                 content_type = reply.headers.get("Content-Type", JSON.decode()).encode("latin-1", "replace")
-                found = await reply.content.read(self._limit_bytes + 1)
-                while not reply.content.at_eof() and len(found) <= self._limit_bytes:
-                    found += await reply.content.read(self._limit_bytes + 1 - len(found))
+                found = bytearray()
+                while len(found) <= self._limit_bytes and (piece := await reply.content.readany()):
+                    found += piece
         except TimeoutError:
             return failure(LATE, f"step {step.name}: {host} did not answer within {limit_s:g} s")
-        except (aiohttp.ClientError, OSError) as error:
+        except (aiohttp.ClientError, OSError, ValueError) as error:  # ValueError: a header that must not be sent
             return failure(UNREACHABLE, f"step {step.name}: {host}: {error}")
         if len(found) > self._limit_bytes:
             return failure(TOO_LARGE, f"step {step.name}: {host} answered with more than {self._limit_bytes} bytes")
-        return Answered(reply.status, found, content_type)
+        return Answered(reply.status, bytes(found), content_type)
 
     async def close(self) -> None:
         """End the copies that are on their way, and close all connections."""

@@ -14,7 +14,7 @@ import fnmatch
 import hashlib
 import json
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from runtimes.graph import seldon
@@ -60,6 +60,10 @@ class Way:
 
     headers: Headers
     routing: dict[str, int]
+
+    def with_body_of(self, content_type: bytes) -> Way:
+        """Return the way on with another body than the caller's."""
+        return replace(self, headers={**self.headers, b"content-type": content_type})
 
 
 class Walk:
@@ -113,8 +117,10 @@ class Walk:
                     return failure(BAD_GATEWAY, f"node {name}: the answer before step {step.name} is not JSON")
                 if not json_conditions.holds(step.condition, document):
                     return last
-            asked = last.body if step.takes_response and last is not None else body
-            last = await self._step(name, step, asked, way)
+            if step.takes_response and last is not None:
+                last = await self._step(name, step, last.body, way.with_body_of(last.content_type))
+            else:
+                last = await self._step(name, step, body, way)
             if step.is_hard and not last.is_good:
                 return last
         assert last is not None, "a node has steps"
@@ -156,7 +162,7 @@ class Walk:
             body = seldon.to_combine([each.body for each in answers])
         except ValueError:
             return failure(BAD_GATEWAY, f"node {name}: an answer that is to be combined is not JSON")
-        return await self._ask(name, Step(inference_graph.COMBINER), node.url, body, way.headers)
+        return await self._ask(name, Step(inference_graph.COMBINER), node.url, body, way.with_body_of(JSON).headers)
 
     def _split(self, name: str, node: Node, headers: Headers) -> int:
         key = headers.get(node.split_by.encode()) if node.split_by else None
@@ -201,7 +207,10 @@ def _merged(name: str, node: Node, answers: list[Answered]) -> Answered:
         if not is_json:
             return failure(BAD_GATEWAY, f"node {name}: the answer of step {step.name} is not JSON")
         found[step.name] = document
-    return Answered(OK, json.dumps(found).encode())
+    try:
+        return Answered(OK, json.dumps(found).encode())
+    except RecursionError:
+        return failure(BAD_GATEWAY, f"node {name}: an answer is too deep")
 
 
 def _document(body: bytes) -> tuple[Any, bool]:

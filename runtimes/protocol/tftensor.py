@@ -18,7 +18,8 @@ from runtimes import tensors
 from runtimes.failures import bad_input
 from runtimes.tensors import Tensor
 
-ELEMENTS_LIMIT = 1 << 26
+ELEMENTS_LIMIT, FILLED_LIMIT = 1 << 26, 1 << 20
+"""The latter: elements that are not in the message, which one value stands for."""
 _TYPES: dict[str, tuple[int, str, str]] = {
     "DT_FLOAT": (1, "floatVal", "float32"),
     "DT_DOUBLE": (2, "doubleVal", "float64"),
@@ -34,6 +35,8 @@ _TYPES: dict[str, tuple[int, str, str]] = {
     "DT_UINT64": (23, "uint64Val", "uint64"),
 }
 """Name of the type -> its number, the field of its values, numpy's type."""
+_NOT_FINITE = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
+"""By protobuf's JSON."""
 _NAMES = {number: name for name, (number, _, _) in _TYPES.items()}
 _OF_NUMPY = {numpy: name for name, (_, _, numpy) in _TYPES.items()}
 _SNAKE: dict[str, str] = {"tensor_shape": "tensorShape", "tensor_content": "tensorContent"} | {
@@ -58,6 +61,8 @@ def decode(document: Any, name: str) -> Tensor:
         if wanted > ELEMENTS_LIMIT:
             raise ValueError(f"more than {ELEMENTS_LIMIT} elements")
         if len(array) < wanted and not said.get("tensorContent"):
+            if wanted - len(array) > FILLED_LIMIT:
+                raise ValueError(f"one value stands for at most {FILLED_LIMIT} elements")
             # The last value stands for all that follow; none at all for the type's zero.
             last = array[-1:] if len(array) else np.array([b"" if numpy == "object" else 0], dtype=numpy)
             array = np.concatenate([array, np.repeat(last, wanted - len(array))])
@@ -74,6 +79,8 @@ def encode(tensor: Tensor) -> dict[str, Any]:
     kind = _OF_NUMPY[array.dtype.name]
     field = _TYPES[kind][1]
     values = array.ravel().tolist()
+    if kind in ("DT_FLOAT", "DT_DOUBLE") and not np.isfinite(array).all():
+        values = [each if math.isfinite(each) else _NOT_FINITE[str(each)] for each in values]
     if kind == "DT_STRING":
         values = [base64.b64encode(each if isinstance(each, bytes) else str(each).encode()).decode() for each in values]
     elif field in ("int64Val", "uint64Val"):
@@ -104,4 +111,6 @@ def _listed(said: dict[str, Any], field: str, numpy: str) -> Any:
         return np.array([base64.b64decode(each, validate=True) for each in values], dtype=object)
     if numpy.startswith(("int", "uint")):
         values = [int(each) for each in values]
+    if numpy == "bool" and any(not isinstance(each, bool) for each in values):
+        raise ValueError(f"{field} has true and false alone")
     return np.array(values, dtype=numpy)

@@ -51,4 +51,7 @@ def _observed(said: Any) -> float | None:
         raise bad_input(f"observed_at {said!r} is no time: write 2026-01-31T12:00:00Z") from error
     if found.tzinfo is None:
         raise bad_input(f"observed_at {said!r} has no zone: end it with Z")
-    return found.timestamp()
+    try:
+        return found.astimezone(datetime.UTC).timestamp()
+    except OverflowError as error:
+        raise bad_input(f"observed_at {said!r} is outside of the years 1 to 9999 in UTC") from error

@@ -36,8 +36,8 @@ class Manifest:
 
     def document(self) -> dict[str, Any]:
         """Return what is shown of it with the model's metadata."""
-        said = {"id": self.id, "version": self.version, "codeVersion": self.code_version, **self.provenance}
-        return {name: value for name, value in said.items() if value}
+        said = {"id": self.id, "version": self.version, "codeVersion": self.code_version}
+        return {**self.provenance, **{name: value for name, value in said.items() if value}}
 
 
 def read(folder: Path) -> Manifest | None:
@@ -49,7 +49,7 @@ def read(folder: Path) -> Manifest | None:
         raise ManifestError(f"{file}: larger than {LIMIT_BYTES} bytes")
     try:
         document = json.loads(file.read_text())
-    except (ValueError, RecursionError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ManifestError(f"{file}: {error}") from error
     if not isinstance(document, dict):
         raise ManifestError(f"{file}: an object was expected")
@@ -58,7 +58,10 @@ def read(folder: Path) -> Manifest | None:
     for name in ("files", "provenance"):
         if not isinstance(document.get(name, {}), dict):
             raise ManifestError(f"{file}: {name} is not an object")
-    identity, version, code = (str(document.get(name, "")) for name in _TEXTS)
+    said = [document.get(name, "") for name in _TEXTS]
+    if wrong := [name for name, value in zip(_TEXTS, said, strict=True) if type(value) not in (str, int)]:
+        raise ManifestError(f"{file}: {wrong[0]} is not a text")
+    identity, version, code = map(str, said)
     return Manifest(identity, version, code, document.get("files", {}), document.get("provenance", {}))
 
 

@@ -65,25 +65,6 @@ def observed(service: Object, **more: Any) -> Observed:
     return Observed(service, image="tidegate.dev/runtimes/graph", **{"services": SERVICES, **more})
 
 
-def test_a_graph_that_no_process_could_be_started_with_is_refused() -> None:
-    steps = [{"serviceName": f"service-{number:03}", "name": f"s{number}"} for number in range(100)]
-    leaves = {f"n{number}": {"routerType": "Ensemble", "steps": steps} for number in range(16)}
-    root = {"routerType": "Sequence", "steps": [{"nodeName": name} for name in leaves]}
-    (found,) = graph.validate(make({"nodes": {"root": root, **leaves}}))
-    assert "expected at most 100000: split it in two" in problems.render([found])
-    fewer = dict(list(leaves.items())[:9])
-    root = {"routerType": "Sequence", "steps": [{"nodeName": name} for name in fewer]}
-    small = make({"nodes": {"root": root, **fewer}})
-    assert graph.validate(small) == []
-    services = {
-        name: isvc(name, modelFormat={"name": "onnx"}) for name in contract.service_names(small["spec"]["nodes"])
-    }
-    (apply,) = inference_graph.reconcile(observed(small, services=services), NOW).actions
-    assert isinstance(apply, Apply)
-    (container,) = apply.obj["spec"]["template"]["spec"]["containers"]
-    assert len(container["env"][0]["value"]) <= graph.VARIABLE_LIMIT_BYTES
-
-
 def test_the_graph_has_nothing_that_kubernetes_would_replace_in_a_variable() -> None:
     step = {"serviceUrl": "http://a/$(HOME)", "match": {"header": "x", "value": "$$*"}}
     nodes = {"root": {"routerType": "Switch", "steps": [step]}}

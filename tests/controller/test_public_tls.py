@@ -212,6 +212,19 @@ async def test_nobody_shows_a_certificate_for_a_domain_that_another_namespace_ha
     assert served_hosts(world) == set()
 
 
+async def test_who_loses_a_domain_to_another_namespace_loses_its_certificate(world):
+    await deploy(world, TLS)
+    await world.apply(mapping())
+    assert DOMAIN in served_hosts(world)
+    await world.api.delete(resources.CLUSTER_DOMAIN_CLAIMS, DOMAIN)
+    world.api.put(resources.CLUSTER_DOMAIN_CLAIMS, {"metadata": {"name": DOMAIN}, "spec": {"namespace": "other"}})
+    world.worker.mark_everything()
+    await world.settle()
+    assert world.condition(DM, DOMAIN, "DomainClaimed")[1] == "DomainAlreadyClaimed"
+    assert DOMAIN not in certificates(world)
+    assert DOMAIN not in served_hosts(world)
+
+
 EVERYWHERE = dataclasses.replace(TLS, wildcard_selector=label_selectors.parse("{}"))
 WILD = "default.example.com"
 

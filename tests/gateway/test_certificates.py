@@ -20,7 +20,7 @@ from tests.support.certificates import write
 from tests.support.fake_api import FakeApi
 from tests.support.hops import client, free_port, running
 from tests.support.serving import put_route
-from tidegate.contracts import names
+from tidegate.contracts import names, programmed
 from tidegate.kube import resources
 
 
@@ -140,6 +140,27 @@ async def test_new_changed_and_withdrawn_certificates_are_taken_live(tmp_path):
         await until(ports[1], "one.example", "")
 
 
+async def test_a_certificate_that_the_admin_port_calls_shown_is_shown(tmp_path):
+    api = FakeApi()
+    async with gateway(api) as ports, client() as fetch:
+        put_pair(api, tmp_path, "one", "one.example")
+        stored = programmed.version_of(api.peek(resources.SECRETS, "one", names.CERTIFICATES_NAMESPACE))
+        question = programmed.question(programmed.Versions(certificates=stored), 1.0)
+        found = programmed.read_answer((await fetch(ports[2], question)).body)
+        assert found is not None
+        assert found.certificates >= stored
+        assert await shown(ports[1], "one.example") == "one.example"
+
+
+async def test_a_gateway_without_tls_keeps_nobody_waiting_for_certificates():
+    ports = [free_port() for _ in range(3)]
+    config = Config(listen=f"127.0.0.1:{ports[0]}", admin_port=ports[1], metrics_port=ports[2], drain_quiet_s=0.0)
+    async with running(lambda stopping: serve(config, FakeApi(), stopping), ports[0]), client() as fetch:
+        found = programmed.read_answer((await fetch(ports[1], programmed.PATH)).body)
+        assert found is not None
+        assert found.covers(programmed.Versions(certificates=10**15))
+
+
 async def test_names_of_the_cluster_are_shown_inside_alone(tmp_path):
     api, inside = FakeApi(), free_port()
     put_pair(api, tmp_path, "one", "one.example")
@@ -147,6 +168,17 @@ async def test_names_of_the_cluster_are_shown_inside_alone(tmp_path):
     async with gateway(api, local_tls_port=inside) as ports:
         assert [await shown(ports[1], host) for host in ("one.example", "two.example")] == ["one.example", ""]
         assert [await shown(inside, host) for host in ("one.example", "two.example")] == ["one.example", "two.example"]
+
+
+async def test_a_name_that_both_sides_have_is_shown_each_its_own_certificate(tmp_path):
+    api, inside = FakeApi(), free_port()
+    put_pair(api, tmp_path, "one", "shop.example", "one.example", age=1, purpose=names.CLUSTER_LOCAL_DOMAIN)
+    put_pair(api, tmp_path, "two", "shop.example", "two.example", age=2)
+    put_pair(api, tmp_path, "three", "hello.example", "two.example", age=1)
+    put_pair(api, tmp_path, "four", "hello.example", "one.example", age=2, purpose=names.CLUSTER_LOCAL_DOMAIN)
+    async with gateway(api, local_tls_port=inside) as ports:
+        for host in ("shop.example", "hello.example"):
+            assert (await shown(ports[1], host), await shown(inside, host)) == ("two.example", "one.example")
 
 
 async def test_the_certificate_given_by_file_is_for_all_other_names(tmp_path):
@@ -190,7 +222,7 @@ def test_the_oldest_keeps_a_host(tmp_path):
     put_pair(api, tmp_path, "a", "one.example", age=2)
     put_pair(api, tmp_path, "b", "one.example", age=1)
     secrets = api.all(resources.SECRETS)
-    table = sni.build(secrets)
+    table, _ = sni.build(secrets)
     assert table["one.example"].version.startswith(secrets[1]["metadata"]["uid"])
     assert "key" not in repr(table["one.example"])
 
@@ -198,4 +230,4 @@ def test_the_oldest_keeps_a_host(tmp_path):
 @pytest.mark.parametrize("data", [{}, {"tls.crt": "eA=="}, {"tls.crt": "", "tls.key": "eA=="}])
 def test_half_a_pair_is_none(data):
     metadata = {"name": "x", "annotations": {names.SERVED_HOSTS_ANNOTATION: "one.example"}}
-    assert sni.build([{"metadata": metadata, "data": data}]) == {}
+    assert sni.build([{"metadata": metadata, "data": data}]) == ({}, {})

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from runtimes.adapters.seldon import SeldonStyle
@@ -66,7 +68,9 @@ async def test_metrics_that_fail_do_not_fail_the_prediction() -> None:
 def test_entries_that_cannot_be_taken_are_counted(entry: Any) -> None:
     kept = CustomMetrics()
     used = kept.take([entry])
-    assert (used, kept.dropped) == (([], 1) if entry != {"key": "a", "value": 1, "tags": []} else ([entry], 0))
+    assert (used, kept.dropped) == (
+        ([], 1) if entry != {"key": "a", "value": 1, "tags": []} else ([{"type": "COUNTER", "key": "a", "value": 1}], 0)
+    )
 
 
 def test_a_key_keeps_its_type_and_the_number_of_series_is_bounded() -> None:
@@ -76,3 +80,49 @@ def test_a_key_keeps_its_type_and_the_number_of_series_is_bounded() -> None:
     kept.take([{"key": "many", "value": 1, "tags": {"user": str(number)}} for number in range(SERIES_LIMIT)])
     assert kept.dropped == 2
     assert kept.take(None) == []
+
+
+def page_of(made: CustomMetrics) -> bytes:
+    return "\n".join(line for _, _, line in made.lines('model="m"')).encode()
+
+
+HOSTILE: list[Any] = [
+    {"key": "a", "value": 10**400}, {"key": "a", "value": float("nan")}, {"key": "a", "value": True},
+    {"key": "metrics_dropped", "value": 1}, {"key": "a", "tags": {"le": "1"}}, {"key": "a", "tags": 5},
+    {"type": ["GAUGE"], "key": "a"}, {"key": "a", "value": object()},
+    {"key": "a", "tags": {"x": type("", (), {"__str__": 5})()}},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("entry", HOSTILE, ids=range(len(HOSTILE)))
+def test_an_entry_that_cannot_be_is_dropped_and_harms_nothing(entry: Any) -> None:
+    made = CustomMetrics()
+    assert made.take([entry]) == [] and made.dropped == 1 and page_of(made) == b""
+
+
+def test_what_is_taken_is_plain_and_printable() -> None:
+    made = CustomMetrics()
+    said = {"key": "a", "value": np.int64(3), "tags": {"x": "\ud800", "y": 7}, "more": object()}
+    assert made.take([said]) == [{"type": "COUNTER", "key": "a", "value": 3, "tags": {"x": "?", "y": "7"}}]
+    assert made.take([{"type": "GAUGE", "key": "b", "value": np.float32(0.5)}])[0]["value"] == 0.5
+    assert page_of(made) == b'model_custom_a_total{model="m",x="?",y="7"} 3\nmodel_custom_b{model="m"} 0.5'
+
+
+def test_two_metrics_never_have_one_name() -> None:
+    made = CustomMetrics()
+    kept = [{"type": "TIMER", "key": "a", "value": 1}]
+    lost = [{"type": "GAUGE", "key": f"a_seconds{end}", "value": 1} for end in ("", "_sum", "_count")]
+    assert len(made.take([*kept, *lost])) == 1 and made.dropped == 3
+
+
+async def test_two_models_with_one_name_of_two_kinds_leave_a_page_that_can_be_read(tmp_path: Path) -> None:
+    for name, kind, key in (("one", "COUNTER", "x"), ("two", "GAUGE", "x_total")):
+        (tmp_path / name).mkdir()
+        said = f"return [{{'type': '{kind}', 'key': '{key}', 'value': 1}}]"
+        code = "class Model:\n    def predict(self, inputs):\n        return inputs\n    def metrics(self):\n"
+        (tmp_path / name / "model.py").write_text(f"{code}        {said}\n")
+    async with serving(model_repository=str(tmp_path), allow_code=True) as frame, client_of(frame) as http:
+        for name in ("one", "two"):
+            assert (await http.post(f"/v1/models/{name}:predict", {"inputs": {"x": [1]}}))[0] == 200
+        _, page = await http.get("/metrics")
+    assert page.count(b"# TYPE model_custom_x_total ") == 1 and page.count(b"\nmodel_custom_x_total{") == 1

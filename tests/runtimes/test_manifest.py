@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from runtimes.repository import layout
+from runtimes.repository import layout, manifest
 from runtimes.repository.layout import LayoutError
 from tests.support.model_servers import client_of, serving
 
@@ -108,3 +108,16 @@ def test_a_folder_without_versions_has_the_one_that_its_manifest_says(tmp_path: 
     (tmp_path / "model.onnx").write_bytes(b"")
     (tmp_path / "manifest.json").write_text('{"version": "1.4.0"}')
     assert list(layout.read(tmp_path, "a").versions) == ["1.4.0"]
+
+
+@pytest.mark.parametrize("said", [{"id": None}, {"version": ["1"]}, {"codeVersion": True}])
+def test_an_id_or_version_is_a_text(tmp_path: Path, said: dict[str, Any]) -> None:
+    version(tmp_path, "1", **said)
+    with pytest.raises(LayoutError, match="is not a text"):
+        layout.read(tmp_path / "a", "a")
+
+
+def test_provenance_does_not_pass_for_the_manifests_own_words(tmp_path: Path) -> None:
+    folder = version(tmp_path, "1", id="7", provenance={"id": "8", "run": 0})
+    said = manifest.read(folder)
+    assert said is not None and said.document() == {"id": "7", "run": 0}

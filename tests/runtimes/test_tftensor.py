@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as numpy_strategies
 
 from runtimes.adapters.seldon import SeldonStyle
+from runtimes.failures import InferenceError
 from runtimes.protocol import tftensor
 from runtimes.tensors import of_array
 from tests.support.model_servers import client_of, serving
@@ -61,3 +62,17 @@ async def test_a_question_in_this_form_is_answered_in_it() -> None:
         status, answer = await http.post("/api/v1.0/predictions", question)
     assert status == 200
     assert answer["data"]["tftensor"] == of("DT_DOUBLE", ["1", "2"], doubleVal=[2.0, 5.0])
+
+
+def test_a_small_message_makes_no_large_tensor() -> None:
+    with pytest.raises(InferenceError, match="one value stands for at most"):
+        tftensor.decode(of("DT_DOUBLE", [1 << 26], doubleVal=[1]), "x")
+    assert tftensor.decode(of("DT_UINT8", [1 << 20], intVal=[1]), "x").array.sum() == 1 << 20
+
+
+def test_values_that_are_not_finite_are_words() -> None:
+    values = ["NaN", "Infinity", "-Infinity", 1.5]
+    made = tftensor.decode(of("DT_FLOAT", [4], floatVal=values), "x")
+    assert np.isnan(made.array[0]) and tftensor.encode(made)["floatVal"] == values
+    with pytest.raises(InferenceError, match="true and false"):
+        tftensor.decode(of("DT_BOOL", [1], boolVal=["false"]), "x")

@@ -99,3 +99,9 @@ def test_the_oldest_are_forgotten_and_lags_are_counted() -> None:
     assert 'model_truth_lag_seconds_bucket{le="10"} 1' in lines, "r2 took 10 s, r1 11 s"
     assert 'model_truth_lag_seconds_bucket{le="60"} 2' in lines
     assert "model_truth_lag_seconds_sum 21" in lines
+
+
+@pytest.mark.parametrize("when", ["0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59"])
+def test_a_time_that_no_clock_shows_in_utc_is_refused(when: str) -> None:
+    with pytest.raises(InferenceError, match="outside of the years"):
+        truth.decode(json.dumps({"request_id": "a", "truth": 1, "observed_at": when}).encode())

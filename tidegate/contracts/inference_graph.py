@@ -8,6 +8,8 @@ the router of `runtimes.graph` walks it; both read it here.
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -24,7 +26,13 @@ ASKED = {ROUTER: "/api/v1.0/route", COMBINER: "/api/v1.0/aggregate"}
 """Kinds that ask a model of their own, and under which path of a service."""
 REQUEST, RESPONSE = "$request", "$response"
 HARD, SOFT = "Hard", "Soft"
-NODES_LIMIT, STEPS_LIMIT, CALLS_LIMIT = 100, 100, 10_000
+NODES_LIMIT, STEPS_LIMIT = 100, 100
+ASKED_LIMIT = 1000
+"""The most services that one request may ask: ten levels of ten steps would be ten billion."""
+SIZE_LIMIT_BYTES, NAMED_BYTES = 120_000, 300
+"""Of all nodes: the router gets them in one variable, and Linux has none beyond 128 KiB; and what a name may become."""
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,252}")
+_TEXTS = ("name", "nodeName", "serviceName", "serviceUrl", "data", "condition", "dependency")
 _OF_NODE = {"routerType", "steps", "shadows", "serviceName", "serviceUrl", "splitBy"}
 _OF_STEP = {
     "name", "nodeName", "serviceName", "serviceUrl", "data", "weight", "condition", "match", "dependency", "timeout",
@@ -108,8 +116,10 @@ def validate(nodes: Any) -> list[FieldProblem]:
         return [FieldProblem(f"expected at most {NODES_LIMIT} nodes", ("nodes",))]
     found = []
     for name, node in nodes.items():
+        if not NAME.fullmatch(name):
+            found.append(problems.invalid(name, "nodes", "a node's name has letters, digits, ., _ and -"))
         found += problems.under(f"nodes.{name}", _validate_node(node, nodes))
-    return found or _circles(nodes) or _too_many_calls(nodes)
+    return found or _circles(nodes) or _too_large(nodes)
 
 
 def _node(written: Mapping[str, Any]) -> Node:
@@ -145,13 +155,17 @@ def _validate_node(node: Any, nodes: Mapping[str, Any]) -> list[FieldProblem]:
     found = [problems.disallowed(key) for key in sorted(set(node) - _OF_NODE)]
     if kind not in KINDS:
         return [*found, problems.invalid(kind, "routerType", f"expected one of {', '.join(KINDS)}")]
+    texts = [key for key in ("serviceName", "serviceUrl") if not isinstance(node.get(key) or "", str)]
+    if texts or not isinstance(node.get("shadows") or [], list):
+        return [*found, FieldProblem("expected texts, and a list of shadows", tuple(texts) or ("shadows",))]
     if not isinstance(steps, list) or not 0 < len(steps) <= STEPS_LIMIT:
         return [*found, problems.invalid(steps, "steps", f"expected 1 to {STEPS_LIMIT} steps")]
     if kind in ASKED:
         found += _one_of(node, ("serviceName", "serviceUrl"))
     elif node.get("serviceName") or node.get("serviceUrl"):
         found.append(FieldProblem(f"only a {ROUTER} and a {COMBINER} ask a model of their own", ("serviceName",)))
-    if node.get("splitBy") and (kind != SPLITTER or not (node["splitBy"] or {}).get("header")):
+    by = node.get("splitBy")
+    if by and (kind != SPLITTER or not isinstance(by, Mapping) or not by.get("header")):
         found.append(problems.invalid(node["splitBy"], "splitBy", f"a {SPLITTER} may have splitBy.header"))
     for position, step in enumerate(steps):
         found += problems.under(f"steps[{position}]", _validate_step(step, str(kind), nodes))
@@ -159,7 +173,7 @@ def _validate_node(node: Any, nodes: Mapping[str, Any]) -> list[FieldProblem]:
         found += problems.under(f"shadows[{position}]", _validate_shadow(shadow))
     if not found and kind == SPLITTER and sum(step.get("weight") or 0 for step in steps) != 100:
         found.append(FieldProblem("the weights of a Splitter sum to 100", ("steps",)))
-    names = [step.get("name") for step in steps if isinstance(step, Mapping) and step.get("name")]
+    names = [str(step.get("name")) for step in steps if isinstance(step, Mapping) and step.get("name")]
     if len(names) != len(set(names)):
         found.append(FieldProblem("two steps have one name", ("steps",)))
     return found
@@ -168,6 +182,8 @@ def _validate_node(node: Any, nodes: Mapping[str, Any]) -> list[FieldProblem]:
 def _validate_step(step: Any, kind: str, nodes: Mapping[str, Any]) -> list[FieldProblem]:
     if not isinstance(step, Mapping):
         return [problems.invalid(step, "name", "a step is an object")]
+    if wrong := [key for key in _TEXTS if not isinstance(step.get(key) or "", str)]:
+        return [problems.invalid(step[key], key, "expected a text") for key in wrong]
     found = [problems.disallowed(key) for key in sorted(set(step) - _OF_STEP)]
     found += _one_of(step, ("nodeName", "serviceName", "serviceUrl"))
     if step.get("nodeName") and step["nodeName"] not in nodes:
@@ -179,7 +195,8 @@ def _validate_step(step: Any, kind: str, nodes: Mapping[str, Any]) -> list[Field
     weight, timeout = step.get("weight"), step.get("timeout")
     if weight is not None and not (isinstance(weight, int) and not isinstance(weight, bool) and 0 <= weight <= 100):
         found.append(problems.out_of_bounds(weight, 0, 100, "weight"))
-    if timeout is not None and not (isinstance(timeout, int | float) and 0 < timeout <= 3600):
+    is_time = isinstance(timeout, int | float) and not isinstance(timeout, bool) and 0 < timeout <= 3600
+    if timeout is not None and not is_time:
         found.append(problems.out_of_bounds(timeout, 0, 3600, "timeout"))
     if kind == SWITCH and not step.get("condition") and not step.get("match"):
         found.append(problems.missing("condition", "match"))
@@ -188,7 +205,7 @@ def _validate_step(step: Any, kind: str, nodes: Mapping[str, Any]) -> list[Field
         found.append(problems.invalid(match, "match", "a step of a Switch may have match.header and match.value"))
     if step.get("condition"):
         try:
-            json_conditions.parse(str(step["condition"]))
+            json_conditions.parse(step["condition"])
         except json_conditions.ConditionError as error:
             found.append(problems.invalid(step["condition"], "condition", str(error)))
     return found
@@ -206,7 +223,7 @@ def _one_of(written: Mapping[str, Any], keys: tuple[str, ...]) -> list[FieldProb
     given = [key for key in keys if written.get(key)]
     if len(given) != 1:
         return [FieldProblem(f"expected exactly one, got {'neither' if not given else 'several'}", keys)]
-    if given == ["serviceUrl"] and not _is_url(str(written["serviceUrl"])):
+    if given == ["serviceUrl"] and not _is_url(written["serviceUrl"]):
         return [problems.invalid(written["serviceUrl"], "serviceUrl", "write http://host/path")]
     return []
 
@@ -215,8 +232,34 @@ def _is_url(text: str) -> bool:
     try:
         url = urlsplit(text)
         return url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0
-    except ValueError:  # brackets that are no address, a port that is no port
+    except ValueError:  # brackets that do not close, a port beyond 65535
         return False
+
+
+def most_asked(nodes: Mapping[str, Any]) -> int:
+    """Return how many services one request asks at most, shadows and the models of Routers included. No circles."""
+    known: dict[str, int] = {}
+
+    def of(name: str) -> int:
+        if name not in known:
+            node = nodes[name]
+            each = [of(step["nodeName"]) if step.get("nodeName") else 1 for step in node["steps"]]
+            chosen = max(each) if node["routerType"] in (SWITCH, SPLITTER) else sum(each)
+            known[name] = chosen + len(node.get("shadows") or []) + (node["routerType"] in ASKED)
+        return known[name]
+
+    return of(ROOT)
+
+
+def _too_large(nodes: Mapping[str, Any]) -> list[FieldProblem]:
+    found = []
+    if (asked := most_asked(nodes)) > ASKED_LIMIT:
+        many = asked if asked < 1 << 32 else "billions of"
+        found.append(FieldProblem(f"one request would ask {many} services, at most {ASKED_LIMIT} may be", ("nodes",)))
+    written = json.dumps(nodes)
+    if len(written) + NAMED_BYTES * written.count('"serviceName"') > SIZE_LIMIT_BYTES:
+        found.append(FieldProblem(f"the nodes are larger than {SIZE_LIMIT_BYTES} bytes with their URLs", ("nodes",)))
+    return found
 
 
 def _circles(nodes: Mapping[str, Any]) -> list[FieldProblem]:
@@ -235,25 +278,3 @@ def _circles(nodes: Mapping[str, Any]) -> list[FieldProblem]:
 
     circle = leads_back(ROOT, ())
     return [FieldProblem(f"the nodes go in a circle: {circle}", ("nodes",))] if circle else []
-
-
-def calls(nodes: Mapping[str, Any]) -> int:
-    """Return the most steps that one request can ask, of a graph without circles: nodes that are shared count again."""
-    known: dict[str, int] = {}
-
-    def of(name: str) -> int:
-        if name not in known:
-            node = nodes[name]
-            each = [of(step["nodeName"]) if step.get("nodeName") else 1 for step in node["steps"]]
-            asked = max(each) if node["routerType"] in (SWITCH, SPLITTER) else sum(each)
-            known[name] = asked + (node["routerType"] in ASKED) + len(node.get("shadows") or [])
-        return known[name]
-
-    return of(ROOT)
-
-
-def _too_many_calls(nodes: Mapping[str, Any]) -> list[FieldProblem]:
-    if (most := calls(nodes)) <= CALLS_LIMIT:
-        return []
-    text = f"one request could ask {most} steps, expected at most {CALLS_LIMIT}: nodes that lead to one node multiply"
-    return [FieldProblem(text, ("nodes",))]

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 LENGTH_LIMIT = 1000
+DEPTH_LIMIT = 20
 _OPERATORS = ("==", "!=", "<=", ">=", "!%", "=", "<", ">", "%")
 _MISSING = object()
 
@@ -38,6 +39,8 @@ Path = tuple[Segment, ...]
 
 def parse(text: str) -> Path:
     """Return the path of a condition; raises ConditionError."""
+    if text.count("(") > DEPTH_LIMIT:
+        raise ConditionError(f"a condition has at most {DEPTH_LIMIT} queries")
     if not text.strip() or len(text) > LENGTH_LIMIT:
         raise ConditionError(f"a condition has 1 to {LENGTH_LIMIT} characters")
     return tuple(_segment(part) for part in _split(text.strip()))
@@ -139,7 +142,7 @@ def _find(path: Path, document: Any) -> Any:
 def _inner(document: Any, key: str) -> Any:
     if isinstance(document, dict):
         return document.get(key, _MISSING)
-    if isinstance(document, list) and key.isdigit() and int(key) < len(document):
+    if isinstance(document, list) and key.isascii() and key.isdigit() and int(key) < len(document):
         return document[int(key)]
     return _MISSING
 

@@ -29,7 +29,6 @@ from tidegate.wire.request_body import RequestBody
 from tidegate.wire.tunnel import Tunnel
 
 if TYPE_CHECKING:
-    from tidegate.wire.answer_head import AnswerHeadReader
     from tidegate.wire.client_side import ClientConnection
     from tidegate.wire.h2_client_stream import ClientStream
     from tidegate.wire.h2_upstream import UpstreamStream
@@ -96,11 +95,7 @@ class Exchange(AnswerWriter):
         except Exception:
             self._director_failed()
             return
-        if type(direction) is Relay:
-            self.direction = direction
-            self._relay(direction)
-        else:
-            self._follow(direction)
+        self._follow(direction)
 
     def _follow(self, direction: Direction | Awaitable[Direction]) -> None:
         if type(direction) is Relay:

@@ -9,7 +9,7 @@ import time
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from controller.tls import authority, plan
 from tidegate.process import key_pair
@@ -77,6 +77,51 @@ def test_a_foreign_key_and_an_ended_certificate_are_told(signer):
     assert "ended on" in authority.facts(leaf, NOW + 91 * DAY_S).problem
     with pytest.raises(authority.BadPair, match="CA:FALSE"):
         authority.read(leaf, NOW)
+
+
+def own_signed(key, begins: float = NOW - DAY_S, alternatives: bytes = b""):
+    """Return a pair as a user may bring it; `alternatives` is DER that stands where its names should."""
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "a.example")])
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(datetime.datetime.fromtimestamp(begins, datetime.UTC))
+        .not_valid_after(datetime.datetime.fromtimestamp(NOW + 90 * DAY_S, datetime.UTC))
+    )
+    if alternatives:
+        builder = builder.add_extension(
+            x509.UnrecognizedExtension(x509.ObjectIdentifier("2.5.29.17"), alternatives), False
+        )
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    signed = builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+    return {"tls.crt": signed.decode(), "tls.key": private.decode()}
+
+
+def test_what_no_server_or_client_would_take_is_told_before_it_is_served():
+    ec_key = ec.generate_private_key(ec.SECP256R1())
+    table = [
+        (own_signed(rsa.generate_private_key(65537, 1024)), "KEY_TOO_SMALL"),
+        (own_signed(ec.generate_private_key(ec.SECP256K1())), "curve secp256k1"),
+        (own_signed(ec_key, begins=NOW + DAY_S), "begins on"),
+        (own_signed(ec_key, alternatives=b"\x30\x05garba"), "servers refuse"),
+        (own_signed(ec_key) | {"tls.crt": own_signed(ec_key)["tls.crt"] * 500}, "characters"),
+    ]
+    for pair, said in table:
+        found = authority.facts(pair, NOW)
+        assert said in found.problem
+        assert not found.is_usable
+        assert "PRIVATE" not in found.problem
+    assert authority.facts(own_signed(ec_key, begins=NOW + 30.0), NOW).is_usable
+
+
+def test_names_of_a_kind_that_nobody_reads_are_none():
+    pair = own_signed(ec.generate_private_key(ec.SECP256R1()), alternatives=bytes.fromhex("3004a3023000"))
+    assert authority.facts(pair, NOW).names == ()
 
 
 def test_no_text_of_an_authority_holds_its_key(signer):

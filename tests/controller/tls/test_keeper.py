@@ -156,6 +156,26 @@ async def test_the_clusters_own_authority_is_replaced_in_time_and_the_one_before
     assert world.condition(resources.CERTIFICATES, "route-u1")[0] == "True"
 
 
+@pytest.mark.parametrize("change", ["deleted", "emptied", "unlabelled"])
+async def test_what_is_to_be_trusted_is_told_again_when_somebody_takes_it_away(world, change):
+    await world.apply(asked())
+    before = world.api.peek(resources.CONFIG_MAPS, names.AUTHORITY, names.SYSTEM_NAMESPACE)
+    changed = {
+        "emptied": before | {"data": {}},
+        "unlabelled": before | {"metadata": before["metadata"] | {"labels": {}}},
+    }
+    await world.api.delete(resources.CONFIG_MAPS, names.AUTHORITY, names.SYSTEM_NAMESPACE)
+    if change in changed:
+        world.api.put(resources.CONFIG_MAPS, changed[change])
+    keeper = world.worker._keeper
+    began = keeper._wall()
+    keeper._authority._wall = lambda: began + 60.0
+    await keeper._authority.keep_published()
+    after = world.api.peek(resources.CONFIG_MAPS, names.AUTHORITY, names.SYSTEM_NAMESPACE)
+    assert after["data"] == before["data"]
+    assert after["metadata"]["labels"] == before["metadata"]["labels"]
+
+
 async def test_an_authority_that_cannot_sign_is_named_in_the_condition(world):
     await pairs.put(world.api, names.SYSTEM_NAMESPACE, names.AUTHORITY, {"tls.crt": "x", "tls.key": "y"}, is_new=True)
     await world.apply(asked())

@@ -56,8 +56,15 @@ def test_copies_of_different_askers_have_different_names_that_secrets_may_have()
         ("default", "kn-routing", True),
         (names.SYSTEM_NAMESPACE, "kn-routing", False),
         ("default", "kn-routing.default", False),
+        ("default", "hello.default.svc", False),
+        ("default", "hello.default.svc.cluster.local", False),
+        ("default", "*.default.svc", False),
+        ("default", "hello.other.svc", True),
+        ("default", "HELLO.other.SVC.cluster.local.", True),
+        ("default", "*.other.svc", True),
+        ("default", "*.svc.cluster.local", True),
     ],
 )
-def test_the_names_of_other_components_are_not_signed(namespace, host, is_refused):
+def test_names_of_other_components_and_namespaces_are_not_signed(namespace, host, is_refused):
     asked = {"metadata": {"namespace": namespace}, "spec": {"dnsNames": ["a.example.com", host]}}
     assert bool(plan.refusal(asked)) is is_refused
