@@ -34,7 +34,7 @@ FIRST_PAUSE_S, LAST_PAUSE_S = 0.05, 2.0
 FIRST_LIST_TIMEOUT_S = 60.0
 
 _asked = Counter("tidegate_controller_gateway_questions_total", "Questions to gateways, by how they ended", ["outcome"])
-_waiting = Gauge("tidegate_controller_routes_waiting", "Routes and DomainMappings that wait for the gateways' tables")
+_waiting = Gauge("tidegate_controller_routes_waiting", "Routes, DomainMappings and Certificates that wait for gateways")
 
 
 class Gateways:

@@ -62,10 +62,25 @@ def target(world: World, key: Key) -> Object | None:
 def versions(world: World, key: Key) -> Versions:
     """Return what the gateways must have before what a key names is in their tables, as it is stored now."""
     obj = target(world, key)
+    pair = _shown(world, key)
+    if key.kind == triggers.CERTIFICATE:
+        return pair
     if key.kind == triggers.DOMAIN_MAPPING:
         route = _mapped_route(world.known, key, obj)
-        return Versions(programmed.version_of(route), programmed.version_of(obj))
+        return Versions(programmed.version_of(route), programmed.version_of(obj), pair.certificates)
     return Versions(routes=programmed.version_of(obj))
+
+
+def _shown(world: World, key: Key) -> Versions:
+    """Return what the gateways must have to show the key pair of a Certificate or DomainMapping."""
+    pair = world.pairs.get(key)
+    return Versions(certificates=pair.copy_version if pair is not None else 0)
+
+
+def _unshown(world: World, key: Key) -> str:
+    """Return why a key pair is not shown by the gateways; of one that they are not to show, nothing."""
+    wanted = _shown(world, key)
+    return world.obstacle(wanted) if wanted.certificates else ""
 
 
 def decide(world: World, key: Key, now_unix: float) -> Outcome:
@@ -80,7 +95,7 @@ def decide(world: World, key: Key, now_unix: float) -> Outcome:
     if key.kind == triggers.NAMESPACE:
         return namespace_tls.reconcile(obj, _wildcards(world.known, key.name), world.config.network)
     if key.kind == triggers.CERTIFICATE:
-        return certificate.reconcile(obj, world.pairs.get(key), now_unix)
+        return certificate.reconcile(obj, world.pairs.get(key), now_unix, _unshown(world, key))
     if key.kind == triggers.INFERENCE_SERVICE:
         return inference_service.reconcile(_inference_service(world, key, obj), now_unix)
     if key.kind == triggers.INFERENCE_GRAPH:
@@ -209,6 +224,7 @@ def _domain_mapping(world: World, key: Key, obj: Object | None) -> domain_mappin
         world.pairs.get(key),
         world.obstacle(versions(world, key)),
         is_routed=bool(((route or {}).get("status") or {}).get("traffic")),
+        unshown=_unshown(world, key),
     )
 
 

@@ -8,6 +8,8 @@ import sys
 import time
 from collections.abc import Callable
 
+import msgspec
+
 from gateway import seat
 from gateway.certificates import Certificates
 from gateway.config import Config
@@ -75,6 +77,7 @@ async def serve(config: Config, api: Api, stopping: asyncio.Event, own_seat: sea
     metrics.show("tls_names_refused", "Handshakes for names without a certificate.", lambda: certificates.refused)
     EngineMetrics("tidegate_gateway", metrics.registry, lambda: ports.counters, pool, lambda: ports.tls_counters)
     admin = _make_admin(config, metrics, watch, wakes, lambda: _readiness(watch, ports, stopping))
+    admin.page(programmed.PATH, _tables(config, watch, certificates).page)
     if own_seat is None:
         for port in (config.admin_port, config.metrics_port):
             await admin.start(config.pod_ip, port)
@@ -149,11 +152,19 @@ def _make_admin(
     admin = AdminServer(is_ready=is_ready, config=settings.describe(config), registry=metrics.registry)
     admin.page("/wakes", lambda _path, _query: json_page(wakes.recent()))
     admin.page("/routes", lambda _path, _query: json_page(_weights(watch.table)))
-    tables = Programmed(lambda: watch.programmed)
-    watch.on_tables = tables.changed
-    admin.page(programmed.PATH, tables.page)
     admin.page("/routes/local", lambda _path, _query: json_page(_weights(watch.local_table)))
     return admin
+
+
+def _tables(config: Config, watch: Watch, certificates: Certificates) -> Programmed:
+    def versions() -> programmed.Versions:
+        # Who has no TLS listener reads no certificates, and keeps nobody waiting for them.
+        shown = certificates.programmed if config.has_tls else programmed.ALL
+        return msgspec.structs.replace(watch.programmed, certificates=shown)
+
+    tables = Programmed(versions)
+    watch.on_tables = certificates.on_table = tables.changed
+    return tables
 
 
 if __name__ == "__main__":

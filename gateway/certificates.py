@@ -16,7 +16,7 @@ from collections.abc import Callable
 
 from gateway import sni
 from gateway.certificate import Certificate
-from tidegate.contracts import names
+from tidegate.contracts import names, programmed
 from tidegate.kube import resources
 from tidegate.kube.api import Api
 from tidegate.kube.cache import Cache
@@ -41,11 +41,21 @@ class Certificates:
         self._cache = Cache(api, resources.SECRETS, names.CERTIFICATES_NAMESPACE, shrink=sni.shrink)
         self._cache.on_change(lambda _kind, _old, _new: self._plan_rebuild())
         self.refused = 0
+        # Set by __main__: called when a new table is in place.
+        self.on_table: Callable[[], None] = lambda: None
+        self._programmed = 0
         self.context = _listening(self._choose_public)
         self.local_context = _listening(self._choose)
 
     def __len__(self) -> int:
         return len(self._public) + len(self._local)
+
+    @property
+    def programmed(self) -> int:
+        """The resourceVersion of Secrets up to which handshakes are shown what there is."""
+        if not self._is_rebuild_planned:
+            self._programmed = programmed.number(self._cache.version)
+        return self._programmed
 
     def use_default(self, default: Certificate | None) -> None:
         """Show this certificate for names that no other is for; None: refuse them."""
@@ -74,6 +84,7 @@ class Certificates:
         current = {pair.version for table in (self._public, self._local) for pair in table.values()}
         for version in [version for version in self._contexts if version not in current]:
             del self._contexts[version]
+        self.on_table()
 
     def _choose(self, connection: ssl.SSLObject, name: str | None, _context: ssl.SSLContext) -> int | None:
         pair = (sni.find(self._local, name) or sni.find(self._public, name)) if name else None

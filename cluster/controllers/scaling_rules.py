@@ -36,6 +36,13 @@ class History:
     recommendations: tuple[tuple[float, int], ...] = ()
     changes: tuple[tuple[float, int], ...] = ()
 
+    def until(self, now: float) -> History:
+        """Return it without what is later than `now`: a clock that was set back would keep that for as long."""
+        return History(
+            tuple(one for one in self.recommendations if one[0] <= now),
+            tuple(one for one in self.changes if one[0] <= now),
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
@@ -59,6 +66,7 @@ def rules(behavior: Object | None) -> tuple[Object, Object]:
 def follow(raw: int, current: int, spec: Object, history: History, now: float) -> tuple[Verdict, History]:
     """Return what becomes of the recommendation `raw`, and what to remember; `now` is Unix seconds."""
     up, down = rules(spec.get("behavior"))
+    history = history.until(now)
     stable, kept = _stabilised(raw, current, up, down, history, now)
     able = "ReadyForNewScale"
     if stable != raw:

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from tidegate.kube.api import Object
+from tidegate.kube.api import ApiError, Object
 
 FRESH_S = 2.0
 STALE_S = 30.0
@@ -58,21 +58,37 @@ class Meter:
     def __init__(self, ask: Ask) -> None:
         self._ask = ask
         self._nodes: dict[str, Look] = {}
-        self._asking = asyncio.Lock()
+        self._asking: dict[str, asyncio.Lock] = {}
+        """by node: one that does not answer must not hold up those who ask others"""
 
     async def amounts(self, nodes: Iterable[str]) -> dict[tuple[str, str], Amount]:
-        """Return what the pods (namespace, name) of these nodes use; a pod seen for the first time is not among them.
-        Raises `ApiError` when a node does not tell."""
+        """Return what the pods (namespace, name) of these nodes use; a pod seen for the first time is not among them,
+        nor are those of a node that does not tell. Raises `ApiError` when none does."""
+        names = list(nodes)
+        answers = await asyncio.gather(*map(self._locked_look, names), return_exceptions=True)
         found: dict[tuple[str, str], Amount] = {}
-        async with self._asking:
-            for name in nodes:
-                found |= (await self._look(name)).amounts
+        errors: list[BaseException] = []
+        for answer in answers:
+            if isinstance(answer, Look):
+                found |= answer.amounts
+            else:
+                errors.append(answer)
+        for error in errors:
+            if len(errors) == len(names) or not isinstance(error, ApiError):
+                raise error
         return found
+
+    async def _locked_look(self, node: str) -> Look:
+        async with self._lock(node):
+            return await self._look(node)
+
+    def _lock(self, node: str) -> asyncio.Lock:
+        return self._asking.setdefault(node, asyncio.Lock())
 
     async def look(self, node: str) -> Look:
         """Return the last look at a node, with amounts: the first time that takes `FIRST_WINDOW_S`. Raises
         `ApiError` when it does not tell."""
-        async with self._asking:
+        async with self._lock(node):
             found = await self._look(node)
             if not 0 < found.window_s <= STALE_S:
                 await asyncio.sleep(FIRST_WINDOW_S)

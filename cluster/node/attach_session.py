@@ -96,6 +96,9 @@ async def _listen(socket: web.WebSocketResponse, run: Attachable, wish: Wish) ->
             continue
         channel, content = message.data[0], message.data[1:]
         if channel == exec_session.STDIN and content:
-            await run.feed(content)
+            try:
+                await run.feed(content)
+            except TimeoutError:
+                return  # the container does not read
         elif channel == exec_session.CLOSE and content[:1] == bytes([exec_session.STDIN]) and wish.is_once:
             run.end_input()

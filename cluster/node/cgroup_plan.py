@@ -52,12 +52,14 @@ class Amounts:
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """One file of one controller's folder; a file that is `optional` may be missing."""
+    """One file of one controller's folder; a file that is `optional` may be missing, and an amount that is `bounded`
+    is refused as invalid where the groups above allow less, which then holds."""
 
     controller: str
     file: str
     text: str
     optional: bool = False
+    bounded: bool = False
 
 
 def layout(mountinfo: str, own: str) -> Layout:
@@ -72,7 +74,9 @@ def layout(mountinfo: str, own: str) -> Layout:
     second = ""
     for line in mountinfo.splitlines():
         head, _, tail = line.partition(" - ")
-        fields, (kind, _, options) = head.split(), tail.split(maxsplit=2)
+        fields, kind, options = head.split(), tail.partition(" ")[0], tail.rpartition(" ")[2]
+        if not kind.startswith("cgroup"):
+            continue  # a mount of another kind may be without a source
         root, point = fields[3], fields[4]
         if kind == "cgroup2":
             second = second or point
@@ -102,6 +106,11 @@ def writes(version: int, wanted: Amounts) -> list[Write]:
     return _first(wanted) if version == 1 else _second(wanted)
 
 
+def path_of(pod_uid: str, container: str) -> str:
+    """Return the group of a container below those of its node. Its own name could be a kernel's file (`tasks`)."""
+    return f"{pod_uid}/of-{container}"
+
+
 def controllers(version: int, wanted: Amounts) -> tuple[str, ...]:
     """Return the controllers in whose folders a group with these limits is needed."""
     return tuple(dict.fromkeys(one.controller for one in writes(version, wanted)))
@@ -116,7 +125,7 @@ def _first(wanted: Amounts) -> list[Write]:
         found.append(Write("memory", "memory.memsw.limit_in_bytes", text, optional=True))
     if wanted.quota_us:
         found.append(Write("cpu", "cpu.cfs_period_us", str(PERIOD_US)))
-        found.append(Write("cpu", "cpu.cfs_quota_us", str(wanted.quota_us)))
+        found.append(Write("cpu", "cpu.cfs_quota_us", str(wanted.quota_us), bounded=True))
     if wanted.pids:
         found.append(Write("pids", "pids.max", str(wanted.pids)))
     return found

@@ -26,6 +26,7 @@ JOIN_ROUNDS = 5
 REMOVE_TRIES = 5
 REMOVE_PAUSE_S = 0.05
 PREFIX = "tidegate-"
+EVERY_LIMIT = Amounts(1, 1, 1)
 NEEDED_OF_UNIFIED = "+memory +cpu +pids"
 
 
@@ -41,16 +42,22 @@ class Group:
     def join(self, session: int) -> None:
         """Bring all processes of a session in, also those born meanwhile. Blocks; the processes may have ended."""
         joined: set[int] = set()
+        refusals: set[str] = set()
         for _ in range(JOIN_ROUNDS):
             waiting = {session, *_members(session)} - joined
             if not waiting:
-                return
+                break
             for pid in waiting:
                 for controller in self.controllers:
-                    # Ended meanwhile, or about to.
-                    with contextlib.suppress(OSError):
+                    try:
                         self._owner.write(controller, f"{self._path}/cgroup.procs", str(pid))
+                    except (FileNotFoundError, ProcessLookupError):
+                        pass  # the pod, or the process, has ended meanwhile
+                    except OSError as error:
+                        refusals.add(f"{controller}: {error.strerror}")
             joined |= waiting
+        if refusals:
+            log.warning("processes of %s are not held to its limits: %s", self._path, "; ".join(sorted(refusals)))
 
     def has_run_out_of_memory(self) -> bool:
         """Whether a process of it was killed for memory since it was made this time."""
@@ -70,6 +77,7 @@ class ControlGroups:
         self._name = PREFIX + hashlib.sha256(state.encode()).hexdigest()[:12]
         self._parents: dict[str, int] = {}
         self._roots: dict[str, int] = {}
+        self._made: set[str] = set()
         if not self.missing:
             try:
                 self._open()
@@ -89,10 +97,15 @@ class ControlGroups:
             if self.layout.version == 2:
                 for one in (own.parent, own):
                     (one / "cgroup.subtree_control").write_text(NEEDED_OF_UNIFIED)
+            for limit in cgroup_plan.writes(self.layout.version, EVERY_LIMIT):
+                # A kernel may be built without some of them.
+                if limit.controller == controller and not limit.optional:
+                    (own / limit.file).stat()
 
     def make(self, pod_uid: str, container: str, wanted: Amounts) -> Group:
         """Return a group that holds `container` to `wanted`; raises `OSError`."""
-        path = f"{pod_uid}/{container}"
+        path = cgroup_plan.path_of(pod_uid, container)
+        self._made.add(pod_uid)
         planned = cgroup_plan.writes(self.layout.version, wanted)
         for controller in cgroup_plan.controllers(self.layout.version, wanted):
             for folder in (pod_uid, path):
@@ -100,8 +113,8 @@ class ControlGroups:
         for one in planned:
             try:
                 self.write(one.controller, f"{path}/{one.file}", one.text)
-            except OSError:
-                if not one.optional:
+            except OSError as error:
+                if not (one.optional or (one.bounded and error.errno == errno.EINVAL)):
                     raise
         return Group(self, path, wanted)
 
@@ -113,11 +126,16 @@ class ControlGroups:
 
     def remove(self, pod_uid: str) -> None:
         """Remove the groups of a pod whose processes have ended; what the kernel still holds goes with the sweep."""
+        self._made.discard(pod_uid)
         for _ in range(REMOVE_TRIES):
             if all(_removed(root, pod_uid) for root in self._roots.values()):
                 return
             time.sleep(REMOVE_PAUSE_S)
         log.info("control groups of pod %s stay until the node starts anew", pod_uid)
+
+    def has(self, pod_uid: str) -> bool:
+        """Whether a group was begun for the pod, also one that could not be made whole."""
+        return pod_uid in self._made
 
     def sweep(self) -> int:
         """Remove what an earlier node of this state folder left; return how many pods that were."""
@@ -167,20 +185,34 @@ class ControlGroups:
 
 def find(state: str) -> ControlGroups:
     """Return the groups of the node with this state folder, as this machine allows."""
-    proc = Path("/proc/self")
-    return ControlGroups(
-        cgroup_plan.layout((proc / "mountinfo").read_text(), (proc / "cgroup").read_text()),
-        state,
-    )
+    try:
+        mounts, own = (Path(f"/proc/self/{name}").read_bytes() for name in ("mountinfo", "cgroup"))
+    except OSError as error:
+        return ControlGroups(Layout(missing=f"control groups are not known: {error.strerror}: {error.filename}"), state)
+    return ControlGroups(cgroup_plan.layout(os.fsdecode(mounts), os.fsdecode(own)), state)
 
 
-def _members(session: int) -> Iterator[int]:
-    """Yield the living processes of a session."""
+def _members(session: int) -> set[int]:
+    """Return the living processes of a session, and what came of them in sessions of their own."""
+    found: set[int] = set()
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
-            with contextlib.suppress(OSError, IndexError, ValueError):
+            with contextlib.suppress(OSError):
                 if os.getsid(int(entry.name)) == session:
-                    yield int(entry.name)
+                    found.add(int(entry.name))
+    waiting = list(found)
+    while waiting:
+        new = set(_children(waiting.pop())) - found
+        found |= new
+        waiting += new
+    return found
+
+
+def _children(pid: int) -> Iterator[int]:
+    # A kernel may be built without these files.
+    with contextlib.suppress(OSError):
+        for thread in Path(f"/proc/{pid}/task").iterdir():
+            yield from map(int, (thread / "children").read_text().split())
 
 
 def _folders(root: int) -> list[str]:

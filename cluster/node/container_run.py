@@ -70,11 +70,6 @@ class ContainerRun:
         return self._log
 
     @property
-    def has_group(self) -> bool:
-        """Whether a control group was made for it."""
-        return self._group is not None
-
-    @property
     def session(self) -> int:
         """The session that all its processes belong to, 0 when it does not run."""
         return self._process.pid if self._process is not None and self._record.is_alive else 0

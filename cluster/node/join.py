@@ -17,7 +17,7 @@ from pathlib import Path
 from cluster.api import names
 from cluster.node import join_plan
 from tidegate.kube import connect, resources
-from tidegate.kube.api import Api, ApiError, Object
+from tidegate.kube.api import Api, ApiError, Object, Resource, namespace_of
 from tidegate.kube.client import Client
 from tidegate.process import logs, settings
 from tidegate.process.settings import setting
@@ -55,9 +55,12 @@ class Config:
 
 
 async def make(api: Api, config: Config) -> tuple[str, str]:
-    """Apply the rights; return the node's token and when it ends. Raises `ApiError`."""
-    for obj in join_plan.objects(config.name, [one.strip() for one in config.namespaces.split(",") if one.strip()]):
+    """Apply the rights and take back those of an earlier run that are not wanted any more; return the node's token and
+    when it ends. Raises `ApiError`."""
+    namespaces = [one.strip() for one in config.namespaces.split(",") if one.strip()]
+    for obj in join_plan.objects(config.name, namespaces):
         await _apply(api, obj)
+    await _take_back(api, config.name, namespaces)
     request = join_plan.token_request(config.name, config.token_days * DAY_S)
     answer = await api.create(resources.SERVICE_ACCOUNTS, request, join_plan.NAMESPACE, "token")
     return str(answer["status"]["token"]), str(answer["status"].get("expirationTimestamp", ""))
@@ -72,6 +75,25 @@ async def _apply(api: Api, obj: Object) -> None:
             raise
         if "rules" in obj:
             await api.patch(resource, metadata["name"], {"rules": obj["rules"]}, metadata.get("namespace", ""))
+
+
+async def _take_back(api: Api, node: str, namespaces: list[str]) -> None:
+    if namespaces:
+        for resource in (resources.CLUSTER_ROLE_BINDINGS, resources.CLUSTER_ROLES):
+            await _delete(api, resource, join_plan.everywhere_of(node))
+    account = join_plan.account_of(node)
+    for resource in (resources.ROLE_BINDINGS, resources.ROLES):
+        for found in (await api.list(resource, fields=f"metadata.name={account}")).items:
+            if namespace_of(found) not in (join_plan.LEASES_NAMESPACE, *namespaces):
+                await _delete(api, resource, account, namespace_of(found))
+
+
+async def _delete(api: Api, resource: Resource, name: str, namespace: str = "") -> None:
+    try:
+        await api.delete(resource, name, namespace)
+    except ApiError as error:
+        if not error.is_not_found:
+            raise
 
 
 def write(path: Path, document: Object) -> None:

@@ -22,13 +22,18 @@ def account_of(node: str) -> str:
     return f"process-node-{node}"
 
 
+def everywhere_of(node: str) -> str:
+    """Return the name of the cluster role of a node that may run pods in all namespaces. No node's name has a colon."""
+    return f"{account_of(node)}:pods"
+
+
 def objects(node: str, namespaces: Sequence[str] = ()) -> list[Object]:
     """Return what to apply for `node`, which may run pods in `namespaces` (empty: in all)."""
     name = account_of(node)
     account: Object = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name, "namespace": NAMESPACE}}
     made = [account, *_bound(name, "", _everywhere(node)), *_bound(name, LEASES_NAMESPACE, _leases(node))]
     if not namespaces:
-        return [*made, *_bound(f"{name}-pods", "", _pods(), account=name)]
+        return [*made, *_bound(everywhere_of(node), "", _pods(), account=name)]
     for namespace in dict.fromkeys(namespaces):
         made += _bound(name, namespace, _pods())
     return made

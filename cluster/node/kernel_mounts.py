@@ -32,7 +32,11 @@ def protect(paths: tuple[str, ...] = (GROUPS, SETTINGS)) -> str:
         with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
             points = below(file.read(), path)
         for point in points:
-            flags = BIND | REMOUNT | READ_ONLY | RELATIME | os.statvfs(point).f_flag & _KEPT
+            try:
+                kept = os.statvfs(point).f_flag & _KEPT
+            except OSError as error:
+                return f"{point} cannot be made read-only: {error.strerror}"
+            flags = BIND | REMOUNT | READ_ONLY | RELATIME | kept
             if libc.mount(None, os.fsencode(point), None, flags, None):
                 return f"{point} cannot be made read-only: {os.strerror(ctypes.get_errno())}"
     return ""

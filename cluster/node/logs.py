@@ -21,6 +21,8 @@ from cluster import timestamps
 READ_BYTES = 64 << 10
 LINE_LIMIT_BYTES = 16 << 10
 """Longer lines are cut into parts marked P (the container runtime's limit)."""
+LEFT_LIMIT_BYTES = 1 << 20
+"""What a pipe can hold at most (pipe-max-size without privileges); more is new, by who survived the container."""
 TAP_LIMIT_BYTES = 1 << 20
 """What one who is attached may leave unread."""
 KEPT_ROTATIONS = 1
@@ -100,8 +102,9 @@ class ContainerLog:
     def close(self) -> None:
         """Log what the pipes still hold and close; processes that keep writing get SIGPIPE."""
         for read_end in list(self._pipes):
-            while self._readable(read_end):
-                pass
+            for _ in range(LEFT_LIMIT_BYTES // READ_BYTES):
+                if not self._readable(read_end):
+                    break
             self._drop(read_end)
         self.is_closed = True
         self._file.close()

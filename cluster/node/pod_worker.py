@@ -134,7 +134,7 @@ class PodWorker:
             await self._writer.close()
             self._context.addresses.release(self.uid)
             self._context.ports.release(self.uid)
-            if self._context.groups is not None and any(run.has_group for run in self._runs.values()):
+            if self._context.groups is not None and self._context.groups.has(self.uid):
                 await asyncio.to_thread(self._context.groups.remove, self.uid)
             if not self._is_node_stopping:
                 self._folder.remove()

@@ -15,23 +15,33 @@ class StandardInput:
     def __init__(self) -> None:
         self.reader, self._writer = os.pipe2(os.O_CLOEXEC)
         os.set_blocking(self._writer, False)
+        # The event loop knows one waiter for a descriptor: clients take turns.
+        self._turn = asyncio.Lock()
+        self._writable = asyncio.Event()
+
+    @property
+    def is_waited_for(self) -> bool:
+        """Whether a client is writing."""
+        return self._turn.locked()
 
     async def feed(self, content: bytes) -> None:
         """Write all of it; nothing happens after the end, TimeoutError when nobody reads for `WRITE_TIMEOUT_S`."""
-        while content and self._writer >= 0:
-            try:
-                content = content[os.write(self._writer, content) :]
-            except BlockingIOError:
-                await self._until_writable()
-            except BrokenPipeError:
-                return
+        async with self._turn:
+            while content and self._writer >= 0:
+                try:
+                    content = content[os.write(self._writer, content) :]
+                except BlockingIOError:
+                    await self._until_writable()
+                except BrokenPipeError:
+                    return
 
     async def _until_writable(self) -> None:
-        loop, writable, descriptor = asyncio.get_running_loop(), asyncio.Event(), self._writer
-        loop.add_writer(descriptor, writable.set)
+        loop, descriptor = asyncio.get_running_loop(), self._writer
+        self._writable.clear()
+        loop.add_writer(descriptor, self._writable.set)
         try:
             async with asyncio.timeout(WRITE_TIMEOUT_S):
-                await writable.wait()
+                await self._writable.wait()
         finally:
             if self._writer == descriptor:
                 loop.remove_writer(descriptor)
@@ -41,6 +51,7 @@ class StandardInput:
         if self._writer < 0:
             return
         descriptor, self._writer = self._writer, -1
+        self._writable.set()
         with contextlib.suppress(RuntimeError):
             asyncio.get_running_loop().remove_writer(descriptor)
         os.close(descriptor)

@@ -121,8 +121,8 @@ def setting(context: Context, pod: Object, container: Object, folder: PodFolder)
     cwd = _cwd(container, image, mounts, folder.root)
     if user is not None:
         users.check(user, folder.root)
-        if Path(cwd).is_relative_to(folder.root):
-            os.chown(cwd, user.uid, user.gid)
+        if cwd == str(_scratch(folder.root, container)):
+            os.chown(cwd, user.uid, user.gid, follow_symlinks=False)
     return Setting(argv, env, cwd, _preload(pod, image), limits, user, given_up, amounts)
 
 
@@ -273,10 +273,15 @@ def _base_env(context: Context) -> dict[str, str]:
     return env
 
 
+def _scratch(root: Path, container: Object) -> Path:
+    """Return the container's own working folder: the only one whose way there no container can change."""
+    return root / "work" / str(container["name"])
+
+
 def _cwd(container: Object, image: Image | None, mounts: Mapping[str, str], root: Path) -> str:
     wanted = container.get("workingDir") or (image.working_dir if image else "")
     if not wanted:
-        folder = root / "work" / container["name"]
+        folder = _scratch(root, container)
         folder.mkdir(parents=True, exist_ok=True)
         return str(folder)
     real = volumes.rewritten(wanted, mounts)

@@ -55,9 +55,13 @@ def context_of(pod: Object, container: Object) -> Object:
 
 
 def is_component(container: Object) -> bool:
-    """Whether the container is one of Tidegate's own components."""
+    """Whether the container is one of Tidegate's own components; with a command of its own it is something else."""
     name = images.untagged(container.get("image") or "")
-    return name.startswith(images.OWN) and name.removeprefix(images.OWN) in images.COMPONENTS
+    return (
+        not container.get("command")
+        and name.startswith(images.OWN)
+        and name.removeprefix(images.OWN) in images.COMPONENTS
+    )
 
 
 def check_not_root(pod: Object, container: Object, user: User | None) -> None:

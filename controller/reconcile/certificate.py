@@ -18,18 +18,27 @@ from tidegate.contracts import conditions, names
 from tidegate.contracts.conditions import FALSE, READY, UNKNOWN, Conditions
 from tidegate.kube import resources
 
-ISSUED, WAITING = "", "CertificateNotIssued"
+ISSUED, WAITING, UNSHOWN = "", "CertificateNotIssued", "CertificateNotShown"
 KEPT_CLASSES = (names.OWN_CERTIFICATE_CLASS, names.CERT_MANAGER_CLASS)
 
 
-def reconcile(obj: Object, found: PairFacts | None, now_unix: float) -> Outcome:
-    """Return the status of a Certificate whose key pair is `found`; nothing for a class of somebody else's."""
+def reconcile(obj: Object, found: PairFacts | None, now_unix: float, unshown: str = "") -> Outcome:
+    """Return the status of a Certificate whose key pair is `found`; nothing for a class of somebody else's.
+
+    `unshown`: why gateways do not show it yet, empty when they do. Who is Ready is not asked again: until a renewed key
+    pair has arrived the one before is shown.
+    """
     if plan.class_of(obj) not in KEPT_CLASSES:
         return Outcome()
     state = Conditions(conditions.CERTIFICATE, obj, now_unix)
     status: Object = dict(obj.get("status") or {})
     status.pop("notAfter", None)
-    if found is not None and found.is_usable:
+    is_usable = found is not None and found.is_usable
+    was_shown = state.before(READY)["status"] == conditions.TRUE and conditions.is_observed(obj)
+    awaits_gateways = is_usable and bool(unshown) and not was_shown
+    if awaits_gateways:
+        state.mark(READY, UNKNOWN, UNSHOWN, unshown)
+    elif found is not None and found.is_usable:
         state.mark(READY, conditions.TRUE)
         status["notAfter"] = conditions.timestamp(found.not_after)
     elif found is not None and found.status == FALSE:
@@ -37,7 +46,7 @@ def reconcile(obj: Object, found: PairFacts | None, now_unix: float) -> Outcome:
     else:
         state.mark(READY, UNKNOWN, (found and found.reason) or WAITING, found.problem if found else "")
     status |= {"observedGeneration": obj["metadata"].get("generation", 0), "conditions": state.finish()}
-    return Outcome(status=status)
+    return Outcome(status=status, awaits_gateways=awaits_gateways)
 
 
 def desired(

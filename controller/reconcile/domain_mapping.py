@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from controller.reconcile import ingress, public_tls
+from controller.reconcile.certificate import UNSHOWN
 from controller.reconcile.ingress import INGRESS, WAITING
 from controller.reconcile.outcome import Action, Create, Delete, Object, Outcome
 from controller.tls import plan
@@ -41,7 +42,8 @@ class Observed:
     `certificates` are the Certificates that it has made and the one that has its name; `pair` is the key pair that its
     `spec.tls` names, None until that was looked for.
     `obstacle`: why the gateways do not have the mapping, or the Route that it leads to, as they are stored.
-    `is_routed`: that Route routes to something; only then can a gateway have an entry for the domain.
+    `is_routed`: that Route routes to something; only then can a gateway have an entry for the domain. `unshown`: why
+    gateways do not show `pair` yet.
     """
 
     namespace: str
@@ -53,6 +55,7 @@ class Observed:
     pair: PairFacts | None = None
     obstacle: str = ""
     is_routed: bool = True
+    unshown: str = ""
 
 
 def reconcile(observed: Observed, config: Network, now_unix: float) -> Outcome:
@@ -81,7 +84,7 @@ def reconcile(observed: Observed, config: Network, now_unix: float) -> Outcome:
     awaits_gateways = is_resolved and ingress.mark(state, is_new=is_new, obstacle=missing)
     status |= {"observedGeneration": mapping["metadata"].get("generation", 0), "conditions": state.finish()}
     # What has no table is nobody's to ask for: the Route that comes to route something marks its mappings.
-    awaits_gateways = awaits_gateways and observed.is_routed
+    awaits_gateways = (awaits_gateways and observed.is_routed) or tls.condition[1] == UNSHOWN
     return Outcome(tuple(actions), status, is_urgent=is_new, awaits_gateways=awaits_gateways)
 
 
@@ -118,6 +121,11 @@ def _secured(observed: Observed, mapping: Object, config: Network, *, is_claimed
     if not pair.is_usable:
         made = f"kubectl create secret tls {name} --cert=FILE --key=FILE --namespace={observed.namespace}"
         return public_tls.Decision(actions, (FALSE, pair.reason, f"spec.tls.secretName: {pair.problem}; {made}"))
+    before = conditions.find(mapping, CERTIFICATE) or {}
+    was_shown = conditions.is_observed(mapping) and before.get("status") == TRUE
+    if observed.unshown and not was_shown:
+        mark = (UNKNOWN, UNSHOWN, observed.unshown)
+        return public_tls.Decision(actions, mark, frozenset({observed.name}))
     told = "TLS certificate was provided externally"
     if not plan.covers(pair, observed.name):
         told = f"the certificate in Secret {name} is not for {observed.name}: clients will not trust it"

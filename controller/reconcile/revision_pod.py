@@ -8,7 +8,7 @@ node that maps ports needs to change `USER_PORT` only.
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 
 import msgspec
 
@@ -35,6 +35,7 @@ def pod_spec(revision: Object, config: ClusterConfig) -> Object:
     """Return the spec of a revision's pods."""
     spec = revision["spec"]
     typed = serving.revision_spec(spec)
+    asked_for = {_port_in(container, "USER_PORT") for container in spec.get("containers") or []}
     containers = [
         _user_container(
             container,
@@ -42,6 +43,7 @@ def pod_spec(revision: Object, config: ClusterConfig) -> Object:
             typed,
             is_serving=index == typed.serving_container,
             is_probed=config.features.is_enabled(MULTI_PROBES),
+            asked_for=asked_for,
         )
         for index, container in enumerate(spec.get("containers") or [])
     ]
@@ -69,7 +71,13 @@ def has_podinfo(annotations: Mapping[str, str], config: ClusterConfig) -> bool:
 
 
 def _user_container(
-    container: Object, revision: Object, spec: RevisionSpec, *, is_serving: bool, is_probed: bool = False
+    container: Object,
+    revision: Object,
+    spec: RevisionSpec,
+    *,
+    is_serving: bool,
+    is_probed: bool = False,
+    asked_for: Set[int] = frozenset(),
 ) -> Object:
     made: Object = copy.deepcopy(container)
     added = _identity_env(revision)
@@ -77,8 +85,8 @@ def _user_container(
         made["ports"] = [{"name": USER_PORT_NAME, "containerPort": spec.port, "protocol": "TCP"}]
         added.insert(0, {"name": "PORT", "value": str(spec.port)})
         _prepare_probes(made, spec.port)
-    elif port := _own_port(made):
-        # One that says where it listens: a node whose pods share ports gives it one of its own by that.
+    elif (port := _port_in(made, "PORT")) in asked_for - {0}:
+        # A node whose pods share ports gives it one of its own, and tells who asks: nobody else would learn of it.
         made["ports"] = [{"containerPort": port, "protocol": "TCP"}]
     if not is_serving and is_probed and _has_network_probe(made):
         del made["readinessProbe"]  # queue-proxy asks for it
@@ -88,8 +96,8 @@ def _user_container(
     return made
 
 
-def _own_port(container: Object) -> int:
-    value = next((str(one.get("value", "")) for one in container.get("env") or [] if one.get("name") == "PORT"), "")
+def _port_in(container: Object, variable: str) -> int:
+    value = next((str(one.get("value", "")) for one in container.get("env") or [] if one.get("name") == variable), "")
     return int(value) if value.isdigit() and 0 < int(value) < 65_536 else 0
 
 

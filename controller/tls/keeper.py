@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from controller import triggers
@@ -192,13 +193,13 @@ class Keeper:
         if not found.is_usable or (key.kind == triggers.CERTIFICATE and not plan.is_served(asker)):
             return found
         try:
-            await pairs.publish(self._api, key.kind, asker, hosts, data)
+            version = await pairs.publish(self._api, key.kind, asker, hosts, data)
         except ApiError as error:
             if not error.is_not_found:
                 raise
             text = f"namespace {names.CERTIFICATES_NAMESPACE} is missing: apply Tidegate's manifests"
             return PairFacts(problem=text, status=FALSE, reason="NotServed")
-        return found
+        return replace(found, copy_version=version)
 
     async def _drop(self, key: Key) -> None:
         if self._world.pairs.pop(key, None) is not None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from controller.reconcile import metadata
 from controller.tls import plan
-from tidegate.contracts import names
+from tidegate.contracts import names, programmed
 from tidegate.kube import resources
 from tidegate.kube.api import Api, ApiError, Object, annotations_of, name_of, namespace_of
 
@@ -58,8 +58,8 @@ async def write(api: Api, certificate: Object, data: Mapping[str, str], *, is_ne
     await put(api, namespace_of(certificate), name, data, owner=owner, is_new=is_new)
 
 
-async def publish(api: Api, kind: str, asker: Object, hosts: Iterable[str], data: Mapping[str, str]) -> None:
-    """Copy a key pair to where gateways read it, for `hosts`; raises `ApiError`."""
+async def publish(api: Api, kind: str, asker: Object, hosts: Iterable[str], data: Mapping[str, str]) -> int:
+    """Copy a key pair to where gateways read it, for `hosts`; return the copy's version. Raises `ApiError`."""
     name = plan.copy_name(kind, namespace_of(asker), name_of(asker))
     served = {key: data[key] for key in (names.CERTIFICATE_FIELD, names.KEY_FIELD)}
     annotations = {
@@ -68,10 +68,11 @@ async def publish(api: Api, kind: str, asker: Object, hosts: Iterable[str], data
     }
     found = await read(api, names.CERTIFICATES_NAMESPACE, name)
     if found is not None and found.annotations == annotations and found.data == served:
-        return
+        return programmed.number(found.version.rpartition("/")[2])
     labels = {COPY_LABEL: kind, names.CERTIFICATE_TYPE_LABEL: plan.type_of(asker)}
     where = names.CERTIFICATES_NAMESPACE
-    await put(api, where, name, served, labels=labels, annotations=annotations, is_new=found is None)
+    made = await put(api, where, name, served, labels=labels, annotations=annotations, is_new=found is None)
+    return programmed.version_of(made)
 
 
 async def withdraw(api: Api, name: str) -> None:
@@ -99,18 +100,17 @@ async def put(
     labels: Mapping[str, str] | None = None,
     annotations: Mapping[str, str] | None = None,
     owner: Object | None = None,
-) -> None:
-    """Make a Secret of type kubernetes.io/tls, or replace parts of its data; raises `ApiError`."""
+) -> Object:
+    """Make a Secret of type kubernetes.io/tls, or replace parts of its data; return it. Raises `ApiError`."""
     marks: Object = {"annotations": dict(annotations)} if annotations else {}
     if not is_new:
         change = {"metadata": marks | ({"ownerReferences": [owner]} if owner else {}), "data": _encoded(data)}
-        await api.patch(resources.SECRETS, name, change, namespace, manager=MANAGER)
-        return
+        return await api.patch(resources.SECRETS, name, change, namespace, manager=MANAGER)
     head = {"name": name, "namespace": namespace, "labels": {**OURS, **(labels or {})}, **marks}
     if owner is not None:
         head["ownerReferences"] = [owner]
     body = {"apiVersion": "v1", "kind": "Secret", "metadata": head, "type": TLS_TYPE, "data": _encoded(data)}
-    await api.create(resources.SECRETS, body)
+    return await api.create(resources.SECRETS, body)
 
 
 def _decoded(data: Mapping[str, str]) -> dict[str, str]:

@@ -25,7 +25,8 @@ RENEW_AT = 2 / 3
 class PairFacts:
     """What is known of a Secret's key pair. `problem`: why it cannot be used, empty when it can.
 
-    `status`, `reason`: what somebody else who issues it says of it meanwhile ("" when nobody does).
+    `status`, `reason`: what somebody else who issues it says of it meanwhile ("" when nobody does). `copy_version`: the
+    resourceVersion of its copy for gateways, 0 where there is none.
     """
 
     names: tuple[str, ...] = ()
@@ -35,6 +36,7 @@ class PairFacts:
     problem: str = ""
     status: str = ""
     reason: str = ""
+    copy_version: int = 0
 
     @property
     def is_usable(self) -> bool:

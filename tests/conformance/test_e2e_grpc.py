@@ -22,17 +22,7 @@ async def deploy(world: World, env: dict[str, str] | None = None, **changes: str
     variables = [{"name": key, "value": value} for key, value in (env or {}).items()]
     container = {"ports": PORTS, "env": variables}
     made = await world.deploy(service("ping", "grpc_ping", container=container, annotations=annotations(**changes)))
-    await has_route(world)
     return str(made["status"]["latestReadyRevisionName"])
-
-
-async def has_route(world: World) -> None:
-    """Wait until the host is known: that comes a moment after the Service is Ready."""
-
-    async def check() -> bool:
-        return (await world.ask(world.host("ping"))).status != 404
-
-    await world.until("the gateway knows the host", check, 10.0)
 
 
 @contextlib.asynccontextmanager
@@ -134,7 +124,6 @@ async def test_streams_are_spread_over_the_pods(world: World) -> None:
     await world.deploy(
         service("ping", "grpc_ping", container=container, annotations=wanted, spec={"containerConcurrency": 1})
     )
-    await has_route(world)
     hosts: set[bytes] = set()
 
     async def one() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from collections.abc import AsyncIterator
 
 import pytest
 
@@ -126,9 +127,17 @@ async def test_a_replaced_revision_is_deleted_where_nothing_is_retained(own_worl
     await own_world.serves(own_world.host("pizza"), "slice of pepperoni")
 
 
-@pytest.mark.upstream("packages", "TestSecureDefaults")
-async def test_containers_are_restricted_by_default(own_world: World) -> None:
+@pytest.fixture
+async def secure_defaults(own_world: World) -> AsyncIterator[None]:
+    """Pods are restricted by default, for one test: images of others run as root, and would not start with that."""
     await own_world.instance.configure("config-features", {"secure-pod-defaults": "Enabled"})
+    yield
+    await own_world.instance.configure("config-features", {"secure-pod-defaults": "Disabled"})
+
+
+@pytest.mark.upstream("packages", "TestSecureDefaults")
+@pytest.mark.usefixtures("secure_defaults")
+async def test_containers_are_restricted_by_default(own_world: World) -> None:
     made = await own_world.deploy(service("hello", container=container_of_a_user("helloworld")))
     revision = await own_world.get("Revision", made["status"]["latestReadyRevisionName"])
     context = revision["spec"]["containers"][0]["securityContext"]
@@ -137,8 +146,8 @@ async def test_containers_are_restricted_by_default(own_world: World) -> None:
 
 
 @pytest.mark.upstream("packages", "TestUnsafePermitted")
+@pytest.mark.usefixtures("secure_defaults")
 async def test_who_asks_for_more_rights_gets_them(own_world: World) -> None:
-    await own_world.instance.configure("config-features", {"secure-pod-defaults": "Enabled"})
     asked = {
         "allowPrivilegeEscalation": True,
         "capabilities": {"drop": []},

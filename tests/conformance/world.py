@@ -14,7 +14,6 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-import httpx
 import pytest
 
 from loadtest import load
@@ -34,7 +33,6 @@ KINDS: dict[str, Resource] = {
     "Secret": resources.SECRETS,
 }
 READY_TIMEOUT_S = 60.0
-PROGRAMMED_TIMEOUT_S = 10.0
 DOMAIN = "localhost"
 
 
@@ -181,25 +179,7 @@ class World:
     async def deploy(self, obj: Object) -> Object:
         """Create a Service and return it once it is Ready."""
         await self.create(obj)
-        found = await self.ready("Service", obj["metadata"]["name"])
-        host = found["status"]["url"].partition("//")[2]
-        if host.endswith(f".{DOMAIN}"):
-            await self.routed(host)
-        return found
-
-    async def routed(self, host: str) -> None:
-        """Wait until the gateway knows a host: it reads a Route's status a moment after everybody else may.
-
-        It is asked as Knative asks an ingress, by a probe, which wakes nobody.
-        """
-        headers = {"host": host, "k-network-probe": "probe"}
-        async with httpx.AsyncClient(timeout=READY_TIMEOUT_S) as client:
-
-            async def check() -> bool:
-                reply = await client.get(f"http://127.0.0.1:{self.instance.port}/", headers=headers)
-                return reply.status_code != 404
-
-            await self.until(f"{host} is routed", check, 5.0)
+        return await self.ready("Service", obj["metadata"]["name"])
 
     async def deploy_parts(self, obj: Object) -> Object:
         """Create the Configuration and the Route that a Service would make, but no Service; return the ready Route."""
@@ -248,14 +228,8 @@ class World:
         return await load.get(self.instance.port, host, path, **more)
 
     async def text(self, host: str, path: str = "/") -> str:
-        """Return the body of a 200 answer; a host that is not known yet is asked again for a while, since gateways
-        learn of a route a moment after it is Ready."""
-
-        async def known() -> load.Reply | None:
-            reply = await self.ask(host, path)
-            return None if reply.status == 404 else reply
-
-        reply: load.Reply = await self.until(f"{host}{path} is known", known, PROGRAMMED_TIMEOUT_S)
+        """Return the body of an answer, which must be a 200: who is Ready is known to every gateway."""
+        reply = await self.ask(host, path)
         assert reply.status == 200, reply
         return reply.body.decode()
 
@@ -272,10 +246,12 @@ class World:
         return counts
 
     async def serves(self, host: str, text: str, timeout_s: float = READY_TIMEOUT_S) -> None:
-        """Wait until a host answers 200 with a text: routes are programmed a moment after they are Ready."""
+        """Wait until the host of what is Ready answers 200 with a text: pods, or what a Route follows, may still
+        change; that the gateway knows the host is not waited for."""
 
         async def check() -> bool:
             reply = await self.ask(host)
+            assert reply.status != 404, f"{host} is Ready, and the gateway does not know it"
             return reply.status == 200 and text in reply.body.decode()
 
         await self.until(f"{host} serves {text!r}", check, timeout_s)

@@ -13,7 +13,7 @@ def asked(wanted, wait_s):
 
 
 def test_a_question_is_read_as_it_was_asked():
-    assert asked(Versions(12, 3), 0.5) == (Versions(12, 3), 0.5)
+    assert asked(Versions(12, 3, 5), 0.5) == (Versions(12, 3, 5), 0.5)
     assert asked(NOTHING, 3600.0) == (NOTHING, programmed.LONGEST_WAIT_S)
     assert programmed.read_question({}) == (NOTHING, 0.0)
 
@@ -47,8 +47,14 @@ def test_no_object_has_no_version():
     assert programmed.version_of(None) == 0
 
 
+@pytest.mark.parametrize("wanted", [Versions(8, 2, 1), Versions(7, 3, 1), Versions(7, 2, 2)])
+def test_each_kind_must_be_there(wanted):
+    assert not Versions(7, 2, 1).covers(wanted)
+    assert Versions(8, 3, programmed.ALL).covers(wanted)
+
+
 def test_what_covers_all_and_what_all_cover():
-    some = [Versions(5, 1), Versions(3, 4)]
-    assert programmed.newest(some) == Versions(5, 4)
-    assert programmed.common(some) == Versions(3, 1)
+    some = [Versions(5, 1, 2), Versions(3, 4, programmed.ALL)]
+    assert programmed.newest(some) == Versions(5, 4, programmed.ALL)
+    assert programmed.common(some) == Versions(3, 1, 2)
     assert programmed.newest([]) == programmed.common([]) == NOTHING

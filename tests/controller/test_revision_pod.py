@@ -63,10 +63,14 @@ def test_a_sidecar_gets_no_port():
     assert env(queue)["USER_PORT"] == "9000"
 
 
-def test_a_sidecar_that_says_its_port_has_it():
+@pytest.mark.parametrize(
+    ("variable", "ports"), [("USER_PORT", [{"containerPort": 8080, "protocol": "TCP"}]), ("FORWARD_PORT", None)]
+)
+def test_a_sidecar_has_the_port_that_its_neighbour_is_told_in_user_port(variable, ports):
     side = {"name": "side", "image": "s", "env": [{"name": "PORT", "value": "8080"}]}
-    serving, side, _ = pod(containers=[*container(ports=[{"containerPort": 9081}]), side])["containers"]
-    assert side["ports"] == [{"containerPort": 8080, "protocol": "TCP"}]
+    [main] = container(ports=[{"containerPort": 9081}], env=[{"name": variable, "value": "8080"}])
+    serving, side, _ = pod(containers=[main, side])["containers"]
+    assert side.get("ports") == ports
     assert serving["ports"][0]["containerPort"] == 9081
 
 

@@ -20,7 +20,7 @@ from tests.support.certificates import write
 from tests.support.fake_api import FakeApi
 from tests.support.hops import client, free_port, running
 from tests.support.serving import put_route
-from tidegate.contracts import names
+from tidegate.contracts import names, programmed
 from tidegate.kube import resources
 
 
@@ -138,6 +138,27 @@ async def test_new_changed_and_withdrawn_certificates_are_taken_live(tmp_path):
         await until(ports[1], "one.example", "third.example")
         await api.delete(resources.SECRETS, "one", names.CERTIFICATES_NAMESPACE)
         await until(ports[1], "one.example", "")
+
+
+async def test_a_certificate_that_the_admin_port_calls_shown_is_shown(tmp_path):
+    api = FakeApi()
+    async with gateway(api) as ports, client() as fetch:
+        put_pair(api, tmp_path, "one", "one.example")
+        stored = programmed.version_of(api.peek(resources.SECRETS, "one", names.CERTIFICATES_NAMESPACE))
+        question = programmed.question(programmed.Versions(certificates=stored), 1.0)
+        found = programmed.read_answer((await fetch(ports[2], question)).body)
+        assert found is not None
+        assert found.certificates >= stored
+        assert await shown(ports[1], "one.example") == "one.example"
+
+
+async def test_a_gateway_without_tls_keeps_nobody_waiting_for_certificates():
+    ports = [free_port() for _ in range(3)]
+    config = Config(listen=f"127.0.0.1:{ports[0]}", admin_port=ports[1], metrics_port=ports[2], drain_quiet_s=0.0)
+    async with running(lambda stopping: serve(config, FakeApi(), stopping), ports[0]), client() as fetch:
+        found = programmed.read_answer((await fetch(ports[1], programmed.PATH)).body)
+        assert found is not None
+        assert found.covers(programmed.Versions(certificates=10**15))
 
 
 async def test_names_of_the_cluster_are_shown_inside_alone(tmp_path):

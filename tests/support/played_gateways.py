@@ -26,8 +26,8 @@ class PlayedGateways(Gateways):
     def tell(self, *addresses: str) -> None:
         """Let gateways have everything that is stored now."""
         for address in addresses:
-            versions = Versions(self._newest(resources.ROUTES), self._newest(resources.DOMAIN_MAPPINGS))
-            self._state.answered(address, versions)
+            kinds = resources.ROUTES, resources.DOMAIN_MAPPINGS, resources.SECRETS
+            self._state.answered(address, Versions(*map(self._newest, kinds)))
         self._look()
 
     def _look(self) -> None:

@@ -9,7 +9,7 @@ gateway has.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 from urllib.parse import urlencode
 
@@ -21,17 +21,24 @@ LONGEST_WAIT_S = 1.0
 
 
 class Versions(msgspec.Struct, frozen=True):
-    """The newest resourceVersions of Routes and DomainMappings; 0 is before any."""
+    """The newest resourceVersions of Routes, DomainMappings, and the Secrets with certificates; 0 is before any."""
 
     routes: int = 0
     mappings: int = 0
+    certificates: int = 0
 
     def covers(self, wanted: Versions) -> bool:
         """Whether all that is wanted is in here."""
-        return self.routes >= wanted.routes and self.mappings >= wanted.mappings
+        return (
+            self.routes >= wanted.routes
+            and self.mappings >= wanted.mappings
+            and self.certificates >= wanted.certificates
+        )
 
 
 NOTHING = Versions()
+ALL = 2**62
+"""More than any resourceVersion: what who needs none of a kind has of it."""
 
 
 def version_of(obj: Mapping[str, Any] | None) -> int:
@@ -46,21 +53,26 @@ def number(resource_version: str) -> int:
 
 def newest(versions: Iterable[Versions]) -> Versions:
     """Return what covers all of them."""
-    found = list(versions)
-    routes, mappings = (one.routes for one in found), (one.mappings for one in found)
-    return Versions(max(routes, default=0), max(mappings, default=0))
+    return _each(lambda numbers: max(numbers, default=0), versions)
 
 
 def common(versions: Iterable[Versions]) -> Versions:
     """Return what each of them covers; of none, nothing."""
+    return _each(lambda numbers: min(numbers, default=0), versions)
+
+
+def _each(choose: Callable[[list[int]], int], versions: Iterable[Versions]) -> Versions:
     found = list(versions)
-    routes, mappings = (one.routes for one in found), (one.mappings for one in found)
-    return Versions(min(routes, default=0), min(mappings, default=0))
+    return Versions(
+        choose([one.routes for one in found]),
+        choose([one.mappings for one in found]),
+        choose([one.certificates for one in found]),
+    )
 
 
 def question(wanted: Versions, wait_s: float) -> str:
     """Return the path and query that ask for `wanted`, to be answered at the latest after `wait_s`."""
-    return f"{PATH}?{urlencode({'routes': wanted.routes, 'mappings': wanted.mappings, 'wait_s': wait_s})}"
+    return f"{PATH}?{urlencode({**msgspec.structs.asdict(wanted), 'wait_s': wait_s})}"
 
 
 def read_question(query: Mapping[str, str]) -> tuple[Versions, float]:
@@ -68,7 +80,7 @@ def read_question(query: Mapping[str, str]) -> tuple[Versions, float]:
     wait_s = float(query.get("wait_s", "0"))
     if not math.isfinite(wait_s):
         raise ValueError(f"wait_s is {wait_s}: it must be a number of seconds")
-    wanted = Versions(int(query.get("routes", "0")), int(query.get("mappings", "0")))
+    wanted = Versions(**{kind: int(query.get(kind, "0")) for kind in Versions.__struct_fields__})
     return wanted, min(max(0.0, wait_s), LONGEST_WAIT_S)
 
 

@@ -33,6 +33,7 @@ class ClientConnection(TimedClient):
     __slots__ = (
         "_backlog",
         "_discarded_bytes",
+        "_has_entered",
         "_is_http1",
         "_is_told",
         "_peer",
@@ -49,10 +50,23 @@ class ClientConnection(TimedClient):
         self._backlog = b""
         self._is_http1 = False
         self._is_told = False  # that there are too many
+        self._has_entered = False  # before it was made
         # request
         self.keep_alive = True
         self._discarded_bytes = 0
         self._tunnel: Tunnel | None = None
+
+    # --- called by who accepts connections that have to shake hands ---
+
+    def enter_early(self, peer: str) -> None:
+        """Note that it has its place in the crowd, as `peer`'s."""
+        self._peer, self._has_entered = peer, True
+
+    def leave_early(self) -> None:
+        """Give the place back if the connection was not made."""
+        if self._has_entered:
+            self._has_entered = False
+            self.server.crowd.leave(self._peer)
 
     # --- called by the transport ---
 
@@ -60,10 +74,12 @@ class ClientConnection(TimedClient):
         """Note the transport."""
         self.transport = cast(asyncio.Transport, transport)
         self.transport.set_write_buffer_limits(high=self.limits.body_high_bytes, low=self.limits.body_low_bytes)
-        peer = transport.get_extra_info("peername")
-        self._peer = peer[0] if peer else ""
         crowd = self.server.crowd
-        if crowd.enter(self._peer):
+        if not self._has_entered:
+            peer = transport.get_extra_info("peername")
+            self._peer = peer[0] if peer else ""
+        if self._has_entered or crowd.enter(self._peer):
+            self._has_entered = False
             self.server.connection_opened(self)
             self._enter_head(time.monotonic())
             return

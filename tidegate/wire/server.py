@@ -23,6 +23,7 @@ from tidegate.wire.limits import Limits, ServerTimers
 from tidegate.wire.outbox import Outbox
 from tidegate.wire.own_answers import OwnAnswerLog
 from tidegate.wire.pool import Pool
+from tidegate.wire.tls_listener import TlsListener
 
 BACKLOG = 4096
 
@@ -77,29 +78,35 @@ class Server:
         self.outbox: Outbox
         self._connections: set[ClientConnection | ClientSession] = set()
         self._own_answers = OwnAnswerLog()
-        self._listener: asyncio.Server | None = None
+        self._listener: asyncio.Server | TlsListener | None = None
         self.changed: asyncio.Event | None = None
 
     async def start(self, host: str, port: int, *, reuse_port: bool = False, tls: ssl.SSLContext | None = None) -> None:
         """Listen; port 0 takes a free one, found in `port` afterwards. Raises OSError when it cannot.
 
-        With `tls` clients speak TLS; a handshake may take as long as a head.
+        With `tls` clients speak TLS; a handshake may take as long as a head, and has a place among the connections.
         """
         loop = asyncio.get_running_loop()
         self.deadlines = Deadlines(loop, self.timers.resolution_s)
         self.outbox = Outbox(loop)
-        self._listener = await loop.create_server(
+        self._listener = await self._listen(host, port, reuse_port=reuse_port, tls=tls)
+        listener: Any = self._listener  # uvloop's sockets are a list, asyncio's a tuple
+        self.port = listener.sockets[0].getsockname()[1]
+
+    async def _listen(
+        self, host: str, port: int, *, reuse_port: bool, tls: ssl.SSLContext | None
+    ) -> asyncio.Server | TlsListener:
+        if tls is not None:
+            listener = TlsListener(self, tls)
+            await listener.open(host, port, BACKLOG, reuse_port=reuse_port)
+            return listener
+        return await asyncio.get_running_loop().create_server(
             lambda: cast(asyncio.Protocol, ClientConnection(self)),
             host,
             port,
             backlog=BACKLOG,
             reuse_port=reuse_port or None,
-            ssl=tls,
-            ssl_handshake_timeout=(self.timers.head_timeout_s or None) if tls else None,
-            ssl_shutdown_timeout=(self.timers.linger_s or None) if tls else None,
         )
-        listener: Any = self._listener  # uvloop's sockets are a list, asyncio's a tuple
-        self.port = listener.sockets[0].getsockname()[1]
 
     @property
     def listeners(self) -> list[int]:
@@ -132,7 +139,7 @@ class Server:
         ended = await self._wait(until, lambda: self.in_flight == 0)
         # Answers may still sit in our buffers and heads may be on their way: they get a short while more.
         shortly = min(until, time.monotonic() + self.timers.linger_s)
-        await self._wait(shortly, lambda: self.in_flight == 0 and not self._connections)
+        await self._wait(shortly, lambda: self.in_flight == 0 and not self._connections and not self._is_shaking)
         ended = ended and self.in_flight == 0
         await self.close()
         return ended
@@ -142,17 +149,19 @@ class Server:
         self.is_draining = True
         if self._listener is not None:
             self._listener.close()
-            self._listener = None
+            if isinstance(self._listener, TlsListener):
+                self._listener.abort()
         for connection in list(self._connections):
             connection.end_now()
         # Held awaitables are cancelled by now; they and the transports end in the next turns of the loop.
         for turn in range(20):
-            if not self.in_flight and not self._connections:
+            if not self.in_flight and not self._connections and not self._is_shaking:
                 break
             if turn == 5:
                 for connection in list(self._connections):
                     connection.transport.abort()
             await asyncio.sleep(0)
+        self._listener = None
         self.deadlines.close()
 
     async def _wait(self, until: float, condition: Callable[[], bool]) -> bool:
@@ -166,6 +175,10 @@ class Server:
         except TimeoutError:
             return False
         return True
+
+    @property
+    def _is_shaking(self) -> bool:
+        return isinstance(self._listener, TlsListener) and self._listener.is_shaking
 
     @property
     def open_tunnels(self) -> int:

@@ -114,3 +114,12 @@ def test_nothing_leaves_the_bounds_or_turns_round(
     assert 1 <= verdict.replicas <= 40
     assert min(current, max(raw, 1)) <= verdict.replicas <= max(current, raw)
     assert all(NOW - at < scaling_rules.LONGEST_PERIOD_S for at, _ in after.changes)
+
+
+def test_a_clock_that_was_set_back_holds_nothing() -> None:
+    spec = {"minReplicas": 1, "maxReplicas": 100}
+    later = History(recommendations=((NOW + 86400, 50),), changes=((NOW + 86400, 49),))
+    verdict, kept = scaling_rules.follow(5, 5, spec, later, NOW)
+    assert verdict == Verdict(5)
+    assert kept == History(recommendations=((NOW, 5),))
+    assert scaling_rules.follow(1, 50, spec, later, NOW)[0].replicas == 1

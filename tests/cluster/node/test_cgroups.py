@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import os
+import signal
 import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -44,6 +45,8 @@ LAYOUTS = [
         ),
     ),
     (SECOND, "0::/user.slice\n", Layout(2, {"unified": "/sys/fs/cgroup"}, {"unified": "/sys/fs/cgroup"})),
+    ("9 1 0:9 / /none rw -  rw\n", "", Layout(missing="no control groups are mounted")),
+    ("9 1 0:9 / /no\\040source rw - tmpfs  rw\n" + SECOND, "", Layout(2, *({"unified": "/sys/fs/cgroup"},) * 2)),
     ("23 1 0:1 / / rw - ext4 /dev/sda rw\n", "", Layout(missing="no control groups are mounted")),
     (
         FIRST.replace(" cgroup rw,pids", " cgroup rw,devices"),
@@ -81,7 +84,7 @@ WRITES = {
         Write("memory", "memory.limit_in_bytes", "1048576"),
         Write("memory", "memory.memsw.limit_in_bytes", "1048576", optional=True),
         Write("cpu", "cpu.cfs_period_us", "100000"),
-        Write("cpu", "cpu.cfs_quota_us", "50000"),
+        Write("cpu", "cpu.cfs_quota_us", "50000", bounded=True),
         Write("pids", "pids.max", "7"),
     ],
     2: [
@@ -111,7 +114,7 @@ def test_the_second_version_on_a_folder_in_its_place(tmp_path: Path) -> None:
     # Ordinary files stand for the kernel's; what is written is the same.
     def prepared(folder: Path) -> Path:
         folder.mkdir(exist_ok=True)
-        for name in ("cgroup.procs", "cgroup.subtree_control", "memory.max", "cpu.max", "memory.events"):
+        for name in ("cgroup.procs", "cgroup.subtree_control", "memory.max", "cpu.max", "memory.events", "pids.max"):
             (folder / name).touch()
         return folder
 
@@ -120,7 +123,7 @@ def test_the_second_version_on_a_folder_in_its_place(tmp_path: Path) -> None:
     own = prepared(tmp_path / name)
     groups = ControlGroups(layout, "s")
     assert not groups.missing, groups.missing
-    group_folder = prepared(prepared(own / "uid") / "c")
+    group_folder = prepared(prepared(own / "uid") / "of-c")
     group = groups.make("uid", "c", Amounts(1 << 20, 50_000))
     assert (group_folder / "memory.max").read_text() == "1048576"
     assert (group_folder / "cpu.max").read_text() == "50000 100000"
@@ -192,8 +195,8 @@ async def test_a_groups_folders_go_with_the_pod(world: World, groups: ControlGro
     folders = [Path(groups.folder(one), uid) for one in ("memory", "cpu")]
     if groups.layout.version == 2:
         folders = [Path(groups.folder(cgroup_plan.UNIFIED), uid)]
-    await world.until(lambda: all((folder / "c" / "cgroup.procs").exists() for folder in folders))
-    await world.until(lambda: all((folder / "c" / "cgroup.procs").read_text() for folder in folders))
+    await world.until(lambda: all((folder / "of-c" / "cgroup.procs").exists() for folder in folders))
+    await world.until(lambda: all((folder / "of-c" / "cgroup.procs").read_text() for folder in folders))
     await world.api.delete(resources.PODS, "p", "default")
     await world.until(lambda: not any(folder.exists() for folder in folders))
 
@@ -203,3 +206,56 @@ async def test_what_an_earlier_node_left_is_swept(tmp_path: Path, groups: Contro
     again = cgroups.find(str(tmp_path))
     assert again.sweep() == 1
     assert again.sweep() == 0
+
+
+def test_no_name_of_a_container_is_one_of_the_kernels(groups: ControlGroups) -> None:
+    # Version 1 has a file `tasks` in each group.
+    assert groups.make("uid", "tasks", Amounts(1 << 24, 50_000)).controllers
+    assert groups.has("uid")
+    groups.remove("uid")
+    assert not groups.has("uid")
+
+
+def test_a_container_may_be_allowed_more_than_its_node(tmp_path: Path, groups: ControlGroups) -> None:
+    if groups.layout.version != 1:
+        pytest.skip("version 2 takes what is above the node's own")
+    outer = Path(groups.folder("cpu"), "outer")
+    outer.mkdir()
+    (outer / "cpu.cfs_quota_us").write_text("100000")
+    folders = {**groups.layout.folders, "cpu": str(outer)}
+    inner = ControlGroups(dataclasses.replace(groups.layout, folders=folders), str(tmp_path / "inner"))
+    try:
+        assert inner.make("uid", "c", Amounts(quota_us=400_000)).controllers == ("cpu",)
+    finally:
+        inner.sweep()
+        inner.close()
+        outer.rmdir()
+
+
+def test_a_kernel_without_quotas_has_no_groups(tmp_path: Path) -> None:
+    layout = Layout(2, {"unified": str(tmp_path)}, {"unified": str(tmp_path)})
+    own = Path(ControlGroups(layout, "s").folder("unified"))
+    own.mkdir(exist_ok=True)
+    for name in ("cgroup.procs", "memory.max", "pids.max"):
+        (own / name).touch()
+    assert ControlGroups(layout, "s").missing.endswith("cpu.max")
+
+
+async def test_what_left_the_session_before_it_was_joined_is_in_as_well(groups: ControlGroups) -> None:
+    script = "setsid sleep 60 & echo $!; wait"
+    running = await asyncio.create_subprocess_exec(
+        "sh", "-c", script, stdout=asyncio.subprocess.PIPE, start_new_session=True
+    )
+    assert running.stdout is not None
+    left = int(await running.stdout.readline())
+    try:
+        async with asyncio.timeout(10):
+            while os.getsid(left) != left:
+                await asyncio.sleep(0.01)
+        group = groups.make("uid", "c", Amounts(pids=20))
+        await asyncio.to_thread(group.join, running.pid)
+        assert "/uid/of-c" in Path(f"/proc/{left}/cgroup").read_text()
+    finally:
+        running.kill()
+        os.kill(left, signal.SIGKILL)  # it holds the pipe whose end is waited for
+        await running.wait()

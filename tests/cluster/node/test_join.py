@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -82,3 +83,24 @@ def test_the_file_is_for_its_owner_alone(tmp_path: Path) -> None:
 def test_bad_settings_are_named(changed: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(changed))):
         join.Config(**({"name": "edge", "output": "x"} | changed))
+
+
+async def test_rights_that_are_not_wanted_any_more_are_taken_back(tmp_path: Path) -> None:
+    api = FakeApi()
+    wide = join.Config(name="edge", output=str(tmp_path / "out"))
+    await join.make(api, wide)
+    await join.make(api, dataclasses.replace(wide, namespaces="a,b"))
+    assert api.peek(resources.CLUSTER_ROLE_BINDINGS, join_plan.everywhere_of("edge")) is None
+    assert api.peek(resources.CLUSTER_ROLES, join_plan.everywhere_of("edge")) is None
+    await join.make(api, dataclasses.replace(wide, namespaces="b"))
+    for resource in (resources.ROLES, resources.ROLE_BINDINGS):
+        assert {one["metadata"]["namespace"] for one in api.all(resource)} == {"kube-node-lease", "b"}
+    await join.make(api, wide)
+    assert api.peek(resources.CLUSTER_ROLE_BINDINGS, join_plan.everywhere_of("edge")) is not None
+
+
+def test_nodes_of_similar_names_share_no_role() -> None:
+    def names(node: str) -> set[tuple[str, str]]:
+        return {(one["kind"], one["metadata"]["name"]) for one in join_plan.objects(node)}
+
+    assert not names("edge") & names("edge-pods")

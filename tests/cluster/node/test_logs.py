@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 from pathlib import Path
+
+import pytest
 
 from cluster.node import logs
 from cluster.node.logs import ContainerLog, Selection
@@ -80,3 +83,20 @@ def test_selection(tmp_path: Path) -> None:
     assert logs.read_from(path, 10_000, 1000)[0][0].endswith(b"a\n")
     assert logs.size(tmp_path / "none") is None
     assert logs.select(tmp_path / "none", ALL) == b""
+
+
+@pytest.mark.slow
+async def test_who_outlives_the_container_and_writes_on_does_not_keep_the_log_open(tmp_path: Path) -> None:
+    log = ContainerLog(tmp_path / "0.log", 1 << 16)
+    out = log.pipe("stdout")
+    writer = await asyncio.create_subprocess_exec("yes", stdout=out)
+    os.close(out)
+    try:
+        with log.changes() as grown:
+            await grown.wait()
+        log.close()
+        assert log.is_closed
+        assert await writer.wait() == -signal.SIGPIPE
+    finally:
+        if writer.returncode is None:
+            writer.kill()

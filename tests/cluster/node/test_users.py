@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from cluster.node import process, users
+from cluster.node import images, process, users
 from cluster.node.agent import Agent
 from cluster.node.environment import ConfigError
 from cluster.node.process import Command
@@ -86,7 +86,8 @@ async def test_a_process_has_the_numbers_of_its_user_and_no_others(tmp_path: Pat
 async def world() -> AsyncIterator[World]:
     with tempfile.TemporaryDirectory() as folder:  # pytest's own folder lets no other user in
         made = World(Path(folder))
-        made.context = dataclasses.replace(made.context, run_as_user=True)
+        component = images.Pattern("tidegate.dev/gateway", images.Image(("sh", "-c")))
+        made.context = dataclasses.replace(made.context, run_as_user=True, catalog=[component, *images.BUILT_IN])
         made.agent = Agent(made.context)
         await made.agent.start()
         try:
@@ -138,6 +139,30 @@ async def test_a_state_folder_that_is_closed_is_said_and_not_got_around(world: W
 @as_root
 @pytest.mark.slow
 async def test_our_own_components_run_as_the_node(world: World) -> None:
-    own = {"image": "tidegate.dev/gateway"}
-    await world.run(pod("sh", "-c", "id -u; sleep 60", container=own, **SECURED))
+    own = {"image": "tidegate.dev/gateway", "args": ["id -u; sleep 60"]}
+    await world.run(pod(container=own, **SECURED))
     await world.until(lambda: world.output() == ["0"])
+
+
+@as_root
+@pytest.mark.slow
+async def test_a_working_folder_that_leads_elsewhere_is_not_given_away(world: World) -> None:
+    world.folder.chmod(0o711)
+    world.context.root.mkdir(mode=0o711, exist_ok=True)
+    (world.folder / "precious").mkdir(mode=0o755)
+    first = {
+        "name": "first",
+        "image": "any",
+        "command": ["ln", "-s", str(world.folder / "precious"), "/scratch/here"],
+        "volumeMounts": [{"name": "scratch", "mountPath": "/scratch"}],
+    }
+    mount = {"workingDir": "/scratch/here", "volumeMounts": first["volumeMounts"]}
+    await world.run(pod("sh", "-c", "pwd -P; sleep 60", container=mount, initContainers=[first], **SECURED))
+    await world.until(lambda: world.output() == [str((world.folder / "precious").resolve())])
+    assert (world.folder / "precious").stat().st_uid == 0
+
+
+def test_a_component_with_a_command_is_none() -> None:
+    assert users.is_component({"image": "tidegate.dev/queueproxy:1"})
+    assert not users.is_component({"image": "tidegate.dev/queueproxy:1", "command": ["sh"]})
+    assert not users.is_component({"image": "tidegate.dev/other"})
