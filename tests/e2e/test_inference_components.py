@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from loadtest.instance import Instance
 from tests.support.events import event_sink
 
 SMALL = {"requests": {"cpu": "100m", "memory": "200Mi"}, "limits": {"cpu": "2", "memory": "1Gi"}}
+LABEL = {"made-by": "components"}
 MODEL = """
 import numpy as np
 
@@ -42,9 +44,17 @@ def inference_service(name: str, folder: Path, **parts: Any) -> dict[str, Any]:
     return {
         "apiVersion": "serving.kserve.io/v1beta1",
         "kind": "InferenceService",
-        "metadata": {"name": name, "namespace": "default"},
+        "metadata": {"name": name, "namespace": "default", "labels": LABEL},
         "spec": {"predictor": predictor, **parts},
     }
+
+
+@pytest.fixture(autouse=True)
+async def gone_afterwards(instance: Instance, kubectl: str) -> AsyncIterator[None]:
+    """What was made leaves its room on the node to others."""
+    yield
+    [(key, value)] = LABEL.items()
+    await instance.command(kubectl, "delete", "isvc", "-l", f"{key}={value}", "--wait=false")
 
 
 @pytest.fixture

@@ -22,6 +22,8 @@ Files = Callable[..., Path]
 NAMESPACE = "kinds"
 SERVING, IMAGE = "serving.knative.dev/v1", "tidegate.dev/examples/hello"
 TEMPLATE = {"spec": {"containers": [{"image": IMAGE}]}}
+SMALL = {"requests": {"cpu": "100m", "memory": "100Mi"}}
+"""An InferenceService that does not say asks for a whole core, which a small machine may not have left."""
 RUNTIME_SPEC = {
     "supportedModelFormats": [{"name": "paper"}],
     "containers": [{"name": "kserve-container", "image": "i"}],
@@ -101,7 +103,7 @@ KINDS = (
     ),
     Kind(
         "InferenceService", "inferenceservices.serving.kserve.io", ("isvc",), "serving.kserve.io/v1beta1",
-        {"predictor": {"containers": [{"name": "kserve-container", "image": IMAGE}]}},
+        {"predictor": {"containers": [{"name": "kserve-container", "image": IMAGE, "resources": SMALL}]}},
         ("URL", "READY", "PREV", "LATEST", "PREVROLLEDOUTREVISION", "LATESTREADYREVISION", "AGE"),
         rf"http://model\.kinds\.localhost True 100 model-predictor-00001 {AGE}", ("kserve",), "model",
     ),

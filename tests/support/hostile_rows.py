@@ -14,10 +14,10 @@ import socket
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import cast
+from typing import Any, cast
 
 from tests.support import strict_http
-from tests.support.hostile_world import HOST, PATIENCE_S, World, clients
+from tests.support.hostile_world import HOST, PATIENCE_S, Tls, World, clients
 from tests.support.strict_http import Message
 
 HOST_LINE = b"Host: " + HOST + b"\r\n"
@@ -115,8 +115,9 @@ class Line(asyncio.Protocol):
         self.news = asyncio.Event()
 
     @classmethod
-    async def connect(cls, port: int) -> Line:
-        _, line = await asyncio.get_running_loop().create_connection(cls, "127.0.0.1", port)
+    async def connect(cls, port: int, tls: Tls | None = None) -> Line:
+        options: dict[str, Any] = {} if tls is None else {"ssl": tls.client, "server_hostname": HOST.decode()}
+        _, line = await asyncio.get_running_loop().create_connection(cls, "127.0.0.1", port, **options)
         return line
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -130,7 +131,7 @@ class Line(asyncio.Protocol):
     def eof_received(self) -> bool:
         self.is_over = True
         self.news.set()
-        return True
+        return self.transport.get_extra_info("ssl_object") is None  # TLS has no half that stays open
 
     def connection_lost(self, exc: Exception | None) -> None:
         clients.discard(self.transport)
@@ -189,7 +190,7 @@ async def play(world: World, row: Row, pieces: Sequence[bytes] | None = None) ->
     row = row.at(world.director)
     recorder = world.recorder
     recorder.begin()
-    line = await Line.connect(world.port)
+    line = await Line.connect(world.port, world.tls)
     try:
         if pieces is None:
             line.send(row.sent + (POISON if row.then == "closed" else b""))

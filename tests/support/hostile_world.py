@@ -9,9 +9,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import uvloop
 
@@ -52,12 +53,21 @@ clients: set[asyncio.Transport] = set()
 DIRECTORS = ("queueproxy", "activator", "gateway")
 
 
+class Tls(NamedTuple):
+    """How clients of a gateway speak TLS: its certificate's files, and the context of a client that trusts it."""
+
+    certificate_file: str
+    key_file: str
+    client: ssl.SSLContext
+
+
 class World:
     """One director on one event loop, with its upstream."""
 
-    def __init__(self, director: str, loop: str) -> None:
+    def __init__(self, director: str, loop: str, tls: Tls | None = None) -> None:
         self.director = director
         self.loop = loop
+        self.tls = tls
         self.recorder: Recorder
         self.port = 0
         self.servers: list[Server] = []
@@ -139,7 +149,7 @@ class World:
 
     @property
     def server(self) -> Server:
-        return self.servers[0]
+        return self.servers[0 if self.tls is None else 1]  # the gateway opens its plain port first
 
     @property
     def pool(self) -> Pool:
@@ -147,7 +157,7 @@ class World:
 
     def left(self) -> dict[str, int]:
         """Return what is left of rows, by name; nothing when all is well."""
-        pool, server, pipeline = self.pool, self.server, cast(Any, self.server.director)
+        pool, server, pipeline = self.pool, self.server, cast(Any, self.servers[0].director)
         idle_sessions = sum(not session.streams for session in pool.streams.sessions)
         found = {
             "requests in flight": server.in_flight,
@@ -286,8 +296,13 @@ def _activator(world: World) -> contextlib.AbstractAsyncContextManager[int]:
 
 def _gateway(world: World) -> contextlib.AbstractAsyncContextManager[int]:
     port, api = free_port(), _api(world)
+    plain_port, shown = port, {}
+    if world.tls is not None:
+        plain_port = free_port()
+        files = {"tls_cert_file": world.tls.certificate_file, "tls_key_file": world.tls.key_file}
+        shown = {"tls_listen": f"127.0.0.1:{port}", **files}
     config = GatewayConfig(
-        listen=f"127.0.0.1:{port}", admin_port=free_port(), metrics_port=free_port(), drain_quiet_s=0.0
+        listen=f"127.0.0.1:{plain_port}", admin_port=free_port(), metrics_port=free_port(), drain_quiet_s=0.0, **shown
     )
     return _hop(lambda stopping: gateway_main.serve(config, api, stopping), port)
 

@@ -257,5 +257,5 @@ async def test_what_left_the_session_before_it_was_joined_is_in_as_well(groups: 
         assert "/uid/of-c" in Path(f"/proc/{left}/cgroup").read_text()
     finally:
         running.kill()
+        os.kill(left, signal.SIGKILL)  # it holds the pipe whose end is waited for
         await running.wait()
-        os.kill(left, signal.SIGKILL)
