@@ -20,7 +20,7 @@ from typing import Any
 import aiohttp
 
 from bench import processes
-from loadtest import models_swaps
+from loadtest import models_bounds, models_swaps
 from loadtest.figures import Bar, Figures
 
 MODELS = 200
@@ -68,11 +68,29 @@ async def _measure() -> Figures:
         *models_swaps.bars(figures.rounds),
         *await _memory(figures.notes),
     ]
+    figures.notes["no_plan_over_fifo"] = bounds()
     for line in figures.rounds:
         ratio = f", {line['loads_over_fifo']:.2f} of first in, first out" if "loads_over_fifo" in line else ""
         what = f"{line['server']}, {line['list']}, {line['in_flight']} in flight"
         figures.notes[what] = f"{line['loads']} loads{ratio}; p50 {line['p50_ms']} ms, {line['requests_per_s']}/s"
     return figures
+
+
+def bounds() -> dict[str, float]:
+    """Return by list and requests in flight what no plan can do better than, over first in, first out; and, for models
+    in random order, what a plan does that only waits."""
+    found = {}
+    for name, numbers in models_swaps.LISTS.items():
+        for in_flight in models_swaps.IN_FLIGHT:
+            least = models_bounds.least_loads(numbers, ROOM, in_flight)
+            found[f"{name}, {in_flight} in flight"] = round(least / models_swaps.loads_of_fifo(numbers, ROOM), 3)
+    mixed = models_swaps.loads_of_fifo(models_swaps.LISTS["mixed"], ROOM)
+    for in_flight in models_swaps.IN_FLIGHT:
+        patient = models_bounds.loads_of_patience(
+            models_swaps.ALTERNATING, models_swaps.REQUESTS, ROOM, in_flight, seed=1
+        )
+        found[f"mixed, {in_flight} in flight, by waiting alone"] = round(patient / mixed, 3)
+    return found
 
 
 async def _memory(notes: dict[str, Any]) -> list[Bar]:

@@ -140,6 +140,9 @@ def _enter(request: dict[str, Any]) -> None:
     random.seed()
     if numpy := sys.modules.get("numpy"):
         _seed(numpy)
+    if torch := sys.modules.get("torch"):
+        # Not `torch.seed`: that of a GPU is new in each process anyway, and its module need not be touched.
+        torch.default_generator.seed()
     _LIBC.prctl(PR_SET_NAME, args[0].rpartition("/")[2].encode()[:15])
     _show(" ".join(("python", *{"module": ("-m",), "code": ("-c",)}.get(kind, ()), *args)))
 

@@ -89,7 +89,7 @@ def rehearse(imported: list[str]) -> None:
         try:
             if callable(function):
                 function()
-        except Exception:
+        except (Exception, SystemExit):
             traceback.print_exc()
 
 

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from loadtest.models import bounds
 from loadtest.models_bounds import least_loads, loads_of_patience
 from loadtest.models_swaps import LISTS, loads_of_fifo
 
@@ -60,6 +61,12 @@ def test_no_plan_at_all_needs_fewer_loads(
 def test_a_plan_that_only_waits_is_between_the_bound_and_first_in_first_out(name: str, in_flight: int) -> None:
     patient = loads_of_patience(40, 2000, 20, in_flight, seed=1)
     assert least_loads(LISTS[name], 20, in_flight) <= patient <= 1.1 * loads_of_fifo(LISTS["mixed"], 20)
+
+
+def test_the_figures_of_the_documentation_are_those_of_the_command() -> None:
+    found = bounds()
+    assert (found["turns, 10 in flight"], found["mixed, 10 in flight"]) == (0.255, 0.175)
+    assert found["mixed, 10 in flight, by waiting alone"] == pytest.approx(0.60, abs=0.005)
 
 
 def test_models_in_turns_cannot_be_had_for_a_quarter_with_ten_in_flight() -> None:

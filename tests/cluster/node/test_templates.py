@@ -252,6 +252,7 @@ async def test_a_template_that_cannot_be_forked_says_why_and_programs_start_plai
 REHEARSALS = [
     ("MADE = []\ndef before_forks():\n    MADE.append(1)\n", [1]),
     ("MADE = []\ndef before_forks():\n    raise RuntimeError('no room')\n", []),
+    ("MADE = []\ndef before_forks():\n    raise SystemExit(3)\n", []),
     ("MADE = [2]\nbefore_forks = None\n", [2]),
 ]
 
@@ -265,6 +266,19 @@ async def test_what_a_module_makes_before_forks_is_there_in_every_child_and_its_
     for _ in range(2):
         one = command(tmp_path, "-c", "import heavy, json; print(json.dumps(heavy.MADE))")
         assert await shown(server, tmp_path, one) == made
+
+
+@pytest.mark.slow
+async def test_programs_of_a_template_with_torch_draw_their_own_random_numbers(
+    server: ForkServer, tmp_path: Path
+) -> None:
+    pytest.importorskip("torch")
+    code = "import json, random, numpy, torch; "
+    code += (
+        "print(json.dumps([random.random(), float(numpy.random.rand()), float(torch.rand(1, dtype=torch.float64))]))"
+    )
+    drawn = [await shown(server, tmp_path, command(tmp_path, "-c", code, modules="torch")) for _ in range(2)]
+    assert all(one != other for one, other in zip(*drawn, strict=True)), drawn
 
 
 @pytest.mark.slow
