@@ -59,6 +59,10 @@ class Gateways:
         self._state.want(key, wanted)
         self._look()
 
+    def forget(self, key: Key) -> None:
+        """Mark `key` no more: it has what it wanted, or is gone."""
+        self._state.forget(key)
+
     async def run(self) -> None:
         """Keep the gateways in view until cancelled."""
         keeping = tasks.spawn(self._slices.run(), "watch gateways")

@@ -2,7 +2,8 @@
 
 Gateways that are ready count, and all of them. One that Kubernetes still calls ready although it has not answered for
 `SILENT_S` is passed over, so that a node that died unnoticed holds nobody up for ever; that at least one answers is
-asked for all the same. Its size is bounded by the gateways that are ready and the keys being reconciled.
+asked for all the same. Its size is bounded by the gateways that are ready and the keys that wait. One more key costs
+the same however many wait: they are gone through only when what all gateways have is another version than before.
 """
 
 from __future__ import annotations
@@ -41,7 +42,10 @@ class Programming(Generic[K]):
     def __init__(self) -> None:
         self._gateways: dict[str, _Gateway] | None = None  # not known yet
         self._waiting: dict[K, Versions] = {}
-        self._obstacle = ""
+        self._fresh: set[K] = set()
+        self._newest = NOTHING
+        self._seen: tuple[str, Versions | None] = ("", None)
+        """The general obstacle, and what all gateways had, at the last look."""
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -69,11 +73,17 @@ class Programming(Generic[K]):
 
     def want(self, key: K, wanted: Versions) -> None:
         """Let a key wait until all gateways have what it wants; `news` names it then."""
+        self._newest = programmed.newest((self._newest, wanted)) if self._waiting else wanted
         self._waiting[key] = wanted
+        self._fresh.add(key)
+
+    def forget(self, key: K) -> None:
+        """Let a key wait no longer: what it named has what it wanted, or is gone."""
+        self._waiting.pop(key, None)
 
     def questions(self) -> dict[str, Versions]:
         """Return whom to ask, and for what: the newest that a key waits for. Who is silent is asked until it tells."""
-        wanted = programmed.newest(self._waiting.values())
+        wanted = self._newest if self._waiting else NOTHING
         return {
             address: wanted
             for address, gateway in (self._gateways or {}).items()
@@ -82,14 +92,15 @@ class Programming(Generic[K]):
 
     def obstacle(self, wanted: Versions, now: float) -> str:
         """Return why `wanted` is not everywhere, for a condition's message; empty when it is."""
-        return self._general(now) or ("" if self._have(wanted, now) else WAITING)
+        return self._general(now) or ("" if _covers(self._common(now), wanted) else WAITING)
 
     def news(self, now: float) -> set[K]:
         """Return the keys to look at: those that wait no longer, and all when the general obstacle is another one."""
-        general = self._general(now)
-        done = set() if general else {key for key, wanted in self._waiting.items() if self._have(wanted, now)}
-        changed = set() if general == self._obstacle else set(self._waiting)
-        self._obstacle = general
+        general, common = self._general(now), self._common(now)
+        candidates = self._fresh & self._waiting.keys() if self._seen == (general, common) else set(self._waiting)
+        done = set() if general else {key for key in candidates if _covers(common, self._waiting[key])}
+        changed = set() if general == self._seen[0] else set(self._waiting)
+        self._seen, self._fresh = (general, common), set()
         for key in done:
             del self._waiting[key]
         return done | changed
@@ -101,7 +112,12 @@ class Programming(Generic[K]):
             return NO_GATEWAY
         return "" if any(gateway.counts(now) for gateway in self._gateways.values()) else NO_ANSWER
 
-    def _have(self, wanted: Versions, now: float) -> bool:
+    def _common(self, now: float) -> Versions | None:
+        """Return what all gateways that count have; None while nobody knows which those are."""
         if self._gateways is None:
-            return False
-        return all(gateway.has.covers(wanted) for gateway in self._gateways.values() if gateway.counts(now))
+            return None
+        return programmed.common(gateway.has for gateway in self._gateways.values() if gateway.counts(now))
+
+
+def _covers(common: Versions | None, wanted: Versions) -> bool:
+    return common is not None and common.covers(wanted)

@@ -172,8 +172,11 @@ class Worker:
         outcome = gather.decide(self.world, key, self._wall())
         outcome = self._held.hold(key, target, outcome, asyncio.get_running_loop().time())
         await self._performer.perform(key, target, outcome)
-        if outcome.awaits_gateways and self._gateways is not None:
-            self._gateways.want(key, gather.versions(self.world, key))
+        if self._gateways is not None:
+            if outcome.awaits_gateways:
+                self._gateways.want(key, gather.versions(self.world, key))
+            else:
+                self._gateways.forget(key)
         return outcome.requeue_after_s
 
     def _report(self, key: Key, error: Exception, *, is_expected: bool) -> None:

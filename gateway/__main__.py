@@ -36,6 +36,8 @@ from tidegate.wire.tracing import Tracing
 log = logging.getLogger("gateway")
 
 FIRST_LIST_TIMEOUT_S = 5.0
+LEAVE_AFTER_OTHERS_S = 0.2
+"""The first worker stops listening this much later than the others: it takes off what they all left by."""
 
 
 def main() -> None:
@@ -63,8 +65,8 @@ async def serve(config: Config, api: Api, stopping: asyncio.Event, own_seat: sea
     With a seat this process is one of several workers: it shares the port for clients, and its admin pages are for
     their supervisor.
     """
-    watch, metrics, wakes = Watch(api, config.system_namespace, seat.phase()), Metrics(), Wakes()
-    workers = seat.count()
+    phase, workers = seat.phase(), seat.count()
+    watch, metrics, wakes = Watch(api, config.system_namespace, phase), Metrics(), Wakes()
     pipeline = Pipeline(config, watch, metrics, wakes, stopping.is_set, time.monotonic)
     watch.on_endpoints = pipeline.endpoints_changed
     watch.on_observability = pipeline.log.configure
@@ -96,6 +98,9 @@ async def serve(config: Config, api: Api, stopping: asyncio.Event, own_seat: sea
     await stopping.wait()
     ports.leave_to_next(workers)
     await asyncio.sleep(config.drain_quiet_s)
+    if phase == 0:
+        await asyncio.sleep(LEAVE_AFTER_OTHERS_S if workers > 1 else 0)
+        ports.leave()
     await ports.drain(config.drain_timeout_s)
     await tasks.cancel(*background)
     pipeline.log.flush()

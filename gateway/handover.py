@@ -3,11 +3,14 @@
 Two gateways may listen on one address of the host (SO_REUSEPORT); the kernel spreads connections over both, and resets
 those that a listener had not accepted yet when it closed. So the old one first attaches a program to the port, by which
 the kernel picks a listener that joined later; what waits for the old one it accepts, and closes with an empty queue.
-Kernel documentation: socket(7), SO_ATTACH_REUSEPORT_CBPF. It is an optimisation: where it fails nothing else changes.
+The program belongs to the port, not to who attached it, so the last listener of the old gateway takes it off again.
+Kernel documentation: socket(7), SO_ATTACH_REUSEPORT_CBPF and SO_DETACH_REUSEPORT_BPF. It is an optimisation: where it
+fails nothing else changes.
 """
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import socket
@@ -17,6 +20,7 @@ from array import array
 log = logging.getLogger(__name__)
 
 _SO_ATTACH_REUSEPORT_CBPF = 51
+_SO_DETACH_REUSEPORT_BPF = 68
 # Classic BPF, by linux/bpf_common.h and linux/filter.h: (opcode, constant).
 _LOAD_ANCILLARY, _MODULO, _ADD, _RETURN_A = 0x20, 0x94, 0x04, 0x16
 _RANDOM = 0xFFFFF000 + 56
@@ -41,10 +45,29 @@ def leave_to_later(descriptor: int, own: int) -> bool:
     """
     steps = array("B", program(own))
     address, size = steps.buffer_info()
-    with socket.socket(fileno=os.dup(descriptor)) as listener:
-        try:
+    try:
+        with _of(descriptor) as listener:
             listener.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_REUSEPORT_CBPF, struct.pack("HP", size // 8, address))
-        except OSError as error:
-            log.warning("new connections cannot be left to the next gateway on this port: %s", error)
-            return False
+    except OSError as error:
+        log.warning("new connections cannot be left to the next gateway on this port: %s", error)
+        return False
     return True
+
+
+def spread_again(descriptor: int) -> None:
+    """Let the kernel spread new connections over all listeners of this listening socket's port again.
+
+    For the last listener of a gateway that ends, right before it closes: it gets connections again. A program that
+    stayed would go by the number of its processes among the listeners of the next one, and if that has more, some of
+    them would get all connections and others none for as long as they live.
+    """
+    try:
+        with _of(descriptor) as listener:
+            listener.setsockopt(socket.SOL_SOCKET, _SO_DETACH_REUSEPORT_BPF, 0)
+    except OSError as error:
+        if error.errno != errno.ENOENT:  # there is none
+            log.warning("the next gateway on this port may use some of its workers only: %s", error)
+
+
+def _of(descriptor: int) -> socket.socket:
+    return socket.socket(fileno=os.dup(descriptor))

@@ -52,6 +52,7 @@ class Ports:
         for server in others:
             server.crowd = self._plain.crowd
         self._servers = [self._plain, *others]
+        self._shared: list[Server] = []
         self._watching: asyncio.Task[None] | None = None
         self.are_open = False
 
@@ -70,7 +71,9 @@ class Ports:
 
         An address of the host is shared with the gateway before and the one after this one (`leave_to_next`).
         """
-        await self._plain.start(*self._config.address, reuse_port=is_shared or bool(self._config.listen))
+        is_of_host = is_shared or bool(self._config.listen)
+        await self._plain.start(*self._config.address, reuse_port=is_of_host)
+        self._shared += [self._plain] if is_of_host else []
         log.info("listening on %s:%d", *self._config.address)
         if self._local is not None and (local := self._config.local_address) is not None:
             await self._local.start(*local, reuse_port=is_shared)
@@ -81,6 +84,7 @@ class Ports:
         address = self._config.tls_address
         if self._tls is not None and address is not None:
             await self._tls.start(*address, reuse_port=True, tls=self._certificates.context)
+            self._shared.append(self._tls)
             if self._certificate is not None:
                 self._watching = tasks.spawn(self._certificate.run(), "watch the certificate")
             log.info("listening on %s:%d for TLS", *address)
@@ -91,9 +95,16 @@ class Ports:
         connections that are kept alive end with their next answer. `workers` processes of this gateway listen."""
         for server in self._servers:
             server.announce_end()
-            if server not in (self._local, self._local_tls):
-                for descriptor in server.listeners:
-                    handover.leave_to_later(descriptor, workers)
+        for server in self._shared:
+            for descriptor in server.listeners:
+                handover.leave_to_later(descriptor, workers)
+
+    def leave(self) -> None:
+        """Stop listening where the next gateway does, as the last process of this one that listens there."""
+        for server in self._shared:
+            for descriptor in server.listeners:
+                handover.spread_again(descriptor)
+            server.stop_listening()  # before anything else happens: what arrives in between would be reset
 
     async def drain(self, deadline_s: float) -> None:
         """Stop accepting and let requests in flight end for up to `deadline_s` seconds."""

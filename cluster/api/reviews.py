@@ -5,7 +5,7 @@ from __future__ import annotations
 from cluster.api import status, users
 from cluster.api.authorize import Authorizer
 from cluster.api.rbac import AccessRequest
-from cluster.api.tokens import Authenticator
+from cluster.api.tokens import Authenticator, audiences_of
 from tidegate.kube.api import Object
 
 KINDS = {
@@ -31,6 +31,8 @@ class Reviews:
         if not isinstance(review, dict):
             raise status.bad_request("the body must be a review object")
         spec: Object = review.get("spec") or {}
+        if not isinstance(spec, dict):
+            raise status.bad_request("spec must be an object")
         match kind:
             case "TokenReview":
                 answered = self._token(spec, now)
@@ -53,7 +55,7 @@ class Reviews:
         }
 
     def _token(self, spec: Object, now: float) -> Object:
-        audiences = [str(one) for one in spec.get("audiences") or []]
+        audiences = audiences_of(spec)
         user, meant = self._authenticator.review(str(spec.get("token") or ""), audiences, now)
         if user is None:
             return {"user": {}, "error": "the token is unknown, out of date or not for these audiences"}

@@ -28,10 +28,12 @@ def token_request(
         why = f"no pod of this node runs as service account {namespace}/{name}"
         raise status.forbidden(kind.named, name, why)
     spec: Object = body.get("spec") or {}
+    if not isinstance(spec, dict) or not isinstance(spec.get("boundObjectRef") or {}, dict):
+        raise status.bad_request("spec and spec.boundObjectRef must be objects")
     lifetime_s = min(_asked_lifetime_s(spec, name), tokens.LIFETIME_MAX_S)
     now = backend.clock()
     bound = _bound(backend, spec.get("boundObjectRef") or {}, account)
-    audiences = [str(one) for one in spec.get("audiences") or []]
+    audiences = tokens.audiences_of(spec)
     token = authenticator.issue(account, lifetime_s, audiences, bound, now)
     spec = {**spec, "expirationSeconds": lifetime_s, "audiences": audiences or [tokens.DEFAULT_AUDIENCE]}
     return {
@@ -55,7 +57,11 @@ def _asked_lifetime_s(spec: Object, name: str) -> int:
 
 def _bound(backend: Backend, reference: Object, account: Object) -> tuple[str, Object] | None:
     """Return the kind, name and uid of the object that a token is to die with; raises `ApiError`."""
-    kind, name, namespace = reference.get("kind"), str(reference.get("name")), account["metadata"]["namespace"]
+    kind, name, namespace = (
+        str(reference.get("kind") or ""),
+        str(reference.get("name")),
+        account["metadata"]["namespace"],
+    )
     if not kind:
         return None
     if kind not in tokens.BINDABLE:

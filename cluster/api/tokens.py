@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from cluster.api import users
+from cluster.api import status, users
 from cluster.store import Key, Store
 from tidegate.kube.api import Object
 
@@ -29,6 +29,14 @@ BINDABLE = {"Pod": ("pods", True), "Secret": ("secrets", True), "Node": ("nodes"
 """Kinds of objects with which tokens may die: their plural, and whether they are in the account's namespace."""
 
 _HEADER = base64.urlsafe_b64encode(b'{"alg":"HS256","typ":"JWT"}').rstrip(b"=")
+
+
+def audiences_of(spec: Object) -> list[str]:
+    """Return the audiences that a request or review names; raises `ApiError` when they are no list of texts."""
+    found = spec.get("audiences") or []
+    if not isinstance(found, list) or not all(isinstance(one, str) for one in found):
+        raise status.bad_request("spec.audiences must be a list of texts")
+    return found
 
 
 class Authenticator:
@@ -50,12 +58,12 @@ class Authenticator:
     def review(self, token: str, audiences: list[str], now_unix_s: float) -> tuple[users.User | None, list[str]]:
         """Return the user of a token, and which of `audiences` (empty: this server's own) it is for; None when it is
         for none of them, or no good."""
-        asked = audiences or [DEFAULT_AUDIENCE]
+        asked, given = audiences or [DEFAULT_AUDIENCE], token.encode("utf-8", "surrogateescape")
         for known, user in self._known.items():
-            if hmac.compare_digest(token.encode(), known):
+            if hmac.compare_digest(given, known):
                 meant = [one for one in asked if one == DEFAULT_AUDIENCE]
                 return (user if meant else None), meant
-        signed, _, signature = token.encode().rpartition(b".")
+        signed, _, signature = given.rpartition(b".")
         if not hmac.compare_digest(signature, self._signature(signed)):
             return None, []
         claims = _claims(signed)

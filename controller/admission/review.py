@@ -32,7 +32,7 @@ def default(request: Object, config: ClusterConfig) -> Object:
         return answer
     try:
         changed = defaulted(obj, old, _user(request), config)
-    except (AttributeError, TypeError, KeyError) as error:
+    except (AttributeError, TypeError, KeyError, ValueError) as error:
         return refusal(request, f"mutation failed: the object is malformed: {error}")
     if patch := json_patch(obj, changed):
         answer["patchType"] = "JSONPatch"
@@ -52,7 +52,7 @@ def validate(request: Object, config: ClusterConfig, controller: str = "") -> Ob
         config = dataclasses.replace(config, features=config.features.with_enabled(features.MODEL_FLAGS))
     try:
         found = problems_of(obj, old, config)
-    except (AttributeError, TypeError, KeyError) as error:
+    except (AttributeError, TypeError, KeyError, ValueError) as error:
         return refusal(request, f"validation failed: the object is malformed: {error}")
     if found:
         return refusal(request, f"validation failed: {problems.render(found)}")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 from collections.abc import Mapping
 
 from controller.inference import component
@@ -35,6 +36,13 @@ def validate(graph: Object) -> list[FieldProblem]:
     return found + problems.under("spec", inference_graph.validate(spec.get("nodes")))
 
 
+def _variable(nodes: Object, namespace: str, urls: Mapping[str, str]) -> str:
+    """Return the router's graph as JSON of ASCII, without what Kubernetes would replace in a variable: $(NAME), $$."""
+    made = inference_graph.resolved(nodes, {name: f"{name}.{namespace}" for name in urls}, urls)
+    text = json.dumps(made, sort_keys=True, separators=(",", ":"))
+    return re.sub(r"\$(?=[$(])", r"\\u0024", text)
+
+
 def prediction_url(service: Object) -> str:
     """Return where an InferenceService is asked to predict inside the cluster."""
     name, namespace = service["metadata"]["name"], service["metadata"]["namespace"]
@@ -48,14 +56,12 @@ def knative_service(graph: Object, services: Mapping[str, Object], image: str) -
     """Return the router's Knative Service, stamped for comparison; `services`: the InferenceServices that it names."""
     spec, head = graph["spec"], graph["metadata"]
     timeout_s = int(spec.get("timeout") or DEFAULT_TIMEOUT_S)
-    hosts = {name: f"{name}.{head['namespace']}" for name in services}
     urls = {name: prediction_url(service) for name, service in services.items()}
-    nodes = inference_graph.resolved(spec["nodes"], hosts, urls)
     container: Object = {
         "name": "router",
         "image": image,
         "env": [
-            {"name": "GRAPH", "value": json.dumps(nodes, sort_keys=True, separators=(",", ":"))},
+            {"name": "GRAPH", "value": _variable(spec["nodes"], head["namespace"], urls)},
             {"name": "TIDEGATE_STEP_TIMEOUT_S", "value": str(timeout_s)},
         ],
         "readinessProbe": {"httpGet": {"path": "/v2/health/live"}},

@@ -65,6 +65,25 @@ def observed(service: Object, **more: Any) -> Observed:
     return Observed(service, image="tidegate.dev/runtimes/graph", **{"services": SERVICES, **more})
 
 
+def test_the_graph_has_nothing_that_kubernetes_would_replace_in_a_variable() -> None:
+    step = {"serviceUrl": "http://a/$(HOME)", "match": {"header": "x", "value": "$$*"}}
+    nodes = {"root": {"routerType": "Switch", "steps": [step]}}
+    (apply,) = inference_graph.reconcile(observed(make({"nodes": nodes})), NOW).actions
+    assert isinstance(apply, Apply)
+    (container,) = apply.obj["spec"]["template"]["spec"]["containers"]
+    value = container["env"][0]["value"]
+    assert "$$" not in value
+    assert "$(" not in value
+    assert json.loads(value) == nodes
+
+
+def test_admission_says_which_url_is_broken() -> None:
+    broken = {"root": {"routerType": "Sequence", "steps": [{"serviceUrl": "http://[a/"}]}}
+    answer = review.validate({"uid": "u", "object": make({"nodes": broken})}, ClusterConfig())
+    assert not answer["allowed"]
+    assert "spec.nodes.root.steps[0].serviceUrl" in answer["status"]["message"]
+
+
 def test_the_router_gets_the_graph_with_urls_for_names() -> None:
     made = inference_graph.reconcile(observed(make({"minReplicas": 0, "scaleTarget": 5, "timeout": 60})), NOW)
     (apply,) = made.actions

@@ -142,3 +142,56 @@ def test_who_waits_no_longer_and_who_still_does_are_everybody(told, wanted):
     newest = max(wanted.values(), default=0)
     asked = {address for address, version in told.items() if version < newest}
     assert set(made.questions()) == (asked if len(made) else set())
+
+
+def test_who_is_gone_waits_for_nothing_and_nothing_is_asked_for_it():
+    made = state({"a": 1})
+    made.want("gone", SEVEN)
+    made.news(0.0)
+    made.forget("gone")
+    made.forget("never there")
+    assert (len(made), made.questions()) == (0, {})
+    made.answered("a", SEVEN)
+    assert made.news(0.0) == set()
+    made.want("fresh", Versions(9))
+    made.forget("fresh")
+    assert made.news(0.0) == set()
+
+
+STEPS = st.one_of(
+    st.tuples(st.just("want"), st.sampled_from("xyz"), st.integers(0, 5)),
+    st.tuples(st.just("answered"), st.sampled_from("ab"), st.integers(0, 5)),
+    st.tuples(st.just("silent"), st.sampled_from("ab"), st.just(0)),
+    st.tuples(st.just("ready"), st.sampled_from(["", "a", "b", "ab"]), st.just(0)),
+    st.tuples(st.just("later"), st.just(""), st.integers(1, 90)),
+    st.tuples(st.just("forget"), st.sampled_from("xyz"), st.just(0)),
+)
+
+
+@given(steps=st.lists(STEPS, max_size=30))
+def test_after_every_step_nobody_waits_for_what_is_everywhere_and_who_still_waits_is_asked_for(steps):
+    """Looks only at what a step can have changed, but must find all that a look at everything finds."""
+    made, waiting, now = Programming[str](), {}, 0.0
+    made.set_ready(["a"])
+    for what, name, number in steps:
+        if what == "want":
+            made.want(name, Versions(number))
+            waiting[name] = Versions(number)
+        elif what == "answered":
+            made.answered(name, Versions(number))
+        elif what == "silent":
+            made.was_silent(name, now)
+        elif what == "ready":
+            made.set_ready(name)
+        elif what == "later":
+            now += number
+        else:
+            made.forget(name)
+            waiting.pop(name, None)
+        done = {key for key, wanted in waiting.items() if not made.obstacle(wanted, now)}
+        news = made.news(now)
+        assert done <= news <= waiting.keys()
+        waiting = {key: wanted for key, wanted in waiting.items() if key not in done}
+        assert len(made) == len(waiting)
+        for asked in made.questions().values():
+            assert all(asked.covers(wanted) for wanted in waiting.values())

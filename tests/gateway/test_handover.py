@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import socket
 from collections.abc import Iterator
+from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -65,6 +68,44 @@ def test_new_connections_go_to_listeners_that_joined_later(old: int, new: int) -
         assert all(counts[:old])
 
 
+@pytest.mark.parametrize(("old", "new"), [(1, 4), (2, 3), (1, 2)])
+def test_after_the_old_ones_all_of_the_new_ones_get_connections(old: int, new: int) -> None:
+    with listeners(old + new) as all_of_them:
+        for one in all_of_them[:old]:
+            assert handover.leave_to_later(one.fileno(), old)
+        for one in all_of_them[1:old]:
+            one.close()
+        handover.spread_again(all_of_them[0].fileno())
+        all_of_them[0].close()
+        connect(all_of_them[-1], 120)
+        counts = [taken(one) for one in all_of_them[old:]]
+    assert sum(counts) == 120
+    assert all(counts), counts
+
+
+def test_where_there_is_nothing_to_take_off_nothing_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    with listeners(1) as [alone]:
+        handover.spread_again(alone.fileno())
+        assert not caplog.text
+        assert handover.leave_to_later(alone.fileno(), 1)
+        handover.spread_again(alone.fileno())
+        handover.spread_again(alone.fileno())
+    assert not caplog.text
+
+
+def test_neither_leaves_a_descriptor_open_or_fails_on_one_that_is_closed() -> None:
+    with listeners(1) as [alone]:
+        before = len(list(Path("/proc/self/fd").iterdir()))
+        for _ in range(5):
+            handover.leave_to_later(alone.fileno(), 1)
+            handover.spread_again(alone.fileno())
+        assert len(list(Path("/proc/self/fd").iterdir())) == before
+        closed = os.dup(alone.fileno())
+        os.close(closed)
+        assert not handover.leave_to_later(closed, 1)
+        handover.spread_again(closed)
+
+
 def test_who_is_alone_keeps_its_connections() -> None:
     with listeners(1) as [alone]:
         assert handover.leave_to_later(alone.fileno(), 1)
@@ -80,7 +121,11 @@ def test_where_the_kernel_refuses_it_says_so_and_goes_on(caplog: pytest.LogCaptu
     assert "cannot be left to the next gateway" in caplog.text
 
 
-async def test_a_gateway_that_ends_leaves_its_address_to_the_next_without_one_failed_request() -> None:
+async def test_a_gateway_that_ends_leaves_its_address_to_the_next_without_one_failed_request(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    taking_off = Mock(wraps=handover.spread_again)
+    monkeypatch.setattr(handover, "spread_again", taking_off)
     port = free_port()
     replies: list[load.Reply] = []
     ended = asyncio.Event()
@@ -124,5 +169,6 @@ async def test_a_gateway_that_ends_leaves_its_address_to_the_next_without_one_fa
         ended.set()
         await asyncio.gather(*clients)
     assert {reply.status for reply in replies} == {200}, [one for one in replies if one.status != 200][:3]
+    assert taking_off.call_count == 4, "each that ended left the port as it would have found it"
     last_ones = sum(reply.headers.get("connection") == "close" for reply in replies)
     assert last_ones >= 9, "each of three busy connections was told three times that its answer is the last"

@@ -23,14 +23,17 @@ from activator.config import Config as ActivatorConfig
 from gateway.config import Config as GatewayConfig
 from queueproxy.config import Config as QueueproxyConfig
 from tests.support import descriptors
+from tests.support.authority import Authority
 from tests.support.fake_api import FakeApi
 from tests.support.hops import free_port, running
 from tests.support.hostile_upstream import Recorder
-from tests.support.serving import put_autoscaler, put_pods, put_revision, put_route
+from tests.support.serving import put_autoscaler, put_pods, put_revision, put_route, put_system_tls
+from tidegate.contracts import internal_tls
 from tidegate.wire.client_side import ClientConnection
 from tidegate.wire.exchange import Exchange
 from tidegate.wire.pool import Pool
 from tidegate.wire.server import Server
+from tidegate.wire.server_identity import ServerIdentity
 from tidegate.wire.tunnel import Tunnel
 from tidegate.wire.upstream_side import UpstreamConnection
 
@@ -64,10 +67,12 @@ class Tls(NamedTuple):
 class World:
     """One director on one event loop, with its upstream."""
 
-    def __init__(self, director: str, loop: str, tls: Tls | None = None) -> None:
+    def __init__(self, director: str, loop: str, tls: Tls | None = None, inside: Authority | None = None) -> None:
         self.director = director
         self.loop = loop
         self.tls = tls
+        self.inside = inside
+        """Who signs the certificate of the upstream, where that speaks TLS."""
         self.recorder: Recorder
         self.port = 0
         self.servers: list[Server] = []
@@ -135,7 +140,8 @@ class World:
 
     async def _open(self) -> None:
         self.recorder = Recorder()
-        await self.recorder.start()
+        certificate = self.inside.issue(internal_tls.pod_name("default")) if self.inside else None
+        await self.recorder.start(ServerIdentity(*certificate).context if certificate else None)
         self._stack.push_async_callback(self.recorder.stop)
         with _noting(self.servers):
             self.port = await self._stack.enter_async_context(HOPS[self.director](self))
@@ -284,7 +290,12 @@ def _api(world: World) -> FakeApi:
     put_route(api, REVISION, [{"revisionName": REVISION, "percent": 100}], url=f"http://{HOST.decode()}")
     put_revision(api, REVISION, containerConcurrency=world.limit)
     put_autoscaler(api, REVISION, "Serve", concurrency=world.limit)
-    put_pods(api, REVISION, [("127.0.0.1", True)], port=world.recorder.port)
+    tls_port = world.recorder.port if world.inside else 0
+    put_pods(
+        api, REVISION, [("127.0.0.1", True)], port=free_port() if tls_port else world.recorder.port, tls_port=tls_port
+    )
+    if world.inside is not None:
+        put_system_tls(api, world.inside, "disabled")  # what the slices say is enough for pods
     return api
 
 

@@ -121,6 +121,11 @@ class Server:
         """
         self.is_draining = True
 
+    def stop_listening(self) -> None:
+        """Accept nothing more from now on; what is open goes on."""
+        if self._listener is not None:
+            self._listener.close()
+
     async def drain(self, deadline_s: float, only_tunnels_left: Callable[[], None] | None = None) -> bool:
         """Stop accepting, let requests in flight end for up to `deadline_s` seconds, close; True when all ended.
 
@@ -128,8 +133,7 @@ class Server:
         may last for ever, so whoever is at its other end must be told.
         """
         self.is_draining = True
-        if self._listener is not None:
-            self._listener.close()
+        self.stop_listening()
         for connection in list(self._connections):
             connection.drain()
         until = time.monotonic() + deadline_s

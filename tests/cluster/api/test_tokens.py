@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from cluster.api import tokens
+from tests.cluster.api.conftest import Running
 from tidegate.kube import resources
 from tidegate.kube.api import ApiError, Object
 from tidegate.kube.client import Client
@@ -53,6 +54,10 @@ BAD_REQUESTS = [
     ({"boundObjectRef": {"kind": "Pod", "name": "gone"}}, 'pods "gone" not found'),
     ({"boundObjectRef": {"kind": "Pod", "name": "p", "uid": "other"}}, "does not match the UID in record"),
     ({"boundObjectRef": {"kind": "Pod", "name": "robot"}}, "runs as another service account"),
+    ({"boundObjectRef": "p"}, "must be objects"),
+    ({"boundObjectRef": {"kind": ["Pod"], "name": "p"}}, "cannot bind token for serviceaccount to object of type"),
+    ({"audiences": "vault"}, "must be a list of texts"),
+    ({"audiences": [{}]}, "must be a list of texts"),
 ]
 
 
@@ -64,3 +69,17 @@ async def test_requests_for_tokens_that_cannot_be(client: Client) -> None:
     for spec, message in BAD_REQUESTS:
         with pytest.raises(ApiError, match=message):
             await _issue(client, "default", **spec)
+
+
+@pytest.mark.parametrize("spec", ["x", {"token": "a.b", "audiences": 5}])
+async def test_reviews_that_make_no_sense_are_refused(client: Client, spec: object) -> None:
+    review = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "spec": spec}
+    with pytest.raises(ApiError) as refused:
+        await client._call("POST", "/apis/authentication.k8s.io/v1/tokenreviews", body=review)
+    assert refused.value.status == 400
+
+
+def test_bytes_that_are_no_text_are_no_token(running: Running) -> None:
+    # As they come out of a header.
+    token = b"a\xff.\xfe".decode("utf-8", "surrogateescape")
+    assert running.server.authenticator.user(f"Bearer {token}", 0.0) is None
