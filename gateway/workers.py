@@ -28,6 +28,8 @@ log = logging.getLogger(__name__)
 
 LOOK_EVERY_S = 5.0
 PAGE_TIMEOUT_S = 2.0
+MISSES_LIMIT = 6
+"""A worker that did not answer so many looks in a row is ended and replaced, as a kubelet does with a pod."""
 FIRST_PAUSE_S = 0.1
 LAST_PAUSE_S = 5.0
 WELL_AFTER_S = 10.0
@@ -42,6 +44,7 @@ class _Worker:
     process: asyncio.subprocess.Process
     tie: asyncio.StreamWriter
     admin_port: int = 0
+    misses: int = 0
     reading: asyncio.Task[None] | None = field(default=None, repr=False)
 
 
@@ -148,13 +151,26 @@ class Workers:
     async def _look_again(self) -> None:
         while True:
             await asyncio.sleep(LOOK_EVERY_S)
-            await self._look()
+            asked = [worker for worker in self._living.values() if worker.admin_port]
+            self._end_hung(asked, await self._look())
 
-    async def _look(self) -> None:
-        """Take over the metrics of all workers; one that does not answer counts as it was."""
-        for worker, body in await self._ask("/metrics"):
+    def _end_hung(self, asked: list[_Worker], answered: set[int]) -> None:
+        # Its share of new connections would wait in its queue for ever, and no Route could become Ready.
+        for worker in asked:
+            worker.misses = 0 if worker.number in answered else worker.misses + 1
+            if worker.misses >= MISSES_LIMIT and worker.number in self._living:
+                log.error(
+                    "worker %d has not answered %d times in a row: it is ended", worker.process.pid, worker.misses
+                )
+                worker.process.kill()
+
+    async def _look(self) -> set[int]:
+        """Take over the metrics of all workers, one that does not answer counts as it was; return who answered."""
+        found = await self._ask("/metrics")
+        for worker, body in found:
             if worker.number in self._living:
                 self._totals.seen(worker.number, body.decode())
+        return {worker.number for worker, _ in found}
 
     async def _ask(self, path: str) -> list[tuple[_Worker, bytes]]:
         workers = [worker for worker in self._living.values() if worker.admin_port]

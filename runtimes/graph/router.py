@@ -29,8 +29,6 @@ class Router:
     def handle(self, request: Request) -> Reply | Awaitable[Reply]:
         """Answer a request, or say later; raises InferenceError."""
         if request.method == b"POST":
-            if self._inside >= self._in_flight:
-                raise InferenceError(Kind.QUEUE_FULL, f"{self._in_flight} requests are in this graph already")
             return self._through(request)
         if request.method in (b"GET", b"HEAD") and request.path == "/metrics":
             return Reply(200, self._counts.render(), b"text/plain; version=0.0.4; charset=utf-8")
@@ -39,6 +37,9 @@ class Router:
         raise InferenceError(Kind.METHOD_NOT_ALLOWED, "a graph answers POST")
 
     async def _through(self, request: Request) -> Reply:
+        # Here and not before: many may come before the first of them begins, and who never begins gives none back.
+        if self._inside >= self._in_flight:
+            raise InferenceError(Kind.QUEUE_FULL, f"{self._in_flight} requests are in this graph already")
         body = body_of(request, self._limit_bytes)
         headers = dict(request.headers)
         headers.setdefault(b"content-type", b"application/json")

@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from gateway.config import Config
-from gateway.workers import Workers, _Worker
+from gateway.workers import MISSES_LIMIT, Workers, _Worker
 from tests.support.hops import App, client, free_port, running
 from tidegate.contracts import programmed
 from tidegate.contracts.programmed import Versions
@@ -48,6 +48,33 @@ async def test_workers_have_what_each_of_them_has(monkeypatch):
     )
     for pages[11], pages[12], told in table:
         assert await workers.programmed(Versions(7), 0.5) == told
+
+
+class Process:
+    pid = 7
+
+    def __init__(self) -> None:
+        self.kills = 0
+
+    def kill(self) -> None:
+        self.kills += 1
+
+
+def test_only_a_worker_that_misses_looks_in_a_row_is_ended():
+    workers, process = Workers(Config(workers=2), []), Process()
+    anything: Any = process
+    worker = workers._living[1] = _Worker(1, anything, anything, 11)
+    for _ in range(MISSES_LIMIT - 1):
+        workers._end_hung([worker], set())
+    workers._end_hung([worker], {1})
+    for _ in range(MISSES_LIMIT - 1):
+        workers._end_hung([worker], set())
+    assert process.kills == 0
+    workers._end_hung([worker], set())
+    assert process.kills == 1
+    del workers._living[1]
+    workers._end_hung([worker], set())
+    assert process.kills == 1, "it ended while it was asked"
 
 
 async def test_workers_share_the_port_and_are_replaced(monkeypatch):
@@ -105,5 +132,16 @@ async def test_workers_share_the_port_and_are_replaced(monkeypatch):
             assert told == programmed.common(found for found in one if found)
             assert (await fetch(admin, "/programmed?routes=x")).status == 400
             assert (await fetch(admin, "/readyz")).status == 200
+
+            hung = next(iter(workers._living.values()))
+            monkeypatch.setattr("gateway.workers.PAGE_TIMEOUT_S", 0.2)
+            os.kill(hung.process.pid, signal.SIGSTOP)
+            for _ in range(MISSES_LIMIT):
+                workers._end_hung([hung], await workers._look())
+            await hung.process.wait()
+            while hung.number in workers._living:
+                await asyncio.sleep(0.01)
+            monkeypatch.setattr("gateway.workers.PAGE_TIMEOUT_S", 2.0)
+            await all_ready()
             left = [worker.process for worker in workers._living.values()]
         assert [process.returncode for process in left] == [0, 0]

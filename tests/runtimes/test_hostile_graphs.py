@@ -13,8 +13,10 @@ import pytest
 from runtimes.graph import bandit, seldon
 from runtimes.graph.__main__ import Config, Process
 from runtimes.graph.counts import Counts
+from runtimes.graph.router import Router
 from runtimes.graph.upstream import SHADOWS_BYTES, Upstream
 from runtimes.graph.walk import Answered, Walk
+from runtimes.http.messages import Reply, Request
 from tidegate.contracts import inference_graph
 from tidegate.contracts.inference_graph import Step
 
@@ -132,6 +134,29 @@ async def test_an_answer_beyond_the_limit_ends_the_step_and_one_below_it_comes_w
             answer = await call(port)
         assert answer.split(b" ")[1] == status
         assert status == b"502" or answer.endswith(b"x" * size)
+
+
+async def test_requests_that_come_in_one_moment_are_no_more_than_may_be_inside() -> None:
+    gate, inside = asyncio.Event(), 0
+
+    async def ask(*_: Any) -> Answered:
+        nonlocal inside
+        inside += 1
+        await gate.wait()
+        return Answered(200, b"{}")
+
+    nodes = {"root": {"routerType": "Sequence", "steps": [{"serviceUrl": "http://a/"}]}}
+    router = Router(Walk(inference_graph.read(nodes), ask), 1 << 20, 3, Counts())
+    asked = [router.handle(Request(b"POST", "/", "", {}, b"{}")) for _ in range(10)]
+    tasks = [asyncio.ensure_future(each) for each in asked if not isinstance(each, Reply)]
+    async with asyncio.timeout(5):
+        while sum(task.done() for task in tasks) < 7:
+            await asyncio.sleep(0)
+    assert inside == 3
+    assert {str(task.exception()) for task in tasks if task.done()} == {"3 requests are in this graph already"}
+    gate.set()
+    ended = await asyncio.gather(*tasks, return_exceptions=True)
+    assert [reply.status for reply in ended if isinstance(reply, Reply)] == [200, 200, 200]
 
 
 async def test_copies_for_shadows_hold_no_more_than_their_bytes() -> None:

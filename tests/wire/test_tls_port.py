@@ -70,3 +70,22 @@ def test_a_new_bundle_makes_new_peers_and_a_bad_one_changes_nothing(caplog):
     peers.trust("-----BEGIN CERTIFICATE-----\nnothing\n-----END CERTIFICATE-----")
     assert peers.named("a") is one
     assert len(caplog.records) == 1
+
+
+async def test_a_broken_certificate_in_the_bundle_takes_no_trust_from_the_others(caplog):
+    broken = "-----BEGIN CERTIFICATE-----\nnothing\n-----END CERTIFICATE-----"
+    peers = Peers()
+    peers.trust(f"{broken}\n{AUTHORITY.pem}\nsome text\n{broken}")
+    one = peers.named("first")
+    async with rig() as engine:
+        port = TlsPort(Server(engine.director, engine.pool), "127.0.0.1", free_port())
+        await port.show(*AUTHORITY.issue("first"))
+        connection = await engine.pool.connect("127.0.0.1", port.server.port, one)
+        connection.abort()
+        await port.drain(1.0)
+    peers.trust(AUTHORITY.pem + "\n" + broken)
+    assert peers.named("first") is not None
+    told = "of 3 trusted certificates 2 do not load and are left out"
+    assert caplog.records[0].getMessage() == told
+    peers.trust("")
+    assert peers.named("first") is not one

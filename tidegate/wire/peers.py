@@ -7,11 +7,14 @@ bundle trusts nobody, so nothing is ever sent to a peer that cannot be checked.
 from __future__ import annotations
 
 import logging
+import re
 import ssl
 
 from tidegate.wire.upstream_tls import UpstreamTls
 
 logger = logging.getLogger(__name__)
+
+_ONE = re.compile("-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
 
 
 class Peers:
@@ -19,18 +22,32 @@ class Peers:
 
     def __init__(self) -> None:
         self._trusted = ""
+        self._told = ""
         self._known: dict[str, UpstreamTls] = {}
 
     def trust(self, trusted: str) -> None:
-        """Trust these certificates (PEM) from now on; what does not load is reported and changes nothing."""
-        if trusted == self._trusted:
+        """Trust these certificates (PEM) from now on; what does not load is reported and left out.
+
+        They come from several objects: one that is broken must not take the others' trust away. Nothing changes when
+        none loads.
+        """
+        if trusted == self._told:
             return
-        try:
-            UpstreamTls(trusted, "")
-        except (ssl.SSLError, ValueError) as error:
-            logger.error("the trusted certificates are kept as they were: the new ones do not load: %s", error)
+        self._told = trusted
+        if not trusted or _loads(trusted):
+            found = trusted
+        else:
+            blocks = _ONE.findall(trusted)
+            good = [block for block in blocks if _loads(block)]
+            logger.error(
+                "of %d trusted certificates %d do not load and are left out", len(blocks), len(blocks) - len(good)
+            )
+            found = "\n".join(good)
+            if not good:
+                return
+        if found == self._trusted:
             return
-        self._trusted = trusted
+        self._trusted = found
         self._known = {}
 
     def named(self, name: str) -> UpstreamTls:
@@ -39,3 +56,11 @@ class Peers:
         if known is None:
             known = self._known[name] = UpstreamTls(self._trusted, name)
         return known
+
+
+def _loads(trusted: str) -> bool:
+    try:
+        UpstreamTls(trusted, "")
+    except (ssl.SSLError, ValueError):
+        return False
+    return True
