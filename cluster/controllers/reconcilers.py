@@ -100,7 +100,7 @@ class Reconcilers:
         if target["kind"] != resources.DEPLOYMENTS.kind or deployment is None:
             return Plan([], horizontal.PERIOD_S)
         sets = self._controlled(resources.REPLICA_SETS, deployment)
-        pods = [pod for one in sets for pod in self._controlled(resources.PODS, one) if not is_deleting(pod)]
+        pods = [pod for one in sets for pod in self._controlled(resources.PODS, one) if replicasets.is_active(pod)]
         nodes_of = {pod["spec"]["nodeName"] for pod in pods if pod["spec"].get("nodeName")}
         amounts = await self._meter.amounts(nodes_of)
         seen = [_seen(pod, amounts.get((namespace, name_of(pod)))) for pod in pods]

@@ -161,7 +161,7 @@ class Kubelet:
         scheme, _, given = request.headers.get("Authorization", "").partition(" ")
         if not self._token or scheme.lower() != "bearer":
             return False
-        return hmac.compare_digest(given.strip().encode(), self._token.encode())
+        return hmac.compare_digest(given.strip().encode("utf-8", "surrogateescape"), self._token.encode())
 
 
 def _is_true(query: Mapping[str, str], name: str) -> bool:

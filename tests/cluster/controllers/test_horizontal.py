@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any, cast
+
 import pytest
 
 from cluster.controllers import conditions, horizontal, usage
 from cluster.controllers.actions import Patch, PatchStatus
 from cluster.controllers.horizontal import Seen
+from cluster.controllers.reconcilers import Reconcilers
 from cluster.controllers.scaling_rules import History
-from tidegate.kube.api import Object
+from cluster.controllers.usage import Amount, Meter
+from tests.support.fake_api import FakeApi
+from tidegate.kube.api import Object, Resource
+
+if TYPE_CHECKING:
+    from cluster.controllers.watches import Watches
 
 NOW = 1_800_000_000.0
 CPU = {"type": "Resource", "resource": {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 50}}}
@@ -117,3 +125,46 @@ async def test_a_node_is_not_asked_more_often_than_it_matters() -> None:
     for _ in range(3):
         await meter.amounts(["n1", "n2"])
     assert asked == ["n1", "n2"]
+
+
+class _Views:
+    """Views of a fixed set of objects."""
+
+    def __init__(self, **objects: list[Object]) -> None:
+        self._objects = objects
+
+    def view(self, resource: Resource) -> Any:
+        return self._objects[resource.kind]
+
+
+async def test_pods_that_have_failed_count_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    class One(list[Object]):
+        def get(self, _name: str, _namespace: str) -> Object:
+            return self[0]
+
+    def pod(name: str, phase: str) -> Object:
+        spec = {"nodeName": "n", "containers": [{"name": "c", "resources": {"requests": {"cpu": "1"}}}]}
+        state = {"phase": phase, "conditions": [{"type": "Ready", "status": "True" if phase == "Running" else "False"}]}
+        return {"metadata": {"name": name, "namespace": "default"}, "spec": spec, "status": state}
+
+    metric = {"type": "Resource", "resource": {"name": "cpu", "target": {"type": "AverageValue", "averageValue": "1"}}}
+    scaled = {"scaleTargetRef": {"kind": "Deployment", "name": "d"}, "maxReplicas": 9, "metrics": [metric]}
+    metadata = {"name": "d", "namespace": "default"}
+    views = _Views(
+        HorizontalPodAutoscaler=One([{"metadata": metadata, "spec": scaled}]),
+        Deployment=One([{"metadata": metadata, "spec": {"replicas": 1}}]),
+    )
+    reconcilers = Reconcilers(FakeApi(), cast("Watches", views), meter=Meter(_unasked))
+    controlled = {"ReplicaSet": [{}], "Pod": [pod("works", "Running"), pod("dead", "Failed"), pod("too", "Failed")]}
+    monkeypatch.setattr(reconcilers, "_controlled", lambda resource, _owner: controlled[resource.kind])
+
+    async def amounts(_nodes: Any) -> Any:
+        return {("default", "works"): Amount(3.0, 1.0)}
+
+    monkeypatch.setattr(reconcilers._meter, "amounts", amounts)
+    plan = await reconcilers.horizontal("default", "d")
+    assert [one.patch for one in plan.actions if isinstance(one, Patch)] == [{"spec": {"replicas": 3}}]
+
+
+async def _unasked(_node: str) -> Object:
+    raise AssertionError

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 
 import aiohttp
 import pytest
+from yarl import URL
 
 from cluster.node import exec_session, logs
 from cluster.node.kubelet import Kubelet
@@ -63,6 +64,16 @@ async def test_a_container_that_does_not_run_is_refused(url: str) -> None:
         for headers, status in ((HEADERS, 400), ({}, 401)):
             async with session.get(url, headers=headers) as answer:
                 assert answer.status == status
+
+
+async def test_credentials_that_are_no_text_are_none(url: str) -> None:
+    where = URL(url)
+    reader, writer = await asyncio.open_connection(where.host, where.port)
+    writer.write(b"GET /stats/summary HTTP/1.1\r\nHost: n\r\nAuthorization: Bearer \xff\r\n\r\n")
+    async with asyncio.timeout(10):
+        assert (await reader.readline()).split()[1] == b"401"
+    writer.close()
+    await writer.wait_closed()
 
 
 async def test_who_reads_too_slowly_loses_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
