@@ -130,10 +130,11 @@ class World:
         return self
 
     def close(self) -> None:
+        pool = self.pool
         try:
             self.run(self._stack.aclose())
             self.servers = []
-            left = [type(found).__name__ for found in _of_the_engine()]
+            left = [type(found).__name__ for found in _of_the_engine() if _pool_of(found) is pool]
             assert left == []
         finally:
             self._runner.close()
@@ -244,6 +245,15 @@ def _of_the_engine() -> list[object]:
     kinds = (Exchange, ClientConnection, UpstreamConnection, Tunnel)
     # By type, not by isinstance: that asks strangers' objects for `__class__`, and some of torch's warn when asked.
     return [found for found in gc.get_objects() if issubclass(type(found), kinds)]
+
+
+def _pool_of(found: Any) -> Pool:
+    """Return the pool behind an object of the engine: which world it is of, for several live at a time."""
+    if isinstance(found, UpstreamConnection):
+        return found._pool
+    if isinstance(found, Tunnel):
+        return _pool_of(found._exchange)
+    return found.server.pool if isinstance(found, ClientConnection) else found._server.pool
 
 
 @contextlib.contextmanager
