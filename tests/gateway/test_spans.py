@@ -22,8 +22,7 @@ async def trace(parent: str, rate: float, path: str = "/") -> tuple[dict[str, di
         async with three_hops(app.port, tracing_endpoint=endpoint, tracing_sampling_rate=rate) as row:
             named = {"traceparent": parent, "tracestate": "vendor=1"} if parent else {}
             asked = asyncio.ensure_future(fetch(row.port, path, host=HOST, **named))
-            await asyncio.sleep(0.05)
-            assert not asked.done()
+            await row.holds(fetch, 1)
             row.show_pod()
             assert (await asked).status == 200
         spans = [span for document in got for span in spans_of(document)]

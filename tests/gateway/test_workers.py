@@ -84,7 +84,7 @@ async def test_workers_share_the_port_and_are_replaced(monkeypatch):
     async with App().running() as app, client() as fetch:
         script = [sys.executable, str(ROOT / "tests/support/gateway_worker.py"), f"127.0.0.1:{port}", str(app.port)]
         workers = Workers(config, script)
-        async with running(workers.run, admin, freezes=False), asyncio.timeout(20):
+        async with running(workers.run, admin, freezes=False), asyncio.timeout(60):
 
             async def all_ready() -> None:
                 while len(await workers.pages("/readyz")) < 2:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -38,6 +39,12 @@ class Row:
 
     def show_pod(self) -> None:
         put_pods(self.api, REVISION, [("127.0.0.1", True)], port=self.pod_port, tls_port=self.tls_port)
+
+    async def holds(self, fetch: Callable[..., Awaitable[Any]], count: int) -> None:
+        """Return once so many requests are in the activator's waiting rooms."""
+        line = f"tidegate_activator_requests_waiting {float(count)}".encode()
+        while line not in (await fetch(self.metrics_ports["activator"], "/metrics")).body.splitlines():
+            await asyncio.sleep(0.005)
 
 
 @asynccontextmanager
