@@ -1,8 +1,8 @@
 """The names of Services on this machine: a hosts file of the node's own, which its pods see in place of /etc/hosts.
 
-There is no DNS here; a mount namespace with one bind mount does as much. `text` is pure, `enter` makes the namespace,
-`NamesFile` keeps the file current. Where the kernel refuses the namespace, pods see the machine's own file, and names
-inside the cluster do not resolve; everything else works.
+There is no DNS here; a mount namespace with one bind mount does as much. `lines_of` and `arranged` are pure, `enter`
+makes the namespace, `NamesFile` keeps the file current. Where the kernel refuses the namespace, pods see the machine's
+own file, and names inside the cluster do not resolve; everything else works.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import asyncio
 import ctypes
 import logging
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from tidegate.kube.api import Object, name_of, namespace_of
@@ -21,21 +21,34 @@ log = logging.getLogger(__name__)
 SYSTEM_FILE = Path("/etc/hosts")
 DOMAIN = "svc.cluster.local"
 PAUSE_S = 0.05
-"""Services come in crowds; the file is written once for each."""
+"""Services come in crowds; the file is written once in this time."""
 
 _NEW_MOUNTS, _NEW_USERS = 0x00020000, 0x10000000
 _BIND, _RECURSIVE, _SLAVE = 0x1000, 0x4000, 0x80000
 
 
-def text(services: Iterable[Object], system: str) -> str:
-    """Return the machine's own lines, then a line for every Service with an address that is listened on here."""
+def lines_of(services: Iterable[Object]) -> list[str]:
+    """Return a line of a hosts file for every Service with an address that is listened on here."""
     found = {(namespace_of(one), name_of(one)): one for one in services}
     lines = []
     for (namespace, name), service in sorted(found.items()):
         if address := _address(service, found):
             full = f"{name}.{namespace}.{DOMAIN}"
             lines.append(f"{address} {full} {name}.{namespace}.svc {name}.{namespace}")
-    return "\n".join([system.rstrip("\n"), "# Services of the local cluster", *lines, ""])
+    return lines
+
+
+def arranged(before: Sequence[str], wanted: Sequence[str]) -> list[str]:
+    """Return the wanted lines, each that was there before in its place: pods read the file while it is written.
+
+    What is wanted no more becomes a comment of its length, and new lines stand at the end. Only when more than half
+    would be comments is everything put together anew.
+    """
+    asked = set(wanted)
+    kept = [line if line in asked else "#" * len(line) for line in before]
+    there = set(kept)
+    kept += [line for line in wanted if line not in there]
+    return list(wanted) if len(kept) > 2 * len(wanted) else kept
 
 
 def enter(path: Path) -> str:
@@ -67,19 +80,36 @@ class NamesFile:
 
     def __init__(self, path: Path, services: Callable[[], Iterable[Object]]) -> None:
         self._path = path
-        self._system = path.read_text()
+        self._system = path.read_text().rstrip("\n")
         self._services = services
-        self._timer: asyncio.TimerHandle | None = None
+        self._lines: list[str] = []
+        self._is_resting = False
+        self._has_changed = False
 
     def changed(self) -> None:
-        """Note that some Service has changed."""
-        if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(PAUSE_S, self.write)
+        """Note that some Service has changed: the file says so at once, and soon when Services come in crowds.
+
+        Whoever is told that a Service is ready may ask for its name in the next millisecond.
+        """
+        if self._is_resting:
+            self._has_changed = True
+        else:
+            self.write()
+            self._rest()
+
+    def _rest(self) -> None:
+        self._is_resting, self._has_changed = True, False
+        asyncio.get_running_loop().call_later(PAUSE_S, self._rested)
+
+    def _rested(self) -> None:
+        self._is_resting = False
+        if self._has_changed:
+            self.changed()
 
     def write(self) -> None:
         """Write the file in place, for it is the inode that is mounted; the end is cut last."""
-        self._timer = None
-        content = text(self._services(), self._system).encode()
+        self._lines = arranged(self._lines, lines_of(self._services()))
+        content = "\n".join([self._system, "# Services of the local cluster", *self._lines, ""]).encode()
         descriptor = os.open(self._path, os.O_WRONLY)
         try:
             os.pwrite(descriptor, content, 0)

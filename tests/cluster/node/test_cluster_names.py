@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import subprocess
 import sys
@@ -22,17 +23,15 @@ def service(name, namespace, **spec):
 
 def names_of(*services):
     found = {}
-    for line in cluster_names.text(services, "127.0.0.1 localhost\n").splitlines():
-        if not line.startswith("#"):
-            address, *listed = line.split()
-            found |= dict.fromkeys(listed, address)
+    for line in cluster_names.lines_of(services):
+        address, *listed = line.split()
+        found |= dict.fromkeys(listed, address)
     return found
 
 
-def test_a_service_has_three_names_and_the_machine_keeps_its_own():
+def test_a_service_has_three_names():
     found = names_of(service("web", "shop", **GATEWAY))
     assert found == {
-        "localhost": "127.0.0.1",
         "web.shop": "127.1.128.5",
         "web.shop.svc": "127.1.128.5",
         "web.shop.svc.cluster.local": "127.1.128.5",
@@ -56,7 +55,42 @@ def test_a_placeholder_stands_for_what_it_names():
     ],
 )
 def test_what_nothing_listens_for_has_no_name(spec):
-    assert set(names_of(service("web", "shop", **spec))) == {"localhost"}
+    assert names_of(service("web", "shop", **spec)) == {}
+
+
+@pytest.mark.parametrize(
+    ("before", "wanted", "then"),
+    [
+        ([], ["a", "b"], ["a", "b"]),
+        (["b"], ["a", "b"], ["b", "a"]),
+        (["a", "bb", "c"], ["a", "c"], ["a", "##", "c"]),
+        (["a", "##", "c"], ["a", "c", "dd"], ["a", "##", "c", "dd"]),
+        (["a", "##", "c"], ["c"], ["c"]),
+        (["a"], [], []),
+        (["a"], ["b"], ["#", "b"]),
+    ],
+)
+def test_lines_that_stay_keep_their_place_for_readers_in_between(before, wanted, then):
+    assert cluster_names.arranged(before, wanted) == then
+
+
+async def test_the_first_change_is_written_at_once_and_a_crowd_together(tmp_path):
+    path = tmp_path / "hosts"
+    path.write_text("127.0.0.1 localhost\n")
+    services = []
+    file = NamesFile(path, lambda: services)
+    services.append(service("web", "shop", **GATEWAY))
+    file.changed()
+    assert "web.shop.svc " in path.read_text()
+    for name in ("cart", "till"):
+        services.append(service(name, "shop", **GATEWAY))
+        file.changed()
+    assert "till" not in path.read_text()
+    async with asyncio.timeout(10):
+        while "cart.shop.svc " not in (content := path.read_text()):
+            await asyncio.sleep(0.001)
+    assert "till.shop.svc " in content
+    assert content.startswith("127.0.0.1 localhost\n")
 
 
 async def test_the_file_is_rewritten_in_place(tmp_path):
