@@ -160,7 +160,7 @@ async def test_requests_of_a_deleted_pod_all_end_well(world: World) -> None:
 
 @pytest.mark.upstream("e2e", "TestInitScalePositive")
 async def test_a_revision_is_ready_with_its_initial_scale_and_falls_from_there(world: World) -> None:
-    await world.create(service("initial", annotations=annotations(initial_scale="3")))
+    await world.create(service("initial", annotations=annotations(initial_scale="3", window="20s")))
 
     async def named() -> Any:
         return (await world.get("Service", "initial")).get("status", {}).get("latestCreatedRevisionName")
