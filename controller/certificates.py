@@ -15,6 +15,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from controller.tls import authority
+
 CA, CERTIFICATE, KEY = "ca.crt", "tls.crt", "tls.key"
 PREVIOUS_CA = "previous-ca.crt"
 """The authority before the last renewal: other replicas serve its leaf until they look again."""
@@ -31,7 +33,7 @@ def make(service: str, namespace: str, now: datetime.datetime) -> dict[str, str]
         _builder(ca_name, ca_name, ca_key.public_key(), now)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(ca_key.public_key()), critical=False)
-        .add_extension(_ca_usage(), critical=True)
+        .add_extension(authority.signing_usage(), critical=True)
         .sign(ca_key, hashes.SHA256())
     )
     leaf_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"{service}.{namespace}.svc")])
@@ -115,18 +117,4 @@ def _alternative_names(service: str, namespace: str) -> x509.SubjectAlternativeN
     ]
     return x509.SubjectAlternativeName(
         [*map(x509.DNSName, [*hosts, "localhost"]), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
-    )
-
-
-def _ca_usage() -> x509.KeyUsage:
-    return x509.KeyUsage(
-        digital_signature=False,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        key_cert_sign=True,
-        crl_sign=True,
-        encipher_only=False,
-        decipher_only=False,
     )

@@ -14,20 +14,17 @@ import asyncio
 import dataclasses
 import functools
 import logging
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from runtimes import contract, opening
+from runtimes import contract, opening, payload_log
 from runtimes.config import Config
 from runtimes.http.messages import HttpLimits
 from runtimes.http.routes import Routes
 from runtimes.http.server import HttpServer
 from runtimes.isolation import zygote_link
 from runtimes.isolation.isolation import Isolation
-from runtimes.payload_log import PayloadLog
-from runtimes.protocol import payload_events
 from runtimes.repository.layout import LayoutError, ModelConfig
 from runtimes.repository.slots import Control
 from runtimes.repository.store import Repository
@@ -49,7 +46,7 @@ class Frame:
     ) -> None:
         self.config = config
         self.repository = _repository(config, runtime, Isolation(config, zygote))
-        self._payloads = _payload_log(config)
+        self._payloads = payload_log.of(config)
         routes = Routes(
             self.repository, config.body_limit_mib * _MIB, self._payloads.render if self._payloads else bytes
         )
@@ -166,19 +163,6 @@ def _transformer(target: Any, config: Config) -> Any:
     except ValueError as error:
         raise settings.SettingsError(str(error)) from error
     return Transformer(target, predictor)
-
-
-def _payload_log(config: Config) -> PayloadLog | None:
-    if not config.payload_log_url:
-        return None
-    about = {"ce-source": f"http://{config.host}:{config.port}/"}
-    if revision := os.environ.get("K_REVISION"):
-        about["ce-revision"] = revision
-    try:
-        about |= payload_events.attributes(config.payload_log_attributes)
-        return PayloadLog(config.payload_log_url, config.payload_log_mode, config.payload_log_queue, about)
-    except ValueError as error:
-        raise settings.SettingsError(str(error)) from error
 
 
 def _repository(config: Config, runtime: str, isolation: Isolation) -> Repository:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import re
 import time
 import uuid
@@ -25,6 +26,7 @@ from runtimes.protocol import payload_events, truth
 from runtimes.protocol.payload_events import PayloadEvent
 from runtimes.truths import Truths
 from tidegate.process import tasks
+from tidegate.process.settings import SettingsError
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +42,23 @@ FEEDBACK = "/feedback"
 TRUTH_LIMIT_BYTES = 1 << 20
 _REQUEST_ID, _GROUP_ID = b"x-request-id", b"x-group-request-id"
 _ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
+
+
+def of(config: Any) -> PayloadLog | None:
+    """Return the log that a server's settings ask for (`host`, `port` and its `payload_log_*`); None without a URL.
+
+    Raises SettingsError for values that cannot be used.
+    """
+    if not config.payload_log_url:
+        return None
+    about = {"ce-source": f"http://{config.host}:{config.port}/"}
+    if revision := os.environ.get("K_REVISION"):
+        about["ce-revision"] = revision
+    try:
+        about |= payload_events.attributes(config.payload_log_attributes)
+        return PayloadLog(config.payload_log_url, config.payload_log_mode, config.payload_log_queue, about)
+    except ValueError as error:
+        raise SettingsError(str(error)) from error
 
 
 class PayloadLog:

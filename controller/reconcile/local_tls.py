@@ -8,12 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from controller.reconcile import certificate, metadata, public_tls
-from controller.reconcile.outcome import Action, Apply, Create, Delete, Object
+from controller.reconcile import certificate, public_tls
+from controller.reconcile.outcome import Action, Object
 from controller.reconcile.public_tls import Mark
-from controller.tls import plan
 from tidegate.contracts import names
-from tidegate.contracts.conditions import FALSE
 from tidegate.contracts.config import network
 from tidegate.contracts.config.network import Network
 
@@ -28,23 +26,18 @@ def decide(
     `known` are the Certificates that the route has made and those of names that it wants. No mark: nothing to say.
     """
     if not config.has_local_tls:
-        return _leftover(route, known, ()), None
+        return public_tls.leftover(route, known, (), names.CLUSTER_LOCAL_DOMAIN), None
     wanted = [_wanted(route, tag, config) for tag in sorted(tags)]
     by_name = {one["metadata"]["name"]: one for one in known}
-    actions: list[Action] = [*_leftover(route, known, [one["metadata"]["name"] for one in wanted])]
+    kept = [one["metadata"]["name"] for one in wanted]
+    actions: list[Action] = [*public_tls.leftover(route, known, kept, names.CLUSTER_LOCAL_DOMAIN)]
     marks: list[Mark] = []
     for one in wanted:
-        name = one["metadata"]["name"]
-        found = by_name.get(name)
-        if found is None:
-            actions.append(Create(one))
-        elif metadata.is_foreign(found, route):
-            marks.append((FALSE, "CertificateNotOwned", metadata.not_owned("Certificate", name)))
-            continue
-        elif metadata.needs_apply(found, one):
-            actions.append(Apply(one))
-        if not public_tls.is_ready_for(found, one):
-            marks.append(public_tls.not_ready(name, found, is_redirecting=True))
+        found = by_name.get(one["metadata"]["name"])
+        action, mark = public_tls.settle(route, found, one, is_redirecting=True)
+        actions += action
+        if mark is not None:
+            marks.append(mark)
     return tuple(actions), public_tls.worst(marks)
 
 
@@ -68,14 +61,4 @@ def _wanted(route: Object, tag: str, config: Network) -> Object:
         issuer_class=issuer_class,
         purpose=names.CLUSTER_LOCAL_DOMAIN,
         domain=names.CLUSTER_DOMAIN,
-    )
-
-
-def _leftover(route: Object, known: Sequence[Object], wanted: Iterable[str]) -> tuple[Action, ...]:
-    return tuple(
-        Delete(one)
-        for one in known
-        if one["metadata"]["name"] not in wanted
-        and not metadata.is_foreign(one, route)
-        and plan.type_of(one) == names.CLUSTER_LOCAL_DOMAIN
     )

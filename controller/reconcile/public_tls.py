@@ -6,7 +6,7 @@ are served by clear text where `http-protocol` allows it; where it redirects, wh
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import NamedTuple
 
 from controller.reconcile import certificate, metadata
@@ -44,12 +44,14 @@ def decide(
     """
     if not hosts or not network.has_tls(config, owner):
         text = "external-domain-tls is not enabled" if hosts else "TLS is not enabled for cluster-local"
-        return Decision(_leftover(owner, known, {}), (TRUE, NOT_ENABLED, text))
+        return Decision(leftover(owner, known, (), names.EXTERNAL_DOMAIN), (TRUE, NOT_ENABLED, text))
     issuer_class = network.certificate_class(config, owner)
     is_redirecting = protocol == names.REDIRECTED
     if issuer_class == names.GATEWAY_CERTIFICATE_CLASS:
         mark = (TRUE, PROVIDED, "the certificate is that of the gateway")
-        return Decision(_leftover(owner, known, {}), mark, frozenset(hosts.values()), is_redirecting)
+        return Decision(
+            leftover(owner, known, (), names.EXTERNAL_DOMAIN), mark, frozenset(hosts.values()), is_redirecting
+        )
     wanted = {}
     ready = {host for host in hosts.values() if any(_is_wildcard_for(one, host) for one in known)}
     for tag, host in hosts.items():
@@ -60,25 +62,35 @@ def decide(
         made = certificate.desired(owner, name, [host], issuer_class=issuer_class, domain=domain)
         wanted[name] = made
     by_name = {one["metadata"]["name"]: one for one in known}
-    actions: list[Action] = [*_leftover(owner, known, wanted)]
+    actions: list[Action] = [*leftover(owner, known, wanted, names.EXTERNAL_DOMAIN)]
     marks: list[Mark] = []
     for name, one in wanted.items():
-        found = by_name.get(name)
-        if found is None:
-            actions.append(Create(one))
-        elif metadata.is_foreign(found, owner):
-            marks.append((FALSE, "CertificateNotOwned", metadata.not_owned("Certificate", name)))
-            continue
-        elif metadata.needs_apply(found, one):
-            actions.append(Apply(one))
-        if is_ready_for(found, one):
+        action, obstacle = settle(owner, by_name.get(name), one, is_redirecting=is_redirecting)
+        actions += action
+        if obstacle is None:
             ready.add(one["spec"]["dnsNames"][0])
         else:
-            marks.append(not_ready(name, found, is_redirecting=is_redirecting))
+            marks.append(obstacle)
     secure = frozenset(hosts.values()) if is_redirecting else frozenset(ready)
     # Nobody is sent to a host that cannot prove who it is.
     is_redirected = is_redirecting and len(ready) == len(hosts)
     return Decision(tuple(actions), worst(marks), secure, is_redirected)
+
+
+def settle(
+    owner: Object, found: Object | None, wanted: Object, *, is_redirecting: bool
+) -> tuple[list[Action], Mark | None]:
+    """Return what makes `found` the Certificate that `owner` wants, and what that says; no mark once ready."""
+    name = wanted["metadata"]["name"]
+    if found is not None and metadata.is_foreign(found, owner):
+        return [], (FALSE, "CertificateNotOwned", metadata.not_owned("Certificate", name))
+    actions: list[Action] = []
+    if found is None:
+        actions.append(Create(wanted))
+    elif metadata.needs_apply(found, wanted):
+        actions.append(Apply(wanted))
+    ready = is_ready_for(found, wanted)
+    return actions, None if ready else not_ready(name, found, is_redirecting=is_redirecting)
 
 
 def is_ready_for(found: Object | None, wanted: Object) -> bool:
@@ -113,11 +125,12 @@ def worst(marks: list[Mark]) -> Mark:
     return TRUE, "", ""
 
 
-def _leftover(owner: Object, known: Sequence[Object], wanted: Mapping[str, Object]) -> tuple[Action, ...]:
+def leftover(owner: Object, known: Sequence[Object], wanted: Container[str], purpose: str) -> tuple[Action, ...]:
+    """Return deletions of the owner's Certificates of this purpose that are not `wanted` by name."""
     return tuple(
         Delete(one)
         for one in known
         if one["metadata"]["name"] not in wanted
         and not metadata.is_foreign(one, owner)
-        and plan.type_of(one) == names.EXTERNAL_DOMAIN
+        and plan.type_of(one) == purpose
     )

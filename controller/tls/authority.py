@@ -57,7 +57,7 @@ def make(now: float, previous: str = "") -> dict[str, str]:
         _builder(name, name, key.public_key(), now, plan.AUTHORITY_LIFETIME_S)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-        .add_extension(_signing_usage(), critical=True)
+        .add_extension(signing_usage(), critical=True)
         .sign(key, hashes.SHA256())
     )
     text = _pem(certificate)
@@ -195,7 +195,8 @@ def _key_identifier(authority: x509.Certificate) -> x509.AuthorityKeyIdentifier:
     return x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(own)
 
 
-def _signing_usage() -> x509.KeyUsage:
+def signing_usage() -> x509.KeyUsage:
+    """Return what the key of an authority is for."""
     return x509.KeyUsage(
         digital_signature=False,
         content_commitment=False,

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 from collections.abc import Awaitable
 
+from runtimes import payload_log
 from runtimes.agent.batches import Batches
 from runtimes.agent.config import Config
 from runtimes.agent.proxy import Proxy
@@ -17,8 +17,6 @@ from runtimes.batch_plan import BatchLimits
 from runtimes.http.connection import Handler
 from runtimes.http.messages import HttpLimits, Reply, Request
 from runtimes.http.server import HttpServer
-from runtimes.payload_log import PayloadLog
-from runtimes.protocol import payload_events
 from tidegate.process.settings import SettingsError
 
 METRICS = "/agent/metrics"
@@ -38,7 +36,7 @@ class Agent:
             delay_s = config.max_batch_delay_ms / 1e3
             limits = BatchLimits(config.max_batch_size, delay_s, config.instances, config.max_queue_size)
             self._batches = Batches(limits, self._proxy.pass_on)
-        self._payloads = _payload_log(config)
+        self._payloads = payload_log.of(config)
         handler: Handler = self._payloads.around(self._handle) if self._payloads is not None else self._handle
         limits_of_http = HttpLimits(body_bytes=limit_bytes, drain_s=config.drain_s)
         self._server = HttpServer(lambda request: self._first(request, handler), limits_of_http)
@@ -99,16 +97,3 @@ class Agent:
                 lines += [f"# HELP {name} {meaning}.", f"# TYPE {name} counter", f"{name} {value}"]
         text = "".join(f"{line}\n" for line in lines).encode()
         return text + (self._payloads.render() if self._payloads is not None else b"")
-
-
-def _payload_log(config: Config) -> PayloadLog | None:
-    if not config.payload_log_url:
-        return None
-    about = {"ce-source": f"http://{config.host}:{config.port}/"}
-    if revision := os.environ.get("K_REVISION"):
-        about["ce-revision"] = revision
-    try:
-        about |= payload_events.attributes(config.payload_log_attributes)
-        return PayloadLog(config.payload_log_url, config.payload_log_mode, config.payload_log_queue, about)
-    except ValueError as error:
-        raise SettingsError(str(error)) from error
