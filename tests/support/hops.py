@@ -50,7 +50,10 @@ _given: set[int] = set()
 
 
 class App:
-    """A user's app: answers its name after `?ms=` milliseconds, and remembers what it saw."""
+    """A user's app: answers its name after `?ms=` milliseconds, and remembers what it saw.
+
+    A request with `?held` is answered when `release` is set, however long that takes.
+    """
 
     def __init__(self, name: str = "app", headers: Iterable[tuple[str, str]] = ()) -> None:
         self.name = name
@@ -60,6 +63,7 @@ class App:
         self.peak = 0
         self.heads: list[dict[str, str]] = []
         self.next_tick = asyncio.Event()
+        self.release = asyncio.Event()
 
     async def _echo(self, request: web.Request) -> web.WebSocketResponse:
         connection = web.WebSocketResponse()
@@ -84,6 +88,8 @@ class App:
         self.peak = max(self.peak, self.in_flight)
         try:
             await asyncio.sleep(int(request.query.get("ms", "0")) / 1000)
+            if "held" in request.query:
+                await self.release.wait()
             body = self.name if request.method == "GET" else str(len(await request.read()))
             return web.Response(text=body, headers=CIMultiDict(self.headers))
         finally:
@@ -140,7 +146,7 @@ async def running(serve: Serve, port: int, *, freezes: bool = True) -> AsyncIter
             yield Hop(port, stopping, task)
         finally:
             stopping.set()
-            await asyncio.wait([task], timeout=10)
+            await asyncio.wait([task], timeout=60)
             await tasks.cancel(task)
 
 
@@ -211,7 +217,7 @@ class Reply(NamedTuple):
 async def client() -> AsyncIterator[Callable[..., Awaitable[Reply]]]:
     """Give a function `fetch(port, path="/", host=None, method="GET", data=None, **headers)`."""
     connector = aiohttp.TCPConnector(limit=0)
-    async with aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(20)) as session:
+    async with aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(60)) as session:
 
         async def fetch(
             port: int, path: str = "/", *, host: str = "", method: str = "GET", data: bytes | None = None, **named: str
