@@ -229,7 +229,8 @@ async def test_events_arrive_one_by_one(api):
 async def test_a_client_that_leaves_is_told_to_the_app(api):
     async with App().running() as app, pod(app.port) as port, activator(api), gateway(api) as hop, client() as fetch:
         put_pods(api, REVISION, [("127.0.0.1", True)], port=port)
-        leaving = tasks.spawn(fetch(hop.port, "/?held", host=HOST), "leaving")
+        app.open.clear()
+        leaving = tasks.spawn(fetch(hop.port, host=HOST), "leaving")
         async with asyncio.timeout(30):
             while not app.in_flight:
                 await asyncio.sleep(0.005)
@@ -244,14 +245,15 @@ async def test_a_draining_gateway_serves_what_it_has(api):
         put_autoscaler(api, REVISION, "Serve")
         put_pods(api, REVISION, [("127.0.0.1", True)], port=port)
         async with gateway(api) as hop:
-            request = tasks.spawn(fetch(hop.port, "/?held", host=HOST), "request")
+            app.open.clear()
+            request = tasks.spawn(fetch(hop.port, host=HOST), "request")
             while not app.in_flight:
                 await asyncio.sleep(0.005)
             hop.stopping.set()
             with contextlib.suppress(OSError):
                 while True:  # until it accepts no more
                     (await asyncio.open_connection("127.0.0.1", hop.port))[1].close()
-            app.release.set()
+            app.open.set()
             assert (await request).status == 200
             await asyncio.wait_for(hop.task, 30)
 

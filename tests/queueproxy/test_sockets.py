@@ -72,10 +72,11 @@ async def test_internal_headers_do_not_reach_the_app_and_the_host_does():
 
 async def test_one_slot_ten_places_and_a_refusal():
     async with App().running() as app, sidecar(app.port, CONTAINER_CONCURRENCY=1) as (hop, _), client() as fetch:
-        asked = [tasks.spawn(fetch(hop.port, "/?held"), "request") for _ in range(14)]
+        app.open.clear()
+        asked = [tasks.spawn(fetch(hop.port), "request") for _ in range(14)]
         while sum(task.done() for task in asked) < 3:  # the refused ones: all have come
             await asyncio.sleep(0.005)
-        app.release.set()
+        app.open.set()
         replies = await asyncio.gather(*asked)
         assert Counter(reply.status for reply in replies) == {200: 11, 503: 3}
         assert {reply.reason for reply in replies if reply.status == 503} == {"queue_full"}
@@ -86,8 +87,9 @@ async def test_one_slot_ten_places_and_a_refusal():
 async def test_the_timeout_counts_running_and_queueing():
     environ = {"CONTAINER_CONCURRENCY": 1, "REVISION_TIMEOUT_SECONDS": 0.3}
     async with App().running() as app, sidecar(app.port, **environ) as (hop, _), client() as fetch:
+        app.open.clear()
         began = time.monotonic()
-        replies = await asyncio.gather(fetch(hop.port, "/?held"), fetch(hop.port, "/?held"))
+        replies = await asyncio.gather(fetch(hop.port), fetch(hop.port))
         assert [(reply.status, reply.reason) for reply in replies] == [(504, "request_timeout")] * 2
         assert replies[0].body == b"request timeout"
         assert time.monotonic() - began > 0.25
@@ -124,7 +126,8 @@ async def test_an_app_that_does_not_come_up_is_not_ready(monkeypatch):
 
 async def test_the_drain_serves_to_the_end_and_tells_the_user_container():
     async with App().running() as app, sidecar(app.port) as (hop, admin), client() as fetch:
-        running_request = tasks.spawn(fetch(hop.port, "/?held"), "request")
+        app.open.clear()
+        running_request = tasks.spawn(fetch(hop.port), "request")
         pre_stop = tasks.spawn(fetch(admin, "/wait-for-drain"), "pre-stop")
         while not app.in_flight:
             await asyncio.sleep(0.005)
@@ -133,7 +136,7 @@ async def test_the_drain_serves_to_the_end_and_tells_the_user_container():
             await asyncio.sleep(0.005)
         assert (await fetch(hop.port, k_network_probe="queue")).status == 503
         assert not pre_stop.done()
-        app.release.set()
+        app.open.set()
         assert (await running_request).status == 200
         assert (await pre_stop).body == b"drained\n"
         await asyncio.wait_for(hop.task, 30)
@@ -148,14 +151,15 @@ async def test_the_app_is_told_to_go_when_only_websockets_are_left_and_ends_them
         aiohttp.ClientSession() as session,
         session.ws_connect(f"http://127.0.0.1:{hop.port}/socket") as connection,
     ):
+        app.open.clear()
         pre_stop = tasks.spawn(fetch(admin, "/wait-for-drain"), "pre-stop")
-        request = tasks.spawn(fetch(hop.port, "/?held"), "request")
+        request = tasks.spawn(fetch(hop.port), "request")
         while not app.in_flight:
             await asyncio.sleep(0.005)
         hop.stopping.set()
         while (await fetch(admin, "/readyz")).status != 503:
             await asyncio.sleep(0.005)
-        app.release.set()
+        app.open.set()
         assert (await asyncio.wait_for(pre_stop, 30)).body == b"drained\n"
         assert (await request).status == 200
         await connection.send_str("still here")

@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import defaultdict
 from collections.abc import AsyncIterator
 
 import grpc
 import grpc.aio
 
-from tests.support.wire import PATIENCE_S
-from tidegate.process import tasks
-
+PATIENCE_S = 30.0
 UNBOUNDED = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
 
 
 class GrpcApp:
-    """Echoes in every shape of call; remembers what ended early."""
+    """Echoes in every shape of call; `began` and `cancelled` tell of each call of Hang, by its request."""
 
     def __init__(self) -> None:
         self.port = 0
-        self.hanging = 0  # calls that have come and wait to be cancelled
-        self.news = asyncio.Event()
+        self.began: defaultdict[bytes, asyncio.Event] = defaultdict(asyncio.Event)
+        self.cancelled: defaultdict[bytes, asyncio.Event] = defaultdict(asyncio.Event)
         self.metadata: list[dict[str, str]] = []
 
     async def _unary(self, request: bytes, context: grpc.aio.ServicerContext) -> bytes:
@@ -45,21 +44,13 @@ class GrpcApp:
             yield request
 
     async def _hang(self, request: bytes, context: grpc.aio.ServicerContext) -> bytes:
-        self.hanging += 1
-        self.news.set()
+        self.began[request].set()
         try:
-            await asyncio.Event().wait()
-        finally:
-            self.hanging -= 1
-            self.news.set()
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            self.cancelled[request].set()
+            raise
         return b""
-
-    async def until_hanging(self, count: int) -> None:
-        """Return when so many calls hang."""
-        async with asyncio.timeout(PATIENCE_S):
-            while self.hanging != count:
-                self.news.clear()
-                await self.news.wait()
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[GrpcApp]:
@@ -115,27 +106,16 @@ async def check_every_shape(app: GrpcApp, calls: grpc.aio.Channel) -> None:
     assert await talk.read() is grpc.aio.EOF
     assert await talk.code() is grpc.StatusCode.OK
     assert await _code(calls.unary_unary("/test.Echo/Fail")(b"")) is grpc.StatusCode.NOT_FOUND
-    await _check_deadline(app, calls)
-    held = calls.unary_unary("/test.Echo/Hang")(b"")
-    await app.until_hanging(1)
+    hang = calls.unary_unary("/test.Echo/Hang")
+    assert await _code(hang(b"late", timeout=0.2)) is grpc.StatusCode.DEADLINE_EXCEEDED
+    if app.began[b"late"].is_set():  # on a machine that stood still it is over before it got there
+        await asyncio.wait_for(app.cancelled[b"late"].wait(), PATIENCE_S)
+    held = hang(b"left")
+    await asyncio.wait_for(app.began[b"left"].wait(), PATIENCE_S)
     held.cancel()
-    await app.until_hanging(0)
+    await asyncio.wait_for(app.cancelled[b"left"].wait(), PATIENCE_S)
     results = await asyncio.gather(*[unary(b"%d" % number) for number in range(300)])
     assert results == [b"%d" % number for number in range(300)]
-
-
-async def _check_deadline(app: GrpcApp, calls: grpc.aio.Channel) -> None:
-    """Let a deadline pass while the app has the call; a short one may pass before the call has come so far."""
-    for deadline_s in (0.2, 2.0, 20.0):
-        call = calls.unary_unary("/test.Echo/Hang")(b"", timeout=deadline_s)
-        reached = tasks.spawn(app.until_hanging(1), "the call reaches the app")
-        assert await _code(call) is grpc.StatusCode.DEADLINE_EXCEEDED
-        has_come = reached.done()
-        await tasks.cancel(reached)
-        if has_come:
-            break
-    assert has_come
-    await app.until_hanging(0)
 
 
 async def _code(call: grpc.aio.Call) -> grpc.StatusCode:

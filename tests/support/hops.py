@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import contextvars
 import io
+import itertools
 import os
 import random
 import socket
@@ -27,33 +28,27 @@ _PORTS = range(20_000, 32_000)
 
 
 def free_port() -> int:
-    """Return a port that nobody listens on, and that no other call gets: neither here nor in another test worker."""
-    ours = _PORTS[_worker() :: _workers()]
-    while True:
-        port = random.choice(ours)
+    """Return a port that nobody listens on. No other call gets it, here or in another test worker, for thousands."""
+    for port in _turns:
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.bind(("127.0.0.1", port))
-            if port not in _given:
-                _given.add(port)
-                return port
+            return port
+    raise AssertionError("the turns have no end")
 
 
-def _worker() -> int:
-    return int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % _workers()
+def _shuffled() -> list[int]:
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % workers
+    ours = list(_PORTS[worker::workers])
+    random.SystemRandom().shuffle(ours)  # hypothesis seeds the other one
+    return ours
 
 
-def _workers() -> int:
-    return int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
-
-
-_given: set[int] = set()
+_turns = itertools.cycle(_shuffled())
 
 
 class App:
-    """A user's app: answers its name after `?ms=` milliseconds, and remembers what it saw.
-
-    A request with `?held` is answered when `release` is set, however long that takes.
-    """
+    """A user's app: answers its name after `?ms=` milliseconds, and remembers what it saw."""
 
     def __init__(self, name: str = "app", headers: Iterable[tuple[str, str]] = ()) -> None:
         self.name = name
@@ -63,7 +58,8 @@ class App:
         self.peak = 0
         self.heads: list[dict[str, str]] = []
         self.next_tick = asyncio.Event()
-        self.release = asyncio.Event()
+        self.open = asyncio.Event()  # requests are held until it is set
+        self.open.set()
 
     async def _echo(self, request: web.Request) -> web.WebSocketResponse:
         connection = web.WebSocketResponse()
@@ -88,8 +84,7 @@ class App:
         self.peak = max(self.peak, self.in_flight)
         try:
             await asyncio.sleep(int(request.query.get("ms", "0")) / 1000)
-            if "held" in request.query:
-                await self.release.wait()
+            await self.open.wait()
             body = self.name if request.method == "GET" else str(len(await request.read()))
             return web.Response(text=body, headers=CIMultiDict(self.headers))
         finally:
