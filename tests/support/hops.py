@@ -141,7 +141,7 @@ async def running(serve: Serve, port: int, *, freezes: bool = True) -> AsyncIter
             yield Hop(port, stopping, task)
         finally:
             stopping.set()
-            await asyncio.wait([task], timeout=10)
+            await asyncio.wait([task], timeout=60)
             await tasks.cancel(task)
 
 
