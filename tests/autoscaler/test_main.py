@@ -66,7 +66,7 @@ def put_everything(api: FakeApi) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop.new_event_loop])
 def test_a_poke_becomes_a_patched_scale_without_a_turn_of_all_revisions(caplog, monkeypatch, new_loop):
-    """On both loops: uvloop's transports are not what asyncio's are. No turn comes here, so nothing but the poke acts."""
+    """On both loops: uvloop's transports are not what asyncio's are. No turn comes: nothing but the poke acts."""
     caplog.set_level(logging.INFO)
     monkeypatch.setattr("autoscaler.loop.Loop.run", no_turns)
     with asyncio.Runner(loop_factory=new_loop) as runner:
