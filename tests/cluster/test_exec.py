@@ -80,7 +80,7 @@ def state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 async def _start_pod(folder: Path) -> None:
     async with Client(connect.load(folder / "kubeconfig")) as client:
-        await wait_ready(client, 40)
+        await wait_ready(client, 30)
         async with asyncio.timeout(40):
             while not await _has(client, resources.SERVICE_ACCOUNTS):
                 await asyncio.sleep(0.02)
@@ -107,7 +107,7 @@ class Kubectl:
         self._command = (str(binary), f"--kubeconfig={state / 'kubeconfig'}", f"--cache-dir={state / binary.name}")
 
     def run(self, *arguments: str, stdin: bytes = b"") -> tuple[int, bytes, bytes]:
-        done = subprocess.run([*self._command, *arguments], input=stdin, capture_output=True, timeout=90, check=False)
+        done = subprocess.run([*self._command, *arguments], input=stdin, capture_output=True, timeout=60, check=False)
         return done.returncode, done.stdout, done.stderr
 
     @contextlib.asynccontextmanager
@@ -123,7 +123,7 @@ class Kubectl:
         )
         try:
             assert process.stdout is not None
-            line = (await asyncio.wait_for(process.stdout.readline(), 40)).decode()
+            line = (await asyncio.wait_for(process.stdout.readline(), 30)).decode()
             yield int(line.split("127.0.0.1:")[1].split()[0])
         finally:
             with contextlib.suppress(ProcessLookupError):  # some versions end when a connection fails
@@ -162,7 +162,7 @@ def test_much_output_arrives_whole(kubectl: Kubectl) -> None:
 async def get(port: int, path: str = "/") -> bytes:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(f"GET {path} HTTP/1.0\r\n\r\n".encode())
-    answer = await asyncio.wait_for(reader.read(), 40)
+    answer = await asyncio.wait_for(reader.read(), 30)
     writer.close()
     return answer
 
@@ -178,7 +178,8 @@ def test_what_is_typed_reaches_a_container_that_reads_and_its_answers_come_back(
 
 
 def test_top_shows_what_pods_and_nodes_use(kubectl: Kubectl) -> None:
-    code, out, err = kubectl.run("top", "pods", "--containers", "--no-headers")
+    # By its name: pods of other tests may be about to go.
+    code, out, err = kubectl.run("top", "pods", "web", "--containers", "--no-headers")
     assert code == 0, err
     pod, container, cores, memory = out.decode().split()
     assert (pod, container, cores[-1]) == ("web", "c", "m")
@@ -221,7 +222,7 @@ def test_the_official_client_runs_commands_in_a_terminal(core: kubernetes.client
     command = ["sh", "-c", "tty; read line; echo got $line"]
     session = stream(core.connect_get_namespaced_pod_exec, "web", "default", command=command, **options)
     session.write_stdin("word\n")
-    session.run_forever(timeout=40)
+    session.run_forever(timeout=30)
     said = session.read_stdout()
     assert "/dev/pts/" in said
     assert "got word" in said
@@ -239,7 +240,7 @@ def test_the_official_client_forwards_ports(core: kubernetes.client.CoreV1Api) -
     forward = portforward(core.connect_get_namespaced_pod_portforward, "web", "default", ports="8099")
     with contextlib.closing(forward.socket(8099)) as peer:
         peer.sendall(b"GET / HTTP/1.0\r\n\r\n")
-        peer.settimeout(40)
+        peer.settimeout(30)
         answer = b""
         while not is_whole(answer):  # that client's thread crashes where something is left unread
             piece = peer.recv(1 << 20)
@@ -259,13 +260,13 @@ def test_a_command_ends_when_its_client_leaves(state: Path, tmp_path: Path) -> N
     mark = tmp_path / "pid"
     command = ["kubectl", f"--kubeconfig={state / 'kubeconfig'}", "exec", "web", "--", "sh", "-c"]
     client = subprocess.Popen([*command, f"echo $$ > {mark}; sleep 60"])
-    deadline = time.monotonic() + 40
+    deadline = time.monotonic() + 30
     while not (mark.exists() and mark.read_text().strip()) and time.monotonic() < deadline:
         time.sleep(0.02)
     pid = int(mark.read_text())
     client.send_signal(signal.SIGKILL)
     client.wait()
-    while Path(f"/proc/{pid}").exists() and time.monotonic() < deadline + 40:
+    while Path(f"/proc/{pid}").exists() and time.monotonic() < deadline + 30:
         time.sleep(0.02)
     assert not Path(f"/proc/{pid}").exists()
 

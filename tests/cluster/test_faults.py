@@ -122,9 +122,10 @@ async def test_refuses(proxy, connect):
 
 
 async def test_a_server_that_is_not_there():
-    with socket.socket() as taken:  # and not listened on, so that nobody else can listen there
-        taken.bind(("127.0.0.1", 0))
-        async with FaultProxy(*taken.getsockname()) as proxy:
+    # Bound, so that nobody else gets the port, but not listening.
+    with socket.socket() as mute:
+        mute.bind(("127.0.0.1", 0))
+        async with FaultProxy(*mute.getsockname()) as proxy:
             connection = await asyncio.open_connection("127.0.0.1", proxy.port)
             assert await ended(connection) == b""
             connection[1].close()

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -32,7 +33,7 @@ def alive(pid: int) -> bool:
         return False
 
 
-async def until(condition, timeout_s: float = 40.0) -> None:
+async def until(condition, timeout_s: float = 30.0) -> None:
     async with asyncio.timeout(timeout_s):
         while not condition():
             await asyncio.sleep(0.02)
@@ -55,7 +56,7 @@ class Api:
     async def ready(self) -> Client:
         await until((self.state / "kubeconfig").exists)
         client = Client(connect.load(self.state / "kubeconfig"))
-        await wait_ready(client, 40)
+        await wait_ready(client, 30)
         return client
 
     def kill(self) -> None:
@@ -123,16 +124,21 @@ def pids(state: Path) -> dict[str, int]:
     return json.loads((state / "run.json").read_text())["pids"]
 
 
+def is_complete(state: Path) -> bool:
+    """Whether API server and node are started."""
+    return (state / "run.json").exists() and {"api", "node"} <= pids(state).keys()
+
+
 @pytest.mark.slow
 async def test_the_supervisor_restarts_what_is_killed_and_leaves_nothing(supervisor, tmp_path: Path) -> None:
     state = tmp_path / "state"
-    await until((state / "kubeconfig").exists)
+    await until(lambda: is_complete(state), 60)
     first = pids(state)["api"]
     os.kill(first, signal.SIGKILL)
     # While it is down, the run file may be written without it.
-    await until(lambda: pids(state).get("api", first) != first)
+    await until(lambda: pids(state).get("api", first) != first, 60)
     client = Client(connect.load(state / "kubeconfig"))
-    await wait_ready(client, 40)
+    await wait_ready(client, 30)
     await client.close()
     memory = Path(f"/proc/{supervisor.pid}/status").read_text().split("VmRSS:")[1].split()[0]
     assert int(memory) < 16 * 1024
@@ -149,7 +155,7 @@ async def test_the_supervisor_restarts_what_is_killed_and_leaves_nothing(supervi
 @pytest.mark.slow
 async def test_children_die_with_a_supervisor_that_is_killed(supervisor, tmp_path: Path) -> None:
     state = tmp_path / "state"
-    await until((state / "kubeconfig").exists)
+    await until(lambda: is_complete(state), 60)
     everyone = list(pids(state).values())
     supervisor.kill()
     await until(lambda: not any(alive(pid) for pid in everyone if pid != supervisor.pid), 60)
@@ -167,8 +173,6 @@ def test_octets_are_held_and_given_back(tmp_path: Path) -> None:
 
 
 def test_ports_are_kept_while_they_are_free(tmp_path: Path) -> None:
-    import socket
-
     with socket.socket() as taken:
         port = free_port()
         taken.bind((instance.API_HOST, port))

@@ -40,7 +40,7 @@ from tidegate.wire.upstream_side import UpstreamConnection
 REVISION = "app"
 HOST = b"app.default.svc"
 """The gateway has a route for it, the activator reads the revision from it, queueproxy takes any."""
-PATIENCE_S = 10.0
+PATIENCE_S = 30.0
 
 TRIES = 5
 STOOD_STILL_S = 0.03

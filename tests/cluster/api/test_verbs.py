@@ -246,7 +246,7 @@ async def test_a_watch_sees_later_changes_at_once(client: Client) -> None:
     await asyncio.sleep(0)
     await client.create(CM, config_map("a"))
     await client.create(CM, config_map("b"))
-    events = await asyncio.wait_for(watching, 5)
+    events = await asyncio.wait_for(watching, 30)
     assert [event.object["metadata"]["name"] for event in events] == ["a", "b"]
 
 
