@@ -48,7 +48,7 @@ _turns = itertools.cycle(_shuffled())
 
 
 class App:
-    """A user's app: answers its name after `?ms=` milliseconds, and remembers what it saw."""
+    """A user's app: answers its name after `?ms=` milliseconds, `?held` after `release`, and remembers what it saw."""
 
     def __init__(self, name: str = "app", headers: Iterable[tuple[str, str]] = ()) -> None:
         self.name = name
@@ -60,6 +60,7 @@ class App:
         self.next_tick = asyncio.Event()
         self.open = asyncio.Event()  # requests are held until it is set
         self.open.set()
+        self.release = asyncio.Event()
 
     async def _echo(self, request: web.Request) -> web.WebSocketResponse:
         connection = web.WebSocketResponse()
@@ -85,6 +86,8 @@ class App:
         try:
             await asyncio.sleep(int(request.query.get("ms", "0")) / 1000)
             await self.open.wait()
+            if "held" in request.query:
+                await self.release.wait()
             body = self.name if request.method == "GET" else str(len(await request.read()))
             return web.Response(text=body, headers=CIMultiDict(self.headers))
         finally:
@@ -141,7 +144,7 @@ async def running(serve: Serve, port: int, *, freezes: bool = True) -> AsyncIter
             yield Hop(port, stopping, task)
         finally:
             stopping.set()
-            await asyncio.wait([task], timeout=10)
+            await asyncio.wait([task], timeout=60)
             await tasks.cancel(task)
 
 
