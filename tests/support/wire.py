@@ -16,7 +16,7 @@ from tidegate.wire.limits import Limits, ServerTimers
 from tidegate.wire.pool import Pool
 from tidegate.wire.server import Server
 
-PATIENCE_S = 5.0
+PATIENCE_S = 20.0
 
 Handler = Callable[["Peer"], Awaitable[None]]
 
