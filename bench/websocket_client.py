@@ -11,6 +11,7 @@ import asyncio
 import json
 import sys
 import time
+from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
 from tidegate.wire import loop
@@ -80,8 +81,17 @@ def opening(headers: dict[str, str]) -> bytes:
     return f"GET {PATH} HTTP/1.1\r\n{text}\r\n".encode()
 
 
-async def measure(port: int, connections: int, seconds: float, headers: dict[str, str]) -> dict[str, Any]:
-    """Talk on all connections for `seconds`; return messages echoed, their rate and latencies. Raises RuntimeError."""
+async def measure(
+    port: int,
+    connections: int,
+    seconds: float,
+    headers: dict[str, str],
+    last: Callable[[float], Awaitable[object]] = asyncio.sleep,
+) -> dict[str, Any]:
+    """Talk on all connections for `seconds`; return messages echoed, their rate and latencies. Raises RuntimeError.
+
+    `last` waits for so many seconds.
+    """
     running = asyncio.get_running_loop()
     talkers = [Talker(opening(headers)) for _ in range(connections)]
     for talker in talkers:
@@ -91,7 +101,7 @@ async def measure(port: int, connections: int, seconds: float, headers: dict[str
     began = time.monotonic()
     for talker in talkers:
         talker.send()
-    await asyncio.sleep(seconds)
+    await last(seconds)
     wall_s = time.monotonic() - began
     for talker in talkers:
         talker.is_talking = False

@@ -27,7 +27,7 @@ SPDY_PROTOCOL = "v4.channel.k8s.io"
 STREAM_CHANNELS = {"stdin": STDIN, "stdout": STDOUT, "stderr": STDERR, "error": ERROR, "resize": RESIZE}
 MESSAGE_LIMIT_BYTES = 4 << 20
 STREAMS_TIMEOUT_S = 30.0
-HEARTBEAT_S = 30.0
+CLIENT_HEARTBEAT_S = NODE_HEARTBEAT_S = 30.0
 """Between two pings to who answers them; without an answer in half that time a peer counts as gone."""
 
 
@@ -51,7 +51,7 @@ async def serve(request: web.Request, session: aiohttp.ClientSession, url: URL, 
         raise status.bad_request("Upgrade request required")
     keep_alive(request)
     # Clients of v4 (the official Python one) may look at their socket when they like, so they are not asked.
-    heartbeat_s = HEARTBEAT_S if offered.protocol == PROTOCOLS[0] else None
+    heartbeat_s = CLIENT_HEARTBEAT_S if offered.protocol == PROTOCOLS[0] else None
     socket = web.WebSocketResponse(protocols=PROTOCOLS, max_msg_size=MESSAGE_LIMIT_BYTES, heartbeat=heartbeat_s)
     headers = {"Authorization": f"Bearer {token}"}
     try:
@@ -60,7 +60,7 @@ async def serve(request: web.Request, session: aiohttp.ClientSession, url: URL, 
             headers=headers,
             protocols=(NODE_PROTOCOL,),
             max_msg_size=MESSAGE_LIMIT_BYTES,
-            heartbeat=HEARTBEAT_S,
+            heartbeat=NODE_HEARTBEAT_S,
         )
     except aiohttp.WSServerHandshakeError as error:
         raise status.bad_request(f"the container cannot run a command: {error.message or error.status}") from error

@@ -9,7 +9,7 @@ import pytest
 from bench import grpc_backend, scripted_api, websocket_client
 from bench.backend import SMALL, Backend
 from tests.support.h2_peers import POST, H2Peer
-from tests.support.wire import Peer
+from tests.support.wire import PATIENCE_S, Peer
 
 
 @pytest.mark.parametrize(
@@ -34,9 +34,30 @@ async def test_answers(request_bytes: bytes, body: bytes) -> None:
     await server.wait_closed()
 
 
+class Counted(Backend):
+    """A backend's connection that counts the messages it was sent."""
+
+    messages = 0
+
+    def data_received(self, data: bytes) -> None:
+        self.messages += data.count(websocket_client.MESSAGE)
+        super().data_received(data)
+
+
 async def test_websocket_messages_are_echoed() -> None:
-    server = await asyncio.get_running_loop().create_server(Backend, "127.0.0.1", 0)
-    seen = await websocket_client.measure(server.sockets[0].getsockname()[1], 3, 0.1, {"Host": "a"})
+    backends: list[Counted] = []
+
+    async def several(_seconds: float) -> None:
+        async with asyncio.timeout(PATIENCE_S):
+            while len(backends) < 3 or min(backend.messages for backend in backends) < 3:
+                await asyncio.sleep(0.001)
+
+    def made() -> Counted:
+        backends.append(Counted())
+        return backends[-1]
+
+    server = await asyncio.get_running_loop().create_server(made, "127.0.0.1", 0)
+    seen = await websocket_client.measure(server.sockets[0].getsockname()[1], 3, 0.1, {"Host": "a"}, several)
     assert seen["requests"] > 3
     assert seen["errors"] == 0
     server.close()

@@ -63,7 +63,7 @@ def test_version_and_completion() -> None:
 
 def test_python_dash_m_works_as_well() -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "tidegate.cli", "version"], capture_output=True, text=True, check=True, timeout=60
+        [sys.executable, "-m", "tidegate.cli", "version"], capture_output=True, text=True, check=True, timeout=100
     )
     assert done.stdout.startswith("tidegate ")
 
@@ -142,7 +142,7 @@ def test_purge_removes_a_state_folder(tmp_path: Path) -> None:
 
 def test_stop_ends_the_supervisor(tmp_path: Path) -> None:
     # It speaks once it runs: right after exec the kernel shows no command line yet.
-    sleeping = [sys.executable, "-c", "import time; print(flush=True); time.sleep(300)"]
+    sleeping = [sys.executable, "-c", "import time; print(flush=True); time.sleep(100)"]
     with subprocess.Popen([*sleeping, "--state", str(tmp_path)], stdout=subprocess.PIPE) as process:
         assert process.stdout
         process.stdout.readline()

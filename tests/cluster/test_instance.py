@@ -7,6 +7,7 @@ import json
 import os
 import re
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from cluster import children, instance
+from tests.support.hops import free_port
 from tidegate.kube import connect, resources
 from tidegate.kube.api import ApiError
 from tidegate.kube.client import Client, wait_ready
@@ -31,7 +33,7 @@ def alive(pid: int) -> bool:
         return False
 
 
-async def until(condition, timeout_s: float = 15.0) -> None:
+async def until(condition, timeout_s: float = 30.0) -> None:
     async with asyncio.timeout(timeout_s):
         while not condition():
             await asyncio.sleep(0.02)
@@ -54,7 +56,7 @@ class Api:
     async def ready(self) -> Client:
         await until((self.state / "kubeconfig").exists)
         client = Client(connect.load(self.state / "kubeconfig"))
-        await wait_ready(client, 15)
+        await wait_ready(client, 30)
         return client
 
     def kill(self) -> None:
@@ -65,7 +67,7 @@ class Api:
 
 @pytest.mark.slow
 async def test_kill_minus_nine_of_the_api_server_loses_no_acknowledged_write(tmp_path: Path) -> None:
-    api = Api(tmp_path / "state", instance.choose_port(0, 0))
+    api = Api(tmp_path / "state", free_port())
     acknowledged: dict[str, str] = {}
     for round_number in range(3):
         api.start()
@@ -109,7 +111,7 @@ def supervisor(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     yield process
     if process.poll() is None:
         process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=20)
+        process.communicate(timeout=60)
     process.stderr.close()
 
 
@@ -122,16 +124,21 @@ def pids(state: Path) -> dict[str, int]:
     return json.loads((state / "run.json").read_text())["pids"]
 
 
+def is_complete(state: Path) -> bool:
+    """Whether API server and node are started."""
+    return (state / "run.json").exists() and {"api", "node"} <= pids(state).keys()
+
+
 @pytest.mark.slow
 async def test_the_supervisor_restarts_what_is_killed_and_leaves_nothing(supervisor, tmp_path: Path) -> None:
     state = tmp_path / "state"
-    await until((state / "kubeconfig").exists)
+    await until(lambda: is_complete(state), 60)
     first = pids(state)["api"]
     os.kill(first, signal.SIGKILL)
     # While it is down, the run file may be written without it.
-    await until(lambda: pids(state).get("api", first) != first)
+    await until(lambda: pids(state).get("api", first) != first, 60)
     client = Client(connect.load(state / "kubeconfig"))
-    await wait_ready(client, 15)
+    await wait_ready(client, 30)
     await client.close()
     memory = Path(f"/proc/{supervisor.pid}/status").read_text().split("VmRSS:")[1].split()[0]
     assert int(memory) < 16 * 1024
@@ -139,7 +146,7 @@ async def test_the_supervisor_restarts_what_is_killed_and_leaves_nothing(supervi
     assert "an instance already runs in" in second[1]
     everyone = pids(state).values()
     supervisor.send_signal(signal.SIGTERM)
-    await until(lambda: supervisor.poll() is not None, 30)
+    await until(lambda: supervisor.poll() is not None, 60)
     assert supervisor.returncode == 0
     assert not any(alive(pid) for pid in everyone)
     assert not (state / "run.json").exists()
@@ -148,10 +155,10 @@ async def test_the_supervisor_restarts_what_is_killed_and_leaves_nothing(supervi
 @pytest.mark.slow
 async def test_children_die_with_a_supervisor_that_is_killed(supervisor, tmp_path: Path) -> None:
     state = tmp_path / "state"
-    await until((state / "kubeconfig").exists)
+    await until(lambda: is_complete(state), 60)
     everyone = list(pids(state).values())
     supervisor.kill()
-    await until(lambda: not any(alive(pid) for pid in everyone if pid != supervisor.pid), 30)
+    await until(lambda: not any(alive(pid) for pid in everyone if pid != supervisor.pid), 60)
 
 
 def test_octets_are_held_and_given_back(tmp_path: Path) -> None:
@@ -166,12 +173,10 @@ def test_octets_are_held_and_given_back(tmp_path: Path) -> None:
 
 
 def test_ports_are_kept_while_they_are_free(tmp_path: Path) -> None:
-    import socket
-
     with socket.socket() as taken:
-        taken.bind((instance.API_HOST, 0))
+        port = free_port()
+        taken.bind((instance.API_HOST, port))
         taken.listen()
-        port = taken.getsockname()[1]
         assert instance.choose_port(0, port) != port
         with pytest.raises(instance.StartError, match="is taken"):
             instance.choose_port(port, 0)
@@ -198,7 +203,7 @@ def test_an_instance_does_not_start_on_the_store_of_a_later_release(tmp_path: Pa
     with closing(sqlite3.connect(tmp_path / "store.db")) as database:
         database.execute("PRAGMA user_version = 99")
     command = [sys.executable, "-m", "cluster", "--state", str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 1
     assert re.search(
         r"^error: .*store.db has format 99, .*: a later release wrote it\. Start it with that", done.stderr
@@ -209,7 +214,7 @@ def test_an_api_server_refuses_it_too_with_one_line(tmp_path: Path) -> None:
     with closing(sqlite3.connect(tmp_path / "store.db")) as database:
         database.execute("PRAGMA user_version = 99")
     command = [sys.executable, "-m", "cluster.api", "--state", str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 1
     assert "store.db has format 99" in done.stderr
     assert "Traceback" not in done.stderr

@@ -97,10 +97,10 @@ async def test_probes_pass_all_three_hops_when_awake_and_wake_nobody(api):
         reply = await fetch(hop.port, **scrape)
         assert (reply.status, reply.reason) == (503, "asleep")
         put_pods(api, REVISION, [("127.0.0.1", True)], port=port)
-        await asyncio.sleep(0.05)
+        await api.delivered()
         assert (await fetch(hop.port, **scrape)).status == 200  # through the activator
         put_autoscaler(api, REVISION, "Serve")
-        await asyncio.sleep(0.05)
+        await api.delivered()
         assert (await fetch(hop.port, **scrape)).status == 200  # straight to the pod
         assert len(app.heads) == 2
         assert not [name for head in app.heads for name in head if name.startswith("x-tidegate-")]
@@ -136,7 +136,8 @@ async def test_from_zero_through_all_three_hops(api):
     admin = free_port()
     async with activator(api), gateway(api, admin_port=admin) as hop, client() as fetch:
         burst = [tasks.spawn(fetch(hop.port, "/?ms=5", host=HOST), "request") for _ in range(50)]
-        await asyncio.sleep(0.1)
+        while (await fetch(admin, "/wakes")).body.count(b'"revision":"hello-00001"') < len(burst):
+            await asyncio.sleep(0.01)
         assert not any(request.done() for request in burst)
         async with pod(app_port) as port:
             put_pods(api, REVISION, [("127.0.0.1", False)], port=port)  # an address, not ready yet
@@ -144,7 +145,7 @@ async def test_from_zero_through_all_three_hops(api):
                 assert Counter(reply.status for reply in await asyncio.gather(*burst)) == {200: 50}
                 put_pods(api, REVISION, [("127.0.0.1", True)], port=port)
                 put_autoscaler(api, REVISION, "Serve")
-                await asyncio.sleep(0.05)
+                await api.delivered()
                 assert (await fetch(hop.port, host=HOST)).status == 200
         wakes = (await fetch(admin, "/wakes")).body
         assert wakes.count(b'"revision":"hello-00001"') == 50
@@ -205,9 +206,9 @@ async def test_a_websocket_passes_all_three_hops_and_counts_while_it_lives(api):
             async with session.ws_connect(url, headers={"Host": HOST}) as connection:
                 for number in range(20):
                     await connection.send_str(f"message {number}")
-                    assert await connection.receive_str(timeout=5) == f"message {number}"
+                    assert await connection.receive_str(timeout=30) == f"message {number}"
                 assert b"tidegate_gateway_requests_in_flight 1.0" in (await fetch(admin, "/metrics")).body
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 while b"tidegate_gateway_requests_in_flight 0.0" not in (await fetch(admin, "/metrics")).body:
                     await asyncio.sleep(0.01)
 
@@ -220,7 +221,7 @@ async def test_events_arrive_one_by_one(api):
             app.next_tick.set()
             async with session.get(url, headers={"Host": HOST}) as response:
                 for number in range(3):
-                    assert await asyncio.wait_for(response.content.readline(), 5) == f"data: {number}\n".encode()
+                    assert await asyncio.wait_for(response.content.readline(), 30) == f"data: {number}\n".encode()
                     await response.content.readline()
                     app.next_tick.set()
 
@@ -228,12 +229,13 @@ async def test_events_arrive_one_by_one(api):
 async def test_a_client_that_leaves_is_told_to_the_app(api):
     async with App().running() as app, pod(app.port) as port, activator(api), gateway(api) as hop, client() as fetch:
         put_pods(api, REVISION, [("127.0.0.1", True)], port=port)
-        leaving = tasks.spawn(fetch(hop.port, "/?ms=10000", host=HOST), "leaving")
-        async with asyncio.timeout(5):
+        app.open.clear()
+        leaving = tasks.spawn(fetch(hop.port, host=HOST), "leaving")
+        async with asyncio.timeout(30):
             while not app.in_flight:
                 await asyncio.sleep(0.005)
         await tasks.cancel(leaving)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while app.in_flight:
                 await asyncio.sleep(0.005)
 
@@ -243,12 +245,17 @@ async def test_a_draining_gateway_serves_what_it_has(api):
         put_autoscaler(api, REVISION, "Serve")
         put_pods(api, REVISION, [("127.0.0.1", True)], port=port)
         async with gateway(api) as hop:
-            request = tasks.spawn(fetch(hop.port, "/?ms=300", host=HOST), "request")
+            app.open.clear()
+            request = tasks.spawn(fetch(hop.port, host=HOST), "request")
             while not app.in_flight:
                 await asyncio.sleep(0.005)
             hop.stopping.set()
+            with contextlib.suppress(OSError):
+                while True:  # until it accepts no more
+                    (await asyncio.open_connection("127.0.0.1", hop.port))[1].close()
+            app.open.set()
             assert (await request).status == 200
-            await asyncio.wait_for(hop.task, 5)
+            await asyncio.wait_for(hop.task, 30)
 
 
 async def test_the_gateway_is_ready_only_when_its_port_is_open(api, monkeypatch):
@@ -298,7 +305,7 @@ async def test_a_header_names_a_tag_where_config_features_allows_it(api):
             assert await answers("next") == "a"
             metadata = {"name": names.CONFIG_FEATURES, "namespace": names.SYSTEM_NAMESPACE}
             api.put(resources.CONFIG_MAPS, {"metadata": metadata, "data": {"tag-header-based-routing": "Enabled"}})
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 while await answers("next") != "b":
                     await asyncio.sleep(0.01)
             assert await answers("unknown") == "a"

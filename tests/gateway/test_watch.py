@@ -28,13 +28,13 @@ async def watch(api):
     put_route(api, "hello", [{"revisionName": "hello-00001", "percent": 100}])
     watch = Watch(api, names.SYSTEM_NAMESPACE)
     running = watch.start()
-    await watch.wait_synced(10.0)
+    await watch.wait_synced(30.0)
     yield watch
     await tasks.cancel(*running)
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not condition():
             await asyncio.sleep(0)
 

@@ -79,12 +79,13 @@ def test_only_a_worker_that_misses_looks_in_a_row_is_ended():
 
 async def test_workers_share_the_port_and_are_replaced(monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setattr("gateway.workers.PAGE_TIMEOUT_S", 60.0)
     port, admin = free_port(), free_port()
-    config = Config(workers=2, admin_port=admin, metrics_port=free_port(), drain_quiet_s=0.0, drain_timeout_s=2.0)
+    config = Config(workers=2, admin_port=admin, metrics_port=free_port(), drain_quiet_s=0.0, drain_timeout_s=60.0)
     async with App().running() as app, client() as fetch:
         script = [sys.executable, str(ROOT / "tests/support/gateway_worker.py"), f"127.0.0.1:{port}", str(app.port)]
         workers = Workers(config, script)
-        async with running(workers.run, admin, freezes=False), asyncio.timeout(60):
+        async with running(workers.run, admin, freezes=False) as hop, asyncio.timeout(110):
 
             async def all_ready() -> None:
                 while len(await workers.pages("/readyz")) < 2:
@@ -141,7 +142,9 @@ async def test_workers_share_the_port_and_are_replaced(monkeypatch):
             await hung.process.wait()
             while hung.number in workers._living:
                 await asyncio.sleep(0.01)
-            monkeypatch.setattr("gateway.workers.PAGE_TIMEOUT_S", 2.0)
+            monkeypatch.setattr("gateway.workers.PAGE_TIMEOUT_S", 60.0)
             await all_ready()
             left = [worker.process for worker in workers._living.values()]
+            hop.stopping.set()
+            await hop.task
         assert [process.returncode for process in left] == [0, 0]

@@ -30,9 +30,9 @@ async def test_changes_are_told_and_other_config_maps_are_not():
     api.put(resources.CONFIG_MAPS, config_map("foreign", PEM.format("x"), namespace="default"))
     api.put(resources.CONFIG_MAPS, config_map("unlabelled", PEM.format("y"), label="false"))
     running = tasks.spawn(cache.run(), "trust")
-    await cache.wait_synced(5)
+    await cache.wait_synced(30)
     api.put(resources.CONFIG_MAPS, config_map("ours", PEM.format("one")))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while not told:
             await asyncio.sleep(0)
     assert told == [PEM.format("one")]

@@ -153,7 +153,7 @@ def test_an_app_that_speaks_h2c_is_asked_by_it_on_its_own_port():
 async def test_a_grpc_app_is_ready_when_its_health_service_says_so():
     app = HealthApp()
     async with app.running() as port:
-        whole, one = AppProbe(port, service=""), AppProbe(port, service="a.B")
+        whole, one = AppProbe(port, service="", timeout_s=30), AppProbe(port, service="a.B", timeout_s=30)
         for serving, unknown, expected in ((True, False, True), (False, False, False), (True, True, False)):
             app.is_serving, app.is_unknown = serving, unknown
             assert (await whole.ask() is not None) is expected
@@ -164,8 +164,8 @@ async def test_a_grpc_app_is_ready_when_its_health_service_says_so():
 
 async def test_a_grpc_probe_of_an_app_without_the_health_service_does_not_pass():
     async with GrpcApp().running() as app:
-        assert await AppProbe(app.port, service="").ask() is None
-        assert await AppProbe(app.port).ask() == b""
+        assert await AppProbe(app.port, service="", timeout_s=30).ask() is None
+        assert await AppProbe(app.port, timeout_s=30).ask() == b""
     async with servers.serving(_http1) as port:
         assert await AppProbe(port, service="", timeout_s=0.5).ask() is None
 
@@ -227,5 +227,5 @@ async def test_a_get_probe_reads_what_the_app_tells():
         writer.close()
 
     async with servers.serving(answer) as port:
-        assert await AppProbe(port, path="/").ask() == b"open=1 way=plain"
-        assert await AppProbe(port).ask() == b""
+        assert await AppProbe(port, path="/", timeout_s=30).ask() == b"open=1 way=plain"
+        assert await AppProbe(port, timeout_s=30).ask() == b""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -72,7 +71,7 @@ class ControllerWorld:
         self.config = config or ClusterConfig(
             deployment=NO_LOOKUPS, autoscaler_address="127.1.128.1:8080", report_key=b"k" * 32
         )
-        loop, began = asyncio.get_running_loop(), time.time()
+        loop, began = asyncio.get_running_loop(), self.api.now
         self.gateways = gateways(self.api) if gateways is not None else None
         world = World(Objects(), self.config)
         self.worker = Worker(self.api, world, 4, lambda: began + loop.time(), gateways=self.gateways)

@@ -33,6 +33,7 @@ class FakeApi:
         self._oldest = 0
         self._changed = asyncio.Condition()
         self._wakers: set[asyncio.Event] = set()
+        self._idle: set[asyncio.Event] = set()
         self._refusals: list[tuple[str, Resource, ApiError]] = []
         self._broken: set[Resource] = set()
 
@@ -66,6 +67,12 @@ class FakeApi:
     def peek(self, resource: Resource, name: str, namespace: str = "") -> Object | None:
         """Return one stored object or None."""
         return self.objects.get((resource, namespace, name))
+
+    async def delivered(self) -> None:
+        """Return when every watch has taken all that is stored: its reader has come back to wait for more."""
+        async with asyncio.timeout(30):
+            while any(waker.is_set() for waker in self._wakers) or self._idle != self._wakers:
+                await asyncio.sleep(0)
 
     # The Api protocol
 
@@ -105,10 +112,12 @@ class FakeApi:
                     translated = _translate(event, labels, fields)
                     if kind == resource and not elsewhere and translated:
                         yield translated
-                if not waker.is_set():
-                    await waker.wait()
+                self._idle.add(waker)
+                await waker.wait()
+                self._idle.discard(waker)
         finally:
             self._wakers.discard(waker)
+            self._idle.discard(waker)
 
     async def create(
         self, resource: Resource, obj: Object, namespace: str = "", subresource: str = "", *, dry_run: bool = False

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import defaultdict
 from collections.abc import AsyncIterator
 
 import grpc
 import grpc.aio
 
+PATIENCE_S = 30.0
 UNBOUNDED = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
 
 
 class GrpcApp:
-    """Echoes in every shape of call; remembers what ended early."""
+    """Echoes in every shape of call; `began` and `cancelled` tell of each call of Hang, by its request."""
 
     def __init__(self) -> None:
         self.port = 0
-        self.cancelled = asyncio.Event()
+        self.began: defaultdict[bytes, asyncio.Event] = defaultdict(asyncio.Event)
+        self.cancelled: defaultdict[bytes, asyncio.Event] = defaultdict(asyncio.Event)
         self.metadata: list[dict[str, str]] = []
 
     async def _unary(self, request: bytes, context: grpc.aio.ServicerContext) -> bytes:
@@ -41,10 +44,11 @@ class GrpcApp:
             yield request
 
     async def _hang(self, request: bytes, context: grpc.aio.ServicerContext) -> bytes:
+        self.began[request].set()
         try:
             await asyncio.sleep(60)
         except asyncio.CancelledError:
-            self.cancelled.set()
+            self.cancelled[request].set()
             raise
         return b""
 
@@ -102,13 +106,14 @@ async def check_every_shape(app: GrpcApp, calls: grpc.aio.Channel) -> None:
     assert await talk.read() is grpc.aio.EOF
     assert await talk.code() is grpc.StatusCode.OK
     assert await _code(calls.unary_unary("/test.Echo/Fail")(b"")) is grpc.StatusCode.NOT_FOUND
-    assert await _code(calls.unary_unary("/test.Echo/Hang")(b"", timeout=0.2)) is grpc.StatusCode.DEADLINE_EXCEEDED
-    await asyncio.wait_for(app.cancelled.wait(), 5)
-    app.cancelled.clear()
-    held = calls.unary_unary("/test.Echo/Hang")(b"")
-    await asyncio.sleep(0.1)
+    hang = calls.unary_unary("/test.Echo/Hang")
+    assert await _code(hang(b"late", timeout=0.2)) is grpc.StatusCode.DEADLINE_EXCEEDED
+    if app.began[b"late"].is_set():  # on a machine that stood still it is over before it got there
+        await asyncio.wait_for(app.cancelled[b"late"].wait(), PATIENCE_S)
+    held = hang(b"left")
+    await asyncio.wait_for(app.began[b"left"].wait(), PATIENCE_S)
     held.cancel()
-    await asyncio.wait_for(app.cancelled.wait(), 5)
+    await asyncio.wait_for(app.cancelled[b"left"].wait(), PATIENCE_S)
     results = await asyncio.gather(*[unary(b"%d" % number) for number in range(300)])
     assert results == [b"%d" % number for number in range(300)]
 

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import contextvars
 import io
+import itertools
 import os
 import random
 import socket
@@ -27,30 +28,27 @@ _PORTS = range(20_000, 32_000)
 
 
 def free_port() -> int:
-    """Return a port that nobody listens on, and that no other call gets: neither here nor in another test worker."""
-    ours = _PORTS[_worker() :: _workers()]
-    while True:
-        port = random.choice(ours)
+    """Return a port that nobody listens on. No other call gets it, here or in another test worker, for thousands."""
+    for port in _turns:
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.bind(("127.0.0.1", port))
-            if port not in _given:
-                _given.add(port)
-                return port
+            return port
+    raise AssertionError("the turns have no end")
 
 
-def _worker() -> int:
-    return int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % _workers()
+def _shuffled() -> list[int]:
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % workers
+    ours = list(_PORTS[worker::workers])
+    random.SystemRandom().shuffle(ours)  # hypothesis seeds the other one
+    return ours
 
 
-def _workers() -> int:
-    return int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
-
-
-_given: set[int] = set()
+_turns = itertools.cycle(_shuffled())
 
 
 class App:
-    """A user's app: answers its name after `?ms=` milliseconds, and remembers what it saw."""
+    """A user's app: answers its name after `?ms=` milliseconds, `?held` after `release`, and remembers what it saw."""
 
     def __init__(self, name: str = "app", headers: Iterable[tuple[str, str]] = ()) -> None:
         self.name = name
@@ -60,6 +58,9 @@ class App:
         self.peak = 0
         self.heads: list[dict[str, str]] = []
         self.next_tick = asyncio.Event()
+        self.open = asyncio.Event()  # requests are held until it is set
+        self.open.set()
+        self.release = asyncio.Event()
 
     async def _echo(self, request: web.Request) -> web.WebSocketResponse:
         connection = web.WebSocketResponse()
@@ -84,6 +85,9 @@ class App:
         self.peak = max(self.peak, self.in_flight)
         try:
             await asyncio.sleep(int(request.query.get("ms", "0")) / 1000)
+            await self.open.wait()
+            if "held" in request.query:
+                await self.release.wait()
             body = self.name if request.method == "GET" else str(len(await request.read()))
             return web.Response(text=body, headers=CIMultiDict(self.headers))
         finally:
@@ -140,7 +144,7 @@ async def running(serve: Serve, port: int, *, freezes: bool = True) -> AsyncIter
             yield Hop(port, stopping, task)
         finally:
             stopping.set()
-            await asyncio.wait([task], timeout=10)
+            await asyncio.wait([task], timeout=60)
             await tasks.cancel(task)
 
 
@@ -211,7 +215,7 @@ class Reply(NamedTuple):
 async def client() -> AsyncIterator[Callable[..., Awaitable[Reply]]]:
     """Give a function `fetch(port, path="/", host=None, method="GET", data=None, **headers)`."""
     connector = aiohttp.TCPConnector(limit=0)
-    async with aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(20)) as session:
+    async with aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(60)) as session:
 
         async def fetch(
             port: int, path: str = "/", *, host: str = "", method: str = "GET", data: bytes | None = None, **named: str

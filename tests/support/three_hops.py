@@ -85,7 +85,8 @@ async def three_hops(
 
     own = {"service": "hello", "container_concurrency": concurrency, "drain_idle_s": 0.0} | (pod or {})
     sidecar = PodConfig(serving_port=back, user_port=app_port, **common("queueproxy"), **own)
-    holder = ActivatorConfig(serving_port=middle, drain_quiet_s=0.0, **common("activator"), **(held or {}))
+    held = {"revision_wait_s": 30.0} | (held or {})  # it listens before its first list is read
+    holder = ActivatorConfig(serving_port=middle, drain_quiet_s=0.0, **common("activator"), **held)
     gateway = Config(listen=f"127.0.0.1:{front}", drain_quiet_s=0.0, **common("gateway"), **(edge or {}))
     async with AsyncExitStack() as stack:
         enter = stack.enter_async_context

@@ -110,5 +110,9 @@ async def test_an_owner_may_forget_another_while_slots_fire() -> None:
     second.expire = lambda now: forget_the_other(second, first)  # type: ignore[method-assign]
     deadlines.watch(first, now)
     deadlines.watch(second, now)
+    async with asyncio.timeout(10):
+        await asyncio.wait(
+            [asyncio.ensure_future(one.woken.wait()) for one in (first, second)], return_when="FIRST_COMPLETED"
+        )
     await asyncio.sleep(0.05)
     assert len(asked) == 1

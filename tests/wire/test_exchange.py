@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from tests.support.wire import OK, Peer, answering, rig, turns_until
+from tests.support.wire import OK, PATIENCE_S, Peer, answering, rig, turns_until
 from tidegate.wire.director import Answer, Failure, Relay, Request, Timeouts
 
 GET = b"GET /path?q HTTP/1.1\r\nHost: Hello.Example.com:8080\r\n\r\n"
@@ -340,7 +340,7 @@ async def test_client_leaving_while_held_cancels_the_awaitable() -> None:
         client.send(GET)
         await turns_until(lambda: engine.server.in_flight == 1)
         client.close()
-        await asyncio.wait_for(cancelled.wait(), 5)
+        await asyncio.wait_for(cancelled.wait(), PATIENCE_S)
         await engine.director.all_finished()
         assert engine.director.outcomes[0].failure is Failure.CLIENT_GONE
         assert engine.director.outcomes[0].status == 0
@@ -358,7 +358,6 @@ async def test_client_leaving_while_its_held_body_stands_still() -> None:
         client.reset()
         await engine.director.all_finished()
         assert engine.director.outcomes[0].failure is Failure.CLIENT_GONE
-        assert engine.director.outcomes[0].duration_s < 10
 
 
 async def test_finished_comes_after_the_awaitable_has_ended_and_hands_its_result_on() -> None:
@@ -393,7 +392,7 @@ async def test_client_leaving_closes_the_upstream() -> None:
         client.send(GET)
         await turns_until(lambda: bool(engine.upstream.peers))
         client.close()
-        await asyncio.wait_for(left.wait(), 5)
+        await asyncio.wait_for(left.wait(), PATIENCE_S)
         await engine.director.all_finished()
         assert engine.director.outcomes[0].failure is Failure.CLIENT_GONE
 
@@ -598,7 +597,7 @@ async def test_timeouts_before_the_answer(timeouts: Timeouts, failure: Failure, 
 
 
 @pytest.mark.parametrize("version", [b"1.1", b"1.0"])
-@pytest.mark.parametrize("timeouts", [Timeouts(idle_s=0.25), Timeouts(total_s=0.25)])
+@pytest.mark.parametrize("timeouts", [Timeouts(idle_s=60), Timeouts(total_s=60)])
 async def test_timeouts_after_the_answer_began_break_it(timeouts: Timeouts, version: bytes) -> None:
     async def handler(peer: Peer) -> None:
         await peer.head()
@@ -609,6 +608,7 @@ async def test_timeouts_after_the_answer_began_break_it(timeouts: Timeouts, vers
         client = await engine.client()
         client.send(b"GET / HTTP/%b\r\nHost: a\r\n\r\n" % version)
         await client.until(b"half")
+        engine.pass_time(61)
         if version == b"1.0":
             with pytest.raises(ConnectionError):
                 await client.rest()
@@ -618,13 +618,21 @@ async def test_timeouts_after_the_answer_began_break_it(timeouts: Timeouts, vers
 
 
 async def test_response_start_does_not_cut_an_answer_that_began() -> None:
+    go_on = asyncio.Event()
+
     async def handler(peer: Peer) -> None:
         await peer.head()
         peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\no")
-        await peer.flush()
-        await asyncio.sleep(0.2)
+        await go_on.wait()
         peer.send(b"k")
         await peer.rest()
 
-    async with rig(handler, relay={"timeouts": Timeouts(response_start_s=0.05, idle_s=0.5)}) as engine:
-        assert (await engine.ask(GET)).body == b"ok"
+    async with rig(handler, relay={"timeouts": Timeouts(response_start_s=60, idle_s=300)}) as engine:
+        client = await engine.client()
+        client.send(GET)
+        await client.until(b"\r\n\r\no")
+        engine.pass_time(61)
+        go_on.set()
+        assert await client.exactly(1) == b"k"
+        await engine.director.all_finished()
+        assert engine.director.outcomes[0].failure is None

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from tests.support.wire import OK, Peer, answering, rig, turns_until
+from tests.support.wire import OK, PATIENCE_S, Peer, answering, rig, turns_until
 from tidegate.wire.director import Answer, Failure, Relay, Timeouts
 from tidegate.wire.limits import Limits, ServerTimers
 
@@ -185,24 +185,31 @@ async def test_a_broken_tunnel_closes_the_other_side(by: str) -> None:
             client.reset()
         else:
             await client.gone()
-        await asyncio.wait_for(closed.wait(), 5)
+        await asyncio.wait_for(closed.wait(), PATIENCE_S)
 
 
-@pytest.mark.parametrize("timeouts", [Timeouts(), Timeouts(idle_s=0.2), Timeouts(total_s=0.25)])
-async def test_a_silent_tunnel_is_closed(timeouts: Timeouts) -> None:
+@pytest.mark.parametrize(
+    ("timeouts", "silent_s", "failure"),
+    [
+        (Timeouts(), 91, Failure.TIMEOUT_IDLE),
+        (Timeouts(idle_s=60), 61, Failure.TIMEOUT_IDLE),
+        (Timeouts(total_s=60), 61, Failure.TIMEOUT_TOTAL),
+    ],
+)
+async def test_a_silent_tunnel_is_closed(timeouts: Timeouts, silent_s: float, failure: Failure) -> None:
     async def handler(peer: Peer) -> None:
         await peer.head()
         peer.send(SWITCH)
         await peer.gone()
 
-    async with rig(handler, relay={"timeouts": timeouts}, timers=ServerTimers(tunnel_idle_s=0.3)) as engine:
+    async with rig(handler, relay={"timeouts": timeouts}, timers=ServerTimers(tunnel_idle_s=90)) as engine:
         client = await engine.client()
         client.send(UPGRADE)
         await client.head()
+        engine.pass_time(silent_s)
         assert await client.rest() == b""
         await engine.director.all_finished()
-        failure = engine.director.outcomes[0].failure
-        assert failure is (Failure.TIMEOUT_TOTAL if timeouts.total_s else Failure.TIMEOUT_IDLE)
+        assert engine.director.outcomes[0].failure is failure
 
 
 async def test_tunnel_back_pressure() -> None:
@@ -237,7 +244,7 @@ async def test_drain_lets_requests_end_and_says_close() -> None:
         busy, idle = await engine.client(), await engine.client()
         busy.send(GET)
         await turns_until(lambda: engine.server.in_flight == 1 and engine.server.counters.connections_open == 2)
-        draining = asyncio.create_task(engine.server.drain(5))
+        draining = asyncio.create_task(engine.server.drain(PATIENCE_S))
         assert await idle.rest() == b""
         with pytest.raises(OSError):
             await engine.client()
@@ -290,12 +297,12 @@ async def test_drain_tells_when_only_tunnels_are_left() -> None:
         tunnel.send(UPGRADE)
         await tunnel.until(b"open")
         await turns_until(lambda: engine.server.in_flight == 2 and engine.server.open_tunnels == 1)
-        draining = asyncio.create_task(engine.server.drain(5, told.set))
+        draining = asyncio.create_task(engine.server.drain(PATIENCE_S, told.set))
         await turns_until(lambda: engine.server.is_draining)
         assert not told.is_set()
         release.set()
         assert (await busy.answer()).status == 200
-        await asyncio.wait_for(told.wait(), 5)
+        await asyncio.wait_for(told.wait(), PATIENCE_S)
         assert not draining.done()
         tunnel.writer.close()
         assert await draining is True
@@ -319,11 +326,12 @@ async def test_drain_tells_before_it_cuts_what_is_left() -> None:
 async def test_drain_waits_for_unread_answers() -> None:
     body = b"x" * 6_000_000
 
-    async with rig(direct=lambda request, port: Answer(200, "", body)) as engine:
+    timers = ServerTimers(linger_s=PATIENCE_S)
+    async with rig(direct=lambda request, port: Answer(200, "", body), timers=timers) as engine:
         client = await engine.client()
         client.send(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
         await client.head()
-        draining = asyncio.create_task(engine.server.drain(5))
+        draining = asyncio.create_task(engine.server.drain(PATIENCE_S))
         assert await client.rest() == body
         assert await draining is True
 

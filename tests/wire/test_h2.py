@@ -12,8 +12,8 @@ from h2.settings import SettingCodes
 from hyperframe.frame import ContinuationFrame, HeadersFrame, PingFrame, SettingsFrame
 
 from tests.support.h2_peers import GET, POST, H2Peer, echo, upstream
-from tests.support.wire import OK, Peer, Rig, answering, rig, turns_until
-from tidegate.wire import h2_floods, h2_frames
+from tests.support.wire import OK, PATIENCE_S, Peer, Rig, answering, rig, turns_until
+from tidegate.wire import h2_client_side, h2_floods, h2_frames
 from tidegate.wire.director import H2C, Answer, Failure, Relay, Timeouts
 from tidegate.wire.limits import ServerTimers
 
@@ -463,7 +463,7 @@ async def test_a_reset_by_the_client_tells_the_upstream_at_once():
         await seen.wait()
         client.h2.reset_stream(stream_id, ErrorCodes.CANCEL)
         client.flush()
-        await asyncio.wait_for(reset.wait(), 5)
+        await asyncio.wait_for(reset.wait(), PATIENCE_S)
         await engine.director.all_finished()
         assert engine.director.outcomes[0].failure is Failure.CLIENT_GONE
         client.close()
@@ -554,7 +554,8 @@ async def test_an_upstream_that_does_not_speak_http2_is_a_refused_connection():
         assert engine.director.retries == [Failure.CONNECT]
 
 
-async def test_drain_takes_what_is_on_its_way_and_refuses_what_comes_later():
+async def test_drain_takes_what_is_on_its_way_and_refuses_what_comes_later(monkeypatch):
+    monkeypatch.setattr(h2_client_side, "DRAIN_PING_S", 2 * PATIENCE_S)  # the client's answer to the ping ends it
     turns: list[asyncio.Future[Answer]] = []
 
     def direct(request, port):
@@ -565,7 +566,7 @@ async def test_drain_takes_what_is_on_its_way_and_refuses_what_comes_later():
         client = await client_of(engine)
         first = client.ask()
         await turns_until(lambda: len(turns) == 1)
-        draining = asyncio.ensure_future(engine.server.drain(5))
+        draining = asyncio.ensure_future(engine.server.drain(PATIENCE_S))
         on_its_way = client.ask()  # sent before the client has seen the GOAWAY
         while not (ends := [e for e in client.events if isinstance(e, h2.events.ConnectionTerminated)])[1:]:
             await client.read()
@@ -584,7 +585,7 @@ async def test_a_client_that_answers_no_ping_is_drained_too():
         client = await client_of(engine)
         await client.answer(client.ask())
         client.flush = client.h2.data_to_send  # type: ignore[method-assign]
-        draining = asyncio.ensure_future(engine.server.drain(5))
+        draining = asyncio.ensure_future(engine.server.drain(PATIENCE_S))
         while not [e for e in client.events if isinstance(e, h2.events.ConnectionTerminated)][1:]:
             await client.read()
         await client.gone()
@@ -612,11 +613,14 @@ async def test_the_idle_timer_breaks_one_stream_off_and_no_other():
         await echo(peer)
 
     def direct(request, port):
-        return Relay("127.0.0.1", port, protocol=H2C, timeouts=Timeouts(idle_s=0.3 if request.method == b"GET" else 5))
+        timeouts = Timeouts(idle_s=60 if request.method == b"GET" else 600)
+        return Relay("127.0.0.1", port, protocol=H2C, timeouts=timeouts)
 
     async with rig(upstream(script), direct=direct) as engine:
         client = await client_of(engine)
         stream_id = client.ask(GET, end=False)
+        await client.event(h2.events.DataReceived, stream_id)
+        engine.pass_time(61)
         await client.event(h2.events.StreamReset, stream_id)
         await engine.director.all_finished()
         assert engine.director.outcomes[0].failure is Failure.TIMEOUT_IDLE
@@ -626,9 +630,10 @@ async def test_the_idle_timer_breaks_one_stream_off_and_no_other():
 
 
 async def test_an_idle_connection_is_closed():
-    async with rig(timers=ServerTimers(keep_alive_s=0.3)) as engine:
+    async with rig(timers=ServerTimers(keep_alive_s=60)) as engine:
         client = await client_of(engine)
         await client.answer(client.ask())
+        engine.pass_time(61)
         assert (await client.event(h2.events.ConnectionTerminated)).error_code == ErrorCodes.NO_ERROR
         await client.gone()
 

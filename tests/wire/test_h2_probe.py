@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.h2_peers import H2Peer, upstream
 from tests.support.servers import serving
-from tests.support.wire import OK, Peer, ScriptedUpstream, answering, rig
+from tests.support.wire import OK, PATIENCE_S, Peer, ScriptedUpstream, answering, rig
 from tidegate.wire import h2_probe
 
 SERVING, NOT_SERVING = b"\x08\x01", b"\x08\x02"
@@ -19,7 +19,10 @@ SERVING, NOT_SERVING = b"\x08\x01", b"\x08\x02"
 async def test_a_get_returns_status_and_body() -> None:
     async with rig(answering(OK)) as running:
         port = running.server.port
-        assert await h2_probe.get("127.0.0.1", port, "/x", [("Host", "a.b"), ("X-Probe", "1")], 2.0) == (200, b"ok")
+        assert await h2_probe.get("127.0.0.1", port, "/x", [("Host", "a.b"), ("X-Probe", "1")], PATIENCE_S) == (
+            200,
+            b"ok",
+        )
         await running.director.all_finished()
         [request] = running.director.requests
         assert (request.target, request.host, request.header(b"x-probe")) == (b"/x", "a.b", b"1")
@@ -28,7 +31,7 @@ async def test_a_get_returns_status_and_body() -> None:
 
 async def test_an_answer_that_is_no_health_does_not_serve() -> None:
     async with rig(answering(OK)) as running:
-        assert await h2_probe.is_serving("127.0.0.1", running.server.port, "", "probe", 2.0) is False
+        assert await h2_probe.is_serving("127.0.0.1", running.server.port, "", "probe", PATIENCE_S) is False
 
 
 @pytest.mark.parametrize("answer", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"", b"\x00" * 100])
@@ -41,7 +44,7 @@ async def test_what_is_not_http2_is_an_error(answer: bytes) -> None:
 
     async with serving(talk) as port:
         with pytest.raises(ValueError, match="HTTP/2 answer"):
-            await h2_probe.get("127.0.0.1", port, "/", [], 2.0)
+            await h2_probe.get("127.0.0.1", port, "/", [], PATIENCE_S)
 
 
 async def test_a_far_end_that_does_not_answer_is_a_timeout() -> None:
@@ -87,7 +90,7 @@ async def test_a_get_as_the_app_sees_it():
     seen: list[dict[str, str]] = []
     async with app(answers(seen, "204")) as port:
         headers = [("Host", "a.example"), ("User-Agent", "kube-probe/1")]
-        assert await h2_probe.get("127.0.0.1", port, "/ok?a=b", headers, 5) == (204, b"")
+        assert await h2_probe.get("127.0.0.1", port, "/ok?a=b", headers, PATIENCE_S) == (204, b"")
     assert seen == [
         {
             ":method": "GET",
@@ -121,7 +124,7 @@ def health(status: bytes, seen: list[bytes], trailers: str = "0"):
 async def test_grpcs_health_service(service, status, trailers, is_serving):
     seen: list[bytes] = []
     async with app(health(status, seen, trailers)) as port:
-        assert await h2_probe.is_serving("127.0.0.1", port, service, "probe", 5) is is_serving
+        assert await h2_probe.is_serving("127.0.0.1", port, service, "probe", PATIENCE_S) is is_serving
     message = b"\x0a\x03a.B" if service else b""
     assert seen == [b"/grpc.health.v1.Health/Check", b"\0\0\0\0%c%b" % (len(message), message)]
 
@@ -131,9 +134,9 @@ async def test_grpcs_own_server_speaks_http2():
     from tests.support.grpc_apps import GrpcApp
 
     async with GrpcApp().running() as running:
-        assert await h2_probe.speaks("127.0.0.1", running.port, 5)
+        assert await h2_probe.speaks("127.0.0.1", running.port, PATIENCE_S)
         # It has no health service: UNIMPLEMENTED is not SERVING.
-        assert not await h2_probe.is_serving("127.0.0.1", running.port, "", "probe", 5)
+        assert not await h2_probe.is_serving("127.0.0.1", running.port, "", "probe", PATIENCE_S)
 
 
 async def saying_nothing(peer: Peer) -> None:
@@ -163,4 +166,4 @@ async def test_nobody_is_there():
     listener.close()
     await listener.wait_closed()
     with pytest.raises(ConnectionRefusedError):
-        await h2_probe.speaks("127.0.0.1", port, 1)
+        await h2_probe.speaks("127.0.0.1", port, PATIENCE_S)

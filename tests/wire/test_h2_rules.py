@@ -9,7 +9,7 @@ import h2.events
 import pytest
 
 from tests.support.h2_peers import GET, POST, H2Peer, upstream
-from tests.support.wire import Peer, answering, rig, turns_until
+from tests.support.wire import PATIENCE_S, Peer, answering, rig, turns_until
 from tidegate.wire import h2_frames as frames
 from tidegate.wire import hpack_encoder
 from tidegate.wire.director import H2C, Answer, Failure
@@ -67,7 +67,7 @@ async def ends(peer: Peer, condition) -> Ends:
     sink = Ends()
     reader = FrameReader(sink, expects_preface=False, limit_bytes=1 << 16)
     while not condition(sink):
-        received = await asyncio.wait_for(peer.reader.read(1 << 16), 5)
+        received = await asyncio.wait_for(peer.reader.read(1 << 16), PATIENCE_S)
         assert received, f"closed without an error: {vars(sink)}"
         reader.feed(received)
     return sink
@@ -377,7 +377,7 @@ async def test_an_upstream_that_goes_on_answering_what_is_over_is_cut_off(count,
         for _ in range(5):
             await client.head()
         assert (await client.answer()).status == 502
-        await asyncio.wait_for(seen.wait(), 5)
+        await asyncio.wait_for(seen.wait(), PATIENCE_S)
 
 
 async def test_a_body_that_was_asked_for_by_http2_must_come():

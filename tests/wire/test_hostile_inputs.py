@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from tests.support.wire import Rig, rig
+from tests.support.wire import PATIENCE_S, Rig, rig, turns_until
 from tidegate.wire.limits import Limits, ServerTimers
 
 HOST = b"Host: a\r\n"
@@ -146,7 +146,7 @@ async def test_bad_chunks_are_refused(name: str, when: str) -> None:
             return
         client = await engine.client()
         client.send(head)
-        await asyncio.sleep(0.002)
+        await turns_until(lambda: bool(engine.director.requests))
         client.send(BAD_CHUNKS[name] + b"GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n")
         answer = await client.answer()
         # The scripted upstream answers at the head already; then the break shows as a closed connection.
@@ -174,10 +174,12 @@ async def test_a_slow_head_is_answered_408() -> None:
 
 
 async def test_an_idle_connection_is_closed_silently() -> None:
-    async with rig(timers=ServerTimers(keep_alive_s=0.25)) as engine:
+    async with rig(timers=ServerTimers(keep_alive_s=60)) as engine:
         fresh, used = await engine.client(), await engine.client()
         used.send(get(HOST))
         assert (await used.answer()).status == 200
+        await turns_until(lambda: engine.server.counters.connections_open == 2)
+        engine.pass_time(61)
         assert await fresh.rest() == b""
         assert await used.rest() == b""
 
@@ -190,15 +192,12 @@ async def test_a_client_that_never_reads_its_last_answer_is_cut_off() -> None:
         peer.send(big)
         await peer.gone()
 
-    timers = ServerTimers(linger_s=0.05, stalled_s=0.1)
+    timers = ServerTimers(linger_s=0.05, stalled_s=2 * PATIENCE_S)
     async with rig(handler, timers=timers, limits=Limits(body_high_bytes=1 << 20)) as engine:
         client = await engine.client()
         client.writer.transport.pause_reading()  # type: ignore[attr-defined]
         client.send(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
-        # The answer stalls at the watermark; the drain deadline then ends it, and the timer cuts the connection.
-        async with asyncio.timeout(5):
-            while not engine.director.requests:
-                await asyncio.sleep(0.01)
-            assert await engine.server.drain(0.05) is False
-            while engine.server.counters.connections_open:
-                await asyncio.sleep(0.01)
+        # The answer stalls at the watermark; the drain deadline then ends it and cuts the connection.
+        await turns_until(lambda: bool(engine.director.requests))
+        assert await engine.server.drain(0.05) is False
+        await turns_until(lambda: engine.server.counters.connections_open == 0)

@@ -109,7 +109,7 @@ async def test_a_client_that_leaves_takes_its_look_along() -> None:
         client.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhe")
         await turns_until(lambda: looking.asked == 1)
         client.reset()
-        await asyncio.wait_for(engine.director.all_finished(), 5)
+        await engine.director.all_finished()
         assert looking.seen == []
         assert engine.upstream.peers == []
 

@@ -7,16 +7,20 @@ import logging
 import httpx
 import pytest
 
-from tests.support.wire import Peer, rig
+from tests.support.wire import PATIENCE_S, Peer, rig
 from tidegate.contracts import outcomes
 from tidegate.wire.answers import answer_of
+
+
+def client_of_http2() -> httpx.AsyncClient:
+    return httpx.AsyncClient(http1=False, http2=True, timeout=PATIENCE_S)
 
 
 @pytest.mark.parametrize("accept", ["application/json", "text/plain"])
 async def test_the_answer_says_why_and_is_counted_and_logged(accept: str, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG, "tidegate.answers")
     full = answer_of(outcomes.QUEUE_FULL)
-    async with rig(direct=lambda request, port: full) as running, httpx.AsyncClient(http1=False, http2=True) as client:
+    async with rig(direct=lambda request, port: full) as running, client_of_http2() as client:
         url = f"http://127.0.0.1:{running.server.port}/path?query=1"
         answer = await client.get(url, headers={"Accept": accept})
         assert (answer.http_version, answer.status_code) == ("HTTP/2", 503)
@@ -36,7 +40,7 @@ async def test_sizes_are_counted_over_http2_too() -> None:
         peer.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n3\r\nyou\r\n0\r\n\r\n")
         await peer.flush()
 
-    async with rig(chunks) as running, httpx.AsyncClient(http1=False, http2=True) as client:
+    async with rig(chunks) as running, client_of_http2() as client:
         assert (await client.get(f"http://127.0.0.1:{running.server.port}/")).content == b"helloyou"
         await running.director.all_finished()
         assert running.director.outcomes[0].answer_bytes == 8

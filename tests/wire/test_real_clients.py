@@ -13,7 +13,7 @@ import aiohttp.web
 import pytest
 import websockets
 
-from tests.support.wire import RecordingDirector
+from tests.support.wire import PATIENCE_S, RecordingDirector
 from tidegate.wire.director import Relay, Timeouts
 from tidegate.wire.pool import Pool
 from tidegate.wire.server import Server
@@ -23,7 +23,7 @@ SOME = 300_000
 
 @asynccontextmanager
 async def engine_before(port: int) -> AsyncIterator[Server]:
-    relay = Relay("127.0.0.1", port, timeouts=Timeouts(total_s=30.0))
+    relay = Relay("127.0.0.1", port, timeouts=Timeouts(total_s=2 * PATIENCE_S))
     director = RecordingDirector(lambda request: relay)
     director.on_retry = lambda request, failed, failure: failed
     pool = Pool()
@@ -32,7 +32,7 @@ async def engine_before(port: int) -> AsyncIterator[Server]:
     try:
         yield server
     finally:
-        await server.drain(1)
+        await server.drain(PATIENCE_S)
         await pool.close()
         director.check()
 
@@ -82,7 +82,7 @@ async def test_aiohttp_both_sides() -> None:
 
 async def test_the_standard_library() -> None:
     def talk(port: int) -> list[bytes]:
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_S)
         bodies = []
         for _ in range(3):
             connection.request("POST", "/", body=b"hello")
@@ -98,7 +98,16 @@ async def test_the_standard_library() -> None:
 @pytest.mark.parametrize("flags", [["--http1.1"], ["--http1.0"], ["-H", "Transfer-Encoding: chunked"], ["--http2"]])
 async def test_curl(flags: list[str]) -> None:
     async with aiohttp_app() as port, engine_before(port) as server:
-        command = ["curl", "-sS", "--max-time", "5", *flags, "--data-binary", "@-", f"http://127.0.0.1:{server.port}/x"]
+        command = [
+            "curl",
+            "-sS",
+            "--max-time",
+            str(PATIENCE_S),
+            *flags,
+            "--data-binary",
+            "@-",
+            f"http://127.0.0.1:{server.port}/x",
+        ]
         process = await asyncio.create_subprocess_exec(
             *command, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
         )

@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from tests.support.authority import Authority
-from tests.support.wire import rig, turns_until
+from tests.support.wire import PATIENCE_S, rig, turns_until
 from tidegate.wire.limits import Limits, ServerTimers
 from tidegate.wire.server import Server
 from tidegate.wire.server_identity import ServerIdentity
@@ -60,7 +60,7 @@ async def test_who_has_not_shaken_hands_has_a_place_and_gives_it_back(limits: Li
         assert not await is_answered(server)
         reader, writer = await knock(server)
         with contextlib.suppress(ConnectionResetError):
-            assert await asyncio.wait_for(reader.read(), 5) == b""
+            assert await asyncio.wait_for(reader.read(), PATIENCE_S) == b""
         writer.close()
         assert server.counters.connections_refused == server.crowd.refused == 2
         silent.pop()[1].close()
@@ -77,7 +77,7 @@ async def test_a_handshake_has_as_long_as_a_head() -> None:
     async with listening(Limits(), head_timeout_s=0.05) as server:
         reader, writer = await knock(server, b"\x16\x03\x01")
         with contextlib.suppress(ConnectionResetError):
-            assert await asyncio.wait_for(reader.read(), 5) == b""
+            assert await asyncio.wait_for(reader.read(), PATIENCE_S) == b""
         writer.close()
         await turns_until(lambda: server.crowd.open == 0)
 
@@ -87,7 +87,7 @@ async def test_garbage_is_cut_off_and_nothing_stays(caplog: pytest.LogCaptureFix
         for said in (GET, b"\x16\x03\x01\x00\x05hello", b"\x80" * 5000):
             reader, writer = await knock(server, said)
             with contextlib.suppress(ConnectionResetError):
-                assert b"200" not in await asyncio.wait_for(reader.read(), 5)
+                assert b"200" not in await asyncio.wait_for(reader.read(), PATIENCE_S)
             writer.close()
         await turns_until(lambda: server.crowd.open == 0)
         assert await is_answered(server)
@@ -103,7 +103,7 @@ async def test_closing_ends_handshakes(has_begun: bool) -> None:
         await server.close()
         assert server.crowd.open == 0
         with contextlib.suppress(ConnectionResetError):
-            assert await asyncio.wait_for(reader.read(), 5) == b""
+            assert await asyncio.wait_for(reader.read(), PATIENCE_S) == b""
         writer.close()
 
 
@@ -112,7 +112,7 @@ async def test_draining_waits_for_nobody_who_only_knocks() -> None:
         _, writer = await knock(server)
         await turns_until(lambda: server.crowd.open == 1)
         server.timers = ServerTimers(linger_s=0.05)
-        await server.drain(5.0)
+        await server.drain(PATIENCE_S)
         assert server.crowd.open == 0
         writer.close()
 

@@ -84,7 +84,26 @@ class Kubectl:
 
     async def __call__(self, *arguments: str, stdin: str = "", code: int = 0, **environment: str) -> str:
         """Run kubectl; returns both outputs; fails unless it exits with `code`."""
-        process = await asyncio.create_subprocess_exec(
+        process = await self._start(arguments, environment)
+        output, _ = await asyncio.wait_for(process.communicate(stdin.encode()), 60)
+        text = output.decode()
+        assert process.returncode == code, f"kubectl {' '.join(arguments)} ended with {process.returncode}: {text}"
+        return text
+
+    @contextlib.asynccontextmanager
+    async def running(self, *arguments: str) -> AsyncIterator[asyncio.StreamReader]:
+        """Run kubectl as long as the block lasts; yields its output."""
+        process = await self._start(arguments, {})
+        assert process.stdout is not None
+        try:
+            yield process.stdout
+        finally:
+            with contextlib.suppress(ProcessLookupError):  # it ended by itself
+                process.kill()
+            await process.communicate()
+
+    async def _start(self, arguments: tuple[str, ...], environment: dict[str, str]) -> asyncio.subprocess.Process:
+        return await asyncio.create_subprocess_exec(
             self._binary,
             f"--cache-dir={self._cache}",
             *arguments,
@@ -93,10 +112,6 @@ class Kubectl:
             stderr=asyncio.subprocess.STDOUT,
             env=self._environment | environment,
         )
-        output, _ = await asyncio.wait_for(process.communicate(stdin.encode()), 20)
-        text = output.decode()
-        assert process.returncode == code, f"kubectl {' '.join(arguments)} ended with {process.returncode}: {text}"
-        return text
 
 
 @pytest.fixture

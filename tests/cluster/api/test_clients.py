@@ -51,7 +51,7 @@ async def test_typed_watch_resumes_from_the_list(official, client: Client) -> No
         core.create_namespaced_config_map("default", {"metadata": {"name": "b"}})
         watch = kubernetes.watch.Watch()
         for event in watch.stream(
-            core.list_namespaced_config_map, "default", resource_version=since, timeout_seconds=5
+            core.list_namespaced_config_map, "default", resource_version=since, timeout_seconds=60
         ):
             found.append((event["type"], event["object"].metadata.name))
             if len(found) == 2:
@@ -131,10 +131,10 @@ async def test_kopf_handles_a_custom_resource_to_the_end(running, client: Client
         kopf.operator(registry=registry, clusterwide=True, stop_flag=stop, ready_flag=ready, standalone=True)
     )
     try:
-        await asyncio.wait_for(ready.wait(), 10)
+        await asyncio.wait_for(ready.wait(), 30)
         body = {"metadata": {"name": "argo", "namespace": "default"}, "spec": {"sails": 2}}
         await client.create(boats, body)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while (await client.get(boats, "argo", "default")).get("status", {}).get("sails") != 2:
                 await asyncio.sleep(0.02)
             await client.delete(boats, "argo", "default")
@@ -143,5 +143,5 @@ async def test_kopf_handles_a_custom_resource_to_the_end(running, client: Client
                 await asyncio.sleep(0.02)
     finally:
         stop.set()
-        await asyncio.wait_for(operator, 10)
+        await asyncio.wait_for(operator, 30)
     assert seen == ["created", "deleted"]

@@ -251,7 +251,7 @@ async def check_watch(
 ) -> None:
     listed = {one["metadata"]["name"]: one for one in (await client.list(DEPLOYMENTS, namespace)).items}
     await client.create(DEPLOYMENTS, DEPLOYMENT | {"metadata": {"name": "end"}}, namespace)
-    events = await asyncio.wait_for(live, 10)
+    events = await asyncio.wait_for(live, 30)
     assert events == await told(client, namespace, since), "who watches later is told the same"
     versions = [int(_version(obj)) for _, obj in events]
     assert versions == sorted(set(versions)), "in order, each once"

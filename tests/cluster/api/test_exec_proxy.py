@@ -50,19 +50,19 @@ async def test_who_answers_no_ping_has_left(
     protocol: str,
     is_noticed: bool,
 ) -> None:
-    monkeypatch.setattr(exec_proxy, "HEARTBEAT_S", 0.05)
+    monkeypatch.setattr(exec_proxy, "CLIENT_HEARTBEAT_S", 0.05)
     url = f"{running.url}{resources.PODS.path('default', 'p', 'exec')}?command=cat&stdin=true&stdout=true"
     async with client._open().ws_connect(
         url, headers=client._headers(), protocols=(protocol,), autoping=False
     ) as opened:
         if is_noticed:
-            await asyncio.wait_for(left.wait(), 10)
+            await asyncio.wait_for(left.wait(), 30)
             return
         # Several beats later it is still there: the next thing that happens is that it leaves of its own accord.
         with pytest.raises(TimeoutError):
             await opened.receive(timeout=0.3)
         assert not left.is_set()
-    await asyncio.wait_for(left.wait(), 10)
+    await asyncio.wait_for(left.wait(), 30)
 
 
 async def test_the_kernel_asks_the_others() -> None:

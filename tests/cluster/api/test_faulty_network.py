@@ -40,7 +40,7 @@ async def far_client(client: Client, proxy: FaultProxy) -> AsyncIterator[Client]
 async def cache(far_client: Client) -> AsyncIterator[Cache]:
     cache = Cache(far_client, CM, "default")
     running = asyncio.ensure_future(cache.run())
-    await cache.wait_synced(5)
+    await cache.wait_synced(30)
     yield cache
     running.cancel()
     with contextlib.suppress(asyncio.CancelledError):
@@ -57,7 +57,7 @@ async def reached(cache: Cache, names: set[str]) -> None:
 
     cache.on_change(look)
     look()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         await done.wait()
 
 

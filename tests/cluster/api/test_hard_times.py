@@ -19,9 +19,10 @@ from cluster.api import reads, strictness
 from cluster.api.__main__ import serving
 from cluster.config import ApiConfig
 from cluster.faults import FaultProxy
+from tests.support.hops import free_port
 from tests.support.writers import write_at_random
 from tidegate.kube import connect, resources
-from tidegate.kube.api import ApiError, Object
+from tidegate.kube.api import ApiError, Object, Resource
 from tidegate.kube.cache import Cache
 from tidegate.kube.client import Client
 
@@ -37,7 +38,7 @@ async def cached(client: Client) -> AsyncIterator[Cache]:
     cache = Cache(client, CM, "default")
     running = asyncio.ensure_future(cache.run())
     try:
-        await cache.wait_synced(10)
+        await cache.wait_synced(30)
         yield cache
     finally:
         running.cancel()
@@ -45,7 +46,7 @@ async def cached(client: Client) -> AsyncIterator[Cache]:
             await running
 
 
-async def equal(cache: Cache, client: Client, timeout_s: float = 15.0) -> None:
+async def equal(cache: Cache, client: Client, timeout_s: float = 30.0) -> None:
     """Return once the cache holds what the server lists."""
     listed = {one["metadata"]["name"]: _essence(one) for one in (await client.list(CM, "default")).items}
     async with asyncio.timeout(timeout_s):
@@ -116,14 +117,22 @@ async def test_in_a_storm_of_conflicts_every_increment_counts_once(client: Clien
     assert conflicts > 0, "the storm was none"
 
 
+def watches_of(running, resource: Resource) -> list[reads.Watch]:
+    """Return the watches on this kind that the server has begun."""
+    begun = running.server.backend.watches
+    return [one for one in begun if one._subscription.collection.plural == resource.plural]
+
+
 async def test_who_watches_without_reading_stops_nobody_and_is_told_to_start_again(running, client: Client) -> None:
     port = urlsplit(running.url).port
     async with FaultProxy("127.0.0.1", port) as proxy:
         there = dataclasses.replace(client.connection, server=f"https://127.0.0.1:{proxy.port}")
         async with Client(there, user_agent="slow") as slow, cached(slow) as cache, cached(client) as quick:
+            async with asyncio.timeout(30):
+                while len(watches_of(running, CM)) < 2:
+                    await asyncio.sleep(0.005)
             proxy.stall()
-            for watch in running.server.backend.watches:
-                assert isinstance(watch, reads.Watch)
+            for watch in watches_of(running, CM):
                 watch._subscription.limit = 50
             await client.create(CM, config_map("hot", t="x" * 20_000))
             for number in range(300):
@@ -136,12 +145,11 @@ async def test_who_watches_without_reading_stops_nobody_and_is_told_to_start_aga
 
 async def test_caches_survive_an_api_server_that_restarts(tmp_path: Path) -> None:
     folder = tmp_path / "state"
-    first = ApiConfig(state=str(folder), controllers=False)
+    # One that no outgoing connection gets from the kernel while no server holds it.
+    config = ApiConfig(state=str(folder), controllers=False, port=free_port())
     async with contextlib.AsyncExitStack() as stack:
         server = contextlib.AsyncExitStack()
-        _, url = await server.enter_async_context(serving(first))
-        port = urlsplit(url).port
-        assert port is not None
+        await server.enter_async_context(serving(config))
         client = await stack.enter_async_context(Client(connect.load(folder / "kubeconfig"), user_agent="t"))
         cache = await stack.enter_async_context(cached(client))
         await client.create(CM, config_map("before"))
@@ -149,8 +157,7 @@ async def test_caches_survive_an_api_server_that_restarts(tmp_path: Path) -> Non
         await server.aclose()
         with pytest.raises(ApiError):
             await client.create(CM, config_map("meanwhile"))
-        again = ApiConfig(state=str(folder), controllers=False, port=port)
-        async with serving(again):
+        async with serving(config):
             await client.create(CM, config_map("after"))
             await client.delete(CM, "before", "default")
             await equal(cache, client)

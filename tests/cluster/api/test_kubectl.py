@@ -167,7 +167,7 @@ async def test_strict_validation_names_the_field(kubectl) -> None:
 
 async def test_custom_resources(kubectl, client) -> None:
     await kubectl("apply", "-f", "-", stdin=json.dumps(DEFINITION))
-    await kubectl("wait", "--for=condition=Established", "crd/boats.sea.dev", "--timeout=5s")
+    await kubectl("wait", "--for=condition=Established", "crd/boats.sea.dev", "--timeout=30s")
     await kubectl("apply", "-f", "-", stdin=json.dumps(BOAT))
     assert "unchanged" in await kubectl("apply", "-f", "-", stdin=json.dumps(BOAT))
     assert (await kubectl("get", "bt")).split()[:4] == ["NAME", "SAILS", "READY", "argo"]
@@ -176,7 +176,7 @@ async def test_custom_resources(kubectl, client) -> None:
     assert live["spec"] == {"sails": 1, "colour": "white"}
     status = {"status": {"conditions": [{"type": "Ready", "status": "True"}]}}
     await kubectl("patch", "boat", "argo", "--subresource=status", "--type=merge", "-p", json.dumps(status))
-    await kubectl("wait", "--for=condition=Ready", "boat/argo", "--timeout=5s")
+    await kubectl("wait", "--for=condition=Ready", "boat/argo", "--timeout=30s")
     await kubectl("scale", "boat/argo", "--replicas=3")
     live = json.loads(await kubectl("get", "boat", "argo", "-o", "json"))
     assert (live["spec"]["sails"], live["metadata"]["generation"]) == (3, 2)
@@ -234,10 +234,13 @@ async def test_auth_as_a_service_account(kubectl) -> None:
 
 async def test_get_watch_prints_changes_once(kubectl, client) -> None:
     await kubectl("create", "configmap", "a", "--from-literal=k=v")
-    watching = asyncio.ensure_future(kubectl("get", "cm", "-w", "--request-timeout=2s"))
-    for number in range(3):
-        await asyncio.sleep(0.4)
-        await client.patch(resources.CONFIG_MAPS, "a", {"data": {f"k{number}": "v"}}, "default")
-    lines = (await watching).splitlines()
-    assert lines[0].split() == ["NAME", "DATA", "AGE"]
-    assert [line.split()[1] for line in lines[1:]] == sorted({line.split()[1] for line in lines[1:]})
+    async with kubectl.running("get", "cm", "-w") as output:
+
+        async def line() -> list[str]:
+            return (await asyncio.wait_for(output.readline(), 60)).decode().split()
+
+        assert await line() == ["NAME", "DATA", "AGE"]
+        assert (await line())[:2] == ["a", "1"]
+        for number in range(3):
+            await client.patch(resources.CONFIG_MAPS, "a", {"data": {f"k{number}": "v"}}, "default")
+        assert [(await line())[:2] for _ in range(3)] == [["a", "2"], ["a", "3"], ["a", "4"]]

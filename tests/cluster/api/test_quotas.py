@@ -110,7 +110,7 @@ async def test_the_status_of_a_quota_follows(client: Client) -> None:
     await client.create(resources.CONFIG_MAPS, {"metadata": {"name": "a", "namespace": "default"}})
     await client.create(resources.PODS, pod("a", container(None, {"memory": "1536Mi"})))
     wanted = {"configmaps": "1", "limits.memory": "1536Mi", "count/deployments.apps": "0"}
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         async for event in client.watch(QUOTAS, "default"):
             if (event.object.get("status") or {}).get("used") == wanted:
                 break

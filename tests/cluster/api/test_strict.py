@@ -127,7 +127,7 @@ async def test_watches_end_soon_and_say_where(running, client: Client) -> None:
     backend.strictness = strictness.Strictness(watch_s=0.05, caps_watches=True)
     url = running.url + resources.CONFIG_MAPS.path("default")
     options = {"watch": "true", "allowWatchBookmarks": "true", "timeoutSeconds": "600"}
-    async with asyncio.timeout(5), client._open().get(url, params=options, headers=client._headers()) as answer:
+    async with asyncio.timeout(30), client._open().get(url, params=options, headers=client._headers()) as answer:
         lines = [json.loads(line) async for line in answer.content]
     assert lines[-1]["type"] == "BOOKMARK"
     assert lines[-1]["object"]["metadata"]["resourceVersion"] == str(backend.store.revision)

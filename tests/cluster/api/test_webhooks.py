@@ -66,7 +66,7 @@ def configuration(hook: Hook, kind: str = "Validating", **spec: Any) -> Object:
         ],
         "sideEffects": "None",
         "admissionReviewVersions": ["v1"],
-        "timeoutSeconds": 2,
+        "timeoutSeconds": 30,
     } | spec
     return {"metadata": {"name": "hooks"}, "webhooks": [webhook]}
 

@@ -19,7 +19,7 @@ ENDPOINTS = Resource("", "v1", "endpoints", "Endpoints")
 
 
 async def until(client: Client, resource: Resource, name: str, holds: Callable[[Object], object]) -> Object:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while True:
             try:
                 found = await client.get(resource, name, "default" if resource.namespaced else "")
@@ -32,6 +32,15 @@ async def until(client: Client, resource: Resource, name: str, holds: Callable[[
 
 def condition(obj: Object, kind: str) -> Object:
     return next((one for one in (obj.get("status") or {}).get("conditions") or [] if one["type"] == kind), {})
+
+
+async def be_ready(client: Client, name: str, **status: str) -> None:
+    """Say for the node that a pod is ready."""
+    # There is no node here; what the scheduler says of that must not overwrite what we say.
+    told = await until(client, resources.PODS, name, lambda one: condition(one, "PodScheduled"))
+    conditions = [condition(told, "PodScheduled"), {"type": "Ready", "status": "True"}]
+    body = {"status": {"conditions": conditions, **status}}
+    await client.patch(resources.PODS, name, body, "default", subresource="status")
 
 
 async def test_a_quota_error_is_shown_by_the_deployment_until_it_is_over(client: Client) -> None:
@@ -51,13 +60,12 @@ async def test_endpoints_follow_the_pods_of_a_service(client: Client) -> None:
     await client.create(resources.SERVICES, {"metadata": {"name": "web"}, "spec": spec}, "default")
     pod = {"metadata": {"name": "p", "labels": {"app": "web"}}, "spec": {"containers": [{"name": "c", "image": "x"}]}}
     await client.create(resources.PODS, pod, "default")
-    status = {"podIP": "127.0.0.9", "conditions": [{"type": "Ready", "status": "True"}]}
-    await client.patch(resources.PODS, "p", {"status": status}, "default", subresource="status")
-    found = await until(client, ENDPOINTS, "web", lambda one: one.get("subsets"))
+    await be_ready(client, "p", podIP="127.0.0.9")
+    found = await until(client, ENDPOINTS, "web", lambda one: one.get("subsets") and one["subsets"][0].get("addresses"))
     assert found["subsets"][0]["addresses"][0]["ip"] == "127.0.0.9"
     assert found["subsets"][0]["ports"][0]["port"] == 8080
     await client.delete(resources.SERVICES, "web", "default")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while (await client.list(ENDPOINTS, "default")).items:
             await asyncio.sleep(0.02)
 
@@ -75,7 +83,7 @@ async def test_a_deleted_namespace_leaves_nothing_of_any_kind(client: Client, ru
     ):
         await client.create(resource, {"metadata": {"name": "x", "namespace": "n"}} | body)
     await client.delete(resources.NAMESPACES, "n")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while any(one["metadata"]["name"] == "n" for one in (await client.list(resources.NAMESPACES)).items):
             await asyncio.sleep(0.02)
     store = running.server.backend.store
@@ -93,7 +101,7 @@ async def test_foreground_and_orphan_deletion(client: Client) -> None:
     child = await until(client, resources.SECRETS, "front-child", lambda one: one["metadata"].get("deletionTimestamp"))
     assert (await client.get(resources.CONFIG_MAPS, "front", "default"))["metadata"]["finalizers"]
     await client.patch(resources.SECRETS, child["metadata"]["name"], {"metadata": {"finalizers": None}}, "default")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while {"front", "orphan"} & {
             one["metadata"]["name"] for one in (await client.list(resources.CONFIG_MAPS)).items
         }:
@@ -113,11 +121,7 @@ async def test_an_eviction_waits_for_the_budget(client: Client) -> None:
             "spec": {"containers": [{"name": "c", "image": "x"}]},
         }
         await client.create(resources.PODS, pod, "default")
-        # There is no node here; what the scheduler says of that must not overwrite what we say.
-        told = await until(client, resources.PODS, name, lambda one: condition(one, "PodScheduled"))
-        conditions = [condition(told, "PodScheduled"), {"type": "Ready", "status": "True"}]
-        status = {"phase": "Running", "conditions": conditions}
-        await client.patch(resources.PODS, name, {"status": status}, "default", subresource="status")
+        await be_ready(client, name, phase="Running")
     await until(client, budgets, "b", lambda one: (one.get("status") or {}).get("disruptionsAllowed") == 1)
 
     def eviction(name: str) -> Object:

@@ -24,7 +24,7 @@ async def api() -> AsyncIterator[FakeApi]:
     await tasks.cancel(task)
 
 
-async def until(condition: Callable[[], object], timeout_s: float = 10.0) -> None:
+async def until(condition: Callable[[], object], timeout_s: float = 30.0) -> None:
     async with asyncio.timeout(timeout_s):
         while not condition():
             await asyncio.sleep(0.002)

@@ -111,13 +111,13 @@ async def far_end() -> AsyncIterator[tuple[FakeApi, View]]:
     api = FakeApi()
     view = View(api, resources.CONFIG_MAPS, indexers={"owner": lambda one: (one["metadata"]["labels"]["owner"],)})
     task = tasks.spawn(view.cache.run(), "cache")
-    await view.cache.wait_synced(10)
+    await view.cache.wait_synced(30)
     yield api, view
     await tasks.cancel(task)
 
 
 async def until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not condition():
             await asyncio.sleep(0)
 
