@@ -97,7 +97,9 @@ async def test_large_bodies_pass_both_ways(authority: Authority) -> None:
 
 
 @pytest.mark.parametrize("ends", ["client", "app"])
-async def test_an_upgrade_becomes_a_tunnel_and_either_end_ends_it(authority: Authority, ends: str) -> None:
+async def test_an_upgrade_becomes_a_tunnel_and_either_end_ends_it(
+    authority: Authority, ends: str, caplog: pytest.LogCaptureFixture
+) -> None:
     async def app(peer: Peer) -> None:
         await peer.head()
         peer.send(SWITCH + b"hello")
@@ -117,6 +119,7 @@ async def test_an_upgrade_becomes_a_tunnel_and_either_end_ends_it(authority: Aut
             client.writer.write_eof()
         await client.gone()
         await world.back.director.all_finished()
+    assert caplog.records == []  # the end of the other side, behind the tunnel's, is no news
 
 
 @pytest.mark.parametrize("protocol", ["", H2C])
