@@ -84,16 +84,16 @@ def machine() -> str:
 
 
 def commit() -> str:
-    """Return the commit of this checkout, with `+` when it has local changes; `unknown` outside one."""
+    """Return the commit of this checkout, with `+` when it has local changes; `unknown` where git cannot tell."""
     try:
         head = _git("rev-parse", "--short=12", "HEAD")
         return head + ("+" if _git("status", "--porcelain", "--untracked-files=no") else "")
-    except (OSError, subprocess.CalledProcessError):
+    except (OSError, subprocess.SubprocessError):
         return "unknown"
 
 
 def _git(*arguments: str) -> str:
-    command = ["git", "-C", str(ROOT), *arguments]
+    command = ["git", "--no-optional-locks", "-C", str(ROOT), *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
 
 

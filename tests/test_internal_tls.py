@@ -18,6 +18,7 @@ from tests.support.three_hops import HOST, REVISION, Row, three_hops
 from tidegate.kube import resources
 
 AUTHORITY = Authority()
+PATIENCE_S = 30.0
 
 
 @pytest.fixture
@@ -46,7 +47,7 @@ async def test_every_hop_is_encrypted(mode: str, certificates: Path) -> None:
             assert (await fetch(row.port, host=HOST)).status == 200
         async with session.ws_connect(f"http://127.0.0.1:{row.port}/socket", headers={"Host": HOST}) as connection:
             await connection.send_str("hello")
-            assert await connection.receive_str(timeout=5) == "hello"
+            assert await connection.receive_str(timeout=PATIENCE_S) == "hello"
         said = {"through activator": mode == "Proxy"}
         assert await count(row, "gateway", 'upstream_connects_total{protocol="http1"}') == 0
         assert await count(row, "gateway", 'upstream_connects_total{protocol="http1_tls"}') > 0
@@ -66,7 +67,7 @@ async def test_a_request_that_waits_for_a_pod_reaches_it_over_tls(certificates: 
         await asyncio.sleep(0)
         # Not ready in Kubernetes' eyes: the activator asks it, over TLS.
         put_pods(row.api, REVISION, [("127.0.0.1", False)], port=row.pod_port, tls_port=row.tls_port)
-        assert (await asyncio.wait_for(waiting, 5)).status == 200
+        assert (await asyncio.wait_for(waiting, PATIENCE_S)).status == 200
         assert await count(row, "activator", 'upstream_connects_total{protocol="http1_tls"}') == 1
 
 
@@ -124,7 +125,7 @@ async def test_no_request_is_lost_while_certificates_and_their_authority_are_ren
             write_pod_certificate(certificates, renewed)
             put_system_tls(row.api, renewed)  # then new certificates; the old authority is trusted no more
             before = await count(row, "activator", 'upstream_connects_total{protocol="http1_tls"}')
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(PATIENCE_S):
                 while await count(row, "activator", 'upstream_connects_total{protocol="http1_tls"}') == before:
                     await asyncio.sleep(0.01)
             await _more(statuses)
@@ -146,7 +147,7 @@ async def test_the_setting_is_taken_live_and_no_request_is_lost(certificates: Pa
         put_pods(
             row.api, REVISION, [("127.0.0.1", True)], port=row.pod_port
         )  # the Service has no port for TLS any more
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             while not await count(row, "activator", 'upstream_connects_total{protocol="http1"}'):
                 assert (await fetch(row.port, host=HOST)).status == 200
         assert await count(row, "gateway", 'upstream_connects_total{protocol="http1"}') > 0
@@ -164,11 +165,14 @@ async def test_requests_in_flight_end_when_the_pod_is_told_to_go(certificates: P
         client() as fetch,
     ):
         row.show_pod()
-        slow = asyncio.ensure_future(fetch(row.port, "/?ms=500", host=HOST))
+        app.open.clear()
+        slow = asyncio.ensure_future(fetch(row.port, host=HOST))
         while not app.in_flight:
             await asyncio.sleep(0.005)
         row.hops["queueproxy"].stopping.set()
-        assert (await asyncio.wait_for(slow, 10)).status == 200
+        await asyncio.sleep(0.1)
+        app.open.set()
+        assert (await asyncio.wait_for(slow, PATIENCE_S)).status == 200
 
 
 def _trust(row: Row, pem: str) -> dict:
@@ -178,6 +182,6 @@ def _trust(row: Row, pem: str) -> dict:
 
 async def _more(statuses: list[int], count: int = 20) -> None:
     until = len(statuses) + count
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         while len(statuses) < until:
             await asyncio.sleep(0.005)

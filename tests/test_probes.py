@@ -68,7 +68,13 @@ async def test_who_pretends_to_be_a_probe_gets_past_no_limit(mode: str) -> None:
     }
     async with App().running() as app, client() as fetch, three_hops(app.port, mode=mode, concurrency=1) as row:
         row.show_pod()
-        replies = await asyncio.gather(*(fetch(row.port, "/?ms=30", host=HOST, **pretending) for _ in range(14)))
+        app.open.clear()
+        asked = [asyncio.ensure_future(fetch(row.port, host=HOST, **pretending)) for _ in range(14)]
+        async with asyncio.timeout(30):
+            while sum(one.done() for one in asked) < 3:
+                await asyncio.sleep(0.005)
+        app.open.set()
+        replies = await asyncio.gather(*asked)
         assert Counter(reply.status for reply in replies) == {200: 11, 503: 3}
         assert {reply.reason for reply in replies if reply.status == 503} == {"queue_full"}
         assert {reply.body for reply in replies if reply.status == 200} == {b"app"}
@@ -79,10 +85,11 @@ async def test_who_pretends_to_be_a_probe_gets_past_no_limit(mode: str) -> None:
 async def test_a_probe_of_the_pod_itself_passes_beside_the_limit_and_counts_nowhere(named: dict[str, str]) -> None:
     async with App().running() as app, client() as fetch, three_hops(app.port, mode="Serve", concurrency=1) as row:
         row.show_pod()
-        running = asyncio.ensure_future(fetch(row.port, "/?ms=300", host=HOST))
+        running = asyncio.ensure_future(fetch(row.port, "/?held", host=HOST))
         while not app.in_flight:
             await asyncio.sleep(0.001)
         assert (await fetch(row.pod_port, **named)).body == b"app"
         assert not running.done()
+        app.release.set()
         assert (await running).status == 200
         assert await counted(row, fetch, "queueproxy", "tidegate_queueproxy_requests_total") == 1

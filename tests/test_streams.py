@@ -13,12 +13,13 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosedError
 
 from tests.support.hops import App, client
+from tests.support.moved_clock import moved_clock
 from tests.support.three_hops import HOST, Row, three_hops
 from tests.support.wire import Peer, ScriptedUpstream
 
 MODES = ("Serve", "Proxy")
 HEAD = f"Host: {HOST}\r\n".encode()
-DEADLINE_S = 1.5  # seconds: long enough for the messages before it, also on a busy machine
+PATIENCE_S = 30.0
 
 
 @asynccontextmanager
@@ -44,7 +45,7 @@ async def test_each_event_arrives_before_the_next_one_is_made(mode: str) -> None
         async with session.get(f"http://127.0.0.1:{row.port}/ticks", headers={"Host": HOST}) as answer:
             assert answer.headers["Content-Type"] == "text/event-stream"
             for number in range(3):
-                async with asyncio.timeout(5):
+                async with asyncio.timeout(PATIENCE_S):
                     assert await answer.content.readuntil(b"\n\n") == b"data: %d\n\n" % number
                 app.next_tick.set()
 
@@ -100,7 +101,7 @@ async def websocket(row: Row) -> AsyncIterator[ClientConnection]:
 
 async def echo(talker: ClientConnection, message: str) -> None:
     await talker.send(message)
-    assert await asyncio.wait_for(talker.recv(), 5) == message
+    assert await asyncio.wait_for(talker.recv(), PATIENCE_S) == message
 
 
 @pytest.mark.parametrize("hop", ["gateway", "activator", "queueproxy"])
@@ -113,32 +114,50 @@ async def test_a_draining_hop_cuts_no_tunnel_before_its_deadline(hop: str) -> No
             for size in (1, 10_000, 1_000_000):
                 await echo(talker, "x" * size)
             assert not row.hops[hop].task.done()
-        await asyncio.wait_for(row.hops[hop].task, 5)  # the tunnel's end is the end of the drain
+        await asyncio.wait_for(row.hops[hop].task, PATIENCE_S)  # the tunnel's end is the end of the drain
+
+
+async def stopped_listening(port: int) -> None:
+    """Return when the drain deadline runs: from the moment on in which a hop takes no more connections."""
+    async with asyncio.timeout(PATIENCE_S):
+        while True:
+            try:
+                _, writer = await asyncio.open_connection("127.0.0.1", port)
+            except ConnectionRefusedError:
+                return
+            writer.close()
+            await asyncio.sleep(0.005)
 
 
 @pytest.mark.parametrize("hop", ["gateway", "activator"])
 async def test_at_the_deadline_the_tunnel_ends_between_messages(hop: str) -> None:
     """What was sent before the deadline has arrived whole; then the connection ends, visibly without a close frame."""
-    short = {"held" if hop == "activator" else "edge": {"drain_timeout_s": DEADLINE_S}}
-    async with App().running() as app, three_hops(app.port, mode="Proxy", **short) as row:
-        row.show_pod()
-        async with websocket(row) as talker:
-            row.hops[hop].stopping.set()
-            await echo(talker, "y" * 100_000)
-            with pytest.raises(ConnectionClosedError):
-                await asyncio.wait_for(talker.recv(), 5)
-        await asyncio.wait_for(row.hops[hop].task, 5)
+    short = {"held" if hop == "activator" else "edge": {"drain_timeout_s": 60.0}}
+    with moved_clock() as move:
+        async with App().running() as app, three_hops(app.port, mode="Proxy", **short) as row:
+            row.show_pod()
+            async with websocket(row) as talker:
+                row.hops[hop].stopping.set()
+                await stopped_listening(row.hops[hop].port)
+                await echo(talker, "y" * 100_000)
+                move(61)
+                with pytest.raises(ConnectionClosedError):
+                    await asyncio.wait_for(talker.recv(), PATIENCE_S)
+            await asyncio.wait_for(row.hops[hop].task, PATIENCE_S)
 
 
 @pytest.mark.parametrize("mode", MODES)
 async def test_a_silent_tunnel_ends_by_the_revisions_idle_timer_and_a_talking_one_does_not(mode: str) -> None:
-    async with App().running() as app, three_hops(app.port, mode=mode, pod={"idle_timeout_s": 1.0}) as row:
-        row.show_pod()
-        async with websocket(row) as talker:
-            for _ in range(5):
+    with moved_clock() as move:
+        async with App().running() as app, three_hops(app.port, mode=mode, pod={"idle_timeout_s": 50.0}) as row:
+            row.show_pod()
+            async with websocket(row) as talker:
+                for _ in range(5):
+                    await echo(talker, "still here")
+                    move(40)
                 await echo(talker, "still here")
-                await asyncio.sleep(0.25)
-            with pytest.raises(ConnectionClosedError):
-                await asyncio.wait_for(talker.recv(), 5)
-        async with client() as fetch:
-            assert (await fetch(row.port, host=HOST)).status == 200
+                move(51)
+                with pytest.raises(ConnectionClosedError):
+                    await asyncio.wait_for(talker.recv(), PATIENCE_S)
+            async with client() as fetch:
+                assert (await fetch(row.port, host=HOST)).status == 200

@@ -37,6 +37,8 @@ SEND_TIMEOUT_S = 60.0
 HEARTBEAT_S = 30.0
 """Between two pings to the API server; without an answer in half that time the client counts as gone."""
 NOT_FOUND_CODE = 127
+LEFT_S = 0.5
+"""Twice so long without a word after the end of a command, whoever still holds its pipes has nothing to say for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +124,7 @@ class _Session:
         self._socket = socket
         self._process = process
         self._terminal = terminal
+        self._sending = 0
 
     async def run(self) -> Object:
         """Copy until the command has ended and all it said is told; raises `ConnectionError` when the client leaves."""
@@ -148,16 +151,32 @@ class _Session:
         copied = [tasks.spawn(one, "exec-copy") for one in copying]
         try:
             code = await self._process.wait()
-            # What the command left running may hold its pipes open; nobody waits for that.
-            await asyncio.wait(copied, timeout=1.0)
+            await self._until_told(copied)
         finally:
             await tasks.cancel(*copied)
         return code
 
+    async def _until_told(self, copied: list[asyncio.Task[None]]) -> None:
+        """Wait until the client has all that the ended command said, however slowly it reads.
+
+        What the command left running may hold its pipes open; nobody waits for that. Twice, because the first time may
+        have passed while this process did not run, and what the pipes hold is unread.
+        """
+        quiet = 0
+        while quiet < 2:
+            _, unfinished = await asyncio.wait(copied, timeout=LEFT_S)
+            if not unfinished:
+                return
+            quiet = 0 if self._sending else quiet + 1
+
     async def _copy(self, channel: int, reader: asyncio.StreamReader | _Terminal) -> None:
         with contextlib.suppress(OSError, TimeoutError):
             while content := await reader.read(READ_BYTES):
-                await send(self._socket, channel, content)
+                self._sending += 1
+                try:
+                    await send(self._socket, channel, content)
+                finally:
+                    self._sending -= 1
 
     async def _listen(self) -> None:
         """Take what the client sends; returns when it has left."""

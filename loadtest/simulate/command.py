@@ -102,10 +102,11 @@ class Output:
 
     def show(self, figures: Figures, text: str) -> None:
         """Print the figures as JSON or as text, and keep the JSON where asked to."""
-        print(figures.as_json() if self.is_json else text)
+        document = figures.as_json() if self.is_json or self.save is not None else ""
+        print(document if self.is_json else text)
         if self.save is not None:
             self.save.parent.mkdir(parents=True, exist_ok=True)
-            self.save.write_text(figures.as_json() + "\n")
+            self.save.write_text(document + "\n")
 
     def draw(self, page: Page) -> None:
         """Write the picture, where one is asked for."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 
+import pytest
+
 from autoscaler.handover import Handover
 from tests.support.fake_api import FakeApi
 from tests.support.turning import KEY, System, put_autoscaler, put_revision
@@ -84,7 +86,8 @@ async def test_one_that_is_not_ours_stays():
         assert horizontal(api) is not None
 
 
-async def test_a_failed_write_is_tried_again(looptime):
+@pytest.mark.looptime
+async def test_a_failed_write_is_tried_again():
     api = FakeApi()
     put_revision(api, replicas=1, **{"class": HPA})
     api.refuse("patch", resources.HORIZONTAL_POD_AUTOSCALERS, ApiError(500, "InternalError", "no"), times=2)

@@ -322,9 +322,10 @@ async def test_who_does_not_read_what_it_is_told_is_cut():
         peer.say(hello())
         await until(lambda: not port.demand.is_silent(REVISION))
         port.owners = Owners([f"127.0.0.1:{number}" for number in range(2000)], [0])
-        for _ in range(400):
-            await port.ingest.owners_changed()
-        await until(lambda: not port.ingest.connections)
+        async with asyncio.timeout(60):
+            while port.ingest.connections:  # how much the kernel takes for a peer that does not read is its own affair
+                await port.ingest.owners_changed()
+                await asyncio.sleep(0)
 
 
 async def test_a_history_is_heard_for_the_own_revision_only():

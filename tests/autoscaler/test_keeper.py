@@ -7,6 +7,8 @@ import base64
 import contextlib
 import os
 
+import pytest
+
 from autoscaler import keeper as keeping
 from autoscaler.keeper import Keeper
 from autoscaler.state import Memory
@@ -174,7 +176,8 @@ def replace_windows(record, data):
     return keeping.snapshot.msgspec.structs.replace(record, windows={"concurrency": data})
 
 
-async def test_it_keeps_now_and_then(looptime, monkeypatch):
+@pytest.mark.looptime
+async def test_it_keeps_now_and_then(monkeypatch):
     monkeypatch.setattr(keeping, "KEEP_S", 10.0)
     api = FakeApi()
     put_revision(api)

@@ -26,14 +26,16 @@ from tidegate.process.admin import AdminServer
 
 BASE = pathlib.Path(__file__).parents[2] / "manifests" / "base"
 SYSTEM = "tidegate-system"
-DEADLINE_S = 20.0
+DEADLINE_S = 60.0
 KSVC, REV = resources.KNATIVE_SERVICES, resources.REVISIONS
+OURS = (KSVC, resources.CONFIGURATIONS, REV, resources.ROUTES, resources.POD_AUTOSCALERS, resources.DEPLOYMENTS)
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
-async def client(tmp_path):
+async def system(tmp_path):
+    """An API server's client, and the parts of the controller that works on it."""
     async with contextlib.AsyncExitStack() as stack:
         await stack.enter_async_context(serving(ApiConfig(state=str(tmp_path / "s"), controllers=False)))
         made = await stack.enter_async_context(Client(connect.load(tmp_path / "s" / "kubeconfig")))
@@ -49,12 +51,17 @@ async def client(tmp_path):
                 await expose_webhook(made, parts.hook.port)
                 while not parts.hook.is_trusted:
                     await asyncio.sleep(0.01)
-            yield made
+            yield made, parts
         finally:
             await tasks.cancel(task)
             loop = asyncio.get_running_loop()
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.remove_signal_handler(number)
+
+
+@pytest.fixture
+def client(system):
+    return system[0]
 
 
 @contextlib.asynccontextmanager
@@ -134,6 +141,31 @@ async def until(client, resource: Resource, name, holds):
         raise AssertionError(f"{resource.kind} {name} never got there: {last}") from None
 
 
+async def versions(client):
+    """Return the version of each object of ours in the default namespace."""
+    return {
+        (kind, item["metadata"]["name"]): item["metadata"]["resourceVersion"]
+        for kind in OURS
+        for item in (await client.list(kind, "default")).items
+    }
+
+
+async def at_rest(client, parts):
+    """Return the versions once the controller has seen all of them and has nothing left to do."""
+    known = parts.worker.world.known
+    async with asyncio.timeout(DEADLINE_S):
+        while True:
+            stored = await versions(client)
+            seen = {
+                (kind, obj["metadata"]["name"]): obj["metadata"]["resourceVersion"]
+                for kind in OURS
+                for obj in known.all(kind)
+            }
+            if seen == stored and parts.worker.is_idle:
+                return stored
+            await asyncio.sleep(0.02)
+
+
 def ready_is(status):
     return lambda obj: (conditions.find(obj) or {}).get("status") == status
 
@@ -188,34 +220,32 @@ async def test_a_service_from_apply_to_ready_to_gone(client):
     await client.patch(
         resources.DEPLOYMENTS, "hello-00001-deployment", {"spec": {"replicas": 4}}, "default", subresource="scale"
     )
-    scaler = await client.get(resources.POD_AUTOSCALERS, "hello-00001", "default")
+    reachable = lambda found: found["spec"]["reachability"] == "Reachable"  # noqa: E731
+    await until(client, resources.POD_AUTOSCALERS, "hello-00001", reachable)
     await client.patch(REV, "hello-00001", {"metadata": {"labels": {"team": "blue"}}}, "default")
     labelled = lambda found: found["metadata"]["labels"].get("team") == "blue"  # noqa: E731
     deployment = await until(client, resources.DEPLOYMENTS, "hello-00001-deployment", labelled)
     assert deployment["spec"]["replicas"] == 4
-    assert scaler["spec"]["reachability"] == "Reachable"
 
 
-async def test_an_idle_controller_writes_nothing(client):
+async def test_an_idle_controller_writes_nothing(system):
+    client, parts = system
     await client.create(KSVC, service())
     await until(client, resources.DEPLOYMENTS, "hello-00001-deployment", lambda found: True)
     await until(client, resources.POD_AUTOSCALERS, "hello-00001", lambda found: True)
     await make_ready(client, "hello-00001")
     await until(client, KSVC, "hello", ready_is("True"))
-    kinds = (KSVC, resources.CONFIGURATIONS, REV, resources.ROUTES, resources.POD_AUTOSCALERS, resources.DEPLOYMENTS)
-    before = [(await client.list(kind, "default")).items[0]["metadata"]["resourceVersion"] for kind in kinds]
+    before = await at_rest(client, parts)
+    assert {kind for kind, _name in before} == set(OURS)
     # A change of a ConfigMap makes the controller look at everything again.
     await client.patch(resources.CONFIG_MAPS, "config-gc", {"data": {"min-non-active-revisions": "19"}}, SYSTEM)
-    other = await client.create(KSVC, service("other"))
+    async with asyncio.timeout(DEADLINE_S):
+        while parts.worker.world.config.retention.min_non_active != 19:
+            await asyncio.sleep(0.02)
+    await client.create(KSVC, service("other"))
     await until(client, resources.DEPLOYMENTS, "other-00001-deployment", lambda found: True)
-    after = [
-        next(
-            item for item in (await client.list(kind, "default")).items if item["metadata"]["name"].startswith("hello")
-        )["metadata"]["resourceVersion"]
-        for kind in kinds
-    ]
-    assert other["metadata"]["uid"]
-    assert after == before
+    after = await at_rest(client, parts)
+    assert {key: version for key, version in after.items() if key in before} == before
 
 
 async def test_live_edits_are_followed_and_removed_keys_go(client):
@@ -251,6 +281,7 @@ async def test_labels_and_annotations_of_a_service_come_and_go_on_its_children(c
     for resource in (resources.CONFIGURATIONS, resources.ROUTES):
         found = await until(client, resource, "hello", lambda obj: obj["metadata"]["labels"].get("team") == "blue")
         assert found["metadata"]["annotations"]["note"] == "x"
+    await until(client, REV, "hello-00001", lambda found: True)
     gone = {"metadata": {"labels": {"team": None}, "annotations": {"note": None}}}
     await client.patch(KSVC, "hello", gone, "default")
     for resource in (resources.CONFIGURATIONS, resources.ROUTES):
@@ -266,5 +297,5 @@ async def test_a_bad_config_map_is_refused_by_key(client):
 
 
 async def test_the_report_key_exists(client):
-    secret = await client.get(resources.SECRETS, "report-key", SYSTEM)
+    secret = await client.get(resources.SECRETS, "report-key", SYSTEM)  # made before the webhook is opened
     assert secret["data"]["key"]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import subprocess
 
 import pytest
 
-from loadtest import load
+from loadtest import figures, load
 from loadtest.figures import Bar, Figures, percentile
 from loadtest.tools import parse_hey
 
@@ -47,6 +48,17 @@ def test_the_json_object_has_what_every_command_prints():
         "at_least": False,
         "holds": True,
     }
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(), subprocess.CalledProcessError(128, "git"), subprocess.TimeoutExpired("git", 10)]
+)
+def test_figures_are_kept_when_git_cannot_tell_the_commit(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    def fails(*_: str) -> str:
+        raise error
+
+    monkeypatch.setattr(figures, "_git", fails)
+    assert json.loads(Figures().as_json())["commit"] == "unknown"
 
 
 HEY = """

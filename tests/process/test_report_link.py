@@ -12,6 +12,13 @@ from tidegate.process.report_link import ReportLink
 
 HELLO = report.Hello("queueproxy", "pod", "default", "app-00001", "token")
 REPORT = report.Report("default", "app-00001", 1, 1.0, 2.0)
+PATIENCE_S = 30.0
+
+
+@pytest.fixture(autouse=True)
+def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A connect that a busy machine holds up is not given up: whoever gives up goes elsewhere."""
+    monkeypatch.setattr(report_link, "CONNECT_TIMEOUT_S", PATIENCE_S)
 
 
 class Autoscaler:
@@ -39,7 +46,7 @@ class Autoscaler:
             writer.close()
 
     async def wait_for(self, connections: int, frames: int) -> None:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             while len(self.connections) < connections or len(self.connections[-1]) < frames:
                 self.news.clear()
                 await self.news.wait()
@@ -160,12 +167,13 @@ async def test_each_side_says_what_it_can_read(autoscaler):
     assert report.decode(autoscaler.connections[0][0]).version == report.VERSION
     assert link.peer_version == 0
     autoscaler.writers[0].write(report.encode(report.Owners([], [], report.VERSION)))
-    await asyncio.wait_for(heard.wait(), 5)
+    await asyncio.wait_for(heard.wait(), PATIENCE_S)
     assert link.peer_version == report.VERSION
     await tasks.cancel(running)
 
 
-async def test_two_that_name_each_other_do_not_play_ball(autoscaler):
+async def test_two_that_name_each_other_do_not_play_ball(autoscaler, monkeypatch):
+    monkeypatch.setattr(report_link, "AVOID_S", 2 * PATIENCE_S)
     other = Autoscaler()
     here, there = await autoscaler.start(), await other.start()
     link = ReportLink(lambda: ("127.0.0.1", here), lambda: HELLO)

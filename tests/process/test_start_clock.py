@@ -72,7 +72,7 @@ def test_a_plain_process_reads_its_begin_from_the_kernel() -> None:
         "print(began <= ran <= time.monotonic(), way)"
     )
     before = time.monotonic()
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=30)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=100)
     assert done.stdout == f"True {PLAIN}\n"
     began, _, _ = start_clock.began()
     assert began <= before  # this process is older than the one it has started

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+ENGINE = "tidegate.wire."
 MAKERS = ("activator.__main__", "gateway.__main__", "queueproxy.__main__")
 
 
@@ -19,6 +20,7 @@ class EngineClock:
 
     def __init__(self) -> None:
         self.passed_s = 0.0
+        self._readers = [module for name, module in sys.modules.items() if name in MAKERS or name.startswith(ENGINE)]
 
     def monotonic(self) -> float:
         """Return seconds, as `time.monotonic` does."""
@@ -30,7 +32,7 @@ class EngineClock:
     @contextlib.contextmanager
     def ruling(self) -> Iterator[None]:
         """Let the engine read this clock; whatever else runs in this process afterwards has the machine's again."""
-        readers = [module for module in map(sys.modules.get, _names()) if getattr(module, "time", None) is time]
+        readers = [module for module in self._readers if getattr(module, "time", None) is time]
         for module in readers:
             module.time = self
         try:
@@ -38,7 +40,3 @@ class EngineClock:
         finally:
             for module in readers:
                 module.time = time
-
-
-def _names() -> list[str]:
-    return [*MAKERS, *(name for name in sys.modules if name.startswith("tidegate.wire."))]

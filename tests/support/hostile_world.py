@@ -277,8 +277,8 @@ Serving = Callable[[asyncio.Event], Awaitable[None]]
 
 
 @contextlib.asynccontextmanager
-async def _hop(serve: Serving, port: int) -> AsyncIterator[int]:
-    async with running(serve, port):
+async def _hop(serve: Serving, port: int, admin: int = 0) -> AsyncIterator[int]:
+    async with running(serve, port, admin=admin):
         yield port
 
 
@@ -313,7 +313,7 @@ def _api(world: World) -> FakeApi:
 def _activator(world: World) -> contextlib.AbstractAsyncContextManager[int]:
     port, api = free_port(), _api(world)
     config = ActivatorConfig(serving_port=port, admin_port=free_port(), metrics_port=free_port(), drain_quiet_s=0.0)
-    return _hop(lambda stopping: activator_main.serve(config, api, stopping), port)
+    return _hop(lambda stopping: activator_main.serve(config, api, stopping), port, config.admin_port)
 
 
 def _gateway(world: World) -> contextlib.AbstractAsyncContextManager[int]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from unittest import mock
 
-from tidegate.wire.director import Answer, Direction, Failure, Outcome, Relay, Request
+from tidegate.wire.director import Answer, Direction, Failure, Outcome, Relay, Request, Timeouts
 from tidegate.wire.limits import Limits, ServerTimers
 from tidegate.wire.pool import Pool
 from tidegate.wire.server import Server
@@ -257,7 +257,8 @@ async def rig(
     def directed(request: Request) -> Any:
         if direct is not None:
             return direct(request, upstream.port)
-        return Relay("127.0.0.1", upstream.port, **(relay or {}))
+        patient = {"timeouts": Timeouts(connect_s=PATIENCE_S)}
+        return Relay("127.0.0.1", upstream.port, **(patient | (relay or {})))
 
     director = RecordingDirector(directed)
     pool = Pool(limits=limits, **(pool_options or {}))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 import pytest
 
@@ -29,7 +28,8 @@ async def test_the_pods_of_a_mute_node_are_left_out() -> None:
     assert await meter.amounts([]) == {}
 
 
-async def test_a_node_that_keeps_one_waiting_keeps_nobody_else(looptime: Any) -> None:
+@pytest.mark.looptime
+async def test_a_node_that_keeps_one_waiting_keeps_nobody_else() -> None:
     slow = asyncio.Event()
 
     async def ask(node: str) -> Object:

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import os
+import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from cluster.node import images, reaper
+from cluster.node import agent, images, probes, reaper, splice, template_link
 from cluster.node.addresses import Addresses, Ports
 from cluster.node.agent import Agent
 from cluster.node.context import Context
 from cluster.node.forkserver import ForkServer
 from cluster.node.splice import Splicer
 from cluster.node.tokens import Tokens
+from tests.support import loopback
 from tests.support.fake_api import FakeApi
 from tidegate.kube import resources
 from tidegate.kube.api import Object
@@ -32,8 +33,7 @@ class World:
     def __init__(self, folder: Path, fork_server: ForkServer | None = None) -> None:
         self.api = FakeApi()
         self.folder = folder
-        # A range of its own per test process, so that test runs side by side do not meet.
-        net = f"127.{200 + os.getpid() % 50}.{next(_numbers) % 120 * 2}.0/24"
+        net = f"127.{loopback.octet()}.{next(_numbers) % 120 * 2}.0/24"
         self.context = Context(
             node_name="n1",
             root=folder / "node",
@@ -46,7 +46,7 @@ class World:
             api=self.api,
             tokens=Tokens(self.api),
             addresses=Addresses(net),
-            ports=Ports(os.getpid() * 97),
+            ports=Ports(loopback.octet() * 97),
             splicer=Splicer(),
             fork_server=fork_server,
         )
@@ -73,6 +73,20 @@ class World:
         found = (self.pod(name).get("status") or {}).get("conditions") or []
         return next((one["status"] for one in found if one["type"] == kind), "")
 
+    def waiting(self, name: str = "p") -> Any:
+        """Return why a container waits; empty while that is not told."""
+        found = (self.container(name).get("state") or {}).get("waiting") or {}
+        return found if found.get("message") else {}
+
+    def pause_over(self, name: str = "p", left_s: float = 0.0) -> None:
+        """Let the pause before the container's next start end in `left_s` seconds."""
+        worker = self.agent.worker("default", name)
+        assert worker is not None
+        record = worker.record_of("c")
+        assert record is not None
+        record.not_before = time.monotonic() + left_s
+        worker.update(self.pod(name))
+
     def log(self, name: str = "p", container: str = "c", run: int = 0) -> str:
         """Return a container's stored log."""
         path = self.context.root / "pods" / self.pod(name)["metadata"]["uid"] / "logs" / container / f"{run}.log"
@@ -82,7 +96,7 @@ class World:
         """Return what a container wrote, by line."""
         return [line.split(" ", 3)[3] for line in self.log(name, container, run).splitlines()]
 
-    async def until(self, condition: Callable[[], Any], timeout_s: float = 20.0) -> None:
+    async def until(self, condition: Callable[[], Any], timeout_s: float = 30.0) -> None:
         """Wait for a condition of the far end."""
         try:
             async with asyncio.timeout(timeout_s):
@@ -103,6 +117,15 @@ def pod(*command: str, name: str = "p", container: Object | None = None, **spec:
     }
 
 
+@pytest.fixture(autouse=True)
+def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test is about a template, process or connection that takes too long: a machine that stalls is waited for."""
+    monkeypatch.setattr(template_link, "FORK_TIMEOUT_S", 30.0)
+    monkeypatch.setattr(splice, "CONNECT_TIMEOUT_S", 30.0)
+    monkeypatch.setattr(agent, "KILL_WAIT_S", 30.0)
+    monkeypatch.setattr(probes, "REAP_TIMEOUT_S", 30.0)
+
+
 @pytest.fixture
 async def world(tmp_path: Path) -> AsyncIterator[World]:
     made = World(tmp_path)
@@ -111,6 +134,13 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
     await made.agent.stop()
     await made.context.splicer.close()
     # A killed grandchild is gone only when init has reaped it.
-    await made.until(lambda: not list(reaper.marked(reaper.STATE_VARIABLE, made.context.state)), 3.0)
-    await asyncio.sleep(0)
-    await tasks.cancel(*[task for task in asyncio.all_tasks() if task.get_name().startswith(("event-", "status-"))])
+    await made.until(lambda: not list(reaper.marked(reaper.STATE_VARIABLE, made.context.state)))
+    await come_to_rest()
+
+
+async def come_to_rest() -> None:
+    """Wait for what a stopped node has told to end, and has not waited for: a probe's process is still to be reaped."""
+    ours = [one for one in asyncio.all_tasks() if one.get_name().startswith(("attend-", "liveness-", "stop-"))]
+    if ours:
+        await asyncio.wait(ours, timeout=30)
+    await tasks.cancel(*[one for one in asyncio.all_tasks() if one.get_name().startswith(("event-", "status-"))])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -86,7 +85,7 @@ async def test_the_first_change_is_written_at_once_and_a_crowd_together(tmp_path
         services.append(service(name, "shop", **GATEWAY))
         file.changed()
     assert "till" not in path.read_text()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while "cart.shop.svc " not in (content := path.read_text()):
             await asyncio.sleep(0.001)
     assert "till.shop.svc " in content
@@ -133,5 +132,5 @@ def test_a_process_resolves_what_the_file_says_and_nobody_else_does(tmp_path):
     if done.stdout.startswith("refused"):
         pytest.skip(done.stdout.strip())
     assert done.stdout.strip() == "127.9.9.9"
-    with pytest.raises(socket.gaierror):
-        socket.gethostbyname("web.shop.svc.cluster.local")
+    # Not by asking for the name: whoever runs a name server may answer, late or wrongly.
+    assert "web.shop.svc" not in cluster_names.SYSTEM_FILE.read_text()

@@ -68,7 +68,7 @@ async def output(tmp_path: Path) -> AsyncIterator[tuple[int, Path]]:
 async def run(server: ForkServer, tmp_path: Path, **env: str) -> tuple[int, str]:
     async with output(tmp_path) as (out, path):
         process = await server.fork(Command([sys.executable, "-m", "forkprobe", "a", "b"], env, "/", out, out))
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             return await process.ended, path.read_text()
 
 
@@ -100,7 +100,7 @@ async def test_signals_end_it(server: ForkServer, tmp_path: Path) -> None:
     async with output(tmp_path) as (out, path):
         command = Command(["python", "-m", "forkprobe"], {"PROBE_EXIT": "wait"}, "/", out, out)
         process = await server.fork(command)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while "waiting" not in path.read_text():
                 await asyncio.sleep(0.005)
             shown = Path(f"/proc/{process.pid}/cmdline").read_text().rstrip("\0")
@@ -116,13 +116,13 @@ async def test_children_die_with_the_template_and_another_comes(server: ForkServ
         process = await server.fork(command)
         old = server.pid
         os.kill(old, signal.SIGKILL)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             assert await process.ended == -signal.SIGKILL
             while server.pid in (0, old):
                 await asyncio.sleep(0.01)
         await server.wait_ready()
         assert (await run(server, tmp_path))[0] == 0
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while is_running(process.pid):
                 await asyncio.sleep(0.005)
 

@@ -29,7 +29,7 @@ async def http() -> AsyncIterator[aiohttp.ClientSession]:
 
 
 async def get(http: aiohttp.ClientSession, url: str, **headers: str) -> tuple[int, str]:
-    async with asyncio.timeout(5), http.get(url, headers=headers) as response:
+    async with asyncio.timeout(30), http.get(url, headers=headers) as response:
         return response.status, await response.text()
 
 
@@ -61,7 +61,7 @@ async def test_logs_of_a_running_and_of_the_previous_run(world: World, base: str
 
 async def test_what_is_not_there(world: World, base: str, http: aiohttp.ClientSession) -> None:
     await world.run(pod(container={"image": "unknown"}))
-    await world.until(lambda: world.container().get("state", {}).get("waiting", {}).get("reason") == "ErrImagePull")
+    await world.until(lambda: world.waiting().get("reason") in ("ErrImagePull", "ImagePullBackOff"))
     assert (await get(http, f"{base}/containerLogs/default/none/c"))[0] == 404
     assert (await get(http, f"{base}/containerLogs/default/p/none"))[0] == 404
     status, text = await get(http, f"{base}/containerLogs/default/p/c")
@@ -74,7 +74,7 @@ async def test_follow_until_the_container_ends(world: World, base: str, http: ai
     script = "echo 1; while ! test -e go; do sleep 0.01; done; echo 2; echo 3"
     await world.run(pod("sh", "-c", script, restartPolicy="Never", container={"workingDir": str(world.folder)}))
     await world.until(lambda: world.output() == ["1"])
-    async with asyncio.timeout(5), http.get(f"{base}/containerLogs/default/p/c?follow=true") as response:
+    async with asyncio.timeout(30), http.get(f"{base}/containerLogs/default/p/c?follow=true") as response:
         assert await response.content.readline() == b"1\n"
         (world.folder / "go").touch()
         assert await response.content.read() == b"2\n3\n"

@@ -21,7 +21,7 @@ async def test_lines_of_both_streams(tmp_path: Path) -> None:
     with log.changes() as grown:
         os.write(out, b"one\ntw")
         os.write(err, b"oops\n")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             await grown.wait()
     os.write(out, b"o\nlast")
     os.close(out)

@@ -7,6 +7,7 @@ import contextlib
 import os
 import signal
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -19,10 +20,11 @@ from tidegate.process import tasks
 
 PY = sys.executable
 SERVE = (
-    "import http.server, os\n"
-    "http.server.HTTPServer((os.environ['HOST'], int(os.environ['PORT'])), http.server.SimpleHTTPRequestHandler)"
+    "import http.server, os, socketserver\n"
+    "socketserver.TCPServer((os.environ['HOST'], int(os.environ['PORT'])), http.server.SimpleHTTPRequestHandler)"
     ".serve_forever()"
 )
+"""Not an HTTPServer: that one asks for the name of its address, of a name server that may not be there."""
 
 
 def is_running(pid: int) -> bool:
@@ -51,8 +53,8 @@ async def test_the_address_is_published_before_the_container_runs(world: World) 
     status = world.pod()["status"]
     assert status["phase"] == "Pending"
     assert status["podIP"]
-    await world.until(lambda: world.container()["state"]["waiting"]["reason"] == "CreateContainerConfigError")
-    assert world.container()["state"]["waiting"]["message"] == 'secret "late" not found'
+    await world.until(world.waiting)
+    assert world.waiting() == {"reason": "CreateContainerConfigError", "message": 'secret "late" not found'}
     world.api.put(resources.SECRETS, {"metadata": {"name": "late", "namespace": "default"}, "data": {"a": "aGk="}})
     await world.until(lambda: world.condition("Ready") == "True")
     await world.until(lambda: world.output() == ["hi"])
@@ -68,7 +70,7 @@ async def test_readiness_is_probed_on_the_remapped_port(world: World) -> None:
     await world.until(lambda: world.condition("Ready") == "True")
     # Services reach it under the declared port on the pod's own address.
     address = world.pod()["status"]["podIP"]
-    found = await probes.run({"tcpSocket": {"port": 8080}}, probes.Target(address, {}, {}, "/"), 1.0)
+    found = await probes.run({"tcpSocket": {"port": 8080}}, probes.Target(address, {}, {}, "/"), 20.0)
     assert found == (True, "connected")
 
 
@@ -93,7 +95,8 @@ async def test_a_pod_that_ignores_sigterm_is_killed_with_its_grandchildren(world
 
 
 async def test_sigterm_is_answered_within_the_grace(world: World) -> None:
-    await world.run(pod("sh", "-c", "trap 'echo bye; exit 0' TERM; echo up; while :; do sleep 0.01; done"))
+    script = "trap 'echo bye; exit 0' TERM; echo up; while :; do sleep 0.01; done"
+    await world.run(pod("sh", "-c", script, terminationGracePeriodSeconds=30))
     await world.until(lambda: world.output() == ["up"])
     log = world.context.root / "pods" / world.pod()["metadata"]["uid"] / "logs" / "c" / "0.log"
     kept = world.folder / "kept.log"
@@ -117,14 +120,21 @@ async def test_failed_pod_keeps_its_exit_code(world: World) -> None:
 
 
 async def test_restart_at_once_then_with_back_off(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lifecycle, "FIRST_BACKOFF_S", 0.2)
+    monkeypatch.setattr(lifecycle, "FIRST_BACKOFF_S", 200.0)
+
+    def waits(restarts: int) -> bool:
+        shown = world.container()
+        return shown.get("restartCount") == restarts and world.waiting().get("reason") == "CrashLoopBackOff"
+
     await world.run(pod("sh", "-c", "echo run; exit 7"))
-    await world.until(lambda: world.container().get("restartCount") == 1)
-    await world.until(lambda: world.container()["state"].get("waiting", {}).get("reason") == "CrashLoopBackOff")
+    await world.until(lambda: waits(1))
     assert world.container()["lastState"]["terminated"]["exitCode"] == 7
-    await world.until(lambda: world.container()["restartCount"] >= 2)
     assert world.output(run=0) == world.output(run=1) == ["run"]
-    await world.until(lambda: world.container()["restartCount"] >= 3 and world.output(run=3))
+    world.pause_over(left_s=0.02)
+    await world.until(lambda: waits(2))
+    world.pause_over()
+    await world.until(lambda: waits(3))
+    assert world.output(run=3) == ["run"]
     assert world.output(run=0) == [], "only the last runs' logs are kept"
 
 
@@ -138,11 +148,14 @@ async def test_killed_container_is_restarted(world: World) -> None:
 
 
 @pytest.mark.slow
-async def test_unknown_image_says_what_to_do(world: World) -> None:
+async def test_unknown_image_says_what_to_do(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pod_worker, "IMAGE_RETRY_S", (200.0,))
     await world.run(pod(container={"image": "docker.io/nginx:1"}))
-    await world.until(lambda: world.container().get("state", {}).get("waiting", {}).get("reason") == "ErrImagePull")
-    assert "give the container a command" in world.container()["state"]["waiting"]["message"]
-    await world.until(lambda: world.container()["state"]["waiting"]["reason"] == "ImagePullBackOff")
+    await world.until(world.waiting)
+    assert world.waiting()["reason"] == "ErrImagePull"
+    assert "give the container a command" in world.waiting()["message"]
+    world.pause_over(left_s=0.02)
+    await world.until(lambda: world.waiting()["reason"] == "ImagePullBackOff")
 
 
 async def test_missing_command_is_a_start_error(world: World) -> None:
@@ -234,7 +247,8 @@ async def test_a_claim_is_a_folder_that_outlives_its_pods(world: World) -> None:
     world.api.put(resources.PERSISTENT_VOLUME_CLAIMS, claim)
     await world.run(using("models", "writer", "mkdir -p /data; echo weights > /data/model; sleep 60"))
     folder = world.context.root / "claims" / "default" / "models"
-    await world.until((folder / "digits" / "model").exists)
+    model = folder / "digits" / "model"
+    await world.until(lambda: model.exists() and model.read_text() == "weights\n")
     status = world.api.peek(resources.PERSISTENT_VOLUME_CLAIMS, "models", "default")["status"]
     assert (status["phase"], status["accessModes"]) == ("Bound", ["ReadWriteOnce"])
     await world.api.delete(resources.PODS, "writer", "default")
@@ -243,8 +257,8 @@ async def test_a_claim_is_a_folder_that_outlives_its_pods(world: World) -> None:
     await world.until(lambda: world.output("reader") == ["weights"])
 
     await world.run(using("gone", "lost", "true"))
-    await world.until(lambda: "waiting" in (world.container("lost").get("state") or {}))
-    assert 'persistentvolumeclaim "gone" not found' in world.container("lost")["state"]["waiting"]["message"]
+    await world.until(lambda: world.waiting("lost"))
+    assert 'persistentvolumeclaim "gone" not found' in world.waiting("lost")["message"]
 
 
 async def test_no_kubeconfig_without_service_account_token(world: World) -> None:
@@ -258,7 +272,7 @@ async def test_pre_stop_runs_before_sigterm(world: World) -> None:
     marker = world.folder / "order"
     hook = {"preStop": {"exec": {"command": ["sh", "-c", f"echo hook >> {marker}"]}}}
     script = f"trap 'echo term >> {marker}; exit 0' TERM; echo up; while :; do sleep 0.01; done"
-    await world.run(pod("sh", "-c", script, container={"lifecycle": hook}))
+    await world.run(pod("sh", "-c", script, container={"lifecycle": hook}, terminationGracePeriodSeconds=30))
     await world.until(lambda: world.output() == ["up"])
     await world.api.delete(resources.PODS, "p", "default")
     await world.until(lambda: not world.api.all(resources.PODS))
@@ -325,7 +339,11 @@ async def test_a_status_that_cannot_be_written_is_written_later(world: World) ->
     await world.until(lambda: world.condition("Ready") == "True")
 
 
-async def test_a_status_that_somebody_else_changed_is_written_again(world: World) -> None:
+async def test_a_status_that_somebody_else_changed_is_written_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = time.time()  # in another second the conditions would have other times, which is one more write
+    monkeypatch.setattr(pod_worker.time, "time", lambda: now)
     await world.run(pod("sleep", "60"))
     await world.until(lambda: world.condition("Ready") == "True")
     writes = [call for call in world.api.calls if call[0] == "patch"]
@@ -368,13 +386,16 @@ async def test_the_hook_of_a_moved_container_reaches_its_neighbour_on_the_pods_a
         "lifecycle": hook,
     }
     server = (
-        "import http.server, os\n"
+        "import http.server, os, socketserver\n"
         "class Drain(http.server.BaseHTTPRequestHandler):\n"
         "    def do_GET(self):\n"
         f"        open({str(marker)!r}, 'a').write('drained\\n')\n"
         "        self.send_response(200)\n"
         "        self.end_headers()\n"
-        "http.server.HTTPServer((os.environ['IP'], 8022), Drain).serve_forever()"
+        "        self.server.is_drained = True\n"
+        "server = socketserver.TCPServer((os.environ['IP'], 8022), Drain)\n"
+        "while not hasattr(server, 'is_drained'):\n"
+        "    server.handle_request()"
     )
     proxy = {
         "name": "proxy",
@@ -387,7 +408,7 @@ async def test_the_hook_of_a_moved_container_reaches_its_neighbour_on_the_pods_a
         "readinessProbe": {"tcpSocket": {"port": 8022}},
     }
     body = pod()
-    body["spec"] = {"containers": [user, proxy], "terminationGracePeriodSeconds": 1}
+    body["spec"] = {"containers": [user, proxy], "terminationGracePeriodSeconds": 30}
     await world.run(body)
     await world.until(lambda: world.condition("Ready") == "True" and world.output(container="user") == ["up"])
     await world.api.delete(resources.PODS, "p", "default")
@@ -422,8 +443,9 @@ async def test_a_bad_preload_annotation_is_shown_on_the_pod(world: World) -> Non
     one = pod("python", "-c", "pass")
     one["metadata"]["annotations"] = {"tidegate.dev/preload": "../torch"}
     await world.run(one)
-    await world.until(lambda: "CreateContainerConfigError" in str(world.container()))
-    assert "tidegate.dev/preload: '../torch' is not the name" in world.container()["state"]["waiting"]["message"]
+    await world.until(world.waiting)
+    assert world.waiting()["reason"] == "CreateContainerConfigError"
+    assert "tidegate.dev/preload: '../torch' is not the name" in world.waiting()["message"]
 
 
 @pytest.mark.parametrize(("policy", "message"), [("FallbackToLogsOnError", "no such model"), ("File", None)])

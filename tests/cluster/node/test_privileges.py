@@ -150,7 +150,7 @@ async def test_a_forked_program_has_given_up_the_same(server: ForkServer, tmp_pa
         )
         with pytest.raises(Exception, match="being prepared"):
             await server.fork(command)
-        await server.wait_ready(20, ["json"])
+        await server.wait_ready(60, ["json"])
         assert await (await server.fork(command)).ended == 0
     words = json.loads((tmp_path / "out").read_text())
     for name in ("CapPrm:", "CapEff:", "CapBnd:"):

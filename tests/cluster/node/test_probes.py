@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import socket
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from cluster.node.probe_plan import Probe, Results
 from cluster.node.probes import Target
 from tests.support import servers
 
+PATIENCE_S = 30.0
 TARGET = Target("127.0.0.1", {"ports": []}, {"PATH": os.environ["PATH"]}, "/")
 
 
@@ -34,7 +36,7 @@ async def test_http(status: int, succeeded: bool) -> None:
     async with serving(b"HTTP/1.1 %d X\r\n\r\n" % status, heard) as port:
         headers = [{"name": "K-Network-Probe", "value": "queue"}, {"name": "host", "value": "me"}]
         action = {"httpGet": {"port": port, "path": "ok", "httpHeaders": headers}}
-        done, text = await probes.run(action, TARGET, 1.0)
+        done, text = await probes.run(action, TARGET, PATIENCE_S)
     assert done is succeeded
     assert text == f"HTTP probe answered with statuscode: {status}"
     request = heard[0].decode().split("\r\n")
@@ -50,20 +52,29 @@ async def test_no_answer_in_time() -> None:
 
 async def test_an_answer_that_is_not_http() -> None:
     async with serving(b"220 smtp\r\n") as port:
-        assert not (await probes.run({"httpGet": {"port": port}}, TARGET, 1.0))[0]
+        assert not (await probes.run({"httpGet": {"port": port}}, TARGET, PATIENCE_S))[0]
 
 
 async def test_tcp() -> None:
     async with serving(b"") as port:
-        assert await probes.run({"tcpSocket": {"port": port}}, TARGET, 1.0) == (True, "connected")
-    assert not (await probes.run({"tcpSocket": {"port": port}}, TARGET, 1.0))[0]
+        assert await probes.run({"tcpSocket": {"port": port}}, TARGET, PATIENCE_S) == (True, "connected")
+    with socket.socket() as taken:  # and not listened on, so that nobody else can listen there
+        taken.bind(("127.0.0.1", 0))
+        action = {"tcpSocket": {"port": taken.getsockname()[1]}}
+        assert not (await probes.run(action, TARGET, PATIENCE_S))[0]
 
 
 @pytest.mark.parametrize(
-    ("command", "succeeded"), [(["true"], True), (["false"], False), (["sleep", "9"], False), (["no-such"], False)]
+    ("command", "timeout_s", "succeeded"),
+    [
+        (["true"], PATIENCE_S, True),
+        (["false"], PATIENCE_S, False),
+        (["sleep", "60"], 0.05, False),
+        (["no-such"], PATIENCE_S, False),
+    ],
 )
-async def test_exec(command: list[str], succeeded: bool) -> None:
-    assert (await probes.run({"exec": {"command": command}}, TARGET, 0.3))[0] is succeeded
+async def test_exec(command: list[str], timeout_s: float, succeeded: bool) -> None:
+    assert (await probes.run({"exec": {"command": command}}, TARGET, timeout_s))[0] is succeeded
 
 
 GRPC = [(b"\x08\x01", True), (b"\x08\x02", False), (b"", False)]
@@ -75,7 +86,7 @@ async def test_grpc(message: bytes, succeeded: bool) -> None:
     frames = probes._frame(4, 0, 0, b"") + probes._frame(0, 0, 1, body) + probes._frame(1, 5, 1, b"")
     heard: list[bytes] = []
     async with serving(frames, heard) as port:
-        done, _ = await probes.run({"grpc": {"port": port, "service": "db"}}, TARGET, 1.0)
+        done, _ = await probes.run({"grpc": {"port": port, "service": "db"}}, TARGET, PATIENCE_S)
     assert done is succeeded
     assert heard[0].startswith(b"PRI * HTTP/2.0")
     assert b"/grpc.health.v1.Health/Check" in heard[0]
@@ -83,7 +94,7 @@ async def test_grpc(message: bytes, succeeded: bool) -> None:
 
 
 async def test_nothing_to_do_succeeds() -> None:
-    assert await probes.run({}, TARGET, 1.0) == (True, "")
+    assert await probes.run({}, TARGET, PATIENCE_S) == (True, "")
 
 
 def test_thresholds() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import time
@@ -15,7 +16,7 @@ from cluster.node import process, tokens
 from cluster.node.process import Command, StartError
 from cluster.node.splice import Splicer
 from cluster.node.tokens import Tokens
-from tests.support import servers
+from tests.support import loopback, servers
 from tests.support.fake_api import FakeApi
 from tidegate.kube import resources
 from tidegate.kube.api import ApiError, Object, Resource, Unreachable
@@ -42,7 +43,7 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
 @pytest.mark.parametrize(("script", "code"), [("exit 0", 0), ("exit 7", 7), ("kill -9 $$", -9)])
 async def test_exit_codes(way: str, sink: int, script: str, code: int) -> None:
     child = process.start_plain(Command(["sh", "-c", script], ENV, "/", sink, sink))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         assert await child.ended == code
     child.signal_group(signal.SIGTERM)  # nothing to signal is no error
 
@@ -54,7 +55,7 @@ async def test_a_child_leads_a_session_and_has_only_its_own(way: str, tmp_path: 
         child = process.start_plain(
             Command(["sh", "-c", script], {**ENV, "A": "1"}, "/tmp", file.fileno(), file.fileno())
         )
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await child.ended
     session, pid, descriptors, *rest = out.read_text().split()
     assert session == pid == str(child.pid)
@@ -85,7 +86,7 @@ async def test_a_relative_command_is_found_in_its_folder(tmp_path: Path, sink: i
     program.write_text("#!/bin/sh\nexit 5\n")
     program.chmod(0o755)
     child = process.start_plain(Command(["./run.sh"], ENV, str(tmp_path), sink, sink))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         assert await child.ended == 5
 
 
@@ -93,13 +94,13 @@ async def test_terminate_kills_after_the_grace(sink: int, tmp_path: Path) -> Non
     deaf = tmp_path / "deaf"
     script = f"trap '' TERM; : > {deaf}; while :; do sleep 0.01; done"
     child = process.start_plain(Command(["sh", "-c", script], ENV, "/", sink, sink))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not deaf.exists():
             await asyncio.sleep(0.005)
     began = time.monotonic()
-    await process.terminate(child, 0.1)
+    await process.terminate(child, 0.1, kill_wait_s=30.0)
     assert child.ended.result() == -signal.SIGKILL
-    assert 0.09 < time.monotonic() - began < 10
+    assert time.monotonic() - began > 0.09
 
 
 async def test_a_token_serves_pods_that_start_together_and_no_account_that_was_made_anew(
@@ -144,6 +145,14 @@ async def test_a_pods_own_token_is_bound_to_it_and_renewed_after_a_day(monkeypat
     assert "audiences" not in asked[1]["spec"]
 
 
+async def connected(address: tuple[str, int]) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Connect as soon as somebody listens."""
+    while True:
+        with contextlib.suppress(ConnectionRefusedError):
+            return await asyncio.open_connection(*address)
+        await asyncio.sleep(0.005)
+
+
 async def test_connections_beyond_the_limit_are_closed() -> None:
     async def hold(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"hello")
@@ -151,11 +160,10 @@ async def test_connections_beyond_the_limit_are_closed() -> None:
 
     splicer = Splicer(limit=1)
     async with servers.serving(hold) as target, servers.serving(hold) as free:
-        address = ("127.0.0.5", free)
+        address = (f"127.{loopback.octet()}.0.5", free)
         listening = tasks.spawn(splicer.listen(address, lambda: [("127.0.0.1", target)]), "listen")
-        await asyncio.sleep(0.01)
-        async with asyncio.timeout(10):
-            first, writer = await asyncio.open_connection(*address)
+        async with asyncio.timeout(30):
+            first, writer = await connected(address)
             assert await first.readexactly(5) == b"hello"
             second, other = await asyncio.open_connection(*address)
             with pytest.raises((asyncio.IncompleteReadError, ConnectionResetError)):

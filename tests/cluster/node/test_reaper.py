@@ -33,9 +33,17 @@ def is_running(pid: int) -> bool:
 
 
 def wait_gone(pid: int) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 30
     while is_running(pid):
         assert time.monotonic() < deadline, f"{pid} is still there"
+        time.sleep(0.005)
+
+
+def wait_running(pid: int, *words: str) -> None:
+    """Wait until the process has become that command: on its way there it has no environment for a moment."""
+    deadline = time.monotonic() + 30
+    while Path(f"/proc/{pid}/cmdline").read_bytes() != b"".join(word.encode() + b"\0" for word in words):
+        assert time.monotonic() < deadline, f"{pid} is not {words}"
         time.sleep(0.005)
 
 
@@ -45,6 +53,8 @@ def test_children_die_with_the_node_and_grandchildren_are_reaped(tmp_path: Path)
     assert node.stdout is not None
     child, grandchild = map(int, node.stdout.readline().split())
     with node:
+        wait_running(child, "sleep", "64")
+        wait_running(grandchild, "sleep", "63")
         assert set(reaper.marked(reaper.STATE_VARIABLE, state)) == {child, grandchild}
         node.send_signal(signal.SIGKILL)
         node.wait()
@@ -58,6 +68,9 @@ def test_children_die_with_the_node_and_grandchildren_are_reaped(tmp_path: Path)
 def test_only_the_exact_value_is_meant(tmp_path: Path) -> None:
     env = {**os.environ, reaper.STATE_VARIABLE: f"{tmp_path}/other"}
     with subprocess.Popen(["sleep", "60"], env=env) as other:
-        assert not list(reaper.marked(reaper.STATE_VARIABLE, str(tmp_path)))
-        assert list(reaper.marked(reaper.STATE_VARIABLE, f"{tmp_path}/other")) == [other.pid]
-        other.kill()
+        try:
+            wait_running(other.pid, "sleep", "60")
+            assert not list(reaper.marked(reaper.STATE_VARIABLE, str(tmp_path)))
+            assert list(reaper.marked(reaper.STATE_VARIABLE, f"{tmp_path}/other")) == [other.pid]
+        finally:
+            other.kill()

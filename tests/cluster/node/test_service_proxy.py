@@ -13,13 +13,15 @@ import pytest
 from cluster.node import service_proxy
 from cluster.node.service_proxy import ServiceProxy
 from cluster.node.splice import Splicer
-from tests.support import servers
+from tests.support import loopback, servers
 from tests.support.fake_api import FakeApi
+from tests.support.hops import free_port
 from tidegate.kube import resources
 from tidegate.kube.api import Object
 from tidegate.process import tasks
 
-HOST = f"127.{180 + os.getpid() % 20}.129.7"
+NET = f"127.{loopback.octet()}.129"
+HOST, FIRST, SECOND, DEAF = (f"{NET}.{number}" for number in (7, 11, 12, 13))
 
 
 def service(port: int, **spec: object) -> Object:
@@ -33,12 +35,6 @@ def endpoints(*targets: tuple[str, int], ready: bool = True) -> Object:
     metadata = {"name": "web-1", "namespace": "d", "labels": {"kubernetes.io/service-name": "web"}}
     listed = [{"addresses": [host], "conditions": {"ready": ready}} for host, _ in targets]
     return {"metadata": metadata, "ports": [{"name": "http", "port": targets[0][1]}], "endpoints": listed}
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])
 
 
 def is_free(port: int) -> bool:
@@ -79,38 +75,42 @@ async def api() -> AsyncIterator[FakeApi]:
 
 async def ask(port: int, data: bytes = b"hi") -> bytes:
     """Connect as soon as somebody listens, send, close our side, return all that comes."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while True:
             try:
                 reader, writer = await asyncio.open_connection(HOST, port)
                 break
             except ConnectionRefusedError:
                 await asyncio.sleep(0.005)
-        writer.write(data)
-        writer.write_eof()
-        with contextlib.suppress(ConnectionResetError):
-            answer = await reader.read()
+        try:
+            writer.write(data)
+            writer.write_eof()
+            return await reader.read()
+        except OSError:  # of a reset, before or after the data
+            return b"reset"
+        finally:
             writer.close()
-            return answer
-        writer.close()
-        return b"reset"
+
+
+def answer_of(host: str, data: bytes = b"hi") -> bytes:
+    return host.encode() + b"\n" + data
 
 
 async def test_connections_go_round_the_ready_endpoints(api: FakeApi) -> None:
     port = free_port()
-    async with backends("127.0.0.1", "127.0.0.2") as target:
+    async with backends(FIRST, SECOND) as target:
         api.put(resources.SERVICES, service(port))
-        api.put(resources.ENDPOINT_SLICES, endpoints(("127.0.0.1", target), ("127.0.0.2", target)))
+        api.put(resources.ENDPOINT_SLICES, endpoints((FIRST, target), (SECOND, target)))
         answers = [await ask(port) for _ in range(4)]
-    assert sorted(answers) == [b"127.0.0.1\nhi"] * 2 + [b"127.0.0.2\nhi"] * 2
+    assert sorted(answers) == [answer_of(FIRST)] * 2 + [answer_of(SECOND)] * 2
 
 
 async def test_an_endpoint_that_refuses_is_passed_over(api: FakeApi) -> None:
     port = free_port()
-    async with backends("127.0.0.2") as target:
+    async with backends(SECOND) as target:
         api.put(resources.SERVICES, service(port))
-        api.put(resources.ENDPOINT_SLICES, endpoints(("127.0.0.3", target), ("127.0.0.2", target)))
-        assert {await ask(port) for _ in range(3)} == {b"127.0.0.2\nhi"}
+        api.put(resources.ENDPOINT_SLICES, endpoints((DEAF, target), (SECOND, target)))
+        assert {await ask(port) for _ in range(3)} == {answer_of(SECOND)}
 
 
 async def test_without_endpoints_the_connection_is_closed(api: FakeApi) -> None:
@@ -121,13 +121,13 @@ async def test_without_endpoints_the_connection_is_closed(api: FakeApi) -> None:
 
 async def test_a_deleted_service_is_not_listened_on(api: FakeApi) -> None:
     port = free_port()
-    async with backends("127.0.0.2") as target:
+    async with backends(SECOND) as target:
         api.put(resources.SERVICES, service(port))
-        api.put(resources.ENDPOINT_SLICES, endpoints(("127.0.0.2", target)))
+        api.put(resources.ENDPOINT_SLICES, endpoints((SECOND, target)))
         await ask(port)
         await api.delete(resources.SERVICES, "web", "d")
         # By bind, not by connect: asyncio leaks a connection accepted in the moment its server closes (cpython 109564).
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while not is_free(port):
                 await asyncio.sleep(0.005)
 
@@ -135,11 +135,11 @@ async def test_a_deleted_service_is_not_listened_on(api: FakeApi) -> None:
 async def test_a_large_body_passes_whole(api: FakeApi) -> None:
     port = free_port()
     body = os.urandom(1 << 20)
-    async with backends("127.0.0.2") as target:
+    async with backends(SECOND) as target:
         api.put(resources.SERVICES, service(port))
-        api.put(resources.ENDPOINT_SLICES, endpoints(("127.0.0.2", target)))
+        api.put(resources.ENDPOINT_SLICES, endpoints((SECOND, target)))
         await ask(port)
-        assert await ask(port, body) == b"127.0.0.2\n" + body
+        assert await ask(port, body) == answer_of(SECOND, body)
 
 
 def test_what_is_listened_on() -> None:

@@ -17,7 +17,7 @@ async def written_once(api: FakeApi) -> StatusWriter:
     )
     writer = StatusWriter(api, pod)
     writer.publish(READY)
-    await writer.flush(5)
+    await writer.flush(30)
     return writer
 
 
@@ -35,7 +35,7 @@ async def test_a_foreign_not_ready_is_put_right() -> None:
     writer = await written_once(api)
     before = patches(api)
     writer.observe(await foreign(api, "False"))
-    await writer.flush(5)
+    await writer.flush(30)
     assert patches(api) == before + 2  # theirs and ours
     pod = await api.get(resources.PODS, "one", "default")
     assert pod["status"]["conditions"][0]["status"] == "True"
@@ -50,5 +50,5 @@ async def test_older_versions_and_equal_readiness_write_nothing() -> None:
     before = patches(api)
     writer.observe(old)
     writer.observe(await foreign(api, "True"))
-    await writer.flush(5)
+    await writer.flush(30)
     assert patches(api) == before + 1  # theirs

@@ -28,7 +28,7 @@ def test_processes_are_added_up_by_session(tmp_path: Path) -> None:
 
 
 async def test_the_node_tells_what_a_busy_pod_uses(world: World) -> None:
-    await world.run(pod("sh", "-c", "i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done; echo done; exec sleep 60"))
+    await world.run(pod("sh", "-c", "i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done; echo done; sleep 60; true"))
     await world.until(lambda: world.output() == ["done"])
     kubelet = Kubelet(world.agent, "s3cret")
     url = f"http://127.0.0.1:{await kubelet.start(0)}/stats/summary"

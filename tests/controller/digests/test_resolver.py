@@ -13,7 +13,7 @@ from tidegate.contracts.config.deployment import DeploymentConfig
 from tidegate.kube import resources
 
 CFG, REV = resources.CONFIGURATIONS, resources.REVISIONS
-ASKS = DeploymentConfig(registries_without_digests=frozenset({"kind.local"}), digest_timeout_s=5.0)
+ASKS = DeploymentConfig(registries_without_digests=frozenset({"kind.local"}), digest_timeout_s=60.0)
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ async def world(monkeypatch):
 
 
 async def settled(world, condition):
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while True:
             await world.settle()
             if condition():
@@ -100,7 +100,7 @@ async def test_a_registry_that_does_not_answer(world, registry):
     config = dataclasses.replace(ASKS, digest_timeout_s=0.05)
     world.worker.world.config = dataclasses.replace(world.config, deployment=config)
     registry.push("team/app", "v1")
-    registry.delay_s = 5.0
+    registry.open.clear()
     await world.apply(service(image=f"{registry.host}/team/app:v1"))
     await settled(world, lambda: shown(world)[0] == "False")
     assert shown(world)[2].endswith("no answer within 0.05s (digest-resolution-timeout)")

@@ -133,8 +133,8 @@ def shake_hands(leaf, trusted: str, host: str) -> str:
     """Return the version of TLS that a verifying client and a server agree on."""
     server = key_pair.server_context(leaf["tls.crt"], leaf["tls.key"])
     ours, theirs = socket.socketpair()
-    ours.settimeout(5)
-    theirs.settimeout(5)
+    ours.settimeout(30)
+    theirs.settimeout(30)
 
     def serve() -> None:
         with server.wrap_socket(theirs, server_side=True) as connection:
