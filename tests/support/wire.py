@@ -40,9 +40,9 @@ class Peer:
     async def flush(self) -> None:
         await asyncio.wait_for(self.writer.drain(), PATIENCE_S)
 
-    async def head(self) -> bytes:
-        """Read to the blank line."""
-        return await asyncio.wait_for(self.reader.readuntil(b"\r\n\r\n"), PATIENCE_S)
+    async def head(self, patience_s: float | None = PATIENCE_S) -> bytes:
+        """Read to the blank line; None: however long nothing comes, as between two requests."""
+        return await asyncio.wait_for(self.reader.readuntil(b"\r\n\r\n"), patience_s)
 
     async def exactly(self, count: int) -> bytes:
         return await asyncio.wait_for(self.reader.readexactly(count), PATIENCE_S)
@@ -153,7 +153,7 @@ def answering(answer: bytes, *, close: bool = False) -> Handler:
 
     async def handler(peer: Peer) -> None:
         while True:
-            await peer.head()
+            await peer.head(None)
             peer.send(answer)
             if close:
                 await peer.flush()
