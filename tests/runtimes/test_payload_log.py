@@ -7,6 +7,7 @@ import re
 
 import pytest
 
+from runtimes import payload_log
 from runtimes.payload_log import PayloadLog
 from runtimes.protocol import payload_events
 from tests.support.events import event_sink
@@ -81,7 +82,10 @@ async def test_failures_are_logged_and_what_is_no_inference_is_not() -> None:
     assert sorted(statuses, key=str) == ["400", None]
 
 
-async def test_a_sink_that_stands_still_delays_nobody_and_what_finds_no_room_is_counted() -> None:
+async def test_a_sink_that_stands_still_delays_nobody_and_what_finds_no_room_is_counted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(payload_log, "SEND_TIMEOUT_S", 600.0)
     async with (
         event_sink() as to,
         serving(

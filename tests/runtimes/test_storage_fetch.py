@@ -93,6 +93,7 @@ async def fetch(uri: str, folder: Path, cache: Cache, **options: object) -> Fetc
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(download, "FIRST_PAUSE_S", 0.01)
+    monkeypatch.setattr(fetching, "LIST_TIMEOUT_S", 60.0)
 
 
 @pytest.fixture
