@@ -23,7 +23,7 @@ from tidegate.cli import install
 from tidegate.kube import connect
 from tidegate.kube.client import Client
 
-START_TIMEOUT_S = 30.0
+START_TIMEOUT_S = 90.0
 STOP_TIMEOUT_S = 20.0
 POLL_S = 0.02
 

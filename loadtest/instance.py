@@ -28,14 +28,19 @@ from tidegate.kube import connect, resources
 from tidegate.kube.api import ApiError, Object, PatchKind, Resource
 from tidegate.kube.client import Client
 
-UP_TIMEOUT_S = 90.0
+UP_TIMEOUT_S = 180.0
 COMMAND_TIMEOUT_S = 120.0
+READY_TIMEOUT_S = 90.0
 POLL_S = 0.02
 
 _APPLIED: dict[str, Resource] = {
     "serving.knative.dev/v1/Service": resources.KNATIVE_SERVICES,
     "v1/ConfigMap": resources.CONFIG_MAPS,
 }
+
+
+class CommandFailed(RuntimeError):
+    """A command against an instance ended with another status than 0; the message has both of its outputs."""
 
 
 class Instance:
@@ -56,12 +61,12 @@ class Instance:
         return os.environ | {"KUBECONFIG": str(self.kubeconfig), "KUBECACHEDIR": str(self.state / "kubectl-cache")}
 
     def run(self, *command: str, check: bool = True, timeout_s: float = COMMAND_TIMEOUT_S) -> str:
-        """Run a command against this instance and return its standard output; raises with both outputs on failure."""
+        """Run a command against this instance and return its standard output; raises `CommandFailed`."""
         done = subprocess.run(
             command, env=self.environment(), capture_output=True, text=True, timeout=timeout_s, cwd=ROOT, check=False
         )
         if check and done.returncode:
-            raise RuntimeError(f"{' '.join(command)} failed ({done.returncode}):\n{done.stdout}{done.stderr}")
+            raise CommandFailed(f"{' '.join(command)} failed ({done.returncode}):\n{done.stdout}{done.stderr}")
         return done.stdout
 
     async def command(self, *command: str, timeout_s: float = COMMAND_TIMEOUT_S) -> str:
@@ -111,7 +116,9 @@ class Instance:
         """Return how many of the revision's pods are ready and stay."""
         return sum(is_ready(pod) for pod in await self.pods_of(revision, namespace) if not is_leaving(pod))
 
-    async def wait_service_ready(self, service: str, timeout_s: float = 30.0, namespace: str = "default") -> Object:
+    async def wait_service_ready(
+        self, service: str, timeout_s: float = READY_TIMEOUT_S, namespace: str = "default"
+    ) -> Object:
         """Return the Knative Service once it is Ready at its current generation."""
 
         async def ready() -> Object | None:
@@ -123,7 +130,7 @@ class Instance:
         obj: Object = await eventually(ready, timeout_s, f"service {service} is Ready")
         return obj
 
-    async def wait_zero(self, revision: str, timeout_s: float = 60.0, namespace: str = "default") -> None:
+    async def wait_zero(self, revision: str, timeout_s: float = READY_TIMEOUT_S, namespace: str = "default") -> None:
         """Return once no pod of the revision is left, not even a terminating one."""
 
         async def gone() -> bool:
@@ -152,14 +159,17 @@ def is_leaving(obj: Object) -> bool:
 
 
 async def eventually(check: Callable[[], Any], timeout_s: float, what: str, poll_s: float = POLL_S) -> Any:
-    """Return the first true result of the awaitable `check()`; raises TimeoutError that says `what` was awaited."""
+    """Return the first true result of the awaitable `check()`; raises TimeoutError that says `what` was awaited.
+
+    An API server that refuses, and a command that fails, mean: not yet.
+    """
     deadline = time.monotonic() + timeout_s
     last: Exception | None = None
     while True:
         try:
             if result := await check():
                 return result
-        except ApiError as error:
+        except (ApiError, CommandFailed) as error:
             last = error
         if time.monotonic() > deadline:
             raise TimeoutError(f"not within {timeout_s:g} s: {what}" + (f" ({last})" if last else ""))

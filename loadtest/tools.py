@@ -57,7 +57,7 @@ async def apply(instance: Instance, document: Object) -> None:
     path.unlink()
 
 
-async def wait_ready(instance: Instance, service: str, timeout_s: int = 60) -> None:
+async def wait_ready(instance: Instance, service: str, timeout_s: int = 90) -> None:
     """Wait for a Knative Service's Ready condition."""
     if HAVE_KUBECTL:
         await instance.command("kubectl", "wait", "--for=condition=Ready", f"ksvc/{service}", f"--timeout={timeout_s}s")

@@ -7,6 +7,7 @@ from typing import Any
 
 from loadtest.figures import percentile
 from loadtest.load import Reply
+from tidegate.contracts import wake
 
 PREFIX = "wake-"
 WHOLE = "wake"
@@ -21,6 +22,14 @@ def read(reply: Reply) -> dict[str, float]:
         if took and (name == WHOLE or name.startswith(PREFIX)):
             found["total" if name == WHOLE else name.removeprefix(PREFIX)] = float(took)
     return found
+
+
+def phases_of(stretch: str) -> tuple[str, ...]:
+    """Return the phases of a stretch by its name, as `decided` or `process-to-warm-up`; none for the total."""
+    first, _, last = stretch.partition("-to-")
+    if first not in wake.PHASES:
+        return ()
+    return wake.PHASES[wake.PHASES.index(first) : wake.PHASES.index(last or first) + 1]
 
 
 def way(reply: Reply) -> str:

@@ -15,6 +15,8 @@ import logging
 import shutil
 import sys
 import tempfile
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -24,11 +26,12 @@ from tidegate.process import logs, settings, start_clock
 
 PROGRAM = "rehearsal"
 REQUEST_LIMIT_S = 20.0
+THREADS_LIMIT_S = 20.0
 
 
 def rehearse(make_model: Callable[[Path], None], body: bytes) -> None:
     """Serve the model that `make_model` puts into a folder, and ask it with `body`, V2 JSON; raises what goes wrong."""
-    known = set(sys.modules)
+    known, threads = set(sys.modules), set(threading.enumerate())
     folder = Path(tempfile.mkdtemp(prefix="tidegate-rehearsal-"))
     try:
         make_model(folder)
@@ -40,11 +43,20 @@ def rehearse(make_model: Callable[[Path], None], body: bytes) -> None:
             runner.run(_serve(config, body))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+        _join(set(threading.enumerate()) - threads)
         start_clock.forget()
         for name in set(sys.modules) - known:
             if name.startswith("tidegate_model_"):
                 del sys.modules[name]
         gc.collect()
+
+
+def _join(threads: set[threading.Thread]) -> None:
+    # The server has told its threads to end and does not wait for them; a busy machine lets them run later. Whoever
+    # forks this process must find none. One that never ends is left to the check of who forks.
+    until = time.monotonic() + THREADS_LIMIT_S
+    for thread in threads:
+        thread.join(max(0.0, until - time.monotonic()))
 
 
 def _configure_logs() -> None:

@@ -63,15 +63,22 @@ async def a_request(w: World) -> WireAnswer:
     return await w.ask()
 
 
-async def drain_with_one_in_flight(w: World) -> WireAnswer:
+async def one_in_flight(w: World) -> Peer:
     peer = await w.begin()
-    while not w.upstream.peers:
-        await asyncio.sleep(0.001)
+    async with client() as fetch:
+        while b"_requests_in_flight 1.0\n" not in (await fetch(w.metrics_port, "/metrics")).body:
+            await asyncio.sleep(0.005)
+    return peer
+
+
+async def drain_with_one_in_flight(w: World) -> WireAnswer:
+    peer = await one_in_flight(w)
     w.stopping.set()
     return await peer.answer()
 
 
 async def probe_while_draining(w: World) -> WireAnswer:
+    await one_in_flight(w)  # which keeps the port open
     w.stopping.set()
     while (answer := await w.ask("K-Network-Probe: queue\r\n")).status == 200:
         pass

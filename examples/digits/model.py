@@ -165,9 +165,12 @@ class SklearnModel:
     def train(cls, images: Any, digits: Any) -> SklearnModel:
         """Train on arrays of images and digits."""
         from sklearn.neural_network import MLPClassifier
+        from threadpoolctl import threadpool_limits
 
         classifier = MLPClassifier(hidden_layer_sizes=(100,), max_iter=400, random_state=SEED)
-        classifier.fit(images / BRIGHTEST, digits)
+        # The batches are too small to share among threads: those wait for each other, on a busy machine for minutes.
+        with threadpool_limits(1):
+            classifier.fit(images / BRIGHTEST, digits)
         return cls(classifier)
 
     def predict(self, images: Images) -> list[int]:

@@ -47,10 +47,9 @@ async def activator(api: FakeApi, **settings: object) -> AsyncIterator[Activator
         admin_port=free_port(),
         metrics_port=made.metrics_port,
         drain_quiet_s=0.0,
-        # It listens before its first list is read.
-        **{"revision_wait_s": 30.0} | settings,  # type: ignore[arg-type]
+        **settings,  # type: ignore[arg-type]
     )
-    async with running(lambda stopping: serve(config, api, stopping), made.port):
+    async with running(lambda stopping: serve(config, api, stopping), made.port, admin=config.admin_port):
         yield made
 
 

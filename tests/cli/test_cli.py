@@ -63,7 +63,7 @@ def test_version_and_completion() -> None:
 
 def test_python_dash_m_works_as_well() -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "tidegate.cli", "version"], capture_output=True, text=True, check=True, timeout=30
+        [sys.executable, "-m", "tidegate.cli", "version"], capture_output=True, text=True, check=True, timeout=100
     )
     assert done.stdout.startswith("tidegate ")
 
@@ -142,15 +142,15 @@ def test_purge_removes_a_state_folder(tmp_path: Path) -> None:
 
 def test_stop_ends_the_supervisor(tmp_path: Path) -> None:
     # It speaks once it runs: right after exec the kernel shows no command line yet.
-    sleeping = [sys.executable, "-c", "import time; print(flush=True); time.sleep(30)"]
+    sleeping = [sys.executable, "-c", "import time; print(flush=True); time.sleep(100)"]
     with subprocess.Popen([*sleeping, "--state", str(tmp_path)], stdout=subprocess.PIPE) as process:
         assert process.stdout
         process.stdout.readline()
         (tmp_path / "run.json").write_text(json.dumps({"pids": {"supervisor": process.pid, "node": 2**22 + 1}}))
         local = instance.Instance(tmp_path)
         assert local.pids() == {"supervisor": process.pid}
-        assert instance.stop(local, timeout_s=10)
-        assert process.wait(10) != 0
+        assert instance.stop(local, timeout_s=30)
+        assert process.wait(30) != 0
     assert not (tmp_path / "run.json").exists()
     assert not instance.stop(local)
 
@@ -334,8 +334,8 @@ async def test_wait_available_says_which_and_why() -> None:
     with pytest.raises(Late, match="gateway-1: CrashLoopBackOff exit 1; see: tidegate logs gateway"):
         await install.wait_available(api, timeout_s=0)
     api.objects["deployments"][-1] = deployment("gateway", available=1)
-    async with asyncio.timeout(5):
-        await install.wait_available(api, timeout_s=5)
+    async with asyncio.timeout(30):
+        await install.wait_available(api, timeout_s=30)
 
 
 async def test_every_object_of_the_overlay_can_be_applied_without_kubectl(monkeypatch: pytest.MonkeyPatch) -> None:

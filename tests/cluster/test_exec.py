@@ -210,6 +210,9 @@ def core(state: Path) -> Iterator[kubernetes.client.CoreV1Api]:
     kubernetes.config.load_kube_config(str(state / "kubeconfig"), client_configuration=configuration)
     api = kubernetes.client.ApiClient(configuration)
     yield kubernetes.client.CoreV1Api(api)
+    for thread in threading.enumerate():
+        if thread.name.startswith("Kubernetes port forward proxy"):
+            thread.join(30)
     api.rest_client.pool_manager.clear()
     api.close()
     with warnings.catch_warnings():

@@ -11,7 +11,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cluster import store_format
@@ -201,7 +201,7 @@ OPERATIONS = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60)
 @given(operations=OPERATIONS, start=st.integers(0, 40))
 def test_a_list_and_the_watch_after_it_replay_to_the_present_state(operations: list, start: int) -> None:
     store = Store(":memory:", shadow)
@@ -240,7 +240,7 @@ for number in range(known, 100000):
 """
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60)
 @given(operations=OPERATIONS)
 def test_every_state_that_history_reaches_can_be_listed_again(operations: list) -> None:
     store = Store(":memory:", shadow, history_events=12)

@@ -22,8 +22,8 @@ TARGET = 6
 UTILIZATION = 0.7
 SLEEP_MS = 500
 SAMPLE_S = 0.5
-SCALE_TIMEOUT_S = 40.0
-ZERO_TIMEOUT_S = 60.0
+SCALE_TIMEOUT_S = 90.0
+ZERO_TIMEOUT_S = 120.0
 
 
 def annotations(**changes: str) -> dict[str, str]:
@@ -126,7 +126,7 @@ async def mode(world: World, revision: str) -> str:
     return str((found.get("status") or {}).get("servingMode", ""))
 
 
-async def has_mode(world: World, revision: str, wanted: str, timeout_s: float = 30.0) -> None:
+async def has_mode(world: World, revision: str, wanted: str, timeout_s: float = 90.0) -> None:
     """Wait for a serving mode."""
 
     async def check() -> bool:

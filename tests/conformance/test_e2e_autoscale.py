@@ -70,7 +70,7 @@ async def test_the_first_request_at_zero_asks_for_the_activation_scale(world: Wo
     async def pods() -> bool:
         return len(await world.pods(revision)) == 5
 
-    await world.until("5 pods", pods, 20.0)
+    await world.until("5 pods", pods)
     assert (await asked).status == 200
 
 
@@ -100,7 +100,7 @@ async def horizontally(world: World, path: str, requests: int, **changes: str) -
         async def check() -> bool:
             return least <= len(await world.pods(revision)) <= most
 
-        await world.until(f"{least} to {most} pods", check, 60.0)
+        await world.until(f"{least} to {most} pods", check)
 
     for _ in range(2):
         async with in_flight(world, world.host("scaled"), requests, path):

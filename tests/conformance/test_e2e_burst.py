@@ -46,7 +46,7 @@ async def test_the_activator_leaves_the_path_when_the_pods_can_take_the_burst(wo
         async def two() -> bool:
             return await world.ready_pods(revision) == 2 and len(await scaling.addresses(world, revision)) == 2
 
-        await world.until("two pods and their two addresses", two, 30.0)
+        await world.until("two pods and their two addresses", two)
         await has_mode(world, revision, "Serve")
 
 
@@ -60,7 +60,7 @@ async def test_minus_one_keeps_the_activator_in_the_path(world: World) -> None:
             assert await scaling.mode(world, revision) == "Proxy"
             return await world.ready_pods(revision) >= 2
 
-        await world.until("two pods", grown, 30.0)
+        await world.until("two pods", grown)
         await asyncio.sleep(4)
         assert await scaling.mode(world, revision) == "Proxy"
 
@@ -72,7 +72,7 @@ async def test_zero_leaves_the_activator_out_while_there_are_pods(world: World) 
     async with in_flight(world, world.host("burst"), 7):
         await asyncio.sleep(3)
         assert await scaling.mode(world, revision) == "Serve"
-    await at_zero(world, revision, 60.0)
+    await at_zero(world, revision)
     assert await scaling.mode(world, revision) == "Proxy"
 
 

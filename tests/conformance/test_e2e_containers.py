@@ -84,7 +84,7 @@ async def test_a_container_that_fails_later_takes_its_pod_out(world: World) -> N
     async def is_out() -> bool:
         return bool(await world.pods("both-00001")) and not await world.ready_pods("both-00001")
 
-    await world.until("the pod is not ready", is_out, 30)
+    await world.until("the pod is not ready", is_out)
 
 
 @pytest.mark.upstream("packages", "TestInitContainers")

@@ -24,7 +24,7 @@ async def through_proxy(world: World, env: dict[str, str], annotations: dict[str
         reply = await world.ask(host)
         return reply if reply.status not in (0, 502, 503) else None  # names come into a pod's hosts file a moment later
 
-    reply: load.Reply = await world.until("the proxy's target answers", answered, 20)
+    reply: load.Reply = await world.until("the proxy's target answers", answered)
     return reply
 
 

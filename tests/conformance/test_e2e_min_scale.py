@@ -25,7 +25,7 @@ async def created(world: World, name: str, other_than: str = "") -> str:
     return str(await world.until("a revision", check))
 
 
-async def has_pods(world: World, revision: str, least: int, most: int, timeout_s: float = 40.0) -> None:
+async def has_pods(world: World, revision: str, least: int, most: int, timeout_s: float = 90.0) -> None:
     """Wait until a revision has so many ready pods."""
 
     async def check() -> bool:
@@ -96,7 +96,7 @@ async def open_gates(world: World, revision: str, count: int) -> None:
                     return False
         return await world.ready_pods(revision) == count
 
-    await world.until(f"{count} pods of {revision} are ready", check, 40.0)
+    await world.until(f"{count} pods of {revision} are ready", check)
 
 
 @pytest.mark.upstream("e2e", "TestMinScaleAnnotationChange")

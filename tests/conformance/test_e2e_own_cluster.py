@@ -177,7 +177,7 @@ async def test_clear_text_is_sent_to_https(own_world: World) -> None:
             reply = await own_world.ask(host, "/path?a=b")
             return reply if reply.status == 301 else None
 
-        reply: load.Reply = await own_world.until("clear text is redirected", redirected, 15)
+        reply: load.Reply = await own_world.until("clear text is redirected", redirected)
         assert reply.headers["location"] == f"https://{host}/path?a=b"
     finally:
         await own_world.instance.configure("config-network", {"external-domain-tls": "disabled"})

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
 from collections import Counter
 from typing import Any
 
@@ -89,7 +88,7 @@ async def test_a_request_is_a_line_of_json_and_a_probe_only_when_asked_for(world
         async def probed() -> bool:
             return any("probe" in line["agent"].lower() for line in await _lines(world, revision))
 
-        await world.until("a probe in the log", probed, 40.0)
+        await world.until("a probe in the log", probed)
     finally:
         await world.instance.configure("config-observability", dict.fromkeys([*asked, PROBES]))  # type: ignore[arg-type]
 
@@ -114,7 +113,7 @@ async def _logged(world: World, revision: str, path: str) -> None:
         found = [line for line in await _lines(world, revision) if line["url"] == path]
         return bool(found) and found[0]["status"] == 200 and found[0]["revision"] == revision
 
-    await world.until("the request in the log", check, 30.0)
+    await world.until("the request in the log", check)
 
 
 @pytest.mark.upstream("e2e", "TestDestroyPodInflight")
@@ -135,13 +134,11 @@ async def test_an_idle_pod_does_not_wait_for_its_long_timeout(world: World) -> N
     pods = await world.pods(revision)
     assert pods
     await world.delete("Service", "idle")
-    begin = time.monotonic()
 
     async def gone() -> bool:
         return not await world.all(resources.PODS, f"{names.REVISION_LABEL}={revision}")
 
     await world.until("the pod is gone", gone, 120.0)
-    assert time.monotonic() - begin < 120.0
 
 
 @pytest.mark.upstream("e2e", "TestDestroyPodWithRequests")

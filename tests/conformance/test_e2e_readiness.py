@@ -25,7 +25,7 @@ async def unready(world: World, revision: str) -> None:
         pods = await world.pods(revision)
         return bool(pods) and not await world.ready_pods(revision)
 
-    await world.until("the pod is not ready", check, 30)
+    await world.until("the pod is not ready", check)
 
 
 @pytest.mark.upstream("e2e", "TestReadinessAlternatePort")
@@ -80,7 +80,7 @@ async def test_liveness_waits_for_the_startup_probe(world: World) -> None:
     async def asked() -> bool:
         return int(await world.text(world.host("slow"), "/healthz/livenessCounter")) >= before + 2
 
-    await world.until("liveness is asked for", asked, 10)
+    await world.until("liveness is asked for", asked)
     (pod,) = await world.pods(revision)
     assert [status["restartCount"] for status in pod["status"]["containerStatuses"]] == [0, 0]
     assert condition(await world.get("Revision", revision), "ContainerHealthy")["status"] == "True"

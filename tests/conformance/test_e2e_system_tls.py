@@ -232,5 +232,5 @@ async def by_https(world: World, name: str, target: str) -> load.Reply:
         reply = await world.ask(world.host(name))
         return reply if reply.status not in (0, 404, 502, 503) else None
 
-    reply: load.Reply = await world.until("the proxy's target answers", answered, 20)
+    reply: load.Reply = await world.until("the proxy's target answers", answered)
     return reply

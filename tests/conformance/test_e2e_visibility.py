@@ -39,7 +39,7 @@ async def urls(world: World, name: str, main: str, tag: str | None = None) -> No
         is_main = status["url"] == f"http://{main}"
         return is_main and (tag is None or [row.get("url") for row in status["traffic"]] == [f"http://{tag}"])
 
-    await world.until(f"{name} has the URLs {main}, {tag}", check, 20)
+    await world.until(f"{name} has the URLs {main}, {tag}", check)
 
 
 async def answers(world: World, host: str, status: int) -> None:
@@ -48,7 +48,7 @@ async def answers(world: World, host: str, status: int) -> None:
     async def check() -> bool:
         return (await world.ask(host)).status == status
 
-    await world.until(f"{host} answers {status}", check, 20)
+    await world.until(f"{host} answers {status}", check)
 
 
 @pytest.mark.upstream("e2e", "TestRouteVisibilityChanges")

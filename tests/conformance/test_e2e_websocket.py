@@ -26,10 +26,10 @@ def echo_service(name: str = "echo", suffix: str = "", **changes: Any) -> Object
 
 def dial(world: World, host: str, path: str = "/") -> connect:
     """Return a connection to be entered or awaited."""
-    return connect(f"ws://{host}:{world.instance.port}{path}", host="127.0.0.1", open_timeout=30, proxy=None)
+    return connect(f"ws://{host}:{world.instance.port}{path}", host="127.0.0.1", open_timeout=60, proxy=None)
 
 
-async def answer(world: World, host: str, path: str = "/", timeout_s: float = 30.0) -> str:
+async def answer(world: World, host: str, path: str = "/", timeout_s: float = 60.0) -> str:
     """Return the echo of one message on a connection of its own."""
     async with dial(world, host, path) as connection:
         await connection.send(MESSAGE)
@@ -45,7 +45,7 @@ async def echoes(world: World, host: str) -> None:
         except (WebSocketException, OSError):
             return False
 
-    await world.until(f"{host} echoes", check, 20)
+    await world.until(f"{host} echoes", check)
 
 
 @pytest.mark.upstream("e2e", "TestWebSocket")
@@ -56,7 +56,7 @@ async def test_messages_come_back(world: World) -> None:
     async with dial(world, host) as connection:
         for number in range(5):
             await connection.send(f"{MESSAGE} {number}")
-            assert await asyncio.wait_for(connection.recv(), 10) == f"{MESSAGE} {number} again"
+            assert await asyncio.wait_for(connection.recv(), 60) == f"{MESSAGE} {number} again"
 
 
 @pytest.mark.upstream("e2e", "TestWebSocketViaActivator")
@@ -101,7 +101,7 @@ async def test_a_deleted_service_says_goodbye_to_open_connections(world: World) 
     await echoes(world, host)
     async with dial(world, host) as connection:
         await connection.send(MESSAGE)
-        assert await asyncio.wait_for(connection.recv(), 10) == MESSAGE
+        assert await asyncio.wait_for(connection.recv(), 60) == MESSAGE
         await world.delete("Service", "echo")
         with pytest.raises(ConnectionClosed) as closed:
             await _echo_until_closed(connection)

@@ -32,7 +32,7 @@ KINDS: dict[str, Resource] = {
     "ConfigMap": resources.CONFIG_MAPS,
     "Secret": resources.SECRETS,
 }
-READY_TIMEOUT_S = 60.0
+READY_TIMEOUT_S = 120.0
 DOMAIN = "localhost"
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import os
 import shutil
 import subprocess
@@ -19,8 +20,8 @@ from pathlib import Path
 import pytest
 
 from loadtest.foreign import Foreign, NotHere
-from loadtest.instance import UP_TIMEOUT_S, Instance, free_port
-from tidegate.kube import connect
+from loadtest.instance import UP_TIMEOUT_S, Instance, eventually, example, free_port
+from tidegate.kube import connect, resources
 from tidegate.kube.client import Client
 
 KUBECONFIG, GATEWAY = "TIDEGATE_E2E_KUBECONFIG", "TIDEGATE_E2E_GATEWAY"
@@ -34,7 +35,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if here in item.path.parents:
             item.add_marker(pytest.mark.e2e)
             if not item.get_closest_marker("timeout"):
-                item.add_marker(pytest.mark.timeout(240))
+                item.add_marker(pytest.mark.timeout(300))
 
 
 @pytest.hookimpl(wrapper=True)
@@ -80,6 +81,11 @@ async def _configure(instance: Instance) -> None:
     async with Client(connect.load(instance.kubeconfig), user_agent="e2e") as client:
         instance.client = client
         await instance.configure("config-autoscaler", AUTOSCALING)
+        at_zero = example("hello", annotations={"autoscaling.knative.dev/initial-scale": "0"})
+        at_zero["metadata"]["namespace"] = "default"
+        # The webhook hears of it a moment later, and refuses such services until then.
+        taken = functools.partial(client.create, resources.KNATIVE_SERVICES, at_zero, dry_run=True)
+        await eventually(taken, 60, "the webhook takes services that start at zero", poll_s=0.1)
 
 
 @pytest.fixture

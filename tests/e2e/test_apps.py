@@ -35,11 +35,11 @@ async def test_a_websocket_passes_all_hops_from_zero(instance: Instance) -> None
     await tools.wait_ready(instance, "websocket")
     await instance.wait_zero(await instance.revision_of("websocket"))
     async with connect(
-        f"ws://websocket.default.localhost:{instance.port}/", host="127.0.0.1", open_timeout=30, max_size=None
+        f"ws://websocket.default.localhost:{instance.port}/", host="127.0.0.1", open_timeout=60, max_size=None
     ) as peer:
         for message in ("hallo", b"\x00\x01", "long " * 20_000):
             await peer.send(message)
-            assert await asyncio.wait_for(peer.recv(), 10) == message
+            assert await asyncio.wait_for(peer.recv(), 60) == message
 
 
 async def test_the_app_sees_forwarding_headers_and_none_of_ours(instance: Instance) -> None:

@@ -28,22 +28,31 @@ async def scale(instance: Instance, replicas: int) -> None:
     async def is_so() -> bool:
         return len(await living(instance)) == replicas
 
-    await eventually(is_so, 60, f"{replicas} controllers are ready", poll_s=0.2)
+    await eventually(is_so, 90, f"{replicas} controllers are ready", poll_s=0.2)
 
 
 async def test_the_leaders_pod_is_deleted_and_another_goes_on(instance: Instance) -> None:
     await scale(instance, 2)
     try:
-        before = await leader(instance)
-        assert before in await living(instance)
+
+        async def one_leads() -> str:
+            found = await leader(instance)
+            return found if found in await living(instance) else ""
+
+        before = await eventually(one_leads, 60, "a living controller leads", poll_s=0.2)
         await instance.client.delete(resources.PODS, before, names.SYSTEM_NAMESPACE, grace_s=0)
+
+        async def applied() -> bool:
+            await tools.apply(instance, example("hello", service="under-new-lead"))
+            return True
 
         async def has_another() -> bool:
             return await leader(instance) in await living(instance) - {before}
 
-        # Written while nobody may lead: the one that leads next finds it by its look at all there is.
-        await tools.apply(instance, example("hello", service="under-new-lead"))
-        await eventually(has_another, 30, "another controller leads", poll_s=0.2)
+        # Written while nobody may lead: the one that leads next finds it by its look at all there is. The webhook may
+        # be asked for at the pod that is gone, until its endpoint is.
+        await eventually(applied, 60, "the webhook answers", poll_s=0.2)
+        await eventually(has_another, 90, "another controller leads", poll_s=0.2)
         await tools.wait_ready(instance, "under-new-lead")
     finally:
         await scale(instance, 1)
@@ -51,4 +60,4 @@ async def test_the_leaders_pod_is_deleted_and_another_goes_on(instance: Instance
     async def has_one() -> bool:
         return await leader(instance) in await living(instance)
 
-    await eventually(has_one, 30, "the one controller leads", poll_s=0.2)
+    await eventually(has_one, 90, "the one controller leads", poll_s=0.2)

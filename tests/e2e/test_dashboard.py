@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 from loadtest import load, tools
-from loadtest.instance import Instance, example, is_leaving, is_ready
+from loadtest.instance import Instance, eventually, example, is_leaving, is_ready
 from tidegate.contracts import names
 from tidegate.kube import resources
 
@@ -25,7 +25,21 @@ async def test_what_is_drawn_is_there(instance: Instance) -> None:
     await tools.apply(instance, example("hello", service="drawn"))
     await tools.wait_ready(instance, "drawn")
     assert (await load.get(instance.port, "drawn.default.localhost")).status == 200
-    revision = await instance.revision_of("drawn")
+    revision, missing = await instance.revision_of("drawn"), drawn()
+    assert len(missing) > 10
+
+    async def is_there() -> bool:
+        missing.difference_update(await served(instance, revision))
+        return not missing
+
+    try:
+        await eventually(is_there, 60, "all metrics are there", poll_s=0.5)
+    except TimeoutError:
+        assert missing == set()
+
+
+async def served(instance: Instance, revision: str) -> set[str]:
+    """Return the metrics of all components, and of the queueproxy of a pod of a revision."""
     found: set[str] = set()
     pods = (await instance.client.list(resources.PODS, names.SYSTEM_NAMESPACE)).items
     places = [(pod, names.METRICS_PORT) for pod in pods]
@@ -37,5 +51,4 @@ async def test_what_is_drawn_is_there(instance: Instance) -> None:
             )
             text = (await instance.client.raw("GET", path)).decode()
             found |= {re.split(r"[{ ]", line.removeprefix("# TYPE "))[0] for line in text.splitlines() if line}
-    assert len(drawn()) > 10
-    assert drawn() - found == set()
+    return found

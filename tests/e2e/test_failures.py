@@ -23,13 +23,13 @@ async def test_a_killed_process_comes_back_and_a_service_wakes(instance: Instanc
     revision = await instance.revision_of(name)
     pid = chapters.pid_of(instance, component)
     os.kill(pid, signal.SIGKILL)
-    await eventually(lambda: chapters.is_replaced(instance, component, pid), 30, f"{component} is started again")
+    await eventually(lambda: chapters.is_replaced(instance, component, pid), 90, f"{component} is started again")
 
     async def answers() -> bool:
         return (await load.get(instance.port, f"{name}.default.localhost")).status == 200
 
-    await eventually(answers, 40, "the service answers")
-    await eventually(lambda: chapters.all_ready(instance), 40, "all components are ready")
+    await eventually(answers, 90, "the service answers")
+    await eventually(lambda: chapters.all_ready(instance), 90, "all components are ready")
     await instance.wait_zero(revision, 90)
     reply = await load.get(instance.port, f"{name}.default.localhost")
     assert reply.status == 200, reply
@@ -45,4 +45,4 @@ async def test_a_running_service_answers_while_the_control_plane_is_down(instanc
         os.kill(chapters.pid_of(instance, component), signal.SIGKILL)
         run = await load.steady(instance.port, f"{name}.default.localhost", "/", connections=2, seconds=2)
         assert run.lost == 0, (component, run.statuses)
-    await eventually(lambda: chapters.all_ready(instance), 60, "all components are ready")
+    await eventually(lambda: chapters.all_ready(instance), 120, "all components are ready")

@@ -24,6 +24,8 @@ async def joined(tmp_path: Path) -> AsyncIterator[Foreign]:
         pytest.skip(why)
     async with foreign.bare_cluster(tmp_path, NODE) as cluster:
         await cluster.configure("config-autoscaler", {"allow-zero-initial-scale": "true"})
+        # Refused until the webhook has heard of it.
+        await eventually(lambda: cluster.apply(service("guest", TOLERATES)), 60, "the service is taken", poll_s=0.1)
         yield cluster
 
 
@@ -35,7 +37,6 @@ def service(name: str, tolerations: list[Object]) -> Object:
 
 
 async def test_a_tainted_node_takes_who_tolerates_it_and_a_service_wakes_from_zero(joined: Foreign) -> None:
-    await joined.apply(service("guest", TOLERATES))
     await joined.apply(service("stranger", []))
     await joined.wait_service_ready("guest")
     await joined.wait_service_ready("stranger")
@@ -58,7 +59,7 @@ async def test_a_tainted_node_takes_who_tolerates_it_and_a_service_wakes_from_ze
         messages = [one.get("message", "") for pod in pods for one in (pod.get("status") or {}).get("conditions") or []]
         return any(f"untolerated taint {{{TAINT}" in message for message in messages)
 
-    await eventually(refused, 10, "the pod that does not tolerate the taint waits")
+    await eventually(refused, 60, "the pod that does not tolerate the taint waits")
     assert not any(pod["spec"].get("nodeName") for pod in await joined.pods_of(alone))
     with pytest.raises(NotHere, match="local instance"):
         joined.tidegate("status")

@@ -70,7 +70,7 @@ async def deploy(instance: Instance, kubectl: str, tmp_path: Path, document: dic
     file.write_text(json.dumps(document))
     await instance.command(kubectl, "apply", "-f", str(file))
     name = document["metadata"]["name"]
-    await instance.command(kubectl, "wait", "--for=condition=Ready", f"isvc/{name}", "--timeout=60s")
+    await instance.command(kubectl, "wait", "--for=condition=Ready", f"isvc/{name}", "--timeout=100s")
 
 
 async def predict(instance: Instance, name: str, rows: Any) -> Any:

@@ -73,9 +73,9 @@ async def test_a_graph_of_two_levels_answers_from_zero(instance: Instance, kubec
     file = tmp_path / "graph.yaml"
     file.write_text(yaml.safe_dump_all(items))
     await instance.command(kubectl, "apply", "-f", str(file))
-    await instance.command(kubectl, "wait", "--for=condition=Ready", "ig/garden", "--timeout=60s")
+    await instance.command(kubectl, "wait", "--for=condition=Ready", "ig/garden", "--timeout=100s")
     services = [f"isvc/{name}" for name in ("pick", "double", "negate")]
-    await instance.command(kubectl, "wait", "--for=condition=Ready", *services, "--timeout=60s")
+    await instance.command(kubectl, "wait", "--for=condition=Ready", *services, "--timeout=100s")
     url = await instance.command(kubectl, "get", "ig/garden", "-o", "jsonpath={.status.url}")
     assert url.strip() == "http://garden.default.localhost"
     for row, wanted in (([1.0, 2.0], [-2.0, -4.0]), ([11.0, 1.0], [22.0, 2.0])):

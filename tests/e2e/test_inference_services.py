@@ -8,11 +8,12 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 
 from loadtest import load, waterfall
-from loadtest.instance import Instance, eventually
-from tidegate.contracts import wake
+from loadtest.instance import Instance, eventually, is_leaving
+from tidegate.contracts import headers, names, wake
 
 FLOWER = [5.1, 3.5, 1.4, 0.2]
 """The first row of the iris data: a setosa, class 0."""
@@ -69,7 +70,7 @@ async def test_from_eleven_lines_to_predictions_and_from_zero_again(
     instance: Instance, kubectl: str, models: Path, tmp_path: Path
 ) -> None:
     await apply(instance, kubectl, tmp_path, document("flowers", f"file://{models}/v1"))
-    await instance.command(kubectl, "wait", "--for=condition=Ready", "isvc/flowers", "--timeout=60s")
+    await instance.command(kubectl, "wait", "--for=condition=Ready", "isvc/flowers", "--timeout=100s")
     shown = await instance.command(kubectl, "get", "isvc", "flowers")
     assert "http://flowers.default.localhost" in shown
     v1 = await predict(instance, "flowers", "/v1/models/flowers:predict", {"instances": [FLOWER]})
@@ -81,11 +82,13 @@ async def test_from_eleven_lines_to_predictions_and_from_zero_again(
         instance.port, "flowers.default.localhost", "/v2/models/flowers/infer", method="POST", body=body
     )
     assert json.loads(woken.body)["outputs"][0]["data"] == [0]
-    phases = waterfall.read(woken)  # a model server tells each of its own
-    assert {*phases} == {*wake.PHASES, "total"}
+    assert [phase for name in waterfall.read(woken) for phase in waterfall.phases_of(name)] == [*wake.PHASES]
     assert "x-tidegate-start" not in woken.headers
+    pods: list[dict[str, Any]] = []
 
     async def is_awake() -> bool:
+        await predict(instance, "flowers", "/v1/models/flowers:predict", {"instances": [FLOWER]})  # and stays it
+        pods[:] = [pod for pod in await instance.pods_of("flowers-predictor-00001") if not is_leaving(pod)]
         status = json.loads(await instance.command(kubectl, "get", "isvc", "flowers", "-o", "json"))["status"]
         return status["modelStatus"] == {
             "transitionStatus": "UpToDate",
@@ -93,7 +96,20 @@ async def test_from_eleven_lines_to_predictions_and_from_zero_again(
             "copies": {"failedCopies": 0, "totalCopies": 1},
         }
 
-    await eventually(is_awake, 15, "modelStatus says that one copy is loaded", poll_s=0.5)
+    await eventually(is_awake, 90, "modelStatus says that one copy is loaded", poll_s=0.5)
+    assert await told_of_its_start(pods[0]["status"]["podIP"]) == {*wake.OWN_PHASES}
+
+
+async def told_of_its_start(address: str) -> set[str]:
+    """Return the phases that a pod's model server tells, each for itself, when it is asked as the activator does."""
+    probe = {headers.NETWORK_PROBE.decode(): headers.PROBE_QUEUE.decode()}
+    async with (
+        aiohttp.ClientSession(headers=probe, timeout=aiohttp.ClientTimeout(60)) as session,
+        session.get(f"http://{address}:{names.SERVING_PORT}/") as answer,
+    ):
+        told = wake.decode_start(answer.headers[headers.START.decode()].encode())
+    assert told is not None
+    return {phase for phase, took_s in zip(wake.OWN_PHASES, told.own_s, strict=True) if took_s is not None}
 
 
 async def test_a_canary_by_one_number(instance: Instance, kubectl: str, models: Path, tmp_path: Path) -> None:
@@ -105,10 +121,10 @@ async def test_a_canary_by_one_number(instance: Instance, kubectl: str, models: 
                 seen[answer["predictions"][0]] += 1
             return dict(seen) == wanted
 
-        await eventually(are_there, 40, f"answers of 20 requests are {wanted}", poll_s=0.2)
+        await eventually(are_there, 100, f"answers of 20 requests are {wanted}", poll_s=0.2)
 
     await apply(instance, kubectl, tmp_path, document("canary", f"file://{models}/v1", canaryTrafficPercent=25))
-    await instance.command(kubectl, "wait", "--for=condition=Ready", "isvc/canary", "--timeout=60s")
+    await instance.command(kubectl, "wait", "--for=condition=Ready", "isvc/canary", "--timeout=100s")
     await shares({0: 20})
     await apply(instance, kubectl, tmp_path, document("canary", f"file://{models}/v2", canaryTrafficPercent=25))
     await shares({0: 15, 9: 5})
@@ -132,7 +148,7 @@ async def test_a_model_on_a_claim_is_served_from_it(
     # A pod field that config-features refuses to people; models have it.
     placed = document("claimed", "pvc://models/nines", nodeSelector={"kubernetes.io/os": "linux"})
     await apply(instance, kubectl, tmp_path, placed)
-    await instance.command(kubectl, "wait", "--for=condition=Ready", "isvc/claimed", "--timeout=60s")
+    await instance.command(kubectl, "wait", "--for=condition=Ready", "isvc/claimed", "--timeout=100s")
     answer = await predict(instance, "claimed", "/v1/models/claimed:predict", {"instances": [FLOWER]})
     assert answer == {"predictions": [9]}
     phase = await instance.command(kubectl, "get", "pvc", "models", "-o", "jsonpath={.status.phase}")
@@ -147,7 +163,7 @@ async def test_what_cannot_be_served_says_why(instance: Instance, kubectl: str, 
         failure = (status.get("modelStatus") or {}).get("lastFailureInfo") or {}
         return "there is no such file or folder on this node" in failure.get("message", "")
 
-    await eventually(is_told, 40, "modelStatus tells why the model could not be fetched", poll_s=0.5)
+    await eventually(is_told, 90, "modelStatus tells why the model could not be fetched", poll_s=0.5)
     wrong = document("wrong", "file:///m")
     wrong["spec"]["predictor"]["canaryTrafficPercent"] = 101
     with pytest.raises(RuntimeError, match=r"expected 0 <= 101 <= 100: spec\.predictor\.canaryTrafficPercent"):

@@ -12,7 +12,7 @@ import pytest
 
 from loadtest import load
 from loadtest.figures import ROOT
-from loadtest.instance import UP_TIMEOUT_S, Instance, example, free_port
+from loadtest.instance import UP_TIMEOUT_S, Instance, eventually, example, free_port
 from loadtest.story import processes_with
 from tidegate.kube import connect
 from tidegate.kube.client import Client
@@ -54,7 +54,11 @@ async def test_a_second_instance_without_kubectl_restarts_with_its_services_and_
     finally:
         await asyncio.to_thread(second.tidegate, "down", "--purge", timeout_s=UP_TIMEOUT_S)
     assert not second.state.exists()
-    assert processes_with(f"TIDEGATE_NODE_STATE={second.state}", str(second.state)) == []
+
+    async def nobody_is_left() -> bool:
+        return processes_with(f"TIDEGATE_NODE_STATE={second.state}", str(second.state)) == []
+
+    await eventually(nobody_is_left, 30, "no process of the second instance is left", poll_s=0.2)
 
 
 async def test_up_is_safe_to_repeat(instance: Instance) -> None:
@@ -68,9 +72,12 @@ async def test_up_is_safe_to_repeat(instance: Instance) -> None:
 
 
 async def test_kubectl_shows_the_truth(instance: Instance, kubectl: str) -> None:
-    shown = await instance.command(kubectl, "get", "pods", "-n", "tidegate-system", "--no-headers")
-    rows = {line.split()[0].rsplit("-", 2)[0]: line.split()[1:3] for line in shown.splitlines()}
-    assert rows == {name: ["1/1", "Running"] for name in ("gateway", "activator", "autoscaler", "controller")}
+    async def is_shown() -> bool:
+        shown = await instance.command(kubectl, "get", "pods", "-n", "tidegate-system", "--no-headers")
+        rows = sorted([line.split()[0].rsplit("-", 2)[0], *line.split()[1:3]] for line in shown.splitlines())
+        return rows == [[name, "1/1", "Running"] for name in ("activator", "autoscaler", "controller", "gateway")]
+
+    await eventually(is_shown, 60, "every component has one pod, and that runs", poll_s=0.5)
     assert "local" in await instance.command(kubectl, "get", "nodes")
     for command in ("api-resources", "version", "get ksvc,kpa,revisions,routes,configurations -A", "get --raw /readyz"):
         await instance.command(kubectl, *command.split())

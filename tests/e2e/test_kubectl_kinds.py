@@ -134,7 +134,7 @@ def made(running_instance: Instance, kubectl: str, tmp_path_factory: pytest.Temp
         created = run("kubectl", "create", "-f", str(file))
         assert created.splitlines() == [f"{one_of(kind)} created" for kind in KINDS]
         names = [f"{kind.resource}/{kind.object_name}" for kind in READY]
-        run("kubectl", "wait", "-n", NAMESPACE, "--for=condition=Ready", "--timeout=60s", *names)
+        run("kubectl", "wait", "-n", NAMESPACE, "--for=condition=Ready", "--timeout=100s", *names)
         yield running_instance
     finally:
         wide = [f"{kind.resource}/{kind.object_name}" for kind in KINDS if not kind.is_namespaced]
@@ -242,7 +242,7 @@ def test_a_revision_cannot_be_applied_again_without_what_was_filled_in(made: Ins
 
 def test_what_was_read_can_be_written_back_and_patched(made: Instance, files: Files, tmp_path: Path) -> None:
     read, all_of_them = tmp_path / "read.yaml", str(files(*KINDS))
-    for _ in range(5):
+    for _ in range(20):
         read.write_text(made.run("kubectl", "get", "-f", all_of_them, "-o", "yaml"))
         told = made.run("kubectl", "replace", "-f", str(read), check=False).splitlines()
         if len(told) == len(KINDS):
@@ -260,7 +260,7 @@ def test_delete_waits_until_all_are_gone(made: Instance, files: Files) -> None:
     second = [replace(kind, object_name=f"second-{kind.object_name}") for kind in KINDS]
     file = str(files(*second))
     made.run("kubectl", "create", "-f", file)
-    told = made.run("kubectl", "delete", "--cascade=foreground", "-f", file, "--timeout=30s")
+    told = made.run("kubectl", "delete", "--cascade=foreground", "-f", file, "--timeout=90s")
     assert told.count("deleted") == len(KINDS)
     assert made.run("kubectl", "get", "--ignore-not-found", "-f", file) == ""
 
@@ -271,11 +271,12 @@ def test_wait_tells_who_does_not_become_ready(made: Instance, tmp_path: Path) ->
     document["spec"]["template"]["spec"]["containers"] = [{"image": IMAGE, "command": ["false"]}]
     write(file, document)
     made.run("kubectl", "apply", "-f", str(file))
-    with pytest.raises(RuntimeError, match="timed out waiting for the condition on services/never"):
+    # Where the API server is slower than the second, kubectl says so in other words.
+    with pytest.raises(RuntimeError, match=r"timed out waiting for the condition on services/never|deadline exceeded"):
         made.run("kubectl", "wait", "-n", NAMESPACE, "--for=condition=Ready", "--timeout=1s", "ksvc/never")
-    made.run("kubectl", "wait", "-n", NAMESPACE, "--for=condition=Ready=False", "--timeout=30s", "cfg/never")
+    made.run("kubectl", "wait", "-n", NAMESPACE, "--for=condition=Ready=False", "--timeout=90s", "cfg/never")
     shown = made.run("kubectl", "get", "cfg", "never", "-n", NAMESPACE, "--no-headers")
     assert shown.split() == ["never", "never-00001", "False", "RevisionFailed"]
     # Gone while somebody waits for it.
     made.run("kubectl", "delete", "ksvc", "never", "-n", NAMESPACE, "--wait=false")
-    made.run("kubectl", "wait", "-n", NAMESPACE, "--for=delete", "--timeout=30s", "ksvc/never")
+    made.run("kubectl", "wait", "-n", NAMESPACE, "--for=delete", "--timeout=90s", "ksvc/never")

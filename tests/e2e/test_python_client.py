@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import time
 import warnings
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Generator
 from typing import Any
 
 import pytest
@@ -20,7 +21,7 @@ with warnings.catch_warnings():
 Object = dict[str, Any]
 GROUP, VERSION, NAMESPACE, SERVICES = "serving.knative.dev", "v1", "default", "services"
 IN_NAMESPACE = (GROUP, VERSION, NAMESPACE, SERVICES)
-WATCH_S = 20
+WATCH_S = 60
 
 
 @pytest.fixture
@@ -40,18 +41,26 @@ def service(name: str, **labels: str) -> Object:
     return made
 
 
-def watched(api: Any, until: Callable[[Object], bool], **options: Any) -> list[Object]:
-    """Follow Services until an event is the one that is waited for; a strict server ends watches early, and the watch
-    begins again where it ended."""
-    events: list[Object] = []
-    for _ in range(3):
+def follow(function: Callable[..., Any], *where: Any, **options: Any) -> Generator[Object, None, None]:
+    """Yield the events of a watch for a while; a strict server ends watches early, and it goes on where one ended."""
+    deadline = time.monotonic() + WATCH_S
+    while time.monotonic() < deadline:
         watch = kubernetes.watch.Watch()
-        for event in watch.stream(api.list_namespaced_custom_object, *IN_NAMESPACE, timeout_seconds=WATCH_S, **options):
+        # Bookmarks: a quiet watch goes on from its end, and not from where it began, which may be forgotten by then.
+        for event in watch.stream(function, *where, timeout_seconds=WATCH_S, allow_watch_bookmarks=True, **options):
+            if event["type"] != "BOOKMARK":
+                yield event
+        options["resource_version"] = watch.resource_version
+
+
+def watched(api: Any, until: Callable[[Object], bool], **options: Any) -> list[Object]:
+    """Follow Services until an event is the one that is waited for."""
+    events: list[Object] = []
+    with contextlib.closing(follow(api.list_namespaced_custom_object, *IN_NAMESPACE, **options)) as following:
+        for event in following:
             events.append(event)
             if until(event):
-                watch.stop()
                 return events
-        options["resource_version"] = watch.resource_version
     raise AssertionError(f"the watch ended after {[(one['type'], name_of(one)) for one in events]}")
 
 
@@ -87,6 +96,7 @@ async def test_list_and_watch_with_selectors_from_creation_to_deletion(official:
         api.patch_namespaced_custom_object(*IN_NAMESPACE, "py-one", change)
         events = watched(api, lambda event: event["type"] == "DELETED", resource_version=since, **labelled)
         assert name_of(events[-1]) == "py-one"
+        since = str(events[-1]["object"]["metadata"]["resourceVersion"])
         by_name = {"field_selector": "metadata.name=py-one"}
         assert [
             one["metadata"]["name"] for one in api.list_namespaced_custom_object(*IN_NAMESPACE, **by_name)["items"]
@@ -113,7 +123,7 @@ async def test_a_watch_of_forgotten_history_is_gone_and_begins_anew(official: An
 
 def _is_gone(api: Any, version: str) -> bool:
     """Whether the version is forgotten, at once or soon: the server may have begun a moment ago."""
-    for _ in range(25):
+    for _ in range(60):
         try:
             watched(api, lambda _event: True, resource_version=version)
         except kubernetes.client.ApiException as error:
@@ -151,16 +161,16 @@ async def test_typed_watches_tell_of_the_pods_of_a_revision(official: Any) -> No
         labelled = {"label_selector": "serving.knative.dev/service=py-pods"}
         since = core.list_namespaced_pod(NAMESPACE, **labelled).metadata.resource_version
         api.create_namespaced_custom_object(*IN_NAMESPACE, example("hello", service="py-pods"))
-        watch = kubernetes.watch.Watch()
         phases: list[str] = []
-        for event in watch.stream(
-            core.list_namespaced_pod, NAMESPACE, resource_version=since, timeout_seconds=WATCH_S, **labelled
-        ):
-            pod = event["object"]
-            assert {container.name for container in pod.spec.containers} == {"user-container", "queue-proxy"}
-            phases.append(pod.status.phase)
-            if any(one.type == "Ready" and one.status == "True" for one in pod.status.conditions or []):
-                watch.stop()
+        with contextlib.closing(
+            follow(core.list_namespaced_pod, NAMESPACE, resource_version=since, **labelled)
+        ) as following:
+            for event in following:
+                pod = event["object"]
+                assert {container.name for container in pod.spec.containers} == {"user-container", "queue-proxy"}
+                phases.append(pod.status.phase)
+                if any(one.type == "Ready" and one.status == "True" for one in pod.status.conditions or []):
+                    break
         assert phases[0] == "Pending" and phases[-1] == "Running"
         revisions = api.list_namespaced_custom_object(GROUP, VERSION, NAMESPACE, "revisions", **labelled)["items"]
         assert [one["metadata"]["name"] for one in revisions] == ["py-pods-00001"]

@@ -17,7 +17,7 @@ REQUESTS_PER_S = 600
 """As many as two cores carry beside ten rollouts: each starts two processes, and the clients are on the same cores."""
 BETWEEN_S = 1.0
 """So long each revision stays: the first ones have lost their pods again, under load, before the last one comes."""
-LIMIT_S = 60.0
+LIMIT_S = 200.0
 
 
 class Seen:
@@ -48,8 +48,9 @@ async def test_no_request_fails_while_ten_revisions_are_rolled(instance: Instanc
     async with asyncio.timeout(LIMIT_S), asyncio.TaskGroup() as group:
         for number in range(CONNECTIONS):
             group.create_task(_send(instance, seen, rolled, number / REQUESTS_PER_S))
-        for number in range(1, ROLLOUTS + 1):
-            await _roll(instance, number)
+        for number in range(ROLLOUTS + 1):
+            if number:
+                await _roll(instance, number)
             while f"{NAME}-{number + 1:05d}" not in seen.revisions:
                 seen.changed.clear()
                 await seen.changed.wait()

@@ -11,6 +11,7 @@ import pytest
 
 from loadtest import load, tools, waterfall
 from loadtest.instance import Instance, eventually, example
+from tidegate.contracts import wake
 
 SHORT = {"autoscaling.knative.dev/window": "6s"}
 
@@ -48,7 +49,7 @@ async def test_a_service_goes_to_zero_and_one_request_wakes_it(instance: Instanc
         row = (await instance.command(kubectl, "get", "revisions", revision)).splitlines()[1].split()
         return row[-2:] == ["0", "0"]
 
-    await eventually(shows_zero, 10, "kubectl get revisions shows 0 actual and 0 desired replicas", poll_s=0.5)
+    await eventually(shows_zero, 60, "kubectl get revisions shows 0 actual and 0 desired replicas", poll_s=0.5)
     reply = await load.get(instance.port, host("life"))
     assert reply.status == 200
     assert reply.body == f"Hello World! ({revision})\n".encode()
@@ -65,27 +66,37 @@ async def test_a_service_that_starts_at_zero_is_ready_without_a_pod_and_wakes(in
 
 
 async def _check_wake(instance: Instance, kubectl: str, revision: str, paid: dict[str, float]) -> None:
-    """The answer, the Event and the command say the same of one cold start."""
+    """The answer, the Event and the command say the same of one cold start.
+
+    Which phases are told apart is a matter of whose news came first (docs/operating.md); all are told, in order.
+    """
     total = paid.pop("total")
-    assert list(paid) == ["held", "decided", "scheduled", "process-to-warm-up", "ready", "first-byte"]
+    assert [phase for name in paid for phase in waterfall.phases_of(name)] == list(wake.PHASES)
+    assert {"held", "first-byte"} <= paid.keys()
     assert sum(paid.values()) == pytest.approx(total)
-    (found,) = json.loads(instance.tidegate("why", "life", "--wake", "--json", "--since", "1m"))
+
+    async def remembered() -> Any:
+        """The activator tells the autoscaler of it, and the node writes the pod's Event, while the answer travels."""
+        wakes = json.loads(await asyncio.to_thread(instance.tidegate, "why", "life", "--wake", "--json"))
+        return wakes if wakes and wakes[-1]["way"] else None
+
+    (found,) = await eventually(remembered, 60, "the autoscaler has heard of the wake", poll_s=0.5)
     told = {name: ms for name, ms in found["phases"].items() if ms is not None}
     told |= {f"{one['phases'][0]}-to-{one['phases'][-1]}": one["ms"] for one in found["together"]}
     assert (told, found["total_ms"], found["revision"]) == (pytest.approx(paid), pytest.approx(total), revision)
-    assert found["way"] in ("forked", "plain")  # from the node's Event, as this app does not say
+    assert found["way"] in wake.WAYS  # from the node's Event, as this app does not say
 
     async def is_told() -> bool:
         selector = f"reason=WokeUp,involvedObject.name={revision}"
         events = await instance.command(kubectl, "get", "events", "--field-selector", selector, "-o", "json")
         return any(f"by pod {found['pod']}" in event["message"] for event in json.loads(events)["items"])
 
-    await eventually(is_told, 10, "an Event WokeUp on the revision", poll_s=0.2)
+    await eventually(is_told, 60, "an Event WokeUp on the revision", poll_s=0.2)
 
 
 async def test_the_url_of_the_readme_works_in_curl(instance: Instance) -> None:
     await deploy(instance, "curled")
-    answer = await instance.command("curl", "-sS", "-m", "20", f"http://curled.default.localhost:{instance.port}/")
+    answer = await instance.command("curl", "-sS", "-m", "60", f"http://curled.default.localhost:{instance.port}/")
     assert answer.startswith("Hello World!")
 
 
@@ -133,7 +144,7 @@ async def test_a_broken_revision_never_takes_traffic(instance: Instance) -> None
         obj = await instance.client.get(_ksvc(), "careful", "default")
         return obj["status"].get("latestCreatedRevisionName") == "careful-00002"
 
-    await eventually(second_exists, 20, "the second revision is stamped")
+    await eventually(second_exists, 60, "the second revision is stamped")
     for _ in range(20):
         reply = await load.get(instance.port, host("careful"))
         assert reply.status == 200
@@ -158,15 +169,19 @@ async def test_admission_refuses_nonsense_with_the_field(instance: Instance, kub
 
 async def test_delete_leaves_nothing(instance: Instance, kubectl: str) -> None:
     await deploy(instance, "gone")
-    await instance.command(kubectl, "delete", "ksvc", "gone", "--timeout=30s")
+    await instance.command(kubectl, "delete", "ksvc", "gone", "--timeout=100s")
 
     async def nothing_left() -> bool:
         kinds = "ksvc,configurations,routes,revisions,kpa,deployments,pods,services,endpointslices"
         shown = await instance.command(kubectl, "get", kinds, "-o", "name")
         return not [line for line in shown.splitlines() if "/gone" in line]
 
-    await eventually(nothing_left, 40, "everything of the service is gone", poll_s=0.5)
-    assert (await load.get(instance.port, host("gone"))).status == 404
+    await eventually(nothing_left, 90, "everything of the service is gone", poll_s=0.5)
+
+    async def is_unknown() -> bool:
+        return (await load.get(instance.port, host("gone"))).status == 404
+
+    await eventually(is_unknown, 60, "the gateway has heard of it")
 
 
 async def test_why_status_and_logs_tell_what_happens(instance: Instance) -> None:
@@ -177,8 +192,12 @@ async def test_why_status_and_logs_tell_what_happens(instance: Instance) -> None
     assert decisions[-1]["sentence"]
     text = await asyncio.to_thread(instance.tidegate, "why", "told", "--since", "1m")
     assert f"default/{revision}" in text
-    status = json.loads(await asyncio.to_thread(instance.tidegate, "status", "--json"))
-    assert {component["ready"] for component in status["components"]} == {"1/1"}
+
+    async def all_ready() -> Any:
+        told = json.loads(await asyncio.to_thread(instance.tidegate, "status", "--json"))
+        return told if {component["ready"] for component in told["components"]} == {"1/1"} else None
+
+    status = await eventually(all_ready, 60, "every component is ready", poll_s=0.5)
     assert [service["name"] for service in status["services"] if service["name"] == "told"]
     assert status["instance"]["pss_bytes"] > 0
     for name in ("gateway", "activator", "autoscaler", "controller", "api", "node", "supervisor"):

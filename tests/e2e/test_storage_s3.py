@@ -19,7 +19,7 @@ from runtimes.storage.fetch import Fetched
 from runtimes.storage.remotes import Final
 from runtimes.storage.source import parse
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 VERSION = "5.2.5"
 obstore = pytest.importorskip("obstore", reason="pip install 'tidegate[storage]'")
@@ -42,16 +42,22 @@ def endpoint() -> Iterator[str]:
     environment = {**os.environ, "AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x"}
     command = [str(moto()), "-H", "127.0.0.1", "-p", str(port)]
     with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        deadline = time.monotonic() + 30
-        while True:
-            try:
-                urllib.request.urlopen(f"http://127.0.0.1:{port}/moto-api/", timeout=1).close()
-                break
-            except OSError:
-                assert time.monotonic() < deadline, "moto did not start"
-                time.sleep(0.05)
-        yield f"127.0.0.1:{port}"
-        process.kill()
+        try:
+            _wait_for(process, f"http://127.0.0.1:{port}/moto-api/")
+            yield f"127.0.0.1:{port}"
+        finally:
+            process.kill()
+
+
+def _wait_for(process: subprocess.Popen[bytes], url: str) -> None:
+    deadline = time.monotonic() + 90
+    while True:
+        try:
+            urllib.request.urlopen(url, timeout=20).close()
+            return
+        except OSError:
+            assert process.poll() is None and time.monotonic() < deadline, "moto did not start"
+            time.sleep(0.05)
 
 
 @pytest.fixture
@@ -86,13 +92,13 @@ def put(environ: dict[str, str], bucket: str, files: dict[str, bytes]) -> None:
 def bucket(environ: dict[str, str]) -> str:
     name = f"models-{time.time_ns()}"
     request = urllib.request.Request(f"http://{environ['S3_ENDPOINT']}/{name}", method="PUT")
-    urllib.request.urlopen(request, timeout=5).close()
+    urllib.request.urlopen(request, timeout=60).close()
     put(environ, name, {"flowers/1/model.joblib": b"a" * 3_000_000, "flowers/1/config.json": b"{}", "other": b"o"})
     return name
 
 
 async def fetch(uri: str, folder: Path, cache: Cache, environ: dict[str, str]) -> Fetched:
-    return await fetching.fetch(parse(uri), folder, cache, timeout_s=30, environ=environ)
+    return await fetching.fetch(parse(uri), folder, cache, timeout_s=90, environ=environ)
 
 
 async def test_a_prefix_is_fetched_once_and_only_what_changed_again(
@@ -130,13 +136,13 @@ async def test_what_is_not_there_is_told_at_once(bucket: str, environ: dict[str,
 def test_as_the_init_container_runs_it(bucket: str, environ: dict[str, str], tmp_path: Path) -> None:
     command = [sys.executable, "-m", "runtimes.storage", f"s3://{bucket}/flowers", str(tmp_path / "models"), "--json"]
     env = {**os.environ, **environ, "TIDEGATE_MODEL_CACHE": str(tmp_path / "cache")}
-    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     assert '"came_from": "fetched"' in done.stdout
     assert "minio123" not in done.stdout + done.stderr
     assert (tmp_path / "models" / "1" / "model.joblib").stat().st_size == 3_000_000
     wrong = subprocess.run(
-        [*command[:3], "ftp://h/m", "x"], env=env, capture_output=True, text=True, timeout=60, check=False
+        [*command[:3], "ftp://h/m", "x"], env=env, capture_output=True, text=True, timeout=120, check=False
     )
     assert wrong.returncode == 2
     assert "write one of file://" in wrong.stderr

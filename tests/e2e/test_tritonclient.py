@@ -24,7 +24,7 @@ from tests.support.triton_clients import KINDS, AnyClient, client_to
 
 CASES = [(kind, binary) for kind in KINDS for binary in ((True,) if kind.startswith("grpc") else (True, False))]
 """gRPC has tensors in binary form only."""
-READY_TIMEOUT_S = 60.0
+READY_TIMEOUT_S = 120.0
 GRPC_ARGS = ["--grpc-port=$(PORT)", "--port=0"]
 ARRAYS: dict[str, Any] = {
     "FP32": np.array([[0.5, -3e38], [1.25, 0.0]], dtype=np.float32),
@@ -71,7 +71,7 @@ def servers(running_instance: Instance) -> Iterator[Instance]:
     async def start(instance: Instance, kind: str, binary: bool) -> None:
         name = name_of(kind, binary=binary)
         # Refused until the webhook has heard that an initial scale of 0 is allowed here.
-        await eventually(lambda: instance.apply(document(kind, name)), 15, f"{name} is accepted")
+        await eventually(lambda: instance.apply(document(kind, name)), 60, f"{name} is accepted")
         await instance.wait_service_ready(name, READY_TIMEOUT_S)
 
     asyncio.run(deploy())

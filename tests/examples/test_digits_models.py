@@ -11,6 +11,8 @@ import pytest
 from examples.digits import export, model
 from tests.support.model_servers import client_of, serving
 
+pytestmark = pytest.mark.timeout(300)
+
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:

@@ -46,7 +46,7 @@ async def three_hops(app_port: int) -> AsyncIterator[int]:
     put_pods(api, REVISION, [("127.0.0.1", True)], port=pod_port)
     async with (
         running(lambda stopping: serve_pod(pod, stopping), pod_port),
-        running(lambda stopping: serve_activator(activator, api, stopping), activator_port),
+        running(lambda stopping: serve_activator(activator, api, stopping), activator_port, admin=activator.admin_port),
     ):
         put_system(api, names.ACTIVATOR_SERVICE, [("127.0.0.1", True)], activator_port)
         async with running(lambda stopping: serve(gateway, api, stopping), port):

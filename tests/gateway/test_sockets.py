@@ -46,7 +46,7 @@ async def gateway(api: FakeApi, **settings: object) -> AsyncIterator[Hop]:
 async def activator(api: FakeApi, port: int = 0) -> AsyncIterator[int]:
     port = port or free_port()
     config = ActivatorConfig(serving_port=port, drain_quiet_s=0.0, **ports())
-    async with running(lambda stopping: serve_activator(config, api, stopping), port):
+    async with running(lambda stopping: serve_activator(config, api, stopping), port, admin=config.admin_port):
         put_system(api, names.ACTIVATOR_SERVICE, [("127.0.0.1", True)], port)
         yield port
 

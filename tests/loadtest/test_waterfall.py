@@ -58,3 +58,9 @@ def test_a_model_server_gets_a_model_of_its_kind(service: str, library: str) -> 
     assert container["image"] == f"tidegate.dev/runtimes/{service}"
     assert container["args"] == wake_services.command(service)[3:]
     assert container["readinessProbe"]["httpGet"]["path"] == wake_services.READY
+
+
+def test_a_stretch_is_made_of_the_phases_from_its_first_to_its_last():
+    assert waterfall.phases_of("warm-up") == ("warm-up",)
+    assert waterfall.phases_of("process-to-warm-up") == ("process", "imports", "weights", "warm-up")
+    assert waterfall.phases_of("total") == ()

@@ -104,7 +104,7 @@ async def test_several_cookies_of_an_answer_stay_several() -> None:
 async def test_a_stream_comes_piece_by_piece() -> None:
     async with standing() as (theirs, _, agent), aiohttp.ClientSession() as session:
         theirs.gate.clear()
-        async with asyncio.timeout(10), session.get(f"http://127.0.0.1:{agent.port}/stream") as answer:
+        async with asyncio.timeout(30), session.get(f"http://127.0.0.1:{agent.port}/stream") as answer:
             assert await answer.content.readuntil(b"\n\n") == b"data: 0\n\n", "before the server has ended"
             theirs.gate.set()
             assert await answer.content.read() == b"data: 1\n\ndata: 2\n\n"
@@ -148,7 +148,7 @@ async def test_only_the_request_at_fault_fails_and_with_the_servers_own_words(ba
 )
 async def test_what_must_not_be_joined_is_passed_on_alone(document: Any, headers: dict[str, str]) -> None:
     async with standing(max_batch_size=8, max_batch_delay_ms=60_000) as (theirs, http, _):
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             status, _, got = await http.call("POST", PREDICT, document, **headers)
         assert (status, got["X-Model-Version"], theirs.calls) == (200, "7", [document])
         assert all(theirs.seen[0][name.lower()] == value for name, value in headers.items())
@@ -158,7 +158,7 @@ async def test_more_than_may_wait_are_refused() -> None:
     async with standing(max_batch_size=1, max_queue_size=1) as (theirs, http, _):
         theirs.gate.clear()
         asked = [asyncio.create_task(http.post(PREDICT, {"instances": [number]})) for number in range(6)]
-        done, waiting = await asyncio.wait(asked, timeout=10, return_when=asyncio.FIRST_COMPLETED)
+        done, waiting = await asyncio.wait(asked, timeout=30, return_when=asyncio.FIRST_COMPLETED)
         assert {task.result()[0] for task in done} == {429}
         theirs.gate.set()
         assert {(await task)[0] for task in waiting} <= {200, 429}
@@ -207,7 +207,7 @@ def test_the_process_serves_until_sigterm() -> None:
                 assert any("before port" in line for line in process.stderr)
             finally:
                 process.send_signal(signal.SIGTERM)
-            assert process.wait(20) == 0
+            assert process.wait(60) == 0
 
 
 def test_settings_that_cannot_be_are_named() -> None:

@@ -95,7 +95,7 @@ async def router(url: str, **more: Any) -> AsyncIterator[int]:
 
 async def call(port: int, *headers: bytes) -> bytes:
     """Return the whole answer to a POST with these header lines."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         lines = b"".join(line + b"\r\n" for line in headers)
         writer.write(b"POST / HTTP/1.1\r\nHost: g\r\nConnection: close\r\nContent-Length: 2\r\n" + lines + b"\r\n{}")
@@ -149,7 +149,7 @@ async def test_requests_that_come_in_one_moment_are_no_more_than_may_be_inside()
     router = Router(Walk(inference_graph.read(nodes), ask), 1 << 20, 3, Counts())
     asked = [router.handle(Request(b"POST", "/", "", {}, b"{}")) for _ in range(10)]
     tasks = [asyncio.ensure_future(each) for each in asked if not isinstance(each, Reply)]
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while sum(task.done() for task in tasks) < 7:
             await asyncio.sleep(0)
     assert inside == 3

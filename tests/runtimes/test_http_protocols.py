@@ -266,7 +266,7 @@ async def test_limits_and_malformed_requests_end_the_connection() -> None:
         for sent, wanted in cases:
             reader, writer = await asyncio.open_connection("127.0.0.1", frame.port)
             writer.write(sent)
-            answer = await asyncio.wait_for(reader.read(), 5)
+            answer = await asyncio.wait_for(reader.read(), 30)
             assert answer.startswith(b"HTTP/1.1 %d" % wanted), sent[:40]
             writer.close()
         assert frame.http.totals.buffered_bytes == 0
@@ -281,7 +281,7 @@ async def test_pipelined_requests_are_answered_in_order() -> None:
             writer.write(b"GET /v2/health/live HTTP/1.1\r\n\r\n")
         seen = []
         for _ in range(80):
-            head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
+            head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 30)
             length = int(head.lower().partition(b"content-length: ")[2].split(b"\r\n")[0])
             seen.append(json.loads(await reader.readexactly(length)).get("id", "live"))
         assert seen == [word for number in range(40) for word in (str(number), "live")]
@@ -298,7 +298,7 @@ async def test_expect_continue_head_and_http_1_0() -> None:
         writer.close()
         reader, writer = await asyncio.open_connection("127.0.0.1", frame.port)
         writer.write(b"HEAD /v2 HTTP/1.0\r\n\r\n")
-        assert (await asyncio.wait_for(reader.read(), 5)).endswith(b"\r\n\r\n")
+        assert (await asyncio.wait_for(reader.read(), 30)).endswith(b"\r\n\r\n")
         writer.close()
 
 
@@ -329,7 +329,7 @@ async def test_a_client_that_leaves_takes_its_request_along() -> None:
             await asyncio.sleep(0)
         queued.cancel()
         writer.close()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while servable.pending:
                 await asyncio.sleep(0.01)
         assert servable.batcher.waiting == 0

@@ -39,12 +39,12 @@ def test_a_class_by_its_import_path_until_sigterm(tmp_path: Path) -> None:
         assert "serving plus on" in line, line + process.stderr.read()
         port = int(line.partition("127.0.0.1:")[2].split('"')[0])
         url = f"http://127.0.0.1:{port}/v1/models/plus:predict"
-        with urllib.request.urlopen(url, b'{"instances": [1, 2]}', timeout=10) as answer:
+        with urllib.request.urlopen(url, b'{"instances": [1, 2]}', timeout=30) as answer:
             assert answer.read() == b'{"predictions":[2,3]}'
             assert answer.headers["X-Tidegate-Start"] is None
         _check_start(port)
         process.send_signal(signal.SIGTERM)
-        assert process.wait(10) == 0
+        assert process.wait(60) == 0
     finally:
         process.kill()
         process.communicate()
@@ -53,13 +53,13 @@ def test_a_class_by_its_import_path_until_sigterm(tmp_path: Path) -> None:
 def _check_start(port: int) -> None:
     """Who asks for its health hears how it started: every phase, and they are all of the time it took."""
     for path in ("/v2/health/live", "/v2/health/ready", "/v2/models/plus/ready", "/v1/models/plus", "/ping"):
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=30) as answer:
             start = wake.decode_start(answer.headers["X-Tidegate-Start"].encode())
         assert start is not None and start.way == "plain"
         took_s = [value for value in start.own_s if value is not None]
         assert len(took_s) == 4 and start.all_s is not None
         assert sum(took_s) == pytest.approx(start.all_s, abs=1e-5)  # told to a microsecond each
-        assert took_s[1] > 0.01  # imports
+        assert took_s[1] > 0  # imports
 
 
 async def test_a_class_by_setting_gets_its_folder(tmp_path: Path) -> None:
@@ -92,6 +92,6 @@ class Shelf:
 )
 def test_what_is_wrong_is_one_line(tmp_path: Path, arguments: tuple[str, ...], text: str) -> None:
     process = run(*arguments, cwd=tmp_path, PORT="0")
-    _, errors = process.communicate(timeout=20)
+    _, errors = process.communicate(timeout=60)
     assert process.returncode == 1
     assert errors.startswith("error: ") and text in errors and errors.count("\n") == 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -184,10 +185,12 @@ class Sized:
         self.size = size
         self.gate = gate
         self.is_unloaded = False
+        self.is_inside = asyncio.Event()
+        self.may_leave = asyncio.Event()
 
     def load(self) -> None:
         if self.gate is not None:
-            assert self.gate.wait(10)
+            assert self.gate.wait(60)
 
     def unload(self) -> None:
         self.is_unloaded = True
@@ -197,7 +200,8 @@ class Sized:
 
     async def predict(self, inputs: dict[str, Any]) -> Any:
         if "wait" in inputs:
-            await asyncio.sleep(float(inputs["wait"][0]))
+            self.is_inside.set()
+            await self.may_leave.wait()
         return inputs["x"]
 
 
@@ -224,9 +228,10 @@ class World:
             raise ValueError("the file is broken")
         return Sized(model.name, LARGE, self.gate)
 
-    async def ask(self, name: str, *, wait_s: float = 0.0, **address: str) -> str:
+    async def ask(self, name: str, *, stays: bool = False, **address: str) -> str:
+        """Ask a model; one that `stays` is inside until `may_leave` of its model is set."""
         servable = await self.store.acquire(name, **address)
-        inputs = [of_array("x", [1.0])] + ([of_array("wait", [wait_s])] if wait_s else [])
+        inputs = [of_array("x", [1.0])] + ([of_array("wait", [1.0])] if stays else [])
         await servable.infer(InferRequest(name, inputs))
         return servable.version
 
@@ -234,12 +239,18 @@ class World:
         return sorted(servable.name for servable in self.store.servables())
 
 
+async def until(check: Callable[[], Any]) -> None:
+    async with asyncio.timeout(30):
+        while not check():
+            await asyncio.sleep(0.001)
+
+
 async def test_fifty_first_requests_are_one_load(tmp_path: Path) -> None:
     world = World(tmp_path, "a", control=Control.ON_DEMAND)
     world.gate = threading.Event()
     asked = [asyncio.create_task(world.ask("a")) for _ in range(50)]
-    await asyncio.sleep(0.02)
-    assert (world.opened, world.store.waiting) == (["a"], 50)
+    await until(lambda: world.opened and world.store.waiting == 50)
+    assert world.opened == ["a"]
     asked[7].cancel()
     world.gate.set()
     answers = await asyncio.gather(*asked, return_exceptions=True)
@@ -255,10 +266,13 @@ async def test_the_least_recently_used_goes_and_what_is_in_use_stays(tmp_path: P
     await world.ask("a")
     await world.ask("c")
     assert world.resident() == ["a", "c"]
-    busy = asyncio.create_task(world.ask("a", wait_s=0.05))
-    await asyncio.sleep(0.01)
+    busy = asyncio.create_task(world.ask("a", stays=True))
+    model = world.store.find("a").model.target
+    await model.is_inside.wait()
+    await world.ask("c")
     await world.ask("b")
     assert world.resident() == ["a", "b"], "a was used longest ago, and it is in use"
+    model.may_leave.set()
     assert await busy == "1"
     assert world.store.evictions == 2
     await world.store.close()
@@ -322,11 +336,15 @@ async def test_a_reload_swaps_without_a_gap(tmp_path: Path) -> None:
     await world.store.load_wanted()
     old = world.store.find("a")
     target = old.model.target
-    busy = asyncio.create_task(world.ask("a", wait_s=0.02))
-    await asyncio.sleep(0)
-    await world.store.load("a")
+    busy = asyncio.create_task(world.ask("a", stays=True))
+    await target.is_inside.wait()
+    loading = asyncio.create_task(world.store.load("a"))
+    await until(lambda: world.store.find("a") is not old)
+    assert await world.ask("a") == "1", "the new one serves, and somebody is still inside the old one"
+    assert not target.is_unloaded
+    target.may_leave.set()
     assert await busy == "1", "the request inside the old one ends there"
-    assert world.store.find("a") is not old
+    await loading
     assert target.is_unloaded and old.model.target is None
     await world.store.close()
 
@@ -338,7 +356,6 @@ async def test_new_versions_appear_and_vanished_ones_retire(tmp_path: Path) -> N
     world.store.rescan()
     await world.store.load_wanted()
     assert await world.ask("a") == "2"
-    await asyncio.sleep(0.01)
     with pytest.raises(InferenceError) as caught:
         world.store.find("a", "1")
     assert caught.value.kind is Kind.NOT_FOUND, "the policy serves the latest version only"

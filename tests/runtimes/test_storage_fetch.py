@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
+from runtimes.storage import download
 from runtimes.storage import fetch as fetching
 from runtimes.storage.cache import Busy, Cache
 from runtimes.storage.fetch import Fetched
@@ -32,6 +33,7 @@ class Server:
         self.gets = 0
         self.fail: list[int] = []
         self.cut_at: list[int] = []
+        self.fail_once_cut: list[int] = []
         self.wanted_header = ""
         self.started = asyncio.Event()
         self.gate = asyncio.Event()
@@ -60,6 +62,7 @@ class Server:
             body = body[: self.cut_at.pop(0)]
             await answer.write(body)
             self.sent_bytes += len(body)
+            self.fail, self.fail_once_cut = self.fail + self.fail_once_cut, []
             assert request.transport is not None
             request.transport.close()
             return answer
@@ -84,7 +87,19 @@ async def server() -> AsyncIterator[tuple[Server, str]]:
 
 
 async def fetch(uri: str, folder: Path, cache: Cache, **options: object) -> Fetched:
-    return await fetching.fetch(parse(uri), folder, cache, **{"timeout_s": 10.0, "environ": {}, **options})  # type: ignore[arg-type]
+    return await fetching.fetch(parse(uri), folder, cache, **{"timeout_s": 60.0, "environ": {}, **options})  # type: ignore[arg-type]
+
+
+@pytest.fixture(autouse=True)
+def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(download, "FIRST_PAUSE_S", 0.01)
+    monkeypatch.setattr(fetching, "LIST_TIMEOUT_S", 60.0)
+
+
+@pytest.fixture
+def one_attempt(short_pauses: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The pause after the first attempt is longer than any patience: time is up then, however long it took."""
+    monkeypatch.setattr(download, "FIRST_PAUSE_S", 1000.0)
 
 
 @pytest.fixture
@@ -134,17 +149,17 @@ async def test_a_download_that_another_process_left_is_gone_on_with_but_only_of_
     server: tuple[Server, str], tmp_path: Path, cache: Cache
 ) -> None:
     far, url = server
-    far.cut_at = [300_000]
-    with pytest.raises(StoreError):
-        await fetch(f"{url}/model.bin", tmp_path / "a", cache, timeout_s=0.05)
+    far.cut_at, far.fail_once_cut = [300_000], [404]
+    with pytest.raises(Final):
+        await fetch(f"{url}/model.bin", tmp_path / "a", cache)
     far.sent_bytes, far.cut_at = 0, []
     await fetch(f"{url}/model.bin", tmp_path / "a", cache)
     assert far.sent_bytes < len(MODEL)
     assert (tmp_path / "a" / "model.bin").read_bytes() == MODEL
 
-    far.cut_at, far.tag = [300_000], '"v2"'
-    with pytest.raises(StoreError):
-        await fetch(f"{url}/model.bin", tmp_path / "b", cache, timeout_s=0.05)
+    far.cut_at, far.fail_once_cut, far.tag = [300_000], [404], '"v2"'
+    with pytest.raises(Final):
+        await fetch(f"{url}/model.bin", tmp_path / "b", cache)
     far.data, far.tag = MODEL[::-1], '"v3"'
     await fetch(f"{url}/model.bin", tmp_path / "b", cache)
     assert (tmp_path / "b" / "model.bin").read_bytes() == MODEL[::-1]
@@ -156,12 +171,20 @@ async def test_errors_that_may_pass_are_tried_again_and_others_are_not(
     far, url = server
     far.fail, far.cut_at = [503, 429], [0]
     await fetch(f"{url}/model.bin", tmp_path / "a", cache)
-    far.fail = [503] * 100
-    with pytest.raises(StoreError, match="answered 503"):
-        await fetch(f"{url}/other.bin", tmp_path / "x", cache, timeout_s=0.5)
+    assert (far.fail, far.cut_at) == ([], [])
     far.fail = [404]
     with pytest.raises(Final, match="answered 404"):
         await fetch(f"{url}/gone.bin", tmp_path / "b", cache)
+
+
+async def test_the_last_error_is_told_when_time_is_up(
+    server: tuple[Server, str], tmp_path: Path, cache: Cache, one_attempt: None
+) -> None:
+    far, url = server
+    far.fail = [503] * 9
+    with pytest.raises(StoreError, match="answered 503"):
+        await fetch(f"{url}/model.bin", tmp_path / "a", cache)
+    assert len(far.fail) == 8
 
 
 async def test_credentials_are_sent_and_never_told(
@@ -179,12 +202,12 @@ async def test_credentials_are_sent_and_never_told(
 
 
 async def test_what_is_here_is_used_when_the_source_cannot_be_asked(
-    server: tuple[Server, str], tmp_path: Path, cache: Cache
+    server: tuple[Server, str], tmp_path: Path, cache: Cache, one_attempt: None
 ) -> None:
     far, url = server
     await fetch(f"{url}/model.bin", tmp_path / "a", cache)
     far.fail = [503] * 100
-    again = await fetch(f"{url}/model.bin", tmp_path / "b", cache, timeout_s=0.5)
+    again = await fetch(f"{url}/model.bin", tmp_path / "b", cache)
     assert again.came_from == "stale cache"
     assert (tmp_path / "b" / "model.bin").read_bytes() == MODEL
     far.fail = [403]

@@ -83,7 +83,7 @@ async def test_many_requests_are_under_way_at_once() -> None:
             return outputs
 
     async with both(Meeting(), Nothing()) as http:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             answers = await asyncio.gather(*(http.post("/v1/models/m:predict", {"instances": [[n]]}) for n in range(8)))
     assert [answer["predictions"] for _, answer in answers] == [[[n]] for n in range(8)]
 

@@ -37,6 +37,7 @@ class World:
     calls: list[tuple[str, bytes, dict[str, str]]] = field(default_factory=list)
     loads: list[str] = field(default_factory=list)
     refreshed: int = 0
+    has_refreshed: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def ask(self, target: str, body: bytes | None = None, more: str = "") -> tuple[int, Any]:
         peer = await Peer.connect(self.port)
@@ -49,7 +50,7 @@ class World:
 
     async def call(self, method: str, message: Any) -> bytes:
         async with grpc.aio.insecure_channel(f"127.0.0.1:{self.port}") as channel:
-            answer: bytes = await channel.unary_unary(SERVICE + method)(message.SerializeToString(), timeout=5)
+            answer: bytes = await channel.unary_unary(SERVICE + method)(message.SerializeToString(), timeout=30)
             return answer
 
 
@@ -87,6 +88,7 @@ async def adapter(tmp_path: Path, **settings: Any) -> AsyncIterator[World]:
 
     async def refresh() -> None:
         world.refreshed += 1
+        world.has_refreshed.set()
 
     for name in ("a", "b", "broken"):
         (tmp_path / "models" / name / "1").mkdir(parents=True)
@@ -216,6 +218,9 @@ async def test_loads_by_clients_pass_when_they_bring_nothing(
         found, document = await world.ask(LOAD, body, more)
         assert found == status, document
         assert len(world.heads) == (status == 200)
+        if status == 200:  # it follows the answer
+            async with asyncio.timeout(30):
+                await world.has_refreshed.wait()
         assert world.refreshed == (status == 200)
     async with adapter(tmp_path / "open", allow_upload=True) as world:
         if not more:

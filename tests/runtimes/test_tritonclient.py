@@ -160,7 +160,7 @@ async def test_a_stream_goes_on_after_an_error(kind: str) -> None:
             await client("start_stream", take)
             async for one in asked():
                 await client("async_stream_infer", **one)
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(30):
                 seen = [await replies.get() for _ in range(3)]
             await client("stop_stream")
         assert seen == ["one", "error", "two"]

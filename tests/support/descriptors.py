@@ -5,8 +5,11 @@ For tests that count descriptors: one that is left tells by itself where it came
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import socket
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 
 _STATES = {"01": "established", "06": "time-wait", "08": "close-wait", "0A": "listening"}
@@ -21,6 +24,17 @@ def links() -> list[str]:
             found.append(str(entry.readlink()))
         except FileNotFoundError:  # the one that listed the folder, or closed by another thread meanwhile
             continue
+    return found
+
+
+def links_of(transports: Iterable[asyncio.BaseTransport]) -> list[str]:
+    """Return what the descriptors of these transports lead to, of those that are open."""
+    found = []
+    for transport in transports:
+        endpoint = None if transport.is_closing() else transport.get_extra_info("socket")
+        with contextlib.suppress(OSError):  # closed by its other end
+            if endpoint is not None:
+                found.append(str(Path(f"/proc/self/fd/{endpoint.fileno()}").readlink()))
     return found
 
 

@@ -29,7 +29,7 @@ class EventSink:
         return web.Response(status=self.status)
 
     async def until(self, count: int) -> None:
-        async with asyncio.timeout(30), self.has_come:
+        async with asyncio.timeout(60), self.has_come:
             await self.has_come.wait_for(lambda: len(self.got) >= count)
 
 

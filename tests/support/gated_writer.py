@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-WAIT_LIMIT_S = 30.0
+WAIT_LIMIT_S = 60.0
 
 
 class GatedWriter:

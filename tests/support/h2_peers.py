@@ -51,9 +51,9 @@ class H2Peer:
         self.flush()
         return stream_id
 
-    async def read(self) -> None:
-        """Take what arrives next."""
-        data = await asyncio.wait_for(self.peer.reader.read(1 << 16), PATIENCE_S)
+    async def read(self, patience_s: float | None = PATIENCE_S) -> None:
+        """Take what arrives next; None: however long nothing comes, as between two requests."""
+        data = await asyncio.wait_for(self.peer.reader.read(1 << 16), patience_s)
         if not data:
             self.is_over = True
             return
@@ -106,7 +106,7 @@ async def echo(peer: H2Peer) -> None:
     """Script: answer each request with its body, and with a trailer."""
     answered: set[int] = set()
     while not peer.is_over:
-        await peer.read()
+        await peer.read(None)
         for event in list(peer.events):
             if isinstance(event, h2.events.StreamEnded) and event.stream_id not in answered:
                 answered.add(event.stream_id)

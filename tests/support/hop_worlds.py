@@ -97,7 +97,7 @@ async def world(hop: str, script: Callable[[Peer], Awaitable[None]], **settings:
         config = GatewayConfig(listen=f"127.0.0.1:{port}", **common, **wait)  # type: ignore[arg-type]
         serve = lambda stopping: gateway_main.serve(config, api, stopping)  # noqa: E731
     elif hop == "activator":
-        drain = {"drain_timeout_s": SHORT_S, "drain_quiet_s": 0.0, "revision_wait_s": 30.0} | settings
+        drain = {"drain_timeout_s": SHORT_S, "drain_quiet_s": 0.0} | settings
         activator = ActivatorConfig(serving_port=port, **common, **drain)  # type: ignore[arg-type]
         serve = lambda stopping: activator_main.serve(activator, api, stopping)  # noqa: E731
     else:
@@ -105,7 +105,7 @@ async def world(hop: str, script: Callable[[Peer], Awaitable[None]], **settings:
         sidecar = QueueproxyConfig(serving_port=port, user_port=upstream.port, **common, **drain)  # type: ignore[arg-type]
         serve = lambda stopping: queueproxy_main.serve(sidecar, stopping)  # noqa: E731
     try:
-        async with running(serve, port) as running_hop:
+        async with running(serve, port, admin=admin_port if hop == "activator" else 0) as running_hop:
             made = World(hop, port, metrics_port, running_hop.stopping, upstream)
             try:
                 yield made

@@ -126,11 +126,12 @@ class Hop(NamedTuple):
 
 
 @contextlib.asynccontextmanager
-async def running(serve: Serve, port: int, *, freezes: bool = True) -> AsyncIterator[Hop]:
+async def running(serve: Serve, port: int, *, freezes: bool = True, admin: int = 0) -> AsyncIterator[Hop]:
     """Run a component's `serve` in this process until the block ends.
 
     The block begins when all of its ports listen: that one, and then `freeze_start_up` was called, which every
-    component does last. A `serve` that never calls it says so: `freezes=False`.
+    component does last. A `serve` that never calls it says so: `freezes=False`. With the port of its `admin` pages it
+    begins when they call the component ready: an activator listens before its first lists are read.
     """
     stopping, started = asyncio.Event(), asyncio.Event()
     with _unfrozen():
@@ -141,6 +142,8 @@ async def running(serve: Serve, port: int, *, freezes: bool = True) -> AsyncIter
             await listening(port, task)
             if freezes:
                 await _start_up_over(started, task)
+            if admin:
+                await _ready(admin)
             yield Hop(port, stopping, task)
         finally:
             stopping.set()
@@ -176,6 +179,16 @@ async def _start_up_over(started: asyncio.Event, task: asyncio.Task[None]) -> No
         assert started.is_set(), "the start-up is not over"
     finally:
         await tasks.cancel(waiting)
+
+
+async def _ready(admin_port: int) -> None:
+    async with asyncio.timeout(START_TIMEOUT_S):
+        status = b""
+        while status != b"200":
+            reader, writer = await asyncio.open_connection("127.0.0.1", admin_port)
+            writer.write(b"GET /readyz HTTP/1.1\r\nHost: admin\r\nConnection: close\r\n\r\n")
+            status = (await reader.read()).split()[1]
+            writer.close()
 
 
 async def listening(port: int, task: asyncio.Task[None] | None = None) -> None:

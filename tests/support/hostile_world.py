@@ -11,6 +11,7 @@ import contextlib
 import gc
 import ssl
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from typing import Any, NamedTuple, cast
 
@@ -24,6 +25,7 @@ from gateway.config import Config as GatewayConfig
 from queueproxy.config import Config as QueueproxyConfig
 from tests.support import descriptors
 from tests.support.authority import Authority
+from tests.support.engine_clock import EngineClock
 from tests.support.fake_api import FakeApi
 from tests.support.hops import free_port, running
 from tests.support.hostile_upstream import Recorder
@@ -42,10 +44,10 @@ HOST = b"app.default.svc"
 """The gateway has a route for it, the activator reads the revision from it, queueproxy takes any."""
 PATIENCE_S = 30.0
 
-TRIES = 5
-STOOD_STILL_S = 0.03
-LOOK_EVERY_S = 0.005
-"""Seconds that an event loop was late: half of the shortest timer of a timed row."""
+STILL_TURNS = 25
+"""Turns of the event loop without anything: whatever was under way between the sockets of a world has arrived."""
+STEP_S = 6.0
+"""In such steps time is let pass: small beside the timers of rows, large beside what a busy machine adds."""
 
 LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
     "asyncio": asyncio.new_event_loop,
@@ -80,41 +82,57 @@ class World:
         """Requests that the upstream may have at once: a slot that leaks is missed by the next row."""
         self._runner = asyncio.Runner(loop_factory=LOOPS[loop])
         self._stack = contextlib.AsyncExitStack()
+        self._clock = EngineClock()
         self._descriptors: list[str] = []
-        self._upstreams = 0
-        self._ended_with: list[str] = []
-        self._tasks = 0
+        self._ended_with: Counter[str] = Counter()
+        self._tasks: Counter[str] = Counter()
 
     def run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
         """Run a row on this world's loop; one that fails does not spoil those behind it."""
-        try:
-            return self._runner.run(self._row(coroutine))
-        except BaseException:
-            self._runner.run(self._recover())
-            raise
+        with self._clock.ruling():
+            try:
+                return self._runner.run(self._row(coroutine))
+            except BaseException:
+                self._runner.run(self._recover())
+                raise
 
     async def _row(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
-        if self._descriptors and sorted(descriptors.links()) != self._ended_with:
+        if self._descriptors and Counter(descriptors.links()) != self._ended_with:
             self._measure()  # between two rows this loop stands still: what has changed is another test's
         try:
             return await coroutine
         finally:
-            self._ended_with = sorted(descriptors.links())
+            self._ended_with = Counter(descriptors.links())
 
-    def run_timed(self, play: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Run a row whose timers are short: once more when it failed and this process stood still meanwhile.
+    async def passes(self, seconds: float) -> None:
+        """Let time pass for the engine, step by step; whatever it does in each, and what was sent before, is done."""
+        left_s = seconds
+        while left_s > 0:
+            await self.rests()
+            self._clock.passed_s += min(left_s, STEP_S)
+            left_s -= STEP_S
+            deadlines = self.server.deadlines
+            if deadlines._timer is not None:
+                deadlines._timer.cancel()
+                deadlines._tick()
+        await self.rests()
 
-        After that a timer may fire before what arrived in time is read, which tells nothing about the server.
-        """
-        for tries_left in reversed(range(TRIES)):
-            late = Lateness()
-            try:
-                self.run(late.noted(play()))
-                break
-            except (AssertionError, OSError, EOFError, TimeoutError):
-                if late.longest_s < STOOD_STILL_S or not tries_left:
-                    raise
-            self.recorder.begin()
+    async def rests(self) -> None:
+        """Return when nothing has moved for some turns of the loop."""
+        still, before = 0, self._moved()
+        while still < STILL_TURNS:
+            await asyncio.sleep(0)
+            still, before, last = still + 1, self._moved(), before
+            if before != last:
+                still = 0
+
+    def _moved(self) -> tuple[int, ...]:
+        """Numbers that change when something moves between clients, server and upstream."""
+        counters = self.server.counters
+        ends = (counters.connections, counters.connections_open, self.pool.open_count, self.recorder.open_count)
+        sent = sum(client.get_write_buffer_size() for client in clients)
+        came = sum(len(connection.raw) + len(connection.seen) for connection in self.recorder.connections)
+        return (counters.bytes_in, counters.bytes_out, counters.requests, self.server.in_flight, sent, came, *ends)
 
     async def _recover(self) -> None:
         # Nobody else closes what the failed row has left open, and a client that reads nothing does not see the end.
@@ -151,8 +169,8 @@ class World:
 
     def _measure(self) -> None:
         gc.collect()  # the client's end of a failed row, and what other tests have left
-        self._descriptors, self._upstreams = descriptors.links(), self.pool.open_count
-        self._tasks = len(asyncio.all_tasks())
+        self._descriptors = descriptors.links()
+        self._tasks = _tasks()
 
     @property
     def server(self) -> Server:
@@ -193,10 +211,16 @@ class World:
                 "counts of pods": sum(group.in_flight for group in groups),
             }
         if self._descriptors:
-            more = len(descriptors.links()) - len(self._descriptors)
-            found["descriptors"] = more - 2 * (pool.open_count - self._upstreams)
-            found["tasks"] = len(asyncio.all_tasks()) - self._tasks
+            # What has come, not how many there are: other tests' leavings and a timer's short task may go at any time.
+            came = Counter(descriptors.links()) - Counter(self._descriptors) - Counter(self._kept())
+            found |= {"descriptors": came.total(), "tasks": (_tasks() - self._tasks).total()}
         return {name: count for name, count in found.items() if count}
+
+    def _kept(self) -> list[str]:
+        """Return the descriptors of upstream connections that wait for their next request, both ends."""
+        pool = self.pool
+        open_ones = [*pool._open, *pool.streams.sessions, *self.recorder.connections]
+        return descriptors.links_of(one.transport for one in open_ones)
 
     async def settled(self, *, is_first: bool = False) -> None:
         """Wait until nothing is left of what was played; fails with what is."""
@@ -207,37 +231,14 @@ class World:
 
     def _story(self, left: dict[str, int]) -> str:
         ours = f"upstream at {self.recorder.port}, {self.director} at {self.port}"
-        tasks = [task.get_name() for task in asyncio.all_tasks()] if "tasks" in left else []
-        return f"{left}; {ours}; {descriptors.difference(self._descriptors, descriptors.links())}; tasks: {tasks}"
+        changed = descriptors.difference(self._descriptors, descriptors.links())
+        return f"{left}; {ours}; {changed}; tasks: {_tasks() - self._tasks}"
 
 
-class Lateness:
-    """How late the event loop was at most while something ran. By a timer: a task would be found left over."""
-
-    def __init__(self) -> None:
-        self.longest_s = 0.0
-        self._due = 0.0
-        self._timer: asyncio.TimerHandle
-
-    async def noted(self, play: Coroutine[Any, Any, None]) -> None:
-        """Run it, and note."""
-        self._wait()
-        try:
-            await play
-        finally:
-            self._look()
-            self._timer.cancel()
-
-    def _wait(self) -> None:
-        self._due = time.monotonic() + LOOK_EVERY_S
-        self._timer = asyncio.get_running_loop().call_later(LOOK_EVERY_S, self._look_and_wait)
-
-    def _look(self) -> None:
-        self.longest_s = max(self.longest_s, time.monotonic() - self._due)
-
-    def _look_and_wait(self) -> None:
-        self._look()
-        self._wait()
+def _tasks() -> Counter[str]:
+    """Count this loop's tasks by name, or by what they run where they have none."""
+    found = ((task.get_name(), task.get_coro()) for task in asyncio.all_tasks() - {asyncio.current_task()})
+    return Counter(getattr(run, "__qualname__", "") if name.startswith("Task-") else name for name, run in found)
 
 
 def _of_the_engine() -> list[object]:
@@ -276,8 +277,8 @@ Serving = Callable[[asyncio.Event], Awaitable[None]]
 
 
 @contextlib.asynccontextmanager
-async def _hop(serve: Serving, port: int) -> AsyncIterator[int]:
-    async with running(serve, port):
+async def _hop(serve: Serving, port: int, admin: int = 0) -> AsyncIterator[int]:
+    async with running(serve, port, admin=admin):
         yield port
 
 
@@ -312,7 +313,7 @@ def _api(world: World) -> FakeApi:
 def _activator(world: World) -> contextlib.AbstractAsyncContextManager[int]:
     port, api = free_port(), _api(world)
     config = ActivatorConfig(serving_port=port, admin_port=free_port(), metrics_port=free_port(), drain_quiet_s=0.0)
-    return _hop(lambda stopping: activator_main.serve(config, api, stopping), port)
+    return _hop(lambda stopping: activator_main.serve(config, api, stopping), port, config.admin_port)
 
 
 def _gateway(world: World) -> contextlib.AbstractAsyncContextManager[int]:

@@ -85,13 +85,14 @@ async def three_hops(
 
     own = {"service": "hello", "container_concurrency": concurrency, "drain_idle_s": 0.0} | (pod or {})
     sidecar = PodConfig(serving_port=back, user_port=app_port, **common("queueproxy"), **own)
-    held = {"revision_wait_s": 30.0} | (held or {})  # it listens before its first list is read
-    holder = ActivatorConfig(serving_port=middle, drain_quiet_s=0.0, **common("activator"), **held)
+    holder = ActivatorConfig(serving_port=middle, drain_quiet_s=0.0, **common("activator"), **(held or {}))
     gateway = Config(listen=f"127.0.0.1:{front}", drain_quiet_s=0.0, **common("gateway"), **(edge or {}))
     async with AsyncExitStack() as stack:
         enter = stack.enter_async_context
         last = await enter(running(lambda stopping: serve_pod(sidecar, stopping), back))
-        middle_hop = await enter(running(lambda stopping: serve_activator(holder, api, stopping), middle))
+        middle_hop = await enter(
+            running(lambda stopping: serve_activator(holder, api, stopping), middle, admin=holder.admin_port)
+        )
         put_system(api, names.ACTIVATOR_SERVICE, [("127.0.0.1", True)], middle, tls_port=tls_ports[0])
         first = await enter(running(lambda stopping: serve(gateway, api, stopping), front))
         yield Row(

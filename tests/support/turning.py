@@ -145,9 +145,9 @@ async def running(api: FakeApi):
     try:
         async with asyncio.timeout(60):
             for cache in system.world.caches:
-                await cache.wait_synced(20)
-            await system.settle()
-            yield system
+                await cache.wait_synced(60)
+        await system.settle()
+        yield system
     finally:
         await tasks.cancel(*caches)
         await system.loop.publisher.close()

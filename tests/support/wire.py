@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from unittest import mock
 
-from tidegate.wire.director import Answer, Direction, Failure, Outcome, Relay, Request
+from tidegate.wire.director import Answer, Direction, Failure, Outcome, Relay, Request, Timeouts
 from tidegate.wire.limits import Limits, ServerTimers
 from tidegate.wire.pool import Pool
 from tidegate.wire.server import Server
@@ -40,9 +40,9 @@ class Peer:
     async def flush(self) -> None:
         await asyncio.wait_for(self.writer.drain(), PATIENCE_S)
 
-    async def head(self) -> bytes:
-        """Read to the blank line."""
-        return await asyncio.wait_for(self.reader.readuntil(b"\r\n\r\n"), PATIENCE_S)
+    async def head(self, patience_s: float | None = PATIENCE_S) -> bytes:
+        """Read to the blank line; None: however long nothing comes, as between two requests."""
+        return await asyncio.wait_for(self.reader.readuntil(b"\r\n\r\n"), patience_s)
 
     async def exactly(self, count: int) -> bytes:
         return await asyncio.wait_for(self.reader.readexactly(count), PATIENCE_S)
@@ -153,7 +153,7 @@ def answering(answer: bytes, *, close: bool = False) -> Handler:
 
     async def handler(peer: Peer) -> None:
         while True:
-            await peer.head()
+            await peer.head(None)
             peer.send(answer)
             if close:
                 await peer.flush()
@@ -257,7 +257,8 @@ async def rig(
     def directed(request: Request) -> Any:
         if direct is not None:
             return direct(request, upstream.port)
-        return Relay("127.0.0.1", upstream.port, **(relay or {}))
+        patient = {"timeouts": Timeouts(connect_s=PATIENCE_S)}
+        return Relay("127.0.0.1", upstream.port, **(patient | (relay or {})))
 
     director = RecordingDirector(directed)
     pool = Pool(limits=limits, **(pool_options or {}))

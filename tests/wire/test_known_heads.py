@@ -8,7 +8,7 @@ import pytest
 
 from tests.support import h2_peers
 from tests.support.h2_peers import H2Peer
-from tests.support.wire import Handler, Peer, rig, turns_until
+from tests.support.wire import PATIENCE_S, Handler, Peer, rig, turns_until
 from tidegate.wire.director import Answer, Relay
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\nX-Who: me\r\n\r\n"
@@ -202,7 +202,7 @@ async def test_draining_sends_what_was_answered() -> None:
         for client in clients:
             client.send(GET)
         await turns_until(lambda: len(wire.director.requests) == 24)
-        assert await wire.server.drain(2.0)
+        assert await wire.server.drain(PATIENCE_S)
         answered = [await client.rest() for client in clients]
         assert all(text.endswith(b"hello") for text in answered)
 

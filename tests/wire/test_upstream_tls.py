@@ -11,7 +11,7 @@ import pytest
 from tests.support.authority import Authority
 from tests.support.h2_peers import GET as H2_GET
 from tests.support.h2_peers import H2Peer
-from tests.support.wire import OK, Peer, Rig, answering, rig, turns_until
+from tests.support.wire import OK, PATIENCE_S, Peer, Rig, answering, rig, turns_until
 from tidegate.wire.director import H2C, Failure, Relay, Timeouts
 from tidegate.wire.server import Server
 from tidegate.wire.server_identity import ServerIdentity
@@ -35,7 +35,7 @@ class Hops:
         self.front, self.back, self.tls_port, self.identity = front, back, tls_port, identity
         self.tls: UpstreamTls | None = None
         self.protocol = ""
-        self.timeouts = Timeouts()
+        self.timeouts = Timeouts(connect_s=PATIENCE_S)
 
     def relay(self) -> Relay:
         relay = Relay("127.0.0.1", self.tls_port, protocol=self.protocol, timeouts=self.timeouts)
@@ -52,7 +52,7 @@ async def hops(authority: Authority, handler=None, *, server_name: str = NAME):
         try:
             async with rig(direct=lambda _request, _port: made.relay()) as front:
                 made = Hops(front, back, server.port, identity)
-                made.tls = UpstreamTls(authority.pem, NAME)
+                made.tls = UpstreamTls(authority.pem, NAME, handshake_s=PATIENCE_S)
                 yield made
         finally:
             await server.close()
@@ -97,7 +97,9 @@ async def test_large_bodies_pass_both_ways(authority: Authority) -> None:
 
 
 @pytest.mark.parametrize("ends", ["client", "app"])
-async def test_an_upgrade_becomes_a_tunnel_and_either_end_ends_it(authority: Authority, ends: str) -> None:
+async def test_an_upgrade_becomes_a_tunnel_and_either_end_ends_it(
+    authority: Authority, ends: str, caplog: pytest.LogCaptureFixture
+) -> None:
     async def app(peer: Peer) -> None:
         await peer.head()
         peer.send(SWITCH + b"hello")
@@ -117,6 +119,7 @@ async def test_an_upgrade_becomes_a_tunnel_and_either_end_ends_it(authority: Aut
             client.writer.write_eof()
         await client.gone()
         await world.back.director.all_finished()
+    assert caplog.records == []  # the end of the other side, behind the tunnel's, is no news
 
 
 @pytest.mark.parametrize("protocol", ["", H2C])
@@ -127,7 +130,7 @@ async def test_a_certificate_for_another_name_or_of_another_issuer_is_refused(
     async with hops(authority, server_name="kn-user-other" if wrong == "name" else NAME) as world:
         world.protocol = protocol
         if wrong == "issuer":
-            world.tls = UpstreamTls(Authority("another").pem, NAME)
+            world.tls = UpstreamTls(Authority("another").pem, NAME, handshake_s=PATIENCE_S)
         answer = await world.front.ask(GET)
         assert answer.status == 503  # what this director answers in `retry`
         assert world.front.director.retries == [Failure.CERTIFICATE]
@@ -183,7 +186,7 @@ async def test_a_new_certificate_is_shown_to_new_connections_and_open_ones_go_on
         client.send(GET)
         assert (await client.answer()).status == 200
         assert world.front.pool.tls_connects == 1
-        world.tls = UpstreamTls(authority.pem + renewed.pem, NAME)
+        world.tls = UpstreamTls(authority.pem + renewed.pem, NAME, handshake_s=PATIENCE_S)
         client.send(GET)
         assert (await client.answer()).status == 200
         assert world.front.pool.tls_connects == 2

@@ -52,6 +52,8 @@ class Tunnel:
 
     def half_closed(self, *, by_client: bool) -> bool:
         """Pass one side's end on; returns whether the transport that ended stays open for writing."""
+        if self._exchange.has_ended:  # in TLS the other side ends as well, behind the end of the tunnel
+            return False
         self._last_byte_at = time.monotonic()
         other = self._upstream.transport if by_client else self._client.transport
         if by_client:

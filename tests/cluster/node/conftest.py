@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from cluster.node import images, reaper, template_link
+from cluster.node import agent, images, probes, reaper, splice, template_link
 from cluster.node.addresses import Addresses, Ports
 from cluster.node.agent import Agent
 from cluster.node.context import Context
@@ -119,8 +119,11 @@ def pod(*command: str, name: str = "p", container: Object | None = None, **spec:
 
 @pytest.fixture(autouse=True)
 def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test is about a template that does not answer; a machine that stalls is waited for."""
+    """No test is about a template, process or connection that takes too long: a machine that stalls is waited for."""
     monkeypatch.setattr(template_link, "FORK_TIMEOUT_S", 30.0)
+    monkeypatch.setattr(splice, "CONNECT_TIMEOUT_S", 30.0)
+    monkeypatch.setattr(agent, "KILL_WAIT_S", 30.0)
+    monkeypatch.setattr(probes, "REAP_TIMEOUT_S", 30.0)
 
 
 @pytest.fixture
