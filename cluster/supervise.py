@@ -86,7 +86,8 @@ class Supervisor:
         now = time.monotonic()
         dues = [child.due_s - now for child in (self._api, self._node) if not child.pid]
         received = signal.sigtimedwait(SIGNALS, max(0.0, min([HOUSEKEEPING_S, *dues])))
-        if received is None:
+        # Stopped and continued past the time to wait, Python 3.11 returns signal 0 instead of None.
+        if received is None or not received.si_signo:
             for log in self._logs:
                 children.rotate(log)
         elif received.si_signo == signal.SIGCHLD:

@@ -124,6 +124,13 @@ def _value(raw: Any, kind: str) -> Any:
     return read(raw) if read else _message(raw, kind)
 
 
+def _whole(raw: Any) -> int:
+    # Bytes where a number belongs: int() would read some of them as digits and raise for the others.
+    if not isinstance(raw, int):
+        raise TypeError("a number is expected")
+    return raw
+
+
 def _time(raw: bytes) -> str | None:
     parts = dict(_parts(raw))
     return (_EPOCH + timedelta(seconds=parts[1])).strftime("%Y-%m-%dT%H:%M:%SZ") if parts.get(1) else None
@@ -139,14 +146,14 @@ def _micro_time(raw: bytes) -> str | None:
 
 def _int_or_string(raw: bytes) -> int | str:
     parts = dict(_parts(raw))
-    return parts.get(3, b"").decode() if parts.get(1) else int(parts.get(2, 0))
+    return parts.get(3, b"").decode() if parts.get(1) else _whole(parts.get(2, 0))
 
 
 _READERS: dict[str, Callable[[Any], Any]] = {
     "s": lambda raw: raw.decode(),
     "y": lambda raw: base64.b64encode(raw).decode(),
-    "i": int,
-    "b": bool,
+    "i": _whole,
+    "b": lambda raw: bool(_whole(raw)),
     "T": _time,
     "U": _micro_time,
     "q": lambda raw: dict(_parts(raw)).get(1, b"").decode(),

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from cluster import children, instance
+from cluster import children, instance, supervise
 from tests.support.hops import free_port
 from tidegate.kube import connect, resources
 from tidegate.kube.api import ApiError
@@ -159,6 +159,28 @@ async def test_children_die_with_a_supervisor_that_is_killed(supervisor, tmp_pat
     everyone = list(pids(state).values())
     supervisor.kill()
     await until(lambda: not any(alive(pid) for pid in everyone if pid != supervisor.pid), 60)
+
+
+def test_a_supervisor_that_was_stopped_and_continued_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """sigtimedwait then returns signal 0 (CPython 3.11), once the time to wait has passed meanwhile."""
+    received = iter([signal.struct_siginfo((0,) * 7), signal.struct_siginfo((signal.SIGTERM, *(0,) * 6))])
+    waits: list[float] = []
+
+    def wait(_signals: object, timeout_s: float) -> signal.struct_siginfo:
+        waits.append(timeout_s)
+        return next(received)
+
+    monkeypatch.setattr(signal, "sigtimedwait", wait)
+    monkeypatch.setattr(children.Child, "start", lambda child, _now: setattr(child, "due_s", 1e18))
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [])
+    supervisor = supervise.Supervisor(tmp_path, 0, "")
+    try:
+        supervisor.run()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        supervisor._holder.close()
+        os.close(supervisor._lock)
+    assert len(waits) == 2
 
 
 def test_octets_are_held_and_given_back(tmp_path: Path) -> None:

@@ -127,8 +127,9 @@ class Connection(asyncio.Protocol):
         self.transport.close()
 
     def reset(self) -> None:
-        endpoint = self.transport.get_extra_info("socket")
-        endpoint.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        if not self.transport.is_closing():  # the number of its descriptor may be another's by now
+            endpoint = self.transport.get_extra_info("socket")
+            endpoint.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.transport.abort()
 
     @property

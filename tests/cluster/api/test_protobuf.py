@@ -104,6 +104,10 @@ BAD = [
     body("ConfigMap", b"\x0a\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"),
     body("ConfigMap", field(1, field(1, b"\xff\xfe"))),
     body("Pod", field(1, field(17, field(7, field(1, b"{"))))),
+    # bytes where a number belongs
+    body("Lease", NAME, field(2, field(2, b"xy"))),
+    body("Lease", NAME, field(2, field(2, b"12"))),
+    body("Service", NAME, field(2, field(1, field(4, field(2, b"xy"))))),
 ]
 
 
