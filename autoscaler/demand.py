@@ -14,8 +14,8 @@ import numpy.typing as npt
 
 from autoscaler import state
 from autoscaler.fleet import Fleet
-from autoscaler.fleet_state import UNKNOWN
-from autoscaler.sources import VALUE_LIMIT, Flags, Sources
+from autoscaler.fleet_state import PROXY, UNKNOWN
+from autoscaler.sources import VALUE_LIMIT, Flags, Floats, Sources
 from autoscaler.state import Memory
 from tidegate.contracts.autoscaling import ScalingSpec
 from tidegate.contracts.report import HISTORY_S, History
@@ -32,6 +32,10 @@ TOLD_LIMIT = 10_000
 SWITCH_S = 4.0
 """How long after a change of the serving mode the same request may be in the reports of both sides: until gateways have
 heard of it, and both have reported since."""
+SIDE_SHARE = 0.05
+"""One side has load where it has more than this part of what the other has."""
+ACTIVATORS, PODS = 1, 2
+"""Which sides have load, as bits."""
 FIRST_SLOTS = 64
 NEVER = -1
 
@@ -72,6 +76,7 @@ class Demand:
         self._freed: list[int] = []
         self._reporting: npt.NDArray[np.int32] = np.zeros(FIRST_SLOTS, np.int32)
         self._mode: npt.NDArray[np.int8] = np.zeros(FIRST_SLOTS, np.int8)
+        self._sides: npt.NDArray[np.int8] = np.zeros(FIRST_SLOTS, np.int8)
         self._switched_at: npt.NDArray[np.float64] = np.full(FIRST_SLOTS, -np.inf)
         self._since: npt.NDArray[np.int64] = np.full(FIRST_SLOTS, NEVER, np.int64)
         self._told: dict[int, set[str]] = {}
@@ -151,8 +156,9 @@ class Demand:
             return
         self._recorded_at = now
         seconds = range(max(last + 1, second - CATCH_UP_LIMIT_S + 1), second + 1)
-        switching = self._switching(now)
-        concurrency, rps, said, silent = self.sources.settle(now, len(self.keys), switching)
+        concurrency, rps, said, silent = self.sources.settle(
+            now, len(self.keys), lambda held, own: self._switching(now, held, own)
+        )
         since = self._since[: len(self.keys)]
         since[said & (since == NEVER)] = seconds[0]
         for at in seconds:
@@ -201,13 +207,23 @@ class Demand:
         flags: Flags = self._reporting[: len(self.keys)] == 0
         return flags
 
-    def _switching(self, now: float) -> Flags:
-        """Return the slots whose serving mode has changed a moment ago."""
+    def _switching(self, now: float, held: Floats, own: Floats) -> Flags:
+        """Return the slots where the way of requests has changed a moment ago; `held`: by activators, `own`: of pods.
+
+        The serving mode tells of most such changes. In mode Proxy gateways also go straight to the pods while the
+        activator refuses connections, and come back: there the sides that have load tell. Not in mode Serve, where
+        requests that come to wait in an activator because the pods are full are more load, and not the same load.
+        """
         slots = min(len(self.keys), self.fleet.state.slots)
         mode = self.fleet.state.columns["serving_mode"][:slots]
-        before = self._mode[:slots]
-        self._switched_at[:slots][(before != UNKNOWN) & (mode != UNKNOWN) & (mode != before)] = now
+        before, sides_before = self._mode[:slots], self._sides[:slots]
+        sides = np.where(held > SIDE_SHARE * own, ACTIVATORS, 0) | np.where(own > SIDE_SHARE * held, PODS, 0)
+        sides = sides[:slots].astype(np.int8)
+        is_other_way = (mode == PROXY) & (sides_before != 0) & (sides != 0) & (sides != sides_before)
+        is_other_mode = (before != UNKNOWN) & (mode != UNKNOWN) & (mode != before)
+        self._switched_at[:slots][is_other_mode | is_other_way] = now
         before[:] = mode
+        sides_before[sides != 0] = sides[sides != 0]
         flags: Flags = now - self._switched_at[: len(self.keys)] < SWITCH_S
         return flags
 
@@ -244,6 +260,7 @@ class Demand:
                 more = max(FIRST_SLOTS, slot // 4)
                 self._reporting = np.concatenate([self._reporting, np.zeros(more, np.int32)])
                 self._mode = np.concatenate([self._mode, np.zeros(more, np.int8)])
+                self._sides = np.concatenate([self._sides, np.zeros(more, np.int8)])
                 self._switched_at = np.concatenate([self._switched_at, np.full(more, -np.inf)])
                 self._since = np.concatenate([self._since, np.full(more, NEVER, np.int64)])
         self._slots[key] = slot
@@ -256,6 +273,6 @@ class Demand:
         del self._slots[key]
         self.keys[slot] = None
         self._since[slot] = NEVER
-        self._mode[slot], self._switched_at[slot] = UNKNOWN, -np.inf
+        self._mode[slot], self._sides[slot], self._switched_at[slot] = UNKNOWN, 0, -np.inf
         # Not used again before the next second: a turn in progress may still mean the revision that was here.
         self._freed.append(slot)

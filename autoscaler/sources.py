@@ -7,6 +7,7 @@ Pure: `now` is handed in; revisions are slots (small integers), handed in as wel
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import cast
 
 import numpy as np
@@ -103,6 +104,8 @@ class Sources:
         if not (report.interval_s >= 0 and 0 <= in_flight <= VALUE_LIMIT):
             self.implausible += 1
             return
+        if self.is_queueproxy[row]:
+            return  # what a pod has in flight may have come through an activator, which tells of it
         if row in self._pending:
             self.flush()
         self.concurrency[row] = max(self.concurrency[row], in_flight)
@@ -143,7 +146,9 @@ class Sources:
         self.in_flight[rows] = in_flight
         self.reported_at[rows] = now
 
-    def settle(self, now: float, slots: int, switching: Flags | None = None) -> tuple[Floats, Floats, Flags, list[int]]:
+    def settle(
+        self, now: float, slots: int, switching: Callable[[Floats, Floats], Flags] | None = None
+    ) -> tuple[Floats, Floats, Flags, list[int]]:
         """Return requests in flight, requests per second and "somebody spoke" per slot, and the rows that fell silent.
 
         A source counts with the mean of what it reported since the last second. A late report is bridged with the one
@@ -151,9 +156,10 @@ class Sources:
         queueproxy that is connected and silent has nothing in flight: that is zero, and said. An activator that is
         silent says nothing; its row is among those returned, to be closed.
 
-        `switching`: slots whose activator enters or leaves the path. There a request may be in the last report of the
-        one that had it and in the first of the one that has it, so the sum of both would count it twice: counted is
-        what the queueproxies serve, proxied requests included, or what the activators hold, whichever is more.
+        `switching` returns the slots whose activator enters or leaves the path, given what activators hold and what the
+        queueproxies got without them, per slot. There a request may be in the last report of the one that had it and in
+        the first of the one that has it, so the sum of both would count it twice: counted is what the queueproxies
+        serve, proxied requests included, or what the activators hold, whichever is more.
         """
         self.flush()
         size = self.size
@@ -171,8 +177,11 @@ class Sources:
         mean, arrivals = self._means(fresh, self.concurrency_seconds, self.requests, concurrency, rate)
         concurrency_of = cast(Floats, np.bincount(at, mean[said], slots))
         rps_of = cast(Floats, np.bincount(at, arrivals[said], slots))
-        if switching is not None and switching.any():
-            where = np.flatnonzero(said)[switching[at]]
+        by_activator = said & ~is_queueproxy
+        held_of = cast(Floats, np.bincount(slot[by_activator], mean[by_activator], slots))
+        switches = None if switching is None else switching(held_of, concurrency_of - held_of)
+        if switches is not None and switches.any():
+            where = np.flatnonzero(said)[switches[at]]
             concurrency_of, rps_of = self._count_once(where, fresh, ended, (mean, arrivals), (concurrency_of, rps_of))
         gone = is_open & ~is_queueproxy & (concurrency == 0) & (rate == 0)
         gone &= (self.in_flight[:size] == 0) | (age_s >= WAITING_FRESH_S)

@@ -242,7 +242,8 @@ class Repository(Catalog):
         # The victims leave `find` in this very step: nobody can enter between the plan and its doing.
         for victim in evicted:
             victim.begin_unloading()
-        slot.state = State.LOADING
+        if slot.servable is None or slot.state is not State.READY:
+            slot.state = State.LOADING  # else what is there keeps serving until the new one is ready
         task = tasks.spawn(self._swap(slot, evicted), f"load {slot.model}/{slot.version}")
         self._loading[slot.key] = task
         return task

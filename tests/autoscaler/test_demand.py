@@ -157,6 +157,18 @@ def test_what_waits_stands_in_until_the_first_report_that_covers_time(demand):
     assert demand.waiting(("default", "other"), 101.0) == 0
 
 
+def test_a_report_of_a_pod_that_covers_no_time_says_nothing(demand):
+    """What the pod has in flight then may be the activator's, which tells of it."""
+    demand.open("pod", KEY, 99.0)
+    demand.report("activator", report(1, 10.0, in_flight=10), 100.0)
+    demand.report("pod", report(1, 10.0, proxied_concurrency=10.0, in_flight=10), 100.1)
+    demand.report("pod", report(2, 10.0, interval_s=0.0, proxied_concurrency=10.0, in_flight=10), 100.1)
+    demand.record(100.5)
+    demand.report("activator", report(2, 10.0, in_flight=10), 101.0)
+    demand.record(101.5)
+    assert demand.averages(KEY, "concurrency", 101.5) == (10.0, 10.0)
+
+
 def test_requests_in_a_pod_do_not_wait(demand):
     demand.open("pod", KEY, 99.0)
     demand.report("pod", report(1, 2.0, in_flight=2), 100.0)

@@ -26,6 +26,8 @@ class Alone:
     reported_at: float = 0.0
 
     def take(self, report: Report, now: float) -> None:
+        if report.interval_s == 0 and self.is_queueproxy:
+            return
         self.reported_at = now
         if report.interval_s == 0:
             self.concurrency = max(self.concurrency, report.in_flight)

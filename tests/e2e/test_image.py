@@ -20,11 +20,11 @@ from tests.support import containerfile
 from tidegate.contracts import names
 
 ROOT = Path(__file__).parents[2]
-BUILD_TIMEOUT_S = 200.0
+BUILD_TIMEOUT_S = 400.0
 COMPONENTS = ("gateway", "activator", "autoscaler", "controller", "queueproxy")
 
 pytestmark = [
-    pytest.mark.timeout(500),
+    pytest.mark.timeout(700),
     pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("unshare"), reason="needs root, for mounts of its own"),
 ]
 

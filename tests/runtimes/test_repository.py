@@ -338,7 +338,11 @@ async def test_a_reload_swaps_without_a_gap(tmp_path: Path) -> None:
     target = old.model.target
     busy = asyncio.create_task(world.ask("a", stays=True))
     await target.is_inside.wait()
+    world.gate = threading.Event()
     loading = asyncio.create_task(world.store.load("a"))
+    await until(lambda: world.opened == ["a", "a"])
+    assert world.store.find("a") is old and world.store.is_ready("a"), "the old one serves while the new one loads"
+    world.gate.set()
     await until(lambda: world.store.find("a") is not old)
     assert await world.ask("a") == "1", "the new one serves, and somebody is still inside the old one"
     assert not target.is_unloaded

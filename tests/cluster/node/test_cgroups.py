@@ -18,7 +18,7 @@ from cluster.node.agent import Agent
 from cluster.node.cgroup_plan import Amounts, Layout, Write
 from cluster.node.cgroups import ControlGroups
 from cluster.node.config import Config
-from tests.cluster.node.conftest import World, pod
+from tests.cluster.node.conftest import World, come_to_rest, pod
 from tidegate.kube import resources
 
 FIRST = """\
@@ -171,6 +171,7 @@ async def world(tmp_path: Path, groups: ControlGroups) -> AsyncIterator[World]:
     yield made
     await made.agent.stop()
     await made.context.splicer.close()
+    await come_to_rest()
 
 
 def limited(**limits: str) -> dict[str, Any]:

@@ -82,6 +82,7 @@ def library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     interpreter.write_text(f'#!/bin/sh\nPYTHONPATH={folder} exec {sys.executable} "$@"\n')
     interpreter.chmod(0o755)
     monkeypatch.setattr(forkserver, "PREPARE_DELAY_S", 0.0)
+    monkeypatch.setattr(forkserver, "READY_TIMEOUT_S", 90.0)
     return folder
 
 
@@ -269,6 +270,7 @@ async def test_what_a_module_makes_before_forks_is_there_in_every_child_and_its_
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 async def test_programs_of_a_template_with_torch_draw_their_own_random_numbers(
     server: ForkServer, tmp_path: Path
 ) -> None:

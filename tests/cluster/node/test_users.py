@@ -16,7 +16,7 @@ from cluster.node.agent import Agent
 from cluster.node.environment import ConfigError
 from cluster.node.process import Command
 from cluster.node.users import User
-from tests.cluster.node.conftest import World, pod
+from tests.cluster.node.conftest import World, come_to_rest, pod
 from tidegate.kube import resources
 
 ENV = {"PATH": os.environ["PATH"]}
@@ -84,6 +84,7 @@ async def test_a_process_has_the_numbers_of_its_user_and_no_others(tmp_path: Pat
 
 @pytest.fixture
 async def world() -> AsyncIterator[World]:
+    before = os.umask(0o022)  # another one may close the folders to other users
     with tempfile.TemporaryDirectory() as folder:  # pytest's own folder lets no other user in
         made = World(Path(folder))
         component = images.Pattern("tidegate.dev/gateway", images.Image(("sh", "-c")))
@@ -95,6 +96,8 @@ async def world() -> AsyncIterator[World]:
         finally:
             await made.agent.stop()
             await made.context.splicer.close()
+            await come_to_rest()
+            os.umask(before)
 
 
 SECURED = {"securityContext": {"runAsUser": 2020}, "volumes": [{"name": "scratch", "emptyDir": {}}]}
