@@ -10,6 +10,7 @@ import ctypes
 import os
 import signal
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 PAUSE_FIRST_S = 0.1
@@ -18,7 +19,7 @@ SOUND_AFTER_S = 10.0
 LOG_LIMIT_BYTES = 10 << 20
 PR_SET_PDEATHSIG = 1
 
-_prctl = ctypes.CDLL(None, use_errno=True).prctl
+_libc = ctypes.CDLL(None, use_errno=True)
 
 
 class Child:
@@ -66,8 +67,23 @@ class Child:
                 self.signal(signal.SIGKILL)
                 os.waitpid(self.pid, 0)
                 break
-            signal.sigtimedwait([signal.SIGCHLD], 0.2)
+            next_signal([signal.SIGCHLD], 0.2)
         self.pid = 0
+
+
+class _Timespec(ctypes.Structure):
+    _fields_ = (("tv_sec", ctypes.c_long), ("tv_nsec", ctypes.c_long))
+
+
+def next_signal(numbers: Iterable[int], timeout_s: float) -> int:
+    """Wait for one of these blocked signals; returns its number, 0 when none has come in `timeout_s` seconds.
+
+    Not Python's own: in a process that was stopped (Ctrl-Z, a frozen container) until the time was over, that one makes
+    up a signal from memory that it never wrote to (CPython 3.11, `signal_sigtimedwait_impl`).
+    """
+    wanted = (ctypes.c_ulong * 16)(sum(1 << (number - 1) for number in numbers))
+    timeout = _Timespec(int(timeout_s), int(timeout_s % 1 * 1e9))
+    return max(0, int(_libc.sigtimedwait(wanted, None, ctypes.byref(timeout))))
 
 
 def rotate(log: Path) -> None:
@@ -99,7 +115,7 @@ def _spawn(command: list[str], log: Path) -> int:
 
 
 def _become(command: list[str], output: int, nothing: int, supervisor: int) -> None:
-    _prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+    _libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
     if os.getppid() != supervisor:
         return  # it died between fork and prctl
     # A group of its own: Ctrl-C at a terminal reaches the supervisor alone, which ends its children in order.

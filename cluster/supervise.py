@@ -85,15 +85,14 @@ class Supervisor:
     def _wait(self) -> None:
         now = time.monotonic()
         dues = [child.due_s - now for child in (self._api, self._node) if not child.pid]
-        received = signal.sigtimedwait(SIGNALS, max(0.0, min([HOUSEKEEPING_S, *dues])))
-        # Stopped and continued past the time to wait, Python 3.11 returns signal 0 instead of None.
-        if received is None or not received.si_signo:
+        received = children.next_signal(SIGNALS, max(0.0, min([HOUSEKEEPING_S, *dues])))
+        if not received:
             for log in self._logs:
                 children.rotate(log)
-        elif received.si_signo == signal.SIGCHLD:
+        elif received == signal.SIGCHLD:
             self._reap()
         else:
-            say(f"{signal.Signals(received.si_signo).name}: stopping")
+            say(f"{signal.Signals(received).name}: stopping")
             self._stopping = True
 
     def _reap(self) -> None:

@@ -11,6 +11,7 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -162,15 +163,14 @@ async def test_children_die_with_a_supervisor_that_is_killed(supervisor, tmp_pat
 
 
 def test_a_supervisor_that_was_stopped_and_continued_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """sigtimedwait then returns signal 0 (CPython 3.11), once the time to wait has passed meanwhile."""
-    received = iter([signal.struct_siginfo((0,) * 7), signal.struct_siginfo((signal.SIGTERM, *(0,) * 6))])
+    received = iter([0, int(signal.SIGTERM)])
     waits: list[float] = []
 
-    def wait(_signals: object, timeout_s: float) -> signal.struct_siginfo:
+    def wait(_signals: object, timeout_s: float) -> int:
         waits.append(timeout_s)
         return next(received)
 
-    monkeypatch.setattr(signal, "sigtimedwait", wait)
+    monkeypatch.setattr(children, "next_signal", wait)
     monkeypatch.setattr(children.Child, "start", lambda child, _now: setattr(child, "due_s", 1e18))
     before = signal.pthread_sigmask(signal.SIG_BLOCK, [])
     supervisor = supervise.Supervisor(tmp_path, 0, "")
@@ -181,6 +181,30 @@ def test_a_supervisor_that_was_stopped_and_continued_goes_on(tmp_path: Path, mon
         supervisor._holder.close()
         os.close(supervisor._lock)
     assert len(waits) == 2
+
+
+WAITER = """
+import signal
+from cluster import children
+numbers = [signal.SIGHUP, signal.SIGTERM]
+signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
+print("waits", flush=True)
+print(children.next_signal(numbers, 0.3), flush=True)
+print(children.next_signal(numbers, 60), flush=True)
+"""
+
+
+def test_who_was_stopped_while_it_waited_for_signals_has_got_none() -> None:
+    with subprocess.Popen([sys.executable, "-c", WAITER], stdout=subprocess.PIPE, text=True) as waiter:
+        assert waiter.stdout is not None
+        assert waiter.stdout.readline() == "waits\n"
+        time.sleep(0.1)  # it waits by now, or there is nothing to find
+        waiter.send_signal(signal.SIGSTOP)
+        time.sleep(0.5)
+        waiter.send_signal(signal.SIGCONT)
+        assert waiter.stdout.readline() == "0\n"
+        waiter.send_signal(signal.SIGTERM)
+        assert waiter.stdout.readline() == f"{int(signal.SIGTERM)}\n"
 
 
 def test_octets_are_held_and_given_back(tmp_path: Path) -> None:

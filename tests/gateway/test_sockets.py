@@ -173,7 +173,12 @@ async def test_a_thousand_requests_are_split_exactly(api):
 async def test_an_activator_that_is_restarted_is_waited_for(api):
     port = free_port()
     put_system(api, names.ACTIVATOR_SERVICE, [("127.0.0.1", True)], port)
-    async with App().running() as app, pod(app.port) as pod_port, gateway(api) as hop, client() as fetch:
+    async with (
+        App().running() as app,
+        pod(app.port) as pod_port,
+        gateway(api, activator_wait_s=60.0) as hop,
+        client() as fetch,
+    ):
         put_pods(api, REVISION, [("127.0.0.1", False)], port=pod_port)
         held = tasks.spawn(fetch(hop.port, host=HOST), "request")
         await asyncio.sleep(0.3)
