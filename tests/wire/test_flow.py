@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 
 import pytest
 
@@ -251,6 +252,20 @@ async def test_drain_lets_requests_end_and_says_close() -> None:
         release.set()
         answer = await busy.answer()
         assert (answer.status, answer.header("connection")) == (200, "close")
+        assert await draining is True
+
+
+async def test_drain_answers_a_request_that_has_arrived_and_is_not_read_yet() -> None:
+    async with rig(answering(OK)) as engine:
+        client = await engine.client()
+        client.send(GET)
+        assert (await client.answer()).status == 200
+        await turns_until(lambda: engine.server.in_flight == 0)
+        # Past the loop: it is in the kernel when the drain begins, as after a server that stood still for a moment.
+        os.write(client.writer.get_extra_info("socket").fileno(), GET)
+        draining = asyncio.create_task(engine.server.drain(PATIENCE_S))
+        assert (await client.answer()).status == 200
+        assert await client.rest() == b""
         assert await draining is True
 
 

@@ -26,6 +26,8 @@ from tidegate.wire.pool import Pool
 from tidegate.wire.tls_listener import TlsListener
 
 BACKLOG = 4096
+READ_TURNS = 2
+"""Turns of the loop after which what has arrived before them is read."""
 
 
 @dataclass(slots=True)
@@ -134,6 +136,9 @@ class Server:
         """
         self.is_draining = True
         self.stop_listening()
+        # What has arrived is read first: until then its connection looks idle, and would be closed under its request.
+        for _ in range(READ_TURNS):
+            await asyncio.sleep(0)
         for connection in list(self._connections):
             connection.drain()
         until = time.monotonic() + deadline_s
